@@ -1,0 +1,7 @@
+"""What the store says: pure tables, the figures drawn from them, and the page that shows both."""
+
+from .frontier import frontier_figure as frontier_figure
+from .frontier import frontier_points as frontier_points
+from .frontier import frontier_table as frontier_table
+from .frontier import summary_table as summary_table
+from .report import frontier_report as frontier_report

@@ -1,0 +1,436 @@
+"""The frontier: PSNR of every ticket against the share of weights it keeps."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from scipy import stats
+
+from lip_ray.records import Outcome
+
+WHICH = ("selected", "peak", "final")
+"""The three PSNRs of a fit, the one shown by default first."""
+
+DENSE = "dense"
+"""The method of every fit that keeps all weights, whichever trial ran it."""
+
+METHOD_FIELDS = frozenset({"pruner", "schedule", "rewind"})
+"""The fields of a trajectory that say how it finds tickets; all but the seed say of what."""
+
+CONFIDENCE = 0.95
+
+BAD_OUTCOMES = (Outcome.COLLAPSED, Outcome.DIVERGED, Outcome.FAILED)
+
+AXIS_TITLES = {
+    "selected": "PSNR of the selected step (dB)",
+    "peak": "Peak PSNR over the fit, an oracle (dB)",
+    "final": "PSNR of the last step (dB)",
+}
+BUTTONS = {"selected": "Selected", "peak": "Peak (oracle)", "final": "Final"}
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("solid", "dash", "dashdot", "dot", "longdash")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "pentagon", "hexagram")
+DENSE_COLOUR = "#222222"
+MEASURED_COLOUR = "#8A8A8A"
+TICKS_AT_MOST = 8
+
+
+def frontier_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """One row per stored fit of a trajectory: the columns of `levels`, and where it belongs.
+
+    Added are task, prior, pruner and seed; `settings`, the spec without seed and method as JSON;
+    `problem`, a name for image and settings; and `method`, a name for pruner, schedule and rewind,
+    or "dense" where all weights are kept. Both names are ordered categories that spell out what
+    tells namesakes apart, so that grouping by them never mixes two of either.
+
+    Raises ValueError when there is no such fit.
+    """
+    points = levels.merge(_described(trials), on="trial_id", validate="many_to_one")
+    if points.empty:
+        raise ValueError("no finished level in the store: run a sweep of trajectories first")
+    named = points["image"] + ": " + points.pop("task_name")
+    points["problem"] = _names(named, points["settings"])
+    methods = _names(points["pruner"], points.pop("method_settings"))
+    points["method"] = methods.set_categories([DENSE, *methods.categories])
+    points.loc[points["kept"] == points["total"], "method"] = DENSE
+    psnrs = ["psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)]
+    return points.astype(dict.fromkeys(psnrs, float))
+
+
+def distinct_fits(points: pd.DataFrame) -> pd.DataFrame:
+    """The points without repetition: the dense fit of a seed, which every trial stores, once."""
+    return points.drop_duplicates(["problem", "method", "kept", "seed"])
+
+
+def frontier_table(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
+    """One row per problem, method, density and `which` PSNR: its mean over seeds, and interval.
+
+    `n` seeds have that PSNR, and `missing` have none. `mean_db` lies in the Student-t interval
+    `low_db` to `high_db` (NaN below two seeds). `effective` and `measured_db` are means over all
+    seeds; `collapsed`, `diverged` and `failed` count fits.
+
+    Raises ValueError when `confidence` is not within 0 and 1.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be within 0 and 1, got {confidence}")
+    fits = distinct_fits(points)
+    table = pd.concat([_means(fits, which) for which in WHICH], ignore_index=True)
+    quantile = stats.t.ppf((1 + confidence) / 2, table["n"] - 1)
+    half_width = quantile * table.pop("deviation_db") / np.sqrt(table["n"])
+    table["low_db"] = table["mean_db"] - half_width
+    table["high_db"] = table["mean_db"] + half_width
+    table["which"] = pd.Categorical(table["which"], categories=WHICH, ordered=True)
+    order = ["problem", "method", "kept", "which"]
+    return table.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
+
+
+def summary_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """One row per problem, method and density, for the terminal: mean PSNRs in dB, and counts.
+
+    Columns: problem, method, density, selected_db, peak_db, final_db, seeds, then how many of
+    these fits collapsed, diverged, failed. Raises ValueError when no level is finished.
+    """
+    table = frontier_table(frontier_points(trials, levels))
+    outcomes = [outcome.value for outcome in BAD_OUTCOMES]
+    keys = ["problem", "method", "density", "seeds", *outcomes]
+    table["seeds"] = table["n"] + table["missing"]
+    first = table[table["which"] == WHICH[0]].reset_index(drop=True)[keys]
+    for which in WHICH:
+        means = table.loc[table["which"] == which, "mean_db"]
+        first[f"{which}_db"] = means.to_numpy()
+    psnrs = [f"{which}_db" for which in WHICH]
+    return first[["problem", "method", "density", *psnrs, "seeds", *outcomes]]
+
+
+def frontier_figure(points: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
+    """PSNR against density for one problem, with buttons to choose which of the three PSNRs.
+
+    `points` and `table` are as from `frontier_points` and `frontier_table`, one problem's rows of
+    each. Every fit is a mark whose `customdata` is its row label in `points`.
+
+    Raises ValueError when there is more than one problem, or no PSNR at all.
+    """
+    if points["problem"].nunique() != 1:
+        raise ValueError("a frontier figure shows one problem: choose its rows first")
+    fits = distinct_fits(points)
+    values = fits[["psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)]].to_numpy()
+    if np.isnan(values[:, 1:]).all():
+        raise ValueError("no fit has a PSNR: a frontier needs a clean image to compare with")
+    figure = go.Figure(_traces(fits, table, WHICH[0]))
+    figure.update_layout(_layout(values), updatemenus=[_switch(fits, table)])
+    figure.update_xaxes(_density_axis(sorted(set(fits["density"]), reverse=True)))
+    return figure
+
+
+def density_text(density: float) -> str:
+    """A density as figures and tables write it: two significant digits."""
+    return f"{density:.2g}"
+
+
+def sparsity_text(density: float) -> str:
+    """The share of weights removed, in percent: three significant digits."""
+    return f"{100 * (1 - density):.3g} %"
+
+
+def flat_settings(settings: str) -> dict[str, str]:
+    """The leaves of a JSON object as text, by dotted path: `task.sigma` → `25.0`."""
+    return dict(_leaves(json.loads(settings), ""))
+
+
+def _described(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trajectories among the trials, their specs taken apart."""
+    chosen = trials.loc[trials["kind"] == "trajectory"]
+    specs = [json.loads(text, object_hook=_without_location) for text in chosen["spec"]]
+    return chosen[["trial_id", "pruner", "prior", "task", "seed"]].assign(
+        settings=[_canonical(spec, METHOD_FIELDS | {"seed"}) for spec in specs],
+        method_settings=[_canonical(spec, spec.keys() - METHOD_FIELDS) for spec in specs],
+        task_name=[_task_name(spec["task"]) for spec in specs],
+    )
+
+
+def _without_location(fields: dict[str, Any]) -> dict[str, Any]:
+    """A file that is known by its checksum is the same file wherever it lies."""
+    return {k: v for k, v in fields.items() if k != "path" or "sha256" not in fields}
+
+
+def _canonical(spec: Mapping[str, Any], left_out: frozenset[str] | set[str]) -> str:
+    return json.dumps({k: v for k, v in spec.items() if k not in left_out}, sort_keys=True)
+
+
+def _task_name(task: Mapping[str, Any]) -> str:
+    sigma = task.get("sigma")
+    return task["kind"] if sigma is None else f"{task['kind']}, σ = {sigma:g}"
+
+
+def _names(names: pd.Series, settings: pd.Series) -> "pd.Categorical[str]":
+    """Each name and, where several settings share it, the fields in which they differ."""
+    labels: dict[tuple[str, str], str] = {}
+    pairs = list(zip(names, settings, strict=True))
+    for name, group in groupby(sorted(set(pairs)), key=itemgetter(0)):
+        texts = [text for _, text in group]
+        labels |= {(name, text): name + _difference(text, texts) for text in texts}
+    return pd.Categorical(
+        [labels[pair] for pair in pairs], categories=list(labels.values()), ordered=True
+    )
+
+
+def _difference(settings: str, others: Sequence[str]) -> str:
+    """What sets these settings apart from the others, in brackets; empty where nothing does."""
+    flat = [flat_settings(text) for text in others]
+    own = flat_settings(settings)
+    paths = sorted({path for leaves in flat for path in leaves})
+    differing = [path for path in paths if len({leaves.get(path) for leaves in flat}) > 1]
+    said = ", ".join(f"{path} {own.get(path, 'none')}" for path in differing)
+    return f" ({said})" if said else ""
+
+
+def _leaves(value: Any, path: str) -> list[tuple[str, str]]:
+    if isinstance(value, dict):
+        items = list(value.items())
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        items = list(enumerate(value))
+    else:
+        return [(path, value if isinstance(value, str) else json.dumps(value))]
+    return [leaf for key, item in items for leaf in _leaves(item, f"{path}.{key}".lstrip("."))]
+
+
+def _means(fits: pd.DataFrame, which: str) -> pd.DataFrame:
+    outcomes = {outcome.value: fits["outcome"] == outcome for outcome in BAD_OUTCOMES}
+    groups = fits.assign(which=which, **outcomes).groupby(
+        ["problem", "method", "kept", "which"], observed=True, as_index=False
+    )
+    psnr = f"psnr_{which}_db"
+    table = groups.agg(
+        total=("total", "first"),
+        density=("density", "first"),
+        effective=("effective", "mean"),
+        measured_db=("psnr_measured_db", "mean"),
+        n=(psnr, "count"),
+        missing=(psnr, lambda values: values.isna().sum()),
+        mean_db=(psnr, "mean"),
+        deviation_db=(psnr, "std"),
+        **{name: (name, "sum") for name in outcomes},
+    )
+    return pd.DataFrame(table)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Style:
+    """How a method looks, in colour and without."""
+
+    colour: str
+    dash: str
+    symbol: str | None
+
+
+MEASURED_STYLE = _Style(colour=MEASURED_COLOUR, dash="dot", symbol=None)
+
+
+def _styles(methods: pd.Series) -> dict[str, _Style]:
+    """By method, the dense one last and so on top; the same for every part of one table."""
+    styles = {name: _style(i) for i, name in enumerate(methods.cat.categories, start=-1)}
+    return styles | {DENSE: styles.pop(DENSE)}
+
+
+def _style(place: int) -> _Style:
+    if place < 0:
+        return _Style(colour=DENSE_COLOUR, dash="longdash", symbol="circle")
+    return _Style(
+        colour=OKABE_ITO[place % len(OKABE_ITO)],
+        dash=DASHES[place % len(DASHES)],
+        symbol=SYMBOLS[place % len(SYMBOLS)],
+    )
+
+
+def _traces(fits: pd.DataFrame, table: pd.DataFrame, which: str) -> list[go.Scatter]:
+    """All traces, for one of the PSNRs: between these only `y` differs."""
+    rows = table[table["which"] == which]
+    dense = rows[rows["method"] == DENSE]
+    ends = [fits["density"].max(), fits["density"].min()]
+    traces = [_level_line(ends, dense["measured_db"], "measurement", MEASURED_STYLE)]
+    for method, style in _styles(fits["method"]).items():
+        own, group = rows[rows["method"] == method], fits[fits["method"] == method]
+        if method == DENSE:
+            line = _level_line(ends, dense["mean_db"], DENSE, style)
+        else:
+            line = _mean_line(pd.concat([dense, own]), method, style)
+        if not group.empty:
+            marks = _fit_marks(group, method, style, which)
+            traces += [_intervals(own, method, style), line, marks]
+    return traces + _legend_of_collapse(fits) + _missing_marks(fits, which)
+
+
+def _level_line(ends: list[float], value: pd.Series, name: str, style: _Style) -> go.Scatter:
+    """A horizontal line through a single value, marked at its dense end if the style says how."""
+    return go.Scatter(
+        x=ends,
+        y=_numbers(value) * len(ends),
+        name=name,
+        mode="lines+markers" if style.symbol else "lines",
+        line={"color": style.colour, "dash": style.dash, "width": 1.5},
+        marker={"symbol": style.symbol, "size": [9, 0]},
+        hoverinfo="skip",
+        legendgroup=name,
+    )
+
+
+def _intervals(rows: pd.DataFrame, method: str, style: _Style) -> go.Scatter:
+    """A vertical bar per density, broken off between densities."""
+    x = [x for density in rows["density"] for x in (density, density, None)]
+    bounds = zip(_numbers(rows["low_db"]), _numbers(rows["high_db"]), strict=True)
+    return go.Scatter(
+        x=x,
+        y=[y for low, high in bounds for y in (low, high, None)],
+        name=f"{method}, interval",
+        mode="lines",
+        line={"color": style.colour, "width": 5},
+        opacity=0.25,
+        hoverinfo="skip",
+        legendgroup=method,
+        showlegend=False,
+    )
+
+
+def _mean_line(rows: pd.DataFrame, method: str, style: _Style) -> go.Scatter:
+    """From the dense mean down the ladder; unmarked where crosses say that all fits collapsed."""
+    marked = rows["collapsed"] < rows["n"]
+    return go.Scatter(
+        x=rows["density"].tolist(),
+        y=_numbers(rows["mean_db"]),
+        name=method,
+        mode="lines+markers",
+        line={"color": style.colour, "dash": style.dash, "width": 2},
+        marker={"symbol": style.symbol, "size": [9 if some else 0 for some in marked]},
+        hoverinfo="skip",
+        legendgroup=method,
+    )
+
+
+def _fit_marks(fits: pd.DataFrame, method: str, style: _Style, which: str) -> go.Scatter:
+    collapsed = fits["outcome"] == Outcome.COLLAPSED
+    text = [f"{method}, seed {seed}" for seed in fits["seed"]]
+    return go.Scatter(
+        x=fits["density"].tolist(),
+        y=_numbers(fits[f"psnr_{which}_db"]),
+        name=f"{method}, fits",
+        mode="markers",
+        marker={
+            "color": style.colour,
+            "symbol": ["x-thin" if bad else f"{style.symbol}-open" for bad in collapsed],
+            "size": [12 if bad else 7 for bad in collapsed],
+            "line": {"color": style.colour, "width": [3 if bad else 1.5 for bad in collapsed]},
+        },
+        customdata=fits.index.tolist(),
+        text=text,
+        hovertemplate="%{text}<br>density %{x:.3g}<br>%{y:.2f} dB<extra></extra>",
+        legendgroup=method,
+        showlegend=False,
+    )
+
+
+def _legend_of_collapse(fits: pd.DataFrame) -> list[go.Scatter]:
+    """An entry for the crosses, whatever their colour; no trace where nothing collapsed."""
+    if not (fits["outcome"] == Outcome.COLLAPSED).any():
+        return []
+    line = {"color": DENSE_COLOUR, "width": 3}
+    marker = {"symbol": "x-thin", "size": 12, "color": DENSE_COLOUR, "line": line}
+    return [go.Scatter(x=[1], y=[None], name="collapsed fit", mode="markers", marker=marker)]
+
+
+def _missing_marks(fits: pd.DataFrame, which: str) -> list[go.Scatter]:
+    """Triangles along the foot of the figure for the fits without a PSNR; no trace without."""
+    psnrs = fits[[f"psnr_{name}_db" for name in WHICH]]
+    some = fits[psnrs.isna().any(axis=1)]
+    if some.empty:
+        return []
+    styles = _styles(fits["method"])
+    return [
+        go.Scatter(
+            x=some["density"].tolist(),
+            y=[0 if missing else None for missing in some[f"psnr_{which}_db"].isna()],
+            yaxis="y2",
+            name="fit without PSNR",
+            mode="markers",
+            cliponaxis=False,
+            marker={
+                "symbol": "triangle-down",
+                "size": 11,
+                "color": [styles[method].colour for method in some["method"]],
+            },
+            customdata=some.index.tolist(),
+            text=some["outcome"].tolist(),
+            hovertemplate="%{text}<br>density %{x:.3g}<br>no PSNR<extra></extra>",
+        )
+    ]
+
+
+def _numbers(values: pd.Series) -> list[float | None]:
+    """Plain floats for JSON, None where there is none."""
+    return [None if math.isnan(value) else float(value) for value in values]
+
+
+def _switch(fits: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
+    """Buttons that replace every trace's y; the first is `WHICH[0]`."""
+    buttons = []
+    for which in WHICH:
+        heights = [trace.y for trace in _traces(fits, table, which)]
+        change = [{"y": heights}, {"yaxis.title.text": AXIS_TITLES[which]}]
+        buttons.append({"label": BUTTONS[which], "method": "update", "args": change})
+    place = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 12}}
+    return {"type": "buttons", "direction": "right", "active": 0, "buttons": buttons, **place}
+
+
+def _layout(values: np.ndarray[Any, Any]) -> dict[str, Any]:
+    low, high = np.nanmin(values), np.nanmax(values)
+    margin = 0.06 * (high - low) or 1.0
+    return {
+        "template": "plotly_white",
+        "hovermode": "closest",
+        "dragmode": False,
+        "margin": {"l": 62, "r": 16, "t": 56, "b": 70},
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#222222"},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
+        "yaxis": {
+            "title": {"text": AXIS_TITLES[WHICH[0]]},
+            "range": [low - margin, high + margin],
+            "zeroline": False,
+            "showline": True,
+            "ticks": "outside",
+            "linecolor": MEASURED_COLOUR,
+        },
+        "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
+    }
+
+
+def _density_axis(densities: list[float]) -> dict[str, Any]:
+    """A log axis from dense on the left to sparse on the right, labelled at its densities."""
+    ticks = _ticks(densities)
+    return {
+        "type": "log",
+        "range": [math.log10(densities[0] * 1.12), math.log10(densities[-1] / 1.12)],
+        "tickvals": ticks,
+        "ticktext": [f"{density_text(tick)}<br>{sparsity_text(tick)}" for tick in ticks],
+        "tickangle": 0,
+        "title": {"text": "Density (below it: sparsity)"},
+        "ticks": "outside",
+        "showline": True,
+        "linecolor": MEASURED_COLOUR,
+    }
+
+
+def _ticks(densities: list[float]) -> list[float]:
+    """Those of the falling densities that leave room for each other's labels."""
+    gap = math.log(densities[0] / densities[-1]) / TICKS_AT_MOST
+    ticks = densities[:1]
+    for density in densities[1:]:
+        if math.log(ticks[-1] / density) >= gap:
+            ticks.append(density)
+    return ticks

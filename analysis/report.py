@@ -1,0 +1,372 @@
+"""One page that shows a store's frontiers: figures, reconstructions and numbers, all offline."""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any, Protocol
+
+import pandas as pd
+import plotly.io as pio
+from plotly.offline import get_plotlyjs
+
+from lip_ray.records import Outcome
+
+from .frontier import (
+    CONFIDENCE,
+    DENSE,
+    WHICH,
+    density_text,
+    distinct_fits,
+    flat_settings,
+    frontier_figure,
+    frontier_points,
+    frontier_table,
+    sparsity_text,
+)
+
+PICTURES_MB = 40.0
+"""By default a page embeds no more than this many megabytes of PNG files."""
+
+EMBEDDING_ORDER = ("clean", "measured", "selected", "peak", "final")
+"""Which pictures come first where there is not room for all."""
+
+CONFIG = {
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d"],
+    "responsive": True,
+}
+"""For Plotly, which without the first two offers to upload the figure."""
+
+CONTENT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
+)
+"""The browser itself refuses every request to the outside."""
+
+TITLE = "Accuracy against density"
+
+INTRODUCTION = """
+<p>Each network below can only produce images. It is pruned level by level and, with what is left
+of it, fitted to a degraded image; the figures show how good the restored image is, as PSNR against
+the clean one, and how few weights that takes. Methods are compared at equal density, from the same
+initial weights, latent and noise.</p>
+<p>Every fit has three PSNRs. <b>Selected</b> is at the step chosen by windowed moving variance,
+without the clean image: what one would get in use. <b>Peak</b> is the best over the fit, found by
+looking at the clean image: an upper bound, and what papers report. <b>Final</b> is at the last
+step.</p>
+"""
+
+LEGEND_NOTE = f"""
+Density is kept ÷ prunable weights. Open marks are fits, one a seed; lines join their means. Pale
+bars are {100 * CONFIDENCE:g} % Student-t intervals of the mean over seeds within this one image;
+with few seeds they are wide and may leave the axis. The dense fit of a seed is the same for all
+methods and counted once. A cross is a collapsed fit: the mask leaves no path from input to output,
+the image is one flat colour, and its PSNR is real. Point at a mark to see what that fit restored.
+"""
+
+
+NUMBERS_NOTE = f"""
+Mean PSNR in dB over seeds and, in brackets, its {100 * CONFIDENCE:g} % Student-t interval. Kept
+counts prunable weights; effective is the mean of those on a path from input to output.
+"""
+
+
+class Frames(Protocol):
+    """What reads a store: `lip_ray.store.Reader`, or frames made by hand."""
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """The table of that name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pictures:
+    """PNG files as data URIs, equal ones once, and where to find that of a fit."""
+
+    uris: Sequence[str]
+    places: Mapping[tuple[str, int, str, str], int]
+    """By trial, level, image and role; -1 where it is stored but there was no room."""
+
+    def place(self, fit: Any, role: str) -> int:
+        """The index in `uris` of a fit's picture, -1 where the page has none."""
+        return self.places.get((fit.trial_id, fit.level, fit.image, role), -1)
+
+    @property
+    def left_out(self) -> int:
+        """How many pictures are stored but not in the page."""
+        return sum(place < 0 for place in self.places.values())
+
+
+def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
+    """A self-contained HTML page: per problem a figure, a gallery and a table; no network needed.
+
+    Pictures beyond `pictures_mb` megabytes stay out, and the page says how many.
+    Raises ValueError when the store has no finished level.
+    """
+    trials, levels = store.frame("trials"), store.frame("levels")
+    points = frontier_points(trials, levels)
+    pictures = _pictures(store.frame("reconstructions"), int(pictures_mb * 1e6))
+    table = frontier_table(points)
+    problems = list(points.groupby("problem", observed=True))
+    sections, figures = [], {}
+    for place, (problem, own) in enumerate(problems):
+        own_table = table[table["problem"] == problem]
+        if own_table["n"].any():
+            figures[f"chart-{place}"] = json.loads(pio.to_json(frontier_figure(own, own_table)))
+        sections.append(_section(place, own, own_table, pictures))
+    data = {
+        "config": CONFIG,
+        "figures": figures,
+        "fits": {fit.Index: _card(fit, pictures) for fit in _rows(distinct_fits(points))},
+        "pictures": pictures.uris,
+    }
+    footer = _footer(trials, levels, pictures)
+    return _page(INTRODUCTION + "".join(sections) + footer, data)
+
+
+def _pictures(reconstructions: pd.DataFrame, budget: int) -> _Pictures:
+    """The pictures that fit into `budget` bytes of PNG, in `EMBEDDING_ORDER`."""
+    known: dict[bytes, int] = {}
+    places = {}
+    rank = reconstructions["role"].map({role: i for i, role in enumerate(EMBEDDING_ORDER)})
+    for row in _rows(reconstructions.assign(rank=rank).sort_values("rank", kind="stable")):
+        png = bytes(row.png)
+        if png not in known and len(png) <= budget:
+            known[png] = len(known)
+            budget -= len(png)
+        places[row.trial_id, row.level, row.image, row.role] = known.get(png, -1)
+    uris = [f"data:image/png;base64,{base64.b64encode(png).decode()}" for png in known]
+    return _Pictures(uris=uris, places=places)
+
+
+def _card(fit: Any, pictures: _Pictures) -> dict[str, Any]:
+    """What pointing at a fit shows: rows that hold for the fit, and per `WHICH` its picture."""
+    return {
+        "title": f"{fit.method}, seed {fit.seed}",
+        "rows": [
+            ["Density", f"{density_text(fit.density)} ({sparsity_text(fit.density)} removed)"],
+            ["Weights", f"{fit.kept:,} of {fit.total:,}"],
+            ["Effective", f"{fit.effective:,}"],
+            ["Outcome", _outcome(fit)],
+        ],
+        "views": [
+            {
+                "picture": pictures.place(fit, which),
+                "alt": _alt(fit, which),
+                "rows": [["Step", f"{which}, {_count(_step(fit, which))}"], *_scores(fit, which)],
+            }
+            for which in WHICH
+        ],
+    }
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[Any]:
+    return iter(frame.itertuples())
+
+
+def _scores(fit: Any, which: str) -> list[list[str]]:
+    psnr, ssim = getattr(fit, f"psnr_{which}_db"), getattr(fit, f"ssim_{which}")
+    return [["PSNR", _db(psnr)], ["SSIM", "none" if pd.isna(ssim) else f"{ssim:.3f}"]]
+
+
+def _step(fit: Any, which: str) -> Any:
+    return fit.steps if which == "final" else getattr(fit, f"{which}_step")
+
+
+def _outcome(fit: Any) -> str:
+    return f"{fit.outcome}: {fit.reason}" if fit.reason else str(fit.outcome)
+
+
+def _alt(fit: Any, which: str) -> str:
+    return (
+        f"{fit.image} restored with {fit.method} at density {density_text(fit.density)}, "
+        f"{which} step, seed {fit.seed}"
+    )
+
+
+def _count(value: Any) -> str:
+    return "none" if pd.isna(value) else f"{int(value):,}"
+
+
+def _db(value: float) -> str:
+    return "none" if pd.isna(value) else f"{value:.2f} dB"
+
+
+def _section(place: int, points: pd.DataFrame, table: pd.DataFrame, pictures: _Pictures) -> str:
+    problem = str(points["problem"].iloc[0])
+    chart = (
+        f'<figure><div class="chart" id="chart-{place}" role="img" '
+        f'aria-label="PSNR against density; the numbers are in the table below"></div>'
+        f"<figcaption>{LEGEND_NOTE}</figcaption></figure>"
+        if table["n"].any()
+        else "<p>No clean image is known here, so there is no PSNR to plot.</p>"
+    )
+    return (
+        f'<section aria-labelledby="problem-{place}"><h2 id="problem-{place}">{escape(problem)}'
+        f"</h2>{_settings(points)}{chart}{_gallery(points, pictures)}{_numbers(table)}</section>"
+    )
+
+
+def _settings(points: pd.DataFrame) -> str:
+    """The settings that matter most as a sentence, all of them folded away."""
+    settings = flat_settings(points["settings"].iloc[0])
+    first = points.iloc[0]
+    seeds = ", ".join(str(seed) for seed in sorted(set(points["seed"])))
+    said = (
+        f"Image {first['image']}, task {first['task']}"
+        + f". Network {first['prior']}, {first['total']:,} prunable weights"
+        + (f", {settings['fit.steps']} steps a fit" if "fit.steps" in settings else "")
+        + f". Seeds: {seeds}."
+    )
+    rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in settings.items())
+    return f"<p>{escape(said)}</p><details><summary>All settings</summary><dl>{rows}</dl></details>"
+
+
+def _gallery(points: pd.DataFrame, pictures: _Pictures) -> str:
+    """The selected reconstructions of the seed with the most fits, dense first, then by method."""
+    seed = points["seed"].mode().iloc[0]
+    fits = distinct_fits(points[points["seed"] == seed]).sort_values("kept", ascending=False)
+    dense = next(_rows(points[(points["seed"] == seed) & (points["level"] == 0)]), None)
+    rows = [
+        _strip(str(method), [_fit_tile(fit, pictures) for fit in _rows(group)])
+        for method, group in fits.groupby("method", observed=True)
+        if method != DENSE
+    ]
+    shared = [] if dense is None else _reference_tiles(points, dense, pictures)
+    return f"<h3>Reconstructions, selected step, seed {seed}</h3>" + "".join(
+        [_strip("The problem, and the dense network", shared), *rows]
+    )
+
+
+def _reference_tiles(points: pd.DataFrame, dense: Any, pictures: _Pictures) -> list[str]:
+    """The clean image where one is known, the measurement, and the dense reconstruction."""
+    tiles = [
+        _tile(pictures.place(dense, "measured"), f"{dense.image}, measured", "measurement",
+              _db(dense.psnr_measured_db)),
+        _fit_tile(dense, pictures),
+    ]  # fmt: skip
+    if (dense.trial_id, dense.level, dense.image, "clean") in pictures.places:
+        tiles.insert(0, _tile(pictures.place(dense, "clean"), f"{dense.image}, clean", "clean", ""))
+    return tiles
+
+
+def _strip(title: str, tiles: Iterable[str]) -> str:
+    return f'<h4>{escape(title)}</h4><div class="strip">{"".join(tiles)}</div>'
+
+
+def _fit_tile(fit: Any, pictures: _Pictures) -> str:
+    score = _db(fit.psnr_selected_db)
+    if fit.outcome in (Outcome.COLLAPSED, Outcome.DIVERGED, Outcome.FAILED):
+        score += f", {fit.outcome}"
+    head = f"{density_text(fit.density)} ({sparsity_text(fit.density)})"
+    return _tile(pictures.place(fit, "selected"), _alt(fit, "selected"), head, score)
+
+
+def _tile(place: int, alt: str, head: str, line: str) -> str:
+    """A picture, filled in by the page's script, with its caption."""
+    picture = (
+        f'<img data-picture="{place}" alt="{escape(alt)}" width="128" height="128">'
+        if place >= 0
+        else '<div class="blank">no picture</div>'
+    )
+    caption = f"<b>{escape(head)}</b><br>{escape(line)}"
+    return f'<figure class="tile">{picture}<figcaption>{caption}</figcaption></figure>'
+
+
+def _numbers(table: pd.DataFrame) -> str:
+    """The table of one problem as HTML: a row per method and density."""
+    heads = ["Method", "Density", "Kept", "Effective", "Selected", "Peak", "Final", "Seeds", "Note"]
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    groups = table.groupby(["method", "kept"], observed=True, sort=False)
+    body = "".join(_row(group) for _, group in groups)
+    return (
+        f"<h3>Numbers</h3><p>{NUMBERS_NOTE}</p>"
+        f'<div class="wide" tabindex="0"><table aria-label="Mean PSNR by method and density">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _row(group: pd.DataFrame) -> str:
+    first = group.iloc[0]
+    cells = [
+        density_text(first["density"]),
+        f"{first['kept']:,}",
+        f"{first['effective']:,.0f}",
+        *(_interval(row) for row in _rows(group)),
+        f"{first['n'] + first['missing']}",
+        _note(group),
+    ]
+    head = f'<th scope="row">{escape(str(first["method"]))}</th>'
+    return f"<tr>{head}{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+
+
+def _interval(row: Any) -> str:
+    if row.n == 0:
+        return "none"
+    mean = f"{row.mean_db:.2f}"
+    return mean if pd.isna(row.low_db) else f"{mean} [{row.low_db:.2f}, {row.high_db:.2f}]"
+
+
+def _note(group: pd.DataFrame) -> str:
+    """How many fits went wrong, and how many have no PSNR; empty where all is well."""
+    counts = {name: group[name].iloc[0] for name in ("collapsed", "diverged", "failed")}
+    missing = zip(group["which"], group["missing"], strict=True)
+    counts |= {f"without {which} PSNR": count for which, count in missing}
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def _footer(trials: pd.DataFrame, levels: pd.DataFrame, pictures: _Pictures) -> str:
+    unfinished = trials[trials["levels_done"] < trials["levels"]]
+    said = [f"{len(trials)} trials, {len(levels)} fits."]
+    if len(unfinished):
+        said.append(f"{len(unfinished)} incomplete, shown as far as they got: ")
+        said.append("; ".join(_unfinished(trial) for trial in _rows(unfinished)) + ".")
+    others = int((trials["kind"] != "trajectory").sum())
+    if others:
+        said.append(f"{others} trials are of another kind than trajectory and not shown.")
+    if pictures.left_out:
+        said.append(f"{pictures.left_out} pictures are left out to keep the page small.")
+    said.append(f"Made by lip-ray {version('lip-ray')}.")
+    return f"<footer><p>{escape(' '.join(said))}</p></footer>"
+
+
+def _unfinished(trial: Any) -> str:
+    return (
+        f"{trial.trial_id} ({trial.pruner}, {trial.image}, seed {trial.seed}: "
+        f"{trial.levels_done} of {trial.levels} levels)"
+    )
+
+
+def _page(body: str, data: Mapping[str, Any]) -> str:
+    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
+    script = files(__package__).joinpath("report.js").read_text(encoding="utf-8")
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">
+<title>{TITLE}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>{TITLE}</h1>
+{body}
+</main>
+<aside id="card" hidden><b></b><img alt="" width="192" height="192"><dl></dl></aside>
+<script type="application/json" id="data">{_inline(data)}</script>
+<script>{get_plotlyjs()}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def _inline(data: Mapping[str, Any]) -> str:
+    """JSON that no HTML parser can mistake for markup."""
+    return json.dumps(data, allow_nan=False).replace("<", "\\u003c")

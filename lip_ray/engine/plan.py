@@ -1,0 +1,89 @@
+"""What a sweep has left to do: its trials less what the store holds."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lip_ray.fits import WindowedVariance
+from lip_ray.pruning import Mask
+from lip_ray.rng import generator
+from lip_ray.sweep import Sweep
+from lip_ray.trials import Trial
+
+PROBE_STEPS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedTrial:
+    """A trial of a sweep and how far the store has it."""
+
+    trial: Trial
+    label: str
+    """What tells it from the sweep's other trials, the seed apart."""
+    levels_done: int
+
+    @property
+    def levels_left(self) -> int:
+        """Levels that are not in the store."""
+        return self.trial.levels - self.levels_done
+
+
+def plan(sweep: Sweep, levels_done: Mapping[str, int]) -> tuple[PlannedTrial, ...]:
+    """Every trial of the sweep, in order, with the number of its levels in the store."""
+    labels = _labels(sweep.trials)
+    return tuple(
+        PlannedTrial(trial=trial, label=label, levels_done=levels_done.get(trial.id, 0))
+        for trial, label in zip(sweep.trials, labels, strict=True)
+    )
+
+
+def seconds_per_step(trial: Trial, device: torch.device, threads: int) -> float:
+    """Measured here and now: the mean of a few dense steps after a first few to warm up."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        problem = trial.task.realise(trial.image, seed=trial.seed, device=device)
+        prior = trial.prior.build(
+            problem.image_shape, seed=trial.seed, image=trial.image.label, device=device
+        )
+        probe = trial.fit.model_copy(
+            update={"steps": PROBE_STEPS, "stopping": WindowedVariance(window=1, stride=1)}
+        )
+        mask = Mask.dense(prior.prunable())
+        runs = [
+            probe.run(prior, problem, mask, draws=generator(0, "input noise", device=device))
+            for _ in range(2)
+        ]
+        return runs[-1].seconds / PROBE_STEPS
+    finally:
+        torch.set_num_threads(before)
+
+
+def _labels(trials: Sequence[Trial]) -> list[str]:
+    leaves = [dict(_leaves(json.loads(trial.model_dump_json()))) for trial in trials]
+    names = dict.fromkeys(name for leaf in leaves for name in leaf)
+    varying = [
+        name for name in names if name != "seed" and len({leaf.get(name) for leaf in leaves}) > 1
+    ]
+    return [
+        ", ".join(_named(name, leaf[name]) for name in varying if name in leaf) or trial.pruner.kind
+        for trial, leaf in zip(trials, leaves, strict=True)
+    ]
+
+
+def _leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}.{index}")
+    else:
+        yield path, json.dumps(value)
+
+
+def _named(name: str, value: str) -> str:
+    shown = value.strip('"')
+    return shown if name.endswith((".kind", ".name")) else f"{name}={shown}"

@@ -1,0 +1,82 @@
+"""What is watched during a fit, all of it on the device."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from lip_ray.fits.stopping import WindowedVariance
+from lip_ray.tasks import Problem
+
+LOSS, PSNR_RAW, PSNR, STATISTIC = range(4)
+
+
+@dataclass
+class Best:
+    """The image at the highest value of a score so far, and its step (-1: none yet)."""
+
+    score: Tensor
+    step: Tensor
+    image: Tensor
+
+    @classmethod
+    def none(cls, image: Tensor) -> Self:
+        """Nothing seen yet."""
+        return cls(
+            score=image.new_full((), -torch.inf),
+            step=torch.full((), -1, device=image.device),
+            image=torch.zeros_like(image),
+        )
+
+    def offer(self, score: Tensor, step: int, image: Tensor) -> None:
+        """Take this step if its score is strictly higher; NaN never is."""
+        better = score > self.score
+        self.score = torch.where(better, score, self.score)
+        self.step = torch.where(better, step, self.step)
+        self.image = torch.where(better, image, self.image)
+
+
+class Trace:
+    """Loss, PSNRs and stopping statistic of every step, and the images worth keeping.
+
+    `average` is the exponential moving average of the outputs; peak and selected images are
+    taken from it. Nothing here makes the host wait until a value is read.
+    """
+
+    def __init__(
+        self, problem: Problem, *, steps: int, decay: float, stopping: WindowedVariance
+    ) -> None:
+        like = problem.measured
+        self._problem = problem
+        self._decay = decay
+        self._monitor = stopping.monitor(like)
+        self._rows = like.new_full((steps, 4), torch.nan)
+        self._unseen = like.new_full((), torch.nan)
+        self.average = torch.zeros_like(like)
+        self.peak = Best.none(like)
+        self.selected = Best.none(like)
+
+    @torch.no_grad()
+    def observe(self, step: int, loss: Tensor, output: Tensor) -> None:
+        """Record one step from its loss and the network's output."""
+        if step == 0:
+            self.average.copy_(output)
+        else:
+            self.average.lerp_(output, 1 - self._decay)
+        psnr = self._problem.psnr(self.average)
+        self.peak.offer(psnr, step, self.average)
+        statistic = self._monitor.update(step, output)
+        if statistic is not None:
+            self.selected.offer(-statistic, step, self.average)
+        shown = self._unseen if statistic is None else statistic
+        self._rows[step] = torch.stack((loss, self._problem.psnr(output), psnr, shown))
+
+    def finite(self, steps: int) -> int:
+        """How many of the first `steps` losses come before one that is not finite."""
+        bad = (~torch.isfinite(self._rows[:steps, LOSS])).nonzero()
+        return int(bad[0]) if len(bad) else steps
+
+    def rows(self, steps: int) -> Tensor:
+        """(steps, 4) on the host: loss, PSNR of the output and of the average, statistic."""
+        return self._rows[:steps].cpu()

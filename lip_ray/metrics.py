@@ -1,0 +1,47 @@
+"""Image metrics as tensors: nothing here waits for the device.
+
+Images are (1, C, H, W) float in [0, 1]; the peak value is 1.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SSIM_WINDOW = 11
+SSIM_SIGMA = 1.5
+SSIM_C1 = 0.01**2
+SSIM_C2 = 0.03**2
+
+
+def psnr(image: Tensor, reference: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB, a scalar tensor; infinite for equal images."""
+    return -10 * torch.log10(F.mse_loss(image, reference))
+
+
+def ssim(image: Tensor, reference: Tensor) -> Tensor:
+    """Mean structural similarity, a scalar tensor (Wang et al. 2004).
+
+    An 11×11 Gaussian window of σ = 1.5, population covariance, averaged over the valid region
+    only. Images smaller than the window have none: the result is NaN.
+    """
+    channels, height, width = image.shape[1:]
+    if min(height, width) < SSIM_WINDOW:
+        return image.new_full((), float("nan"), dtype=torch.float32)
+    x, y = image.float(), reference.float()  # half precision is wrong in the second decimal
+    window = _gaussian_window(channels, x)
+    means = F.conv2d(torch.cat((x, y)), window, groups=channels)
+    mean_x, mean_y = means[:1], means[1:]
+    squares = F.conv2d(torch.cat((x * x, y * y, x * y)), window, groups=channels)
+    var_x = squares[:1] - mean_x**2
+    var_y = squares[1:2] - mean_y**2
+    covariance = squares[2:] - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x**2 + mean_y**2 + SSIM_C1)
+    structure = (2 * covariance + SSIM_C2) / (var_x + var_y + SSIM_C2)
+    return (luminance * structure).mean()
+
+
+def _gaussian_window(channels: int, like: Tensor) -> Tensor:
+    offsets = torch.arange(SSIM_WINDOW, device=like.device, dtype=like.dtype) - SSIM_WINDOW // 2
+    line = torch.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
+    line = line / line.sum()
+    return torch.outer(line, line).expand(channels, 1, SSIM_WINDOW, SSIM_WINDOW)

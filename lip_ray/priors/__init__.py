@@ -1,0 +1,10 @@
+"""Priors: networks that can only produce images. One file a family, one line here."""
+
+from typing import Annotated
+
+from lip_ray.priors.base import AbstractPrior as AbstractPrior
+from lip_ray.priors.base import UntrainedPrior as UntrainedPrior
+from lip_ray.priors.skip import Skip as Skip
+from lip_ray.spec import kind_or_mapping
+
+Prior = Annotated[Skip, kind_or_mapping(Skip)]

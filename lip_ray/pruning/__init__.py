@@ -1,0 +1,25 @@
+"""Pruning: criteria, masks, schedules. One file a criterion, one line here."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from lip_ray.pruning.base import AbstractPruner as AbstractPruner
+from lip_ray.pruning.base import ScoreContext as ScoreContext
+from lip_ray.pruning.density import effective as effective
+from lip_ray.pruning.magnitude import Magnitude as Magnitude
+from lip_ray.pruning.mask import Mask as Mask
+from lip_ray.pruning.mask import Scores as Scores
+from lip_ray.pruning.mask import keep_top as keep_top
+from lip_ray.pruning.random import Random as Random
+from lip_ray.pruning.schedule import Densities as Densities
+from lip_ray.pruning.schedule import Rate as Rate
+from lip_ray.pruning.schedule import Schedule as Schedule
+from lip_ray.pruning.snip import Snip as Snip
+from lip_ray.spec import kind_or_mapping
+
+Pruner = Annotated[
+    Magnitude | Random | Snip,
+    Field(discriminator="kind"),
+    kind_or_mapping(Magnitude | Random | Snip),
+]

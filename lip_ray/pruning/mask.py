@@ -1,0 +1,94 @@
+"""Masks over the prunable weights, and the one function that makes a sparser one."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lip_ray.records import LayerMask
+
+Scores = Mapping[str, Tensor]
+"""By layer, one finite number a weight; the highest are kept."""
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Which weights are kept: a boolean tensor of the weight's shape for every prunable layer."""
+
+    layers: Mapping[str, Tensor] = field(repr=False)
+
+    @classmethod
+    def dense(cls, weights: Mapping[str, Tensor]) -> Self:
+        """The mask that keeps every weight."""
+        return cls({name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()})
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[LayerMask], *, device: torch.device) -> Self:
+        """The mask that `to_rows` wrote down."""
+        return cls({row.layer: _unpacked(row).to(device) for row in rows})
+
+    def to_rows(self) -> tuple[LayerMask, ...]:
+        """One record a layer, bits packed, in the network's order."""
+        return tuple(_packed(name, kept) for name, kept in self.layers.items())
+
+    @cached_property
+    def total(self) -> int:
+        """The number of prunable weights."""
+        return sum(layer.numel() for layer in self.layers.values())
+
+    @cached_property
+    def kept(self) -> int:
+        """The number of weights kept."""
+        return sum(int(layer.sum()) for layer in self.layers.values())
+
+    @property
+    def density(self) -> float:
+        """Kept ÷ total."""
+        return self.kept / self.total
+
+
+def keep_top(scores: Scores, mask: Mask, *, kept: int) -> Mask:
+    """The mask of the `kept` best-scored weights among those that `mask` keeps.
+
+    The count is exact: equal scores are kept in the order of the network. Raises ValueError when
+    `mask` keeps fewer than `kept`, or a surviving weight's score is not finite.
+    """
+    if not 1 <= kept <= mask.kept:
+        raise ValueError(f"kept must be between 1 and the {mask.kept} weights left, got {kept}")
+    survivors = _flat(mask.layers).nonzero().squeeze(1)
+    ranked = torch.cat([scores[name].detach().flatten() for name in mask.layers])[survivors]
+    if not bool(torch.isfinite(ranked).all()):
+        raise ValueError("a score is not finite, so the weights cannot be ranked")
+    best = survivors[torch.argsort(ranked, descending=True, stable=True)[:kept]]
+    chosen = torch.zeros(mask.total, dtype=torch.bool, device=survivors.device)
+    chosen[best] = True
+    return Mask(_unflat(chosen, mask.layers))
+
+
+def _flat(layers: Mapping[str, Tensor]) -> Tensor:
+    return torch.cat([layer.flatten() for layer in layers.values()])
+
+
+def _unflat(flat: Tensor, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    parts = flat.split([layer.numel() for layer in like.values()])
+    return {name: part.view(like[name].shape) for name, part in zip(like, parts, strict=True)}
+
+
+def _packed(name: str, kept: Tensor) -> LayerMask:
+    bits = np.packbits(kept.cpu().contiguous().numpy().reshape(-1))
+    return LayerMask(
+        layer=name,
+        shape=tuple(kept.shape),
+        kept=int(kept.sum()),
+        total=kept.numel(),
+        bits=bits.tobytes(),
+    )
+
+
+def _unpacked(row: LayerMask) -> Tensor:
+    bits = np.unpackbits(np.frombuffer(row.bits, dtype=np.uint8), count=row.total)
+    return torch.from_numpy(bits.astype(bool)).view(row.shape)

@@ -1,0 +1,147 @@
+"""The rows a study leaves behind: plain dataclasses, no torch, no files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+
+class Outcome(StrEnum):
+    """How a fit ended. Every outcome is a row; none is dropped or retried for luck."""
+
+    BUDGET = "budget"
+    """It used all of its steps."""
+    STOPPED = "stopped"
+    """The stopping rule's patience ran out before the steps did."""
+    DIVERGED = "diverged"
+    """The loss became infinite or not a number."""
+    COLLAPSED = "collapsed"
+    """The mask leaves no path from input to output: the image cannot depend on the latent."""
+    FAILED = "failed"
+    """There was nothing to fit; the reason says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerMask:
+    """One layer of a mask: `bits` holds the flattened booleans, packed most significant first."""
+
+    layer: str
+    shape: tuple[int, ...]
+    kept: int
+    total: int
+    bits: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Thinned traces of one fit: equally long columns, one entry per recorded step.
+
+    `psnr_db` is of the averaged output, `psnr_raw_db` of the network's own; both are empty where
+    no clean image is known. `statistic` is the stopping rule's latest, NaN before its first.
+    """
+
+    step: tuple[int, ...]
+    loss: tuple[float, ...]
+    psnr_raw_db: tuple[float, ...]
+    psnr_db: tuple[float, ...]
+    statistic: tuple[float, ...]
+
+
+ReconstructionRole = Literal["clean", "measured", "peak", "selected", "final"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction:
+    """A small picture for galleries; `height` and `width` are those of the full image."""
+
+    role: ReconstructionRole
+    step: int | None
+    height: int
+    width: int
+    png: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelRecord:
+    """What one level of a trial found on one image, and the masks that became known with it."""
+
+    trial_id: str
+    level: int
+    image: str
+
+    kept: int
+    total: int
+    kept_all: int
+    total_all: int
+    effective: int | None
+    """Kept weights on a path from input to output; none known where nothing was fitted."""
+
+    psnr_measured_db: float | None = None
+    psnr_peak_db: float | None = None
+    psnr_selected_db: float | None = None
+    psnr_final_db: float | None = None
+    ssim_peak: float | None = None
+    ssim_selected: float | None = None
+    ssim_final: float | None = None
+    peak_step: int | None = None
+    selected_step: int | None = None
+    steps: int = 0
+    loss_final: float | None = None
+
+    outcome: Outcome
+    reason: str = ""
+    fit_s: float = 0.0
+    memory_mb: float = 0.0
+    host: str = ""
+    device: str = ""
+    threads: int = 0
+    finished_at: datetime | None = None
+
+    masks: Mapping[int, tuple[LayerMask, ...]] = field(default_factory=dict, repr=False)
+    """By level: this level's own mask (level 0 only) and the one pruned for the next level, so
+    that a run broken off between two levels goes on without fitting the last one again."""
+    curve: Curve | None = field(default=None, repr=False)
+    reconstructions: tuple[Reconstruction, ...] = field(default=(), repr=False)
+
+    @property
+    def density(self) -> float:
+        """Kept ÷ total prunable weights, in [0, 1]."""
+        return self.kept / self.total
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """What a trial is. How it ended follows from its levels."""
+
+    trial_id: str
+    kind: str
+    pruner: str
+    prior: str
+    task: str
+    image: str
+    seed: int
+    levels: int
+    """How many levels the trial has when complete."""
+    spec: str
+    """The full spec as JSON, defaults included."""
+    lip_ray_version: str
+    torch_version: str
+    ray_version: str
+    python_version: str
+    host: str
+    device: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRecord:
+    """Which trials a sweep asked for, in order: trials belong to no sweep, sweeps share them."""
+
+    sweep: str
+    sweep_id: str
+    trial_ids: tuple[str, ...]
+    specs: tuple[str, ...]
+    levels: tuple[int, ...]
+    lip_ray_version: str
+    requested_at: datetime

@@ -1,0 +1,76 @@
+"""The base of every spec: a frozen, strict pydantic model whose id is the hash of what it says."""
+
+import hashlib
+import json
+from typing import Any, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+ID_DIGITS = 16
+
+
+class RunOnly:
+    """Annotation marker of a field that says where or how to run, so it stays out of the id."""
+
+
+class Spec(BaseModel):
+    """What a trial, or a part of one, is: keyword-only, immutable, no unknown keys, no coercion.
+
+    The law of defaults: a field's default means the old behaviour for ever. To change behaviour
+    add a field; then every id ever recorded stays valid, because defaults are left out of it.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
+    )
+
+    @property
+    def id(self) -> str:
+        """The first 16 hexadecimal digits of SHA-256 over the canonical JSON."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:ID_DIGITS]
+
+    def canonical_json(self) -> str:
+        """JSON with sorted keys and without defaults; `kind` is always kept."""
+        return json.dumps(_canonical(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _canonical(value: object) -> object:
+    if isinstance(value, Spec):
+        return {
+            name: _canonical(getattr(value, name))
+            for name in type(value).model_fields
+            if _identifies(value, name)
+        }
+    if isinstance(value, tuple):
+        return [_canonical(item) for item in value]
+    return value
+
+
+def _identifies(spec: Spec, name: str) -> bool:
+    field = type(spec).model_fields[name]
+    if any(isinstance(marker, RunOnly) for marker in field.metadata):
+        return False
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return name == "kind" or bool(getattr(spec, name) != default)
+
+
+def _expand_kind(value: object) -> object:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def kind_or_mapping(union: Any) -> BeforeValidator:
+    """A validator that lets `random` stand for `{kind: random}` in a family of specs."""
+    return BeforeValidator(_expand_kind, json_schema_input_type=str | union)
+
+
+def one_or_many(item: Any) -> BeforeValidator:
+    """A validator that lets a single item stand for a tuple of one."""
+    return BeforeValidator(
+        lambda value: value if isinstance(value, list | tuple) else (value,),
+        json_schema_input_type=item | list[item],
+    )
+
+
+def kind_of(spec_class: type[Spec]) -> str:
+    """The literal that a spec class carries in its `kind` field."""
+    return str(get_args(spec_class.model_fields["kind"].annotation)[0])

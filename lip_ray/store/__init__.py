@@ -1,0 +1,6 @@
+"""The store: plain Parquet files, each written once and whole."""
+
+from lip_ray.store.paths import StoreError as StoreError
+from lip_ray.store.reader import QueryError as QueryError
+from lip_ray.store.reader import Reader as Reader
+from lip_ray.store.writer import Writer as Writer

@@ -1,0 +1,72 @@
+"""Where every row lies: the only place that knows a file's name.
+
+    ROOT/lip-ray-store.json               which layout the store has
+    ROOT/sweeps/<sweep>-<sweep_id>.parquet
+    ROOT/trials/<trial_id>.parquet
+    ROOT/<table>/<trial_id>-<level>.parquet    levels, curves, masks, reconstructions
+
+A file's name is a pure function of what is in it, so whoever writes the same thing twice writes
+the same file.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from lip_ray.store.schema import VERSION
+
+MARKER = "lip-ray-store.json"
+SUFFIX = ".parquet"
+
+
+class StoreError(ValueError):
+    """The store cannot be read or written; the message names the path and what to do."""
+
+
+def sweep_file(root: Path, sweep: str, sweep_id: str) -> Path:
+    """Which trials a sweep asked for."""
+    return root / "sweeps" / f"{sweep}-{sweep_id}{SUFFIX}"
+
+
+def trial_file(root: Path, trial_id: str) -> Path:
+    """What a trial is."""
+    return root / "trials" / f"{trial_id}{SUFFIX}"
+
+
+def level_file(root: Path, table: str, trial_id: str, level: int) -> Path:
+    """One table's rows of one level of a trial."""
+    return root / table / f"{trial_id}-{level:03d}{SUFFIX}"
+
+
+def level_of(path: Path) -> tuple[str, int]:
+    """The trial id and level in the name that `level_file` gave."""
+    trial_id, _, level = path.stem.partition("-")
+    return trial_id, int(level)
+
+
+def files(root: Path, table: str) -> Iterator[Path]:
+    """A table's complete files in the order of their names; those being written are left out."""
+    folder = root / table
+    if folder.is_dir():
+        names = (path for path in folder.iterdir() if not path.name.startswith("."))
+        yield from sorted(path for path in names if path.suffix == SUFFIX)
+
+
+def root_of(store: str | Path) -> Path:
+    """The folder of a store. Raises StoreError for what is not a path on this machine."""
+    if "://" in str(store):
+        raise StoreError(f"{store}: a store is a folder; other file systems are not read yet")
+    return Path(store).expanduser().resolve()
+
+
+def check_version(root: Path) -> None:
+    """Raise StoreError unless this lip-ray knows the layout that the store's marker names."""
+    try:
+        version = json.loads((root / MARKER).read_text())["schema_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{root / MARKER} cannot be read: {error}") from error
+    if not isinstance(version, int) or not 1 <= version <= VERSION:
+        raise StoreError(
+            f"{root} has schema version {version}, this lip-ray knows 1 to {VERSION}: "
+            "use the lip-ray that wrote it, or a newer one"
+        )

@@ -1,0 +1,165 @@
+"""The only reader: done levels by file name, everything else by SQL over the files."""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lip_ray.records import LayerMask, Outcome
+from lip_ray.store.paths import (
+    MARKER,
+    StoreError,
+    check_version,
+    files,
+    level_file,
+    level_of,
+    root_of,
+)
+from lip_ray.store.schema import TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PER_LEVEL = ("curves", "masks", "reconstructions")
+"""Tables whose rows count only once their level is committed."""
+
+
+WORST_LAST = [str(outcome) for outcome in (
+    Outcome.BUDGET, Outcome.STOPPED, Outcome.COLLAPSED, Outcome.DIVERGED, Outcome.FAILED,
+)]  # fmt: skip
+
+TRIALS_VIEW = f"""
+create view trials as
+select trial.*, coalesce(done.levels_done, 0) as levels_done,
+       case when coalesce(done.levels_done, 0) < trial.levels then 'incomplete'
+            else done.outcome end as outcome
+from files.trials as trial
+left join (
+    select trial_id, count(distinct level)::integer as levels_done,
+           arg_max(outcome, list_position({WORST_LAST}, outcome)) as outcome
+    from files.levels group by trial_id
+) as done using (trial_id)
+"""
+"""A trial ended as the worst of its levels did; rows are never rewritten to say so."""
+
+
+class QueryError(ValueError):
+    """The SQL is wrong, or asks for more than reading; the message says what and where."""
+
+
+class Reader:
+    """Reads one store, also while others write: a level is seen whole or not at all."""
+
+    def __init__(self, store: str | Path) -> None:
+        """Raises StoreError when there is no store, or one of a newer layout."""
+        self._root = root_of(store)
+        if not self.exists(store):
+            raise StoreError(f"there is no store in {self._root} (no {MARKER}): run a sweep first")
+        check_version(self._root)
+
+    @staticmethod
+    def exists(store: str | Path) -> bool:
+        """Whether the folder is a store."""
+        return (root_of(store) / MARKER).is_file()
+
+    def levels_done(self) -> dict[str, int]:
+        """By trial id, how many levels are committed, counted from level 0 without a gap."""
+        found = defaultdict(set)
+        for path in files(self._root, "levels"):
+            trial_id, level = level_of(path)
+            found[trial_id].add(level)
+        return {trial_id: _prefix(levels) for trial_id, levels in found.items()}
+
+    def masks(self, trial_id: str, level: int) -> tuple[LayerMask, ...] | None:
+        """The mask of a level, also of one that is pruned but not yet fitted; None without."""
+        path = level_file(self._root, "masks", trial_id, level)
+        if not path.is_file():
+            return None
+        try:
+            rows = pq.read_table(path, schema=TABLES["masks"]).sort_by("position").to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{path} is damaged: {error}") from error
+        return tuple(
+            LayerMask(
+                layer=row["layer"],
+                shape=tuple(row["shape"]),
+                kept=row["kept"],
+                total=row["total"],
+                bits=row["bits"],
+            )
+            for row in rows
+        )
+
+    def sql(self, query: str) -> pa.Table:
+        """The result of one reading statement over the tables `TABLES`, as Arrow.
+
+        Raises QueryError for SQL that is wrong or would change anything, StoreError for a file
+        that cannot be read.
+        """
+        with duckdb.connect() as connection:
+            _refuse_writing(connection, query)
+            try:
+                self._define_tables(connection)
+                return connection.sql(query).to_arrow_table()
+            except (duckdb.IOException, duckdb.InvalidInputException) as error:
+                raise StoreError(f"{self._root} cannot be read: {error}") from error
+            except duckdb.Error as error:
+                raise QueryError(_in_user_words(error)) from error
+
+    def frame(self, table: str) -> "pd.DataFrame":
+        """All rows of one table, as pandas."""
+        rows: pd.DataFrame = self.sql(f"from {table}").to_pandas()
+        return rows
+
+    def _define_tables(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Views over the files; `levels` are listed first, so what belongs to them is there."""
+        connection.sql("create schema files")
+        for table in ("levels", *(name for name in TABLES if name != "levels")):
+            connection.register(f"no_{table}", TABLES[table].empty_table())
+            paths = ", ".join(_literal(path) for path in files(self._root, table))
+            stored = f"union all by name from read_parquet([{paths}], union_by_name=true)"
+            connection.sql(
+                f"create view files.{table} as from no_{table} {stored if paths else ''}"
+            )
+        for table in ("levels", "sweeps"):
+            connection.sql(f"create view {table} as from files.{table}")
+        for table in PER_LEVEL:
+            connection.sql(
+                f"create view {table} as from files.{table} "
+                "semi join files.levels using (trial_id, level)"
+            )
+        connection.sql(TRIALS_VIEW)
+        connection.sql(f"set allowed_directories = [{_literal(self._root)}]")
+        connection.sql("set enable_external_access = false")
+        connection.sql("set lock_configuration = true")
+
+
+def _refuse_writing(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    try:
+        statements = connection.extract_statements(query)
+    except duckdb.Error as error:
+        raise QueryError(_in_user_words(error)) from error
+    if len(statements) != 1:
+        raise QueryError(f"one SQL statement is expected, got {len(statements)}")
+    if statements[0].type != duckdb.StatementType.SELECT:
+        kind = statements[0].type.name.lower().replace("_", " ")
+        raise QueryError(f"the store is read only: select is allowed, got a {kind} statement")
+
+
+def _in_user_words(error: duckdb.Error) -> str:
+    """DuckDB's message: it quotes the line, with a caret, and suggests near names."""
+    return re.sub(r"^\w+ Error: ", "", str(error)).strip()
+
+
+def _prefix(levels: set[int]) -> int:
+    return next(count for count in range(len(levels) + 1) if count not in levels)
+
+
+def _literal(path: Path) -> str:
+    """A path in SQL. One that exists is never read as a pattern, whatever brackets it has."""
+    escaped = str(path).replace("'", "''")
+    return f"'{escaped}'"

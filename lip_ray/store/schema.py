@@ -1,0 +1,135 @@
+"""The tables: every column's name and type. Names are public API.
+
+Times are naive UTC. Strings, not dictionaries: files hold a few rows each.
+"""
+
+import pyarrow as pa
+
+VERSION = 1
+"""Of the layout and the columns below. A newer store is refused, an older one stays readable."""
+
+_LEVEL_KEY = [("trial_id", pa.string()), ("level", pa.int32()), ("image", pa.string())]
+
+
+def _schema(columns: list[tuple[str, pa.DataType]]) -> pa.Schema:
+    return pa.schema(columns, metadata={"lip_ray_schema": str(VERSION)})
+
+
+SWEEPS = _schema(
+    [
+        ("sweep", pa.string()),
+        ("sweep_id", pa.string()),
+        ("position", pa.int32()),
+        ("trial_id", pa.string()),
+        ("levels", pa.int32()),
+        ("spec", pa.string()),
+        ("lip_ray_version", pa.string()),
+        ("requested_at", pa.timestamp("us")),
+    ]
+)
+"""One row a trial that a sweep asked for, in its order, whether or not it has begun."""
+
+TRIALS = _schema(
+    [
+        ("trial_id", pa.string()),
+        ("kind", pa.string()),
+        ("pruner", pa.string()),
+        ("prior", pa.string()),
+        ("task", pa.string()),
+        ("image", pa.string()),
+        ("seed", pa.int64()),
+        ("levels", pa.int32()),
+        ("spec", pa.string()),
+        ("lip_ray_version", pa.string()),
+        ("torch_version", pa.string()),
+        ("ray_version", pa.string()),
+        ("python_version", pa.string()),
+        ("host", pa.string()),
+        ("device", pa.string()),
+        ("started_at", pa.timestamp("us")),
+    ]
+)
+"""One row a trial that has begun. Queries see `levels_done` and `outcome` beside these columns."""
+
+LEVELS = _schema(
+    [
+        *_LEVEL_KEY,
+        ("kept", pa.int64()),
+        ("total", pa.int64()),
+        ("density", pa.float64()),
+        ("kept_all", pa.int64()),
+        ("total_all", pa.int64()),
+        ("effective", pa.int64()),
+        ("psnr_measured_db", pa.float64()),
+        ("psnr_peak_db", pa.float64()),
+        ("psnr_selected_db", pa.float64()),
+        ("psnr_final_db", pa.float64()),
+        ("ssim_peak", pa.float64()),
+        ("ssim_selected", pa.float64()),
+        ("ssim_final", pa.float64()),
+        ("peak_step", pa.int32()),
+        ("selected_step", pa.int32()),
+        ("steps", pa.int32()),
+        ("loss_final", pa.float64()),
+        ("outcome", pa.string()),
+        ("reason", pa.string()),
+        ("fit_s", pa.float64()),
+        ("memory_mb", pa.float64()),
+        ("host", pa.string()),
+        ("device", pa.string()),
+        ("threads", pa.int32()),
+        ("finished_at", pa.timestamp("us")),
+    ]
+)
+"""One row a level and image: the commit mark of everything else about it."""
+
+CURVES = _schema(
+    [
+        *_LEVEL_KEY,
+        ("step", pa.list_(pa.int32())),
+        ("loss", pa.list_(pa.float32())),
+        ("psnr_raw_db", pa.list_(pa.float32())),
+        ("psnr_db", pa.list_(pa.float32())),
+        ("statistic", pa.list_(pa.float32())),
+    ]
+)
+"""One row a level and image: thinned traces as lists of equal length."""
+
+MASKS = _schema(
+    [
+        ("trial_id", pa.string()),
+        ("level", pa.int32()),
+        ("position", pa.int32()),
+        ("layer", pa.string()),
+        ("shape", pa.list_(pa.int32())),
+        ("kept", pa.int64()),
+        ("total", pa.int64()),
+        ("bits", pa.binary()),
+    ]
+)
+"""One row a level and layer, in the network's order: `bits` are the flattened booleans, packed
+eight to a byte, most significant first."""
+
+RECONSTRUCTIONS = _schema(
+    [
+        *_LEVEL_KEY,
+        ("role", pa.string()),
+        ("step", pa.int32()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("png", pa.binary()),
+    ]
+)
+"""One row a level, image and role: clean, measured, peak, selected or final."""
+
+TABLES: dict[str, pa.Schema] = {
+    "sweeps": SWEEPS,
+    "trials": TRIALS,
+    "levels": LEVELS,
+    "curves": CURVES,
+    "masks": MASKS,
+    "reconstructions": RECONSTRUCTIONS,
+}
+
+PACKED = frozenset({"masks"})
+"""Tables worth compressing; the others' loose files grow by it, or hold PNGs."""

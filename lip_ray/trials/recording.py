@@ -1,0 +1,126 @@
+"""From a fit to its row: metrics read off the device, thinned curves, small pictures."""
+
+import platform
+import resource
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lip_ray.fits import FitResult, Snapshot
+from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
+from lip_ray.images import png
+from lip_ray.metrics import ssim
+from lip_ray.records import Curve, Outcome, Reconstruction, ReconstructionRole
+from lip_ray.tasks import Problem
+
+CURVE_POINTS_EARLY = 160
+CURVE_POINTS_EVEN = 128
+
+
+def fit_columns(result: FitResult, problem: Problem) -> dict[str, Any]:
+    """The columns of a level's row that tell how its fit went."""
+    return {
+        "psnr_measured_db": float(problem.psnr(problem.measured)),
+        "psnr_peak_db": _psnr(result.peak, problem),
+        "psnr_selected_db": _psnr(result.selected, problem),
+        "psnr_final_db": _psnr(result.final, problem),
+        "ssim_peak": _ssim(result.peak, problem),
+        "ssim_selected": _ssim(result.selected, problem),
+        "ssim_final": _ssim(result.final, problem),
+        "peak_step": result.peak.step if result.peak else None,
+        "selected_step": result.selected.step if result.selected else None,
+        "steps": result.steps,
+        "loss_final": float(result.rows[-1, LOSS]) if result.steps else None,
+        "fit_s": result.seconds,
+    }
+
+
+def machine_columns(device: torch.device) -> dict[str, Any]:
+    """The columns of a level's row that tell where, when and on what it was found."""
+    return {
+        "memory_mb": _peak_memory_mb(device),
+        "host": platform.node(),
+        "device": _device_name(device),
+        "threads": torch.get_num_threads(),
+        "finished_at": datetime.now(UTC).replace(tzinfo=None),
+    }
+
+
+def outcome_of(result: FitResult, effective: int) -> tuple[Outcome, str]:
+    """How the level ended, and why: a network without a path has collapsed however it was fit."""
+    if effective == 0 and result.outcome is not Outcome.DIVERGED:
+        return Outcome.COLLAPSED, "no path from input to output is left, so the image is one colour"
+    return result.outcome, result.reason
+
+
+def curve(result: FitResult) -> Curve:
+    """About 250 steps: dense at the beginning, even later, peak and selected among them."""
+    steps = _thinned(result)
+    rows = result.rows[torch.tensor(steps, dtype=torch.long)]
+    statistic = _carried_forward(result.rows[:, STATISTIC])[steps]
+    return Curve(
+        step=tuple(steps),
+        loss=tuple(rows[:, LOSS].tolist()),
+        psnr_raw_db=tuple(rows[:, PSNR_RAW].tolist()),
+        psnr_db=tuple(rows[:, PSNR].tolist()),
+        statistic=tuple(statistic.tolist()),
+    )
+
+
+def pictures(
+    result: FitResult, problem: Problem, *, with_problem: bool
+) -> tuple[Reconstruction, ...]:
+    """What the fit restored and, if asked, what it was given and what it was to find."""
+    shown: list[tuple[ReconstructionRole, int | None, Tensor]] = []
+    if with_problem:
+        shown += [("clean", None, problem.clean), ("measured", None, problem.measured)]
+    snapshots: tuple[tuple[ReconstructionRole, Snapshot | None], ...] = (
+        ("peak", result.peak),
+        ("selected", result.selected),
+        ("final", result.final),
+    )
+    shown += [(role, taken.step, taken.image) for role, taken in snapshots if taken is not None]
+    return tuple(
+        Reconstruction(
+            role=role, step=step, height=image.shape[2], width=image.shape[3], png=png(image)
+        )
+        for role, step, image in shown
+    )
+
+
+def _psnr(snapshot: Snapshot | None, problem: Problem) -> float | None:
+    return float(problem.psnr(snapshot.image)) if snapshot else None
+
+
+def _ssim(snapshot: Snapshot | None, problem: Problem) -> float | None:
+    value = float(ssim(snapshot.image, problem.clean)) if snapshot else float("nan")
+    return None if np.isnan(value) else value
+
+
+def _thinned(result: FitResult) -> list[int]:
+    if not result.steps:
+        return []
+    last = result.steps - 1
+    early = np.geomspace(1, result.steps, CURVE_POINTS_EARLY).astype(int) - 1
+    even = np.linspace(0, last, CURVE_POINTS_EVEN).astype(int)
+    marked = [snapshot.step for snapshot in (result.peak, result.selected) if snapshot]
+    return [int(step) for step in np.unique(np.concatenate((early, even, marked)).astype(int))]
+
+
+def _carried_forward(values: Tensor) -> Tensor:
+    known = torch.where(torch.isnan(values), -1, torch.arange(len(values)))
+    latest = known.cummax(0).values
+    return torch.where(latest >= 0, values[latest.clamp(min=0)], torch.nan)
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
