@@ -10,7 +10,7 @@ import numpy as np
 import skimage.data
 import torch
 from PIL import Image as PillowImage
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 from pydantic import BeforeValidator, Field, model_validator
 from skimage.transform import resize
 from torch import Tensor
@@ -26,7 +26,10 @@ BuiltinName = Literal[
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_BIT_DEPTH_AT = 24
+GREY_MODES = ("1", "L", "LA", "La")
 THUMBNAIL_SIDE = 256
+UNREADABLE = (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError)
+"""All that Pillow raises for bytes that are no picture."""
 
 Range = Annotated[tuple[int, int], Field(strict=False)]
 
@@ -144,20 +147,20 @@ def _read(path: Path) -> bytes:
 
 def _decode(data: bytes, path: str) -> np.ndarray[Any, Any]:
     """(H, W) or (H, W, 3) uint8 pixels, upright."""
-    if data.startswith(PNG_SIGNATURE) and data[PNG_BIT_DEPTH_AT] == 16:
+    if data.startswith(PNG_SIGNATURE) and data[PNG_BIT_DEPTH_AT : PNG_BIT_DEPTH_AT + 1] == b"\x10":
         raise ValueError(f"{path} is a 16-bit PNG; only 8-bit images are read, convert it first")
     try:
         with PillowImage.open(io.BytesIO(data)) as opened:
             picture = ImageOps.exif_transpose(opened)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} is not an image that can be read ({error})") from error
     if picture.mode.startswith(("I", "F")):
         raise ValueError(f"{path} has more than 8 bits a channel (mode {picture.mode})")
     if picture.has_transparency_data:
-        if picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+        alpha = picture.convert("RGBA").getchannel("A")
+        if alpha.getextrema() != (255, 255):
             raise ValueError(f"{path} has transparent pixels; flatten its alpha channel first")
-        picture = picture.convert("RGB")
-    return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+    return np.asarray(picture.convert("L" if picture.mode in GREY_MODES else "RGB"))
 
 
 @cache

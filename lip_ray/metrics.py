@@ -23,11 +23,14 @@ def ssim(image: Tensor, reference: Tensor) -> Tensor:
 
     An 11×11 Gaussian window of σ = 1.5, population covariance, averaged over the valid region
     only. Images smaller than the window have none: the result is NaN.
+
+    Variances are small differences of large numbers, so it computes in float64: half precision is
+    wrong in the second decimal, and CUDA convolves float32 in TF32 by default.
     """
     channels, height, width = image.shape[1:]
     if min(height, width) < SSIM_WINDOW:
         return image.new_full((), float("nan"), dtype=torch.float32)
-    x, y = image.float(), reference.float()  # half precision is wrong in the second decimal
+    x, y = image.double(), reference.double()
     window = _gaussian_window(channels, x)
     means = F.conv2d(torch.cat((x, y)), window, groups=channels)
     mean_x, mean_y = means[:1], means[1:]
@@ -37,7 +40,7 @@ def ssim(image: Tensor, reference: Tensor) -> Tensor:
     covariance = squares[2:] - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x**2 + mean_y**2 + SSIM_C1)
     structure = (2 * covariance + SSIM_C2) / (var_x + var_y + SSIM_C2)
-    return (luminance * structure).mean()
+    return (luminance * structure).mean().float()
 
 
 def _gaussian_window(channels: int, like: Tensor) -> Tensor:

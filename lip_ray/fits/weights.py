@@ -80,7 +80,7 @@ class Fit(Spec):
         """
         trace = Trace(problem, steps=self.steps, decay=self.average, stopping=self.stopping)
         started = time.perf_counter()
-        with _precision(self.precision, prior.latent.device):
+        with arithmetic(self.precision, prior.latent.device):
             steps, outcome = self._descend(prior, problem, mask, draws, trace)
         rows = trace.rows(steps)  # waits for the device, so the clock is right
         seconds = time.perf_counter() - started
@@ -149,7 +149,7 @@ class GradientMask:
 
 
 @contextmanager
-def _precision(precision: Precision, device: torch.device) -> Iterator[None]:
+def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
     """TF32 on or off for CUDA convolutions and products, as it was before afterwards."""
     if device.type != "cuda":
         yield
@@ -166,8 +166,10 @@ def _precision(precision: Precision, device: torch.device) -> Iterator[None]:
 
 
 def _check_zeros(prior: UntrainedPrior, mask: Mask) -> None:
+    """NaN passes: a masked gradient that was not finite is NaN, and the fit diverged."""
     for name, weight in prior.prunable().items():
-        if bool((weight.detach()[~mask.layers[name]] != 0).any()):
+        pruned = weight.detach()[~mask.layers[name]]
+        if bool((pruned.nan_to_num(nan=0) != 0).any()):
             raise AssertionError(f"pruned weights of {name} came back during the fit")
 
 

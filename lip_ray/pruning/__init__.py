@@ -10,6 +10,7 @@ from lip_ray.pruning.density import effective as effective
 from lip_ray.pruning.magnitude import Magnitude as Magnitude
 from lip_ray.pruning.mask import Mask as Mask
 from lip_ray.pruning.mask import Scores as Scores
+from lip_ray.pruning.mask import UnrankableError as UnrankableError
 from lip_ray.pruning.mask import keep_top as keep_top
 from lip_ray.pruning.random import Random as Random
 from lip_ray.pruning.schedule import Densities as Densities

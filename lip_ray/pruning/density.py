@@ -51,4 +51,5 @@ class _UnitScale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same signs, largest entry 1 (or all zeros)."""
-        return x / x.detach().max().clamp(min=torch.finfo(x.dtype).tiny)
+        largest = x.detach().max()
+        return x / torch.where(largest > 0, largest, 1)

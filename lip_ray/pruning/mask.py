@@ -15,6 +15,10 @@ Scores = Mapping[str, Tensor]
 """By layer, one finite number a weight; the highest are kept."""
 
 
+class UnrankableError(ValueError):
+    """A score of a surviving weight is not finite, so no order exists."""
+
+
 @dataclass(frozen=True)
 class Mask:
     """Which weights are kept: a boolean tensor of the weight's shape for every prunable layer."""
@@ -55,14 +59,14 @@ def keep_top(scores: Scores, mask: Mask, *, kept: int) -> Mask:
     """The mask of the `kept` best-scored weights among those that `mask` keeps.
 
     The count is exact: equal scores are kept in the order of the network. Raises ValueError when
-    `mask` keeps fewer than `kept`, or a surviving weight's score is not finite.
+    `mask` keeps fewer than `kept`, and UnrankableError when a survivor's score is not finite.
     """
     if not 1 <= kept <= mask.kept:
         raise ValueError(f"kept must be between 1 and the {mask.kept} weights left, got {kept}")
     survivors = _flat(mask.layers).nonzero().squeeze(1)
     ranked = torch.cat([scores[name].detach().flatten() for name in mask.layers])[survivors]
     if not bool(torch.isfinite(ranked).all()):
-        raise ValueError("a score is not finite, so the weights cannot be ranked")
+        raise UnrankableError("a score is not finite, so the weights cannot be ranked")
     best = survivors[torch.argsort(ranked, descending=True, stable=True)[:kept]]
     chosen = torch.zeros(mask.total, dtype=torch.bool, device=survivors.device)
     chosen[best] = True

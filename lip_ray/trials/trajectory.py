@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, final
 from pydantic import Field
 from torch import Tensor
 
-from lip_ray.fits import Fit, FitResult
+from lip_ray.fits import Fit, FitResult, arithmetic
 from lip_ray.images import BuiltinImage, FileImage, Image
 from lip_ray.priors import Prior, Skip, UntrainedPrior
 from lip_ray.pruning import (
@@ -16,6 +16,7 @@ from lip_ray.pruning import (
     Rate,
     Schedule,
     ScoreContext,
+    UnrankableError,
     effective,
     keep_top,
 )
@@ -71,7 +72,7 @@ class Trajectory(Spec):
             yield (
                 "images",
                 f"{self.image.label} is {height}×{width}, but this prior needs at least "
-                f"{least}×{least} (2^scales + 1)",
+                f"{least}×{least}",
             )
         try:
             self.schedule.kept(self.prior.prunable_count(channels))
@@ -143,9 +144,11 @@ class Ladder:
             loss=self._loss,
             seed=self._spec.seed,
         )
+        with arithmetic(self._spec.fit.precision, self._device):
+            scores = self._spec.pruner.score(context)
         try:
-            return keep_top(self._spec.pruner.score(context), mask, kept=self._kept[level])
-        except ValueError:
+            return keep_top(scores, mask, kept=self._kept[level])
+        except UnrankableError:
             return None
 
     def record(

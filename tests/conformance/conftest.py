@@ -1,0 +1,51 @@
+"""Every member of a family is put through every law of its module.
+
+A module names its `FAMILY` (the annotated union of the family's `__init__`) and, in `EXAMPLES`,
+instances of the members that cannot be made without parameters or are worth several variants.
+Any other member takes part with its defaults, so a new one is enrolled by existing.
+"""
+
+import inspect
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, get_args
+
+import pytest
+from pydantic import ValidationError
+
+from lip_ray.spec import Spec
+
+
+def members(family: Any) -> Iterator[type[Spec]]:
+    """The concrete specs of a family, whether it is one class, a union, or either annotated."""
+    if inspect.isclass(family) and issubclass(family, Spec):
+        yield family
+    else:
+        for argument in get_args(family):
+            yield from members(argument)
+
+
+def examples(module: ModuleType, member: type[Spec]) -> tuple[Spec, ...]:
+    """The instances of a member that a module tests; none where it needs parameters."""
+    if member in module.EXAMPLES:
+        return module.EXAMPLES[member]
+    try:
+        return (member(),)
+    except ValidationError:
+        return ()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give `example` every instance of the module's family, and `member` every class."""
+    family = list(members(metafunc.module.FAMILY))
+    if "member" in metafunc.fixturenames:
+        metafunc.parametrize("member", family, ids=lambda member: member.__name__)
+    if "example" in metafunc.fixturenames:
+        instances = [one for member in family for one in examples(metafunc.module, member)]
+        metafunc.parametrize("example", instances, ids=repr)
+
+
+@pytest.fixture
+def example_of(request: pytest.FixtureRequest) -> Any:
+    """The instances that the module tests for a member, as a function of the member."""
+    return lambda member: examples(request.module, member)

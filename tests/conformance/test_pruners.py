@@ -1,0 +1,215 @@
+"""The laws of every pruner: exact, nested, repeatable, over all layers, zero after every step."""
+
+from itertools import pairwise
+
+import torch
+
+from lip_ray.images import BuiltinImage
+from lip_ray.priors import Skip
+from lip_ray.pruning import Densities, Mask, Pruner, Random, Rate, ScoreContext, keep_top
+from lip_ray.records import LevelRecord
+from lip_ray.spec import Spec, kind_of
+from lip_ray.tasks import Denoising
+from lip_ray.trials import Context, Trajectory, run
+
+FAMILY = Pruner
+EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {}
+
+CPU = torch.device("cpu")
+IMAGE = BuiltinImage(name="astronaut", rows=(100, 112), columns=(200, 213))
+PRIOR = Skip(width=4, scales=2, skip_width=2, input_channels=3)
+LADDER = Rate(rate=0.3, steps=5)
+MOMENTS = ("exp_avg", "exp_avg_sq")
+FIT = {"steps": 5, "stopping": {"window": 5, "stride": 5}}
+
+
+class Bench:
+    """A network, its initial weights and the loss that a criterion may look at."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        problem = Denoising(sigma=25.0).realise(IMAGE, seed=seed, device=CPU)
+        self.prior = PRIOR.build(problem.image_shape, seed=seed, image="cat", device=CPU)
+        self.initial = self.prior.snapshot()
+        optimizer = torch.optim.Adam(self.prior.module.parameters(), lr=0.01)
+        for _ in range(3):
+            optimizer.zero_grad()
+            problem.loss(self.prior.module(self.prior.latent)).backward()
+            optimizer.step()
+        self.context = ScoreContext(
+            weights={name: weight.detach() for name, weight in self.prior.prunable().items()},
+            loss=lambda weights: problem.loss(self.prior.restored_with(weights)),
+            seed=seed,
+        )
+        self.dense = Mask.dense(self.prior.prunable())
+
+
+def ladder_of(pruner, bench: Bench) -> list[Mask]:
+    """The masks of all levels, from the same weights."""
+    masks = [bench.dense]
+    for kept in LADDER.kept(bench.dense.total)[1:]:
+        masks.append(keep_top(pruner.score(bench.context), masks[-1], kept=kept))
+    return masks
+
+
+def trajectory(pruner, **changes) -> Trajectory:
+    return Trajectory.model_validate(
+        {
+            "images": [IMAGE.model_dump()],
+            "task": {"kind": "denoising", "sigma": 25.0},
+            "prior": PRIOR.model_dump(),
+            "pruner": pruner.model_dump(),
+            "schedule": LADDER.model_dump(),
+            "fit": FIT,
+        }
+        | changes
+    )
+
+
+def records_of(pruner, **changes) -> list[LevelRecord]:
+    return list(run(trajectory(pruner, **changes), Context(device=CPU)))
+
+
+def masks_of(records: list[LevelRecord]) -> list[Mask]:
+    rows = {level: mask for record in records for level, mask in record.masks.items()}
+    return [Mask.from_rows(rows[level], device=CPU) for level in sorted(rows)]
+
+
+def same(one: Mask, other: Mask) -> bool:
+    return list(one.layers) == list(other.layers) and all(
+        torch.equal(one.layers[name], other.layers[name]) for name in one.layers
+    )
+
+
+def test_every_member_has_an_example(member, example_of) -> None:
+    assert example_of(member), f"add {member.__name__} to EXAMPLES"
+
+
+def test_a_kind_and_json_lead_back_to_the_spec(example) -> None:
+    assert example.kind == kind_of(type(example))
+    assert example.scores_at in ("trained", "init")
+    assert type(example).model_validate_json(example.model_dump_json()) == example
+
+
+def test_scores_are_finite_numbers_one_a_weight_in_every_layer(example) -> None:
+    bench = Bench()
+    scores = example.score(bench.context)
+    assert list(scores) == list(bench.context.weights)
+    for name, weight in bench.context.weights.items():
+        assert scores[name].shape == weight.shape
+        assert scores[name].dtype.is_floating_point
+        assert not scores[name].requires_grad
+        assert bool(torch.isfinite(scores[name]).all())
+
+
+def test_no_layer_is_left_out(example) -> None:
+    """Every layer's weights can be told apart, and none of them is safe."""
+    bench = Bench()
+    scores = example.score(bench.context)
+    for name, values in scores.items():
+        assert len(values.unique()) > values.numel() / 2, name
+    last = keep_top(scores, bench.dense, kept=1)
+    assert sorted(int(layer.sum()) for layer in last.layers.values())[-2:] == [0, 1]
+
+
+def test_scoring_is_pure(example) -> None:
+    bench = Bench()
+    state, randomness = bench.prior.snapshot(), torch.get_rng_state()
+    first, second = example.score(bench.context), example.score(bench.context)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert torch.equal(randomness, torch.get_rng_state())
+    for name, value in bench.prior.snapshot().items():
+        assert torch.equal(state[name], value), name
+    assert all(weight.grad is None for weight in bench.context.weights.values())
+
+
+def test_a_ladder_keeps_exact_counts_and_is_nested(example) -> None:
+    bench = Bench()
+    masks = ladder_of(example, bench)
+    assert [mask.kept for mask in masks] == list(LADDER.kept(bench.dense.total))
+    for wider, narrower in pairwise(masks):
+        for name, layer in narrower.layers.items():
+            assert not bool((layer & ~wider.layers[name]).any())
+
+
+def test_the_same_seed_gives_the_same_masks(example) -> None:
+    ours, theirs = ladder_of(example, Bench()), ladder_of(example, Bench())
+    assert all(same(one, other) for one, other in zip(ours, theirs, strict=True))
+    others = ladder_of(example, Bench(seed=1))
+    assert not same(ours[-1], others[-1])
+
+
+def test_ties_are_broken_in_the_order_of_the_network(example) -> None:
+    """Whatever the criterion, among equal scores the first are kept."""
+    bench = Bench()
+    scores = {name: torch.zeros_like(s) for name, s in example.score(bench.context).items()}
+    chosen = keep_top(scores, bench.dense, kept=100)
+    flat = torch.cat([layer.flatten() for layer in chosen.layers.values()])
+    assert bool(flat[:100].all())
+    assert not bool(flat[100:].any())
+
+
+def test_rewound_weights_are_the_mask_times_the_initial_ones(example) -> None:
+    bench = Bench()
+    mask = ladder_of(example, bench)[-1]
+    bench.prior.rewind(bench.initial, mask.layers)
+    for name, value in bench.prior.snapshot().items():
+        expected = bench.initial[name]
+        if name in mask.layers:
+            expected = expected * mask.layers[name]
+        assert torch.equal(value, expected), name
+
+
+def test_pruned_weights_are_zero_after_every_step(example, monkeypatch) -> None:
+    """Looked at right behind the optimiser, with the moments that it has gathered."""
+    seen: list[list[torch.Tensor]] = []
+    step = torch.optim.Adam.step
+
+    def watched(optimizer, *arguments, **options):
+        result = step(optimizer, *arguments, **options)
+        seen.append(
+            [
+                tensor.detach().clone()
+                for weight in optimizer.param_groups[0]["params"]
+                if weight.ndim == 4
+                for tensor in (weight, *(optimizer.state[weight][m] for m in MOMENTS))
+            ]
+        )
+        return result
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    records = records_of(example, schedule={"kind": "densities", "densities": [1.0, 0.3]})
+    (_, mask) = masks_of(records)
+    layers = [layer for layer in mask.layers.values() for _ in range(1 + len(MOMENTS))]
+    assert len(seen) == 2 * FIT["steps"]
+    for tensors in seen[FIT["steps"] :]:
+        for tensor, kept in zip(tensors, layers, strict=True):
+            assert not bool(tensor[~kept].any())
+            assert bool(tensor[kept].any()) or not bool(kept.any())
+
+
+def test_a_trajectory_keeps_the_counts_it_says_and_its_masks_are_nested(example) -> None:
+    records = records_of(example)
+    masks = masks_of(records)
+    assert [record.kept for record in records] == [mask.kept for mask in masks]
+    assert [mask.kept for mask in masks] == list(LADDER.kept(masks[0].total))
+    for wider, narrower in pairwise(masks):
+        for name, layer in narrower.layers.items():
+            assert not bool((layer & ~wider.layers[name]).any())
+
+
+def test_every_pruner_removes_as_many_as_every_other(example) -> None:
+    """Equal terms: the counts depend on the schedule alone."""
+    total = PRIOR.prunable_count(3)
+    ladder = Densities(densities=(1.0, 0.61, 0.13))
+    records = records_of(example, schedule=ladder.model_dump())
+    assert [record.kept for record in records] == list(ladder.kept(total))
+    assert {record.total for record in records} == {total}
+
+
+def test_the_dense_level_is_the_same_for_all(example) -> None:
+    """The pruner has no say before the first cut: same noise, latent, weights and fit."""
+    (dense,) = records_of(example, schedule=[1.0])
+    (reference,) = records_of(Random(), schedule=[1.0])
+    assert dense.curve.loss == reference.curve.loss
+    assert dense.curve.psnr_db == reference.curve.psnr_db
+    assert dense.psnr_selected_db == reference.psnr_selected_db

@@ -1,0 +1,21 @@
+"""One thread for all numerics, a steady hypothesis profile, and the shared reference data."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is first imported, after this
+
+settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data beside the repository; the test is skipped without it."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("the folder of reference data, shared/, is not beside the repository")
+    return folder

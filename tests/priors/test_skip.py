@@ -1,0 +1,128 @@
+"""The skip network against the original: names, shapes, outputs and gradients."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from lip_ray.priors import Skip, UntrainedPrior
+
+CPU = torch.device("cpu")
+
+
+def built(prior: Skip, *, channels: int = 3, height: int = 0, width: int = 0) -> UntrainedPrior:
+    shape = (channels, height or prior.minimum_side, width or prior.minimum_side)
+    return prior.build(shape, seed=0, image="cat", device=CPU)
+
+
+class TestOriginal:
+    """The small network computed once by the original code."""
+
+    @pytest.fixture
+    def reference(self, shared: Path) -> dict[str, torch.Tensor]:
+        return load_file(shared / "oracles" / "skip_small.safetensors")
+
+    @pytest.fixture
+    def prior(self, reference: dict[str, torch.Tensor]) -> UntrainedPrior:
+        """Ours with the original's state, under its own names."""
+        ours = built(Skip(width=8, scales=3, skip_width=4, input_channels=4), height=32, width=40)
+        prefix = "state_dict."
+        state = {n.removeprefix(prefix): v for n, v in reference.items() if n.startswith(prefix)}
+        ours.module.load_state_dict(state, strict=True)
+        return UntrainedPrior(ours.module, reference["input"])
+
+    def test_output(self, prior, reference) -> None:
+        output = prior.module(prior.latent)
+        torch.testing.assert_close(output, reference["output"], rtol=1e-4, atol=1e-5)
+
+    def test_loss_and_gradients(self, prior, reference) -> None:
+        loss = (prior.module(prior.latent) - 0.25).square().mean()
+        loss.backward()
+        torch.testing.assert_close(loss[None], reference["loss"], rtol=1e-4, atol=1e-5)
+        weights = list(prior.prunable().values())
+        for weight, name in ((weights[0], "grad_first_conv"), (weights[-1], "grad_last_conv")):
+            torch.testing.assert_close(weight.grad, reference[name], rtol=1e-4, atol=1e-5)
+
+
+def test_the_network_of_the_study(shared: Path) -> None:
+    """Every parameter's name and shape, in the original order; the totals."""
+    paper = json.loads((shared / "oracles" / "skip_paper_layers.json").read_text())
+    with torch.device("meta"):
+        module = Skip().network(3)
+    ours = [[name, list(parameter.shape)] for name, parameter in module.named_parameters()]
+    assert ours == paper["parameters"]
+    prior = UntrainedPrior(module, torch.empty(0))
+    assert prior.parameter_count() == paper["total_parameters"]
+    assert len(prior.prunable()) == paper["n_convs"]
+    assert Skip().prunable_count(3) == paper["prunable_conv_weights"]
+
+
+def test_totals_of_the_study() -> None:
+    with torch.device("meta"):
+        module = Skip().network(3)
+    assert sum(parameter.numel() for parameter in module.parameters()) == 2_217_831
+    assert Skip().prunable_count(3) == 2_208_768
+    assert Skip().minimum_side == 33
+
+
+@given(
+    height=st.integers(5, 24),
+    width=st.integers(5, 24),
+    channels=st.sampled_from([1, 3]),
+    skip_width=st.sampled_from([0, 2]),
+)
+@example(height=5, width=5, channels=1, skip_width=0)
+@example(height=7, width=23, channels=3, skip_width=2)
+@settings(max_examples=25)
+def test_any_size_odd_ones_too(height: int, width: int, channels: int, skip_width: int) -> None:
+    prior = built(
+        Skip(width=3, scales=2, skip_width=skip_width, input_channels=2),
+        channels=channels,
+        height=height,
+        width=width,
+    )
+    assert prior.module(prior.latent).shape == (1, channels, height, width)
+
+
+@pytest.mark.parametrize("scales", [1, 2, 3, 4])
+def test_the_smallest_side_doubles_with_every_scale(scales: int) -> None:
+    prior = Skip(width=2, scales=scales, skip_width=1, input_channels=1)
+    assert prior.minimum_side == 2**scales + 1
+    smallest = built(prior)
+    assert smallest.module(smallest.latent).shape[2:] == (prior.minimum_side,) * 2
+    smaller = built(prior, height=prior.minimum_side - 1)
+    with pytest.raises(RuntimeError, match=r"[Pp]adding"):
+        smaller.module(smaller.latent)
+
+
+def test_without_skips_there_is_one_path() -> None:
+    prior = Skip(width=4, scales=2, skip_width=0, input_channels=3)
+    per_scale = [3 * 4 * 9, 4 * 4 * 9, 4 * 4 * 9, 4 * 4]  # down, down, up, 1×1
+    deeper = [4 * 4 * 9, 4 * 4 * 9, 4 * 4 * 9, 4 * 4]
+    assert prior.prunable_count(3) == sum(per_scale) + sum(deeper) + 4 * 3
+
+
+def test_initial_draws_have_the_distributions_they_should() -> None:
+    prior = built(Skip(width=32, scales=1, input_channels=16))
+    assert float(prior.latent.min()) >= 0
+    assert float(prior.latent.max()) < 0.1
+    assert float(prior.latent.mean()) == pytest.approx(0.05, abs=0.02)
+    for weight in prior.prunable().values():
+        bound = weight[0].numel() ** -0.5
+        assert float(weight.detach().abs().max()) <= bound
+        if weight.numel() > 1000:
+            assert float(weight.detach().std()) == pytest.approx(bound / 3**0.5, rel=0.05)
+    state = prior.snapshot()
+    assert all(bool((state[n] == 1).all()) for n in state if n.endswith("running_var"))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"width": 0}, {"scales": 0}, {"skip_width": -1}, {"input_channels": 0}, {"depth": 3}]
+)
+def test_impossible_networks_are_refused(wrong) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Skip(**wrong)

@@ -1,0 +1,40 @@
+"""Magnitude and random pruning: which weights they keep."""
+
+import torch
+
+from lip_ray.pruning import Magnitude, Mask, Random, ScoreContext, keep_top
+
+
+def context(weights, seed=0) -> ScoreContext:
+    """A context in which only the weights may be looked at."""
+
+    def no_loss(_) -> torch.Tensor:
+        raise AssertionError("this criterion has no use for the loss")
+
+    return ScoreContext(weights=weights, loss=no_loss, seed=seed)
+
+
+def test_magnitude_ranks_over_all_layers_at_once() -> None:
+    weights = {"a": torch.tensor([0.1, -0.2, 0.3]), "b": torch.tensor([-10.0, 20.0, -0.25])}
+    chosen = keep_top(Magnitude().score(context(weights)), Mask.dense(weights), kept=3)
+    assert chosen.layers["a"].tolist() == [False, False, True]
+    assert chosen.layers["b"].tolist() == [True, True, False]
+
+
+def test_random_does_not_look_at_the_weights() -> None:
+    small, large = {"a": torch.zeros(50)}, {"a": 100 * torch.randn(50)}
+    ours, theirs = (Random().score(context(weights))["a"] for weights in (small, large))
+    assert torch.equal(ours, theirs)
+    assert not torch.equal(ours, Random().score(context(small, seed=1))["a"])
+
+
+def test_random_keeps_every_layer_in_proportion() -> None:
+    weights = {"a": torch.zeros(4000), "b": torch.zeros(16000)}
+    chosen = keep_top(Random().score(context(weights)), Mask.dense(weights), kept=5000)
+    assert abs(int(chosen.layers["a"].sum()) - 1000) < 150  # 5 standard deviations
+
+
+def test_random_scores_have_no_ties() -> None:
+    """Ties would favour the first layers of a large network."""
+    scores = Random().score(context({"a": torch.zeros(300_000)}))["a"]
+    assert len(scores.unique()) == 300_000
