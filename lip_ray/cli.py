@@ -1,8 +1,26 @@
-"""The command line: thin, because every command is a function elsewhere."""
+"""The command line: thin, because every command is a function elsewhere.
 
-from typing import Annotated
+Torch, Ray and Plotly take seconds to import, so each command imports what it needs when it runs.
+Exit codes: 0 done, 1 incomplete or unwell, 2 wrong input, 130 interrupted.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn, get_args
 
 import typer
+from rich.console import Console
+
+from lip_ray import __version__
+from lip_ray.errors import UserError
+from lip_ray.store import Format, Reader, rendered
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lip_ray.sweep import Sweep
 
 BAD_INPUT = 2
 INCOMPLETE = 1
@@ -20,11 +38,13 @@ SweepArgument = Annotated[
 ]
 StoreOption = Annotated[
     str | None,
-    typer.Option("--store", help="Folder of the results.", envvar="LIP_RAY_STORE"),
+    typer.Option("--store", metavar="PATH", help="Folder of the results.", envvar="LIP_RAY_STORE"),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="dotted.path=value: overrides the file; may be repeated."),
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Override a dotted.path of the file; repeatable."
+    ),
 ]
 QuickOption = Annotated[
     bool, typer.Option("--quick", help="Apply the sweep's quick block: seconds, not hours.")
@@ -34,3 +54,199 @@ QuickOption = Annotated[
 def main() -> None:
     """Run the command line; a user's mistake is one message on stderr and exit code 2."""
     app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lip-ray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _lip(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Sweeps that map the accuracy-sparsity frontier of image priors."""
+
+
+@app.command()
+def run(
+    sweep: SweepArgument,
+    store: StoreOption = None,
+    overrides: SetOption = None,
+    quick: QuickOption = False,
+) -> None:
+    """Run what the store lacks of a sweep; Ctrl-C and the same command again go on from there."""
+    with _mistakes_in_one_message():
+        chosen = _sweep(sweep, overrides, quick)
+        from lip_ray.engine.launch import launch
+
+        place = store or chosen.store
+        summary = launch(chosen, place, Console())
+    for reason in summary.errors:
+        typer.echo(f"broken off: {reason}", err=True)
+    _print_summary(place)
+    typer.echo(f"{summary.line}; results in {place}")
+    if not summary.complete:
+        typer.echo("not complete: the same command goes on from here", err=True)
+        raise typer.Exit(INTERRUPTED if summary.interrupted else INCOMPLETE)
+
+
+@app.command()
+def plan(
+    sweep: SweepArgument,
+    store: StoreOption = None,
+    overrides: SetOption = None,
+    quick: QuickOption = False,
+) -> None:
+    """Show what a sweep would run, what is done already, and what the rest would cost here."""
+    with _mistakes_in_one_message():
+        chosen = _sweep(sweep, overrides, quick)
+        place = store or chosen.store
+        done = Reader(place).levels_done() if Reader.exists(place) else {}
+        from lip_ray.engine import plan as planning
+        from lip_ray.engine.progress import clock
+        from lip_ray.engine.room import Room
+
+        room = Room.of(chosen.run)
+        planned = planning.plan(chosen, done)
+    _print_frame(planning.plan_table(planned))
+    seconds = planning.estimated_s(planned, room, threads=chosen.run.cpus)
+    left = sum(trial.levels_left for trial in planned)
+    typer.echo(f"{left} levels left: about {clock(seconds)}, {room.line}; results in {place}")
+
+
+@app.command()
+def status(store: StoreOption = None) -> None:
+    """Show how far the sweeps of a store have come."""
+    from lip_ray.analysis import status_table
+
+    with _mistakes_in_one_message():
+        reader = Reader(_store(store))
+        table = status_table(reader.frame("sweeps"), reader.frame("levels"))
+    _print_frame(table)
+
+
+@app.command()
+def query(
+    sql: Annotated[
+        str,
+        typer.Argument(
+            metavar="SQL",
+            help="One select over trials, levels, curves, masks, reconstructions, sweeps.",
+        ),
+    ],
+    store: StoreOption = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help=f"{', '.join(get_args(Format))}.")
+    ] = "table",
+) -> None:
+    """Ask a store in SQL (DuckDB's), reading only."""
+    formats: tuple[Format, ...] = get_args(Format)
+    chosen = next((known for known in formats if known == form), None)
+    if chosen is None:
+        _refuse(f"--format: unknown format {form!r}; allowed: {', '.join(formats)}")
+    if chosen == "parquet" and sys.stdout.isatty():
+        _refuse("--format: parquet is binary, so send it to a file: lip query ... > result.parquet")
+    with _mistakes_in_one_message():
+        result = Reader(_store(store)).sql(sql)
+    sys.stdout.buffer.write(rendered(result, chosen))
+
+
+@app.command()
+def report(
+    store: Annotated[str, typer.Argument(metavar="STORE", help="Folder of the results.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="PAGE", help="The HTML file to write.")
+    ],
+) -> None:
+    """Write the frontier page of a store: one HTML file that needs no network."""
+    from lip_ray.analysis import frontier_report
+
+    with _mistakes_in_one_message(ValueError, OSError):
+        page = frontier_report(Reader(store))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(page, encoding="utf-8")
+    typer.echo(output)
+
+
+@app.command()
+def doctor(store: StoreOption = None) -> None:
+    """Check that this machine can run a sweep: versions, devices, the store, Ray."""
+    from lip_ray.engine.doctor import checks
+
+    unwell = False
+    for check in checks(store or "results"):
+        unwell |= not check.passed
+        typer.echo(f"{'ok  ' if check.passed else 'FAIL'}  {check.name:<9} {check.detail}")
+    if unwell:
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of sweep files, for editors."""
+    from lip_ray.sweep import json_schema_text
+
+    typer.echo(json_schema_text(), nl=False)
+
+
+def _sweep(name: str, overrides: list[str] | None, quick: bool) -> "Sweep":
+    from lip_ray.sweep import Sweep
+
+    return Sweep.from_yaml(_sweep_file(name), overrides=overrides or (), quick=quick)
+
+
+def _sweep_file(name: str) -> Path:
+    """The file itself, or the shipped one of that name."""
+    import lip_ray.sweeps
+
+    path = Path(name)
+    if path.exists() or path.suffix:
+        return path
+    shipped = {file.stem: file for file in Path(lip_ray.sweeps.__path__[0]).rglob("*.yaml")}
+    if name not in shipped:
+        _refuse(f"no file {name!r}, and no shipped sweep: {', '.join(sorted(shipped))}")
+    return shipped[name]
+
+
+def _store(given: str | None) -> str:
+    """The store asked for, or the only one there is."""
+    if given is not None:
+        return given
+    found = [str(folder) for folder in sorted(Path("results").glob("*")) if Reader.exists(folder)]
+    if len(found) != 1:
+        which = f"one of {', '.join(found)}" if found else "there is none under results/"
+        _refuse(f"--store PATH is needed: {which}")
+    return found[0]
+
+
+@contextmanager
+def _mistakes_in_one_message(*more: type[ValueError] | type[OSError]) -> Iterator[None]:
+    """Turn what a user can have got wrong into one message and exit code 2."""
+    try:
+        yield
+    except (UserError, *more) as error:
+        _refuse(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _refuse(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(BAD_INPUT)
+
+
+def _print_summary(store: str) -> None:
+    from lip_ray.analysis import summary_table
+
+    reader = Reader(store)
+    levels = reader.frame("levels")
+    if not levels.empty:
+        _print_frame(summary_table(reader.frame("trials"), levels))
+
+
+def _print_frame(frame: "pd.DataFrame") -> None:
+    typer.echo(frame.to_string(index=False, na_rep="", float_format="{:.4g}".format))

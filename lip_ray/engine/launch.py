@@ -1,6 +1,5 @@
 """Running a sweep: Ray Tune decides where and when, the store what is left to do."""
 
-import math
 import os
 import signal
 import threading
@@ -16,16 +15,13 @@ from rich.console import Console
 from lip_ray import __version__
 from lip_ray.engine.plan import PlannedTrial, plan
 from lip_ray.engine.progress import Progress, Tally
-from lip_ray.engine.runtime import available_cpus, gpus, local_ray  # before ray: sets its options
+from lip_ray.engine.room import Room
+from lip_ray.engine.runtime import local_ray
 from lip_ray.engine.searcher import PlanSearcher
 from lip_ray.engine.trainable import config_of, run_trial
 from lip_ray.records import SweepRecord
 from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Run, Sweep
-
-
-class LaunchError(ValueError):
-    """The machine lacks what the sweep's `run` block asks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +30,7 @@ class Summary:
 
     planned: tuple[PlannedTrial, ...]
     """As the store has them now."""
-    errors: tuple[str, ...]
+    errors: tuple[str, ...] = ()
     """One line for every trial whose worker kept failing."""
 
     @property
@@ -42,58 +38,61 @@ class Summary:
         """Whether the store now has the whole sweep."""
         return all(planned.levels_left == 0 for planned in self.planned)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether a person or a scheduler ended it: nothing failed, yet levels are missing."""
+        return not self.complete and not self.errors
+
+    @property
+    def line(self) -> str:
+        """How much of the sweep the store has."""
+        levels = sum(planned.trial.levels for planned in self.planned)
+        done = sum(planned.levels_done for planned in self.planned)
+        trials = sum(planned.levels_left == 0 for planned in self.planned)
+        return f"{done}/{levels} levels of {trials}/{len(self.planned)} trials"
+
 
 def launch(sweep: Sweep, store: str, console: Console) -> Summary:
     """Run what the store lacks of the sweep and return how it ended.
 
     Ctrl-C (or SIGTERM) ends it early: levels already recorded stay, the same call goes on from
-    there. Raises LaunchError or StoreError before anything is computed.
+    there. Raises LaunchError or StoreError before anything is written or computed.
     """
+    room = Room.of(sweep.run)
     writer = Writer.open(store)
     before = plan(sweep, Reader(store).levels_done())
     writer.write_sweep(_sweep_record(sweep))
-    if not any(planned.levels_left for planned in before):
-        return Summary(planned=before, errors=())
-    with local_ray() as tune_folder:
-        device = device_of(sweep.run, gpus())
-        errors = _tune(sweep.run, before, device, str(Path(store).resolve()), tune_folder, console)
-    after = plan(sweep, Reader(store).levels_done())
-    return Summary(planned=after, errors=tuple(errors))
-
-
-def device_of(run: Run, gpus: float) -> str:
-    """`cpu` or `cuda`, from what is asked and how many GPUs Ray has. Raises LaunchError."""
-    if run.cpus > available_cpus():
-        raise LaunchError(
-            f"run.cpus: a trial asks for {run.cpus} cores, but there are {available_cpus()}"
-        )
-    if run.device == "cuda" and not gpus:
-        raise LaunchError("run.device: cuda is asked for, but there is no GPU; allowed: auto, cpu")
-    return "cpu" if run.device == "cpu" or not gpus else "cuda"
+    errors: tuple[str, ...] = ()
+    if any(planned.levels_left for planned in before):
+        console.print(f"{sweep.name}: {Tally(before).line()}; {room.line}", highlight=False)
+        with local_ray() as tune_folder:
+            errors = _tune(
+                sweep.run, room, before, str(Path(store).resolve()), tune_folder, console
+            )
+    return Summary(planned=plan(sweep, Reader(store).levels_done()), errors=errors)
 
 
 def _tune(
     run: Run,
+    room: Room,
     planned: Sequence[PlannedTrial],
-    device: str,
     store: str,
     folder: Path,
     console: Console,
-) -> list[str]:
+) -> tuple[str, ...]:
     """One Tuner for the whole plan; its own state is thrown away afterwards."""
     configs = [
-        config_of(p.trial, store=store, device=device, threads=run.cpus)
+        config_of(p.trial, store=store, device=room.device, threads=run.cpus)
         for p in planned
         if p.levels_left
     ]
-    resources = {"cpu": run.cpus} | ({"gpu": run.gpus} if device == "cuda" else {})
     with Progress(Tally(planned), console) as progress, _sigterm_as_interrupt():
         results = tune.Tuner(
-            tune.with_resources(run_trial, resources),
+            tune.with_resources(run_trial, room.resources(run)),
             tune_config=tune.TuneConfig(
                 search_alg=PlanSearcher(configs),
                 num_samples=-1,
-                max_concurrent_trials=_at_once(run, device, len(configs)),
+                max_concurrent_trials=min(room.trials_at_once, len(configs)),
             ),
             run_config=tune.RunConfig(
                 name="sweep",
@@ -103,15 +102,7 @@ def _tune(
                 failure_config=tune.FailureConfig(max_failures=run.retries),
             ),
         ).fit()
-    return [_last_line(error) for error in results.errors]
-
-
-def _at_once(run: Run, device: str, trials: int) -> int:
-    """As many trials as there is room for, so that Tune never holds more of them pending."""
-    room = available_cpus() // run.cpus
-    if device == "cuda":
-        room = min(room, math.floor(gpus() / run.gpus))
-    return max(1, min(room, trials, run.concurrent or trials))
+    return tuple(_last_line(error) for error in results.errors)
 
 
 def _sweep_record(sweep: Sweep) -> SweepRecord:

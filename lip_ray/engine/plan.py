@@ -4,15 +4,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 import torch
 
+from lip_ray.engine.room import Room
 from lip_ray.fits import WindowedVariance
-from lip_ray.pruning import Mask
+from lip_ray.pruning import Magnitude, Mask, Rate
 from lip_ray.rng import generator
 from lip_ray.sweep import Sweep
 from lip_ray.trials import Trial
 
-PROBE_STEPS = 3
+PROBE_STEPS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,44 @@ def plan(sweep: Sweep, levels_done: Mapping[str, int]) -> tuple[PlannedTrial, ..
     )
 
 
-def seconds_per_step(trial: Trial, device: torch.device, threads: int) -> float:
-    """Measured here and now: the mean of a few dense steps after a first few to warm up."""
+def plan_table(planned: Sequence[PlannedTrial]) -> pd.DataFrame:
+    """One row per label, in the order of the plan: trials, levels, and levels done and left."""
+    rows = pd.DataFrame(
+        {
+            "trial": [p.label for p in planned],
+            "seeds": [1 for _ in planned],
+            "levels": [p.trial.levels for p in planned],
+            "done": [p.levels_done for p in planned],
+            "left": [p.levels_left for p in planned],
+        }
+    )
+    return rows.groupby("trial", sort=False, as_index=False).sum()
+
+
+def estimated_s(planned: Sequence[PlannedTrial], room: Room, *, threads: int) -> float:
+    """Seconds that the levels left would take here, at a pace measured now.
+
+    Each network and image size is tried for a few dense steps, alone; early stopping is not
+    foreseen, nor how much trials that run side by side slow each other down.
+    """
+    device = torch.device(room.device)
+    pace: dict[str, float] = {}
+    trials = []
+    for plan in planned:
+        alike = _what_is_fitted(plan.trial)
+        if plan.levels_left and alike not in pace:
+            pace[alike] = _seconds_per_step(plan.trial, device, threads)
+        trials.append(plan.levels_left * plan.trial.fit.steps * pace.get(alike, 0.0))
+    return max(sum(trials) / room.trials_at_once, max(trials, default=0.0))
+
+
+def _what_is_fitted(trial: Trial) -> str:
+    """All of the spec that a step's cost depends on."""
+    return trial.model_copy(update={"seed": 0, "pruner": Magnitude(), "schedule": Rate()}).id
+
+
+def _seconds_per_step(trial: Trial, device: torch.device, threads: int) -> float:
+    """The mean of a few dense steps after a first few to warm up."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -63,9 +63,9 @@ class Tally:
         planned = self._of[trial_id]
         return f"{planned.label} seed {planned.trial.seed}"
 
-    def count(self, report: dict[str, Any]) -> None:
+    def count(self, trial_id: str, report: dict[str, Any]) -> None:
         """Take in one finished level."""
-        planned = self._of[report["trial_id"]]
+        planned = self._of[trial_id]
         self._left[planned.trial.id] = planned.trial.levels - report["level"] - 1
         self.levels_now += 1
         if report["psnr_selected_db"] is not None:
@@ -89,7 +89,7 @@ class Tally:
         """Where the sweep stands."""
         failed = f", {self.trials_failed} broken off" if self.trials_failed else ""
         left = self.seconds_left
-        time_left = f", {_clock(left)} left" if left is not None else ""
+        time_left = f", {clock(left)} left" if left is not None else ""
         return (
             f"{self.levels_done}/{self.levels} levels, "
             f"{self.trials_done}/{len(self.planned)} trials{failed}{time_left}"
@@ -116,18 +116,18 @@ class Progress(tune.Callback):
 
     def __exit__(self, *_: object) -> None:
         if self._live:
-            self._live.update(self._panel())
+            self._live.update(Text(self._tally.line()))
             self._live.stop()
-        elif self._tally.levels_now:
-            self._console.print(self._tally.frontier())
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A level is in the store."""
-        self._tally.count(result)
+        trial_id = trial.config["trial_id"]  # the result's own `trial_id` is Tune's
+        self._tally.count(trial_id, result)
         if not self._live:
-            self._print(f"{self._level(result)}  [{self._tally.line()}]")
+            label = self._tally.label(trial_id)
+            self._print(f"{label}  {_level(result)}  [{self._tally.line()}]")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker died; Tune starts it again while retries last."""
@@ -139,17 +139,6 @@ class Progress(tune.Callback):
             self._live.update(self._panel())
         elif time.monotonic() - self._last_line > HEARTBEAT_S:
             self._print(f"[{self._tally.line()}]")
-
-    def _level(self, report: dict[str, Any]) -> str:
-        psnr = "".join(
-            f"  {name} {report[key]:.2f} dB"
-            for name, key in (("selected", "psnr_selected_db"), ("peak", "psnr_peak_db"))
-            if report[key] is not None
-        )
-        return (
-            f"{self._tally.label(report['trial_id'])}  level {report['level']}  "
-            f"density {report['density']:.4g}{psnr}  {report['outcome']}  {report['fit_s']:.1f} s"
-        )
 
     def _panel(self) -> Group:
         bar = ProgressBar(total=self._tally.levels, completed=self._tally.levels_done, width=60)
@@ -163,7 +152,22 @@ class Progress(tune.Callback):
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _clock(seconds: float) -> str:
+def _level(report: dict[str, Any]) -> str:
+    psnr = "".join(
+        f"  {name} {report[key]:.2f} dB"
+        for name, key in (("selected", "psnr_selected_db"), ("peak", "psnr_peak_db"))
+        if report[key] is not None
+    )
+    return (
+        f"level {report['level']}  density {report['density']:.4g}{psnr}  "
+        f"{report['outcome']}  {report['fit_s']:.1f} s"
+    )
+
+
+def clock(seconds: float) -> str:
+    """A duration as people say it."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

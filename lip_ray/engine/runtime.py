@@ -2,39 +2,31 @@
 
 import logging
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Ray reads these when it is imported or started, its workers inherit them.
-os.environ |= {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # makes the node's address, and all ports, loopback
-    "RAY_AUTH_MODE": "token",
-    "RAY_AUTH_TOKEN": secrets.token_hex(32),  # in memory: without it Ray writes a readable file
-    "RAY_AIR_NEW_OUTPUT": "0",  # the newer one prints a box even when asked to be silent
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
-
 import ray
+import torch
 
 OBJECT_STORE_BYTES = 100_000_000
 """Nothing but specs and short reports passes through it."""
+
+
+LONGEST_TEMPORARY_FOLDER = 24
+"""In characters: Linux allows a socket's name 107, and Ray's own part of it takes 82."""
 
 
 @contextmanager
 def local_ray() -> Iterator[Path]:
     """A Ray of this process's own on the cores it may use; yields a folder for Tune's state.
 
-    The folder and all that Ray writes lie in a private temporary folder, removed afterwards.
+    The folder and all that Ray writes lie in a private temporary folder, removed afterwards:
+    by itself Ray would open its files to everyone on the machine.
     """
-    private = Path(tempfile.mkdtemp(prefix="lip-"))  # Ray opens its own folder to everyone
+    private = Path(tempfile.mkdtemp(prefix="lip-", dir=_short_folder()))
     try:
         ray.init(
             address="local",
@@ -51,11 +43,22 @@ def local_ray() -> Iterator[Path]:
         shutil.rmtree(private, ignore_errors=True)
 
 
+def _short_folder() -> str:
+    """The temporary folder, or /tmp where its name leaves no room for the names of sockets."""
+    folder = tempfile.gettempdir()
+    return folder if len(folder) <= LONGEST_TEMPORARY_FOLDER else "/tmp"
+
+
 def available_cpus() -> int:
     """The cores this process may run on, which a container or `taskset` can make fewer."""
     return len(os.sched_getaffinity(0))
 
 
-def gpus() -> float:
-    """The GPUs that the running Ray has."""
-    return float(ray.cluster_resources().get("GPU", 0))
+def available_gpus() -> int:
+    """The GPUs this process may use."""
+    return torch.cuda.device_count()
+
+
+def answers() -> bool:
+    """Whether a task sent to the running Ray comes back."""
+    return bool(ray.get(ray.remote(lambda: True).remote()))

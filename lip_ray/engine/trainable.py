@@ -31,12 +31,23 @@ def run_trial(config: Config) -> None:
     """Run the levels that the store lacks; each is committed before it is reported."""
     torch.set_num_threads(config["threads"])
     trial = Trajectory.model_validate_json(config["spec"])
-    writer = Writer.open(config["store"])
+    writer, reader = Writer.open(config["store"]), Reader(config["store"])
+    device = torch.device(config["device"])
     writer.write_trial(trial_record(trial, device=config["device"]))
-    context = resumed(trial, Reader(config["store"]), torch.device(config["device"]))
+    while (context := resumed(trial, reader, device)).first_level < trial.levels:
+        _run_until_overtaken(trial, context, writer)
+
+
+def _run_until_overtaken(trial: Trial, context: Context, writer: Writer) -> None:
+    """Run to the last level, or until another worker's rows turn out to be in the store before.
+
+    A worker cut off from its node may live on for a while beside the one that replaced it.
+    """
     for record in run(trial, context):
-        writer.write_level([record])
+        ours = writer.write_level([record])
         tune.report(_report(record))
+        if not ours:
+            return
 
 
 def resumed(trial: Trial, reader: Reader, device: torch.device) -> Context:
@@ -71,7 +82,6 @@ def trial_record(trial: Trial, *, device: str) -> TrialRecord:
 def _report(record: LevelRecord) -> Config:
     """What the driver shows of a level; the store already has all of it."""
     return {
-        "trial_id": record.trial_id,
         "level": record.level,
         "density": record.density,
         "psnr_selected_db": record.psnr_selected_db,

@@ -13,13 +13,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from lip_ray.errors import UserError
 from lip_ray.store.schema import VERSION
 
 MARKER = "lip-ray-store.json"
 SUFFIX = ".parquet"
 
 
-class StoreError(ValueError):
+class StoreError(UserError):
     """The store cannot be read or written; the message names the path and what to do."""
 
 

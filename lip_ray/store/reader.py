@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lip_ray.errors import UserError
 from lip_ray.records import LayerMask, Outcome
 from lip_ray.store.paths import (
     MARKER,
@@ -47,7 +48,7 @@ left join (
 """A trial ended as the worst of its levels did; rows are never rewritten to say so."""
 
 
-class QueryError(ValueError):
+class QueryError(UserError):
     """The SQL is wrong, or asks for more than reading; the message says what and where."""
 
 

@@ -8,14 +8,13 @@ import pyarrow as pa
 VERSION = 1
 """Of the layout and the columns below. A newer store is refused, an older one stays readable."""
 
+VERSION_KEY = "lip_ray_schema"
+"""Under which every file says its version too."""
+
 _LEVEL_KEY = [("trial_id", pa.string()), ("level", pa.int32()), ("image", pa.string())]
 
 
-def _schema(columns: list[tuple[str, pa.DataType]]) -> pa.Schema:
-    return pa.schema(columns, metadata={"lip_ray_schema": str(VERSION)})
-
-
-SWEEPS = _schema(
+SWEEPS = pa.schema(
     [
         ("sweep", pa.string()),
         ("sweep_id", pa.string()),
@@ -29,7 +28,7 @@ SWEEPS = _schema(
 )
 """One row a trial that a sweep asked for, in its order, whether or not it has begun."""
 
-TRIALS = _schema(
+TRIALS = pa.schema(
     [
         ("trial_id", pa.string()),
         ("kind", pa.string()),
@@ -51,7 +50,7 @@ TRIALS = _schema(
 )
 """One row a trial that has begun. Queries see `levels_done` and `outcome` beside these columns."""
 
-LEVELS = _schema(
+LEVELS = pa.schema(
     [
         *_LEVEL_KEY,
         ("kept", pa.int64()),
@@ -83,7 +82,7 @@ LEVELS = _schema(
 )
 """One row a level and image: the commit mark of everything else about it."""
 
-CURVES = _schema(
+CURVES = pa.schema(
     [
         *_LEVEL_KEY,
         ("step", pa.list_(pa.int32())),
@@ -95,7 +94,7 @@ CURVES = _schema(
 )
 """One row a level and image: thinned traces as lists of equal length."""
 
-MASKS = _schema(
+MASKS = pa.schema(
     [
         ("trial_id", pa.string()),
         ("level", pa.int32()),
@@ -110,7 +109,7 @@ MASKS = _schema(
 """One row a level and layer, in the network's order: `bits` are the flattened booleans, packed
 eight to a byte, most significant first."""
 
-RECONSTRUCTIONS = _schema(
+RECONSTRUCTIONS = pa.schema(
     [
         *_LEVEL_KEY,
         ("role", pa.string()),

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import platform
+import tempfile
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -23,7 +24,7 @@ from lip_ray.store.paths import (
     sweep_file,
     trial_file,
 )
-from lip_ray.store.schema import PACKED, TABLES, VERSION
+from lip_ray.store.schema import PACKED, TABLES, VERSION, VERSION_KEY
 
 NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
@@ -41,17 +42,29 @@ class Writer:
         Raises StoreError when the folder cannot be written to, or is of a newer layout.
         """
         root = root_of(store)
-        marker = json.dumps({"schema_version": VERSION}).encode()
         try:
             root.mkdir(parents=True, exist_ok=True)
             if not (root / MARKER).exists():
-                _publish(root / MARKER, marker)
+                _publish(root / MARKER, json.dumps({"schema_version": VERSION}).encode())
         except OSError as error:
             raise _unwritable(root, error) from error
         check_version(root)
         if not os.access(root, os.W_OK):
-            raise StoreError(f"the store {root} cannot be written to: no permission")
+            raise StoreError(f"the store cannot be written to: {root}: no permission")
         return cls(root)
+
+    @staticmethod
+    def probe(store: str | Path) -> None:
+        """Raise StoreError where `open` would, and leave nothing behind."""
+        root = root_of(store)
+        if (root / MARKER).exists():
+            check_version(root)
+        existing = next(folder for folder in (root, *root.parents) if folder.exists())
+        try:
+            with tempfile.TemporaryFile(dir=existing):
+                pass
+        except OSError as error:
+            raise _unwritable(root, error) from error
 
     def write_sweep(self, record: SweepRecord) -> None:
         """Note which trials a sweep asked for."""
@@ -135,14 +148,16 @@ def _mask_rows(trial_id: str, level: int, layers: Iterable[LayerMask]) -> list[d
 def _parquet(table: str, rows: list[dict[str, Any]]) -> bytes:
     """A lean file: loose files are read whole, so statistics and dictionaries only add bytes."""
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        pa.Table.from_pylist(rows, schema=TABLES[table]),
+    with pq.ParquetWriter(
         sink,
+        TABLES[table],
         compression="zstd" if table in PACKED else "none",
         use_dictionary=False,
         write_statistics=False,
         store_schema=False,
-    )
+    ) as file:
+        file.write_table(pa.Table.from_pylist(rows, schema=TABLES[table]))
+        file.add_key_value_metadata({VERSION_KEY: str(VERSION)})
     return bytes(sink.getvalue())
 
 

@@ -1,0 +1,43 @@
+# `make quickstart` and `make test` need Python 3.11 or newer and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: quickstart test test-slow lint format check clean
+
+quickstart: $(VENV)/installed ## Run the shipped study and write its page.
+	$(BIN)/lip run sweeps/quickstart.yaml
+	$(BIN)/lip report results/quickstart -o results/quickstart/report.html
+
+test: $(VENV)/installed-dev ## Everything but the slow tests.
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/installed-dev ## The tests that take minutes.
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/installed-dev ## Lint, format and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy lip_ray analysis sweeps benchmarks
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint test ## What CI runs.
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("lip-ray needs Python 3.11 or newer: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) --editable '.[dev]'
+	@touch $@

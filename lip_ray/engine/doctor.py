@@ -1,0 +1,56 @@
+"""Whether this machine can run a sweep: versions, devices, the store, Ray."""
+
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import torch
+
+from lip_ray.engine.runtime import answers, available_cpus, local_ray
+from lip_ray.store import Writer
+
+PACKAGES = ("lip-ray", "torch", "ray", "pyarrow", "duckdb", "pandas", "plotly", "pydantic")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def checks(store: str) -> Iterator[Check]:
+    """Look at one thing after another; none that fails keeps the next from being looked at."""
+    yield Check("python", True, f"{platform.python_version()} on {platform.platform()}")
+    for package in PACKAGES:
+        yield Check(package, True, version(package))
+    yield Check("cpu", True, f"{available_cpus()} cores for this process")
+    yield Check("gpu", True, _gpus())
+    yield _attempt("store", lambda: _store_written(store))
+    yield _attempt("ray", _ray_answered)
+
+
+def _gpus() -> str:
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return ", ".join(names) or "none: fits run on the CPU"
+
+
+def _attempt(name: str, action: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, action())
+    except Exception as error:
+        return Check(name, False, str(error) or repr(error))
+
+
+def _store_written(store: str) -> str:
+    Writer.probe(store)
+    return f"{store} can be written to"
+
+
+def _ray_answered() -> str:
+    with local_ray():
+        answers()
+    return "starts inside this process and runs a task"

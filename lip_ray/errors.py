@@ -1,0 +1,8 @@
+"""What a user can put right."""
+
+
+class UserError(ValueError):
+    """Wrong input: the message names the field, the value and what is allowed.
+
+    The command line prints it without a traceback and ends with exit code 2.
+    """

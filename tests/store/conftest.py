@@ -1,0 +1,113 @@
+"""Rows made by hand, small but with something in every table."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from lip_ray.records import (
+    Curve,
+    LayerMask,
+    LevelRecord,
+    Outcome,
+    Reconstruction,
+    SweepRecord,
+    TrialRecord,
+)
+
+NOON = datetime(2026, 1, 2, 12)
+
+
+def layer(bits: bytes = b"\xe0", name: str = "1.1.weight") -> LayerMask:
+    """Three of eight weights."""
+    return LayerMask(layer=name, shape=(2, 4), kept=3, total=8, bits=bits)
+
+
+def make_level(trial_id: str = "a" * 16, level: int = 0, **changes: Any) -> LevelRecord:
+    """A committed level: a mask for the next (level 0 also has its own), a curve, two pictures."""
+    values: dict[str, Any] = {
+        "trial_id": trial_id,
+        "level": level,
+        "image": "camera",
+        "kept": 8,
+        "total": 8,
+        "kept_all": 10,
+        "total_all": 10,
+        "effective": 8,
+        "psnr_measured_db": 20.0,
+        "psnr_selected_db": 27.25,
+        "peak_step": 3,
+        "steps": 4,
+        "outcome": Outcome.BUDGET,
+        "fit_s": 1.5,
+        "finished_at": NOON,
+        "masks": {level + 1: (layer(), layer(b"\x07", "9.1.weight"))}
+        | ({} if level else {0: (layer(b"\xff"),)}),
+        "curve": Curve(
+            step=(0, 3),
+            loss=(0.5, 0.25),
+            psnr_raw_db=(3.0, 6.0),
+            psnr_db=(3.0, 5.0),
+            statistic=(float("nan"), 0.125),
+        ),
+        "reconstructions": (
+            Reconstruction(role="clean", step=None, height=2, width=4, png=b"png-0"),
+            Reconstruction(role="final", step=3, height=2, width=4, png=b"png-1"),
+        ),
+    }
+    return LevelRecord(**values | changes)
+
+
+def make_trial(trial_id: str = "a" * 16, levels: int = 2, **changes: Any) -> TrialRecord:
+    """A trial that has begun."""
+    values: dict[str, Any] = {
+        "trial_id": trial_id,
+        "kind": "trajectory",
+        "pruner": "magnitude",
+        "prior": "skip",
+        "task": "denoising",
+        "image": "camera",
+        "seed": 0,
+        "levels": levels,
+        "spec": "{}",
+        "lip_ray_version": "0",
+        "torch_version": "0",
+        "ray_version": "0",
+        "python_version": "0",
+        "host": "here",
+        "device": "cpu",
+        "started_at": NOON,
+    }
+    return TrialRecord(**values | changes)
+
+
+def make_sweep() -> SweepRecord:
+    """A sweep of two trials."""
+    return SweepRecord(
+        sweep="study",
+        sweep_id="f" * 16,
+        trial_ids=("a" * 16, "b" * 16),
+        specs=("{}", "{}"),
+        levels=(2, 2),
+        lip_ray_version="0",
+        requested_at=NOON,
+    )
+
+
+@pytest.fixture
+def level_record() -> Callable[..., LevelRecord]:
+    """Makes levels."""
+    return make_level
+
+
+@pytest.fixture
+def trial_record() -> Callable[..., TrialRecord]:
+    """Makes trials."""
+    return make_trial
+
+
+@pytest.fixture
+def sweep_record() -> Callable[..., SweepRecord]:
+    """Makes sweeps."""
+    return make_sweep
