@@ -5,3 +5,4 @@ from .frontier import frontier_points as frontier_points
 from .frontier import frontier_table as frontier_table
 from .frontier import summary_table as summary_table
 from .report import frontier_report as frontier_report
+from .status import status_table as status_table

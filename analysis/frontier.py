@@ -2,10 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,8 @@ import plotly.graph_objects as go
 from scipy import stats
 
 from lip_ray.records import Outcome
+
+from .naming import distinct_names
 
 WHICH = ("selected", "peak", "final")
 """The three PSNRs of a fit, the one shown by default first."""
@@ -38,9 +39,15 @@ BUTTONS = {"selected": "Selected", "peak": "Peak (oracle)", "final": "Final"}
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("solid", "dash", "dashdot", "dot", "longdash")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "pentagon", "hexagram")
-DENSE_COLOUR = "#222222"
-MEASURED_COLOUR = "#8A8A8A"
-TICKS_AT_MOST = 8
+
+PALETTE = {"ink": "#222222", "muted": "#767676", "paper": "#FFFFFF", "grid": "#EBEBEB"}
+"""The colours that are no method's, by their use: a page may put its own in their place."""
+
+BROKEN_SYMBOLS = {Outcome.COLLAPSED: "x-thin", Outcome.DIVERGED: "asterisk"}
+"""Marks of fits that went wrong but have a PSNR, whatever the method's own symbol."""
+
+TICK_GAP = 1 / 7
+"""The least share of the density axis between two of its labels, for them to fit on a phone."""
 
 
 def frontier_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -57,8 +64,8 @@ def frontier_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     if points.empty:
         raise ValueError("no finished level in the store: run a sweep of trajectories first")
     named = points["image"] + ": " + points.pop("task_name")
-    points["problem"] = _names(named, points["settings"])
-    methods = _names(points["pruner"], points.pop("method_settings"))
+    points["problem"] = distinct_names(named, points["settings"])
+    methods = distinct_names(points["pruner"], points.pop("method_settings"))
     points["method"] = methods.set_categories([DENSE, *methods.categories])
     points.loc[points["kept"] == points["total"], "method"] = DENSE
     psnrs = ["psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)]
@@ -73,9 +80,10 @@ def distinct_fits(points: pd.DataFrame) -> pd.DataFrame:
 def frontier_table(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
     """One row per problem, method, density and `which` PSNR: its mean over seeds, and interval.
 
-    `n` seeds have that PSNR, and `missing` have none. `mean_db` lies in the Student-t interval
-    `low_db` to `high_db` (NaN below two seeds). `effective` and `measured_db` are means over all
-    seeds; `collapsed`, `diverged` and `failed` count fits.
+    Of the `seeds`, `n` have that PSNR and `missing` have none. `mean_db` lies in the Student-t
+    interval `low_db` to `high_db` at that `confidence`; below two seeds there is none (NaN).
+    `effective` and `measured_db` are means over the seeds that have them; `collapsed`, `diverged`
+    and `failed` count fits.
 
     Raises ValueError when `confidence` is not within 0 and 1.
     """
@@ -85,6 +93,8 @@ def frontier_table(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> p
     table = pd.concat([_means(fits, which) for which in WHICH], ignore_index=True)
     quantile = stats.t.ppf((1 + confidence) / 2, table["n"] - 1)
     half_width = quantile * table.pop("deviation_db") / np.sqrt(table["n"])
+    table["confidence"] = confidence
+    table["missing"] = table["seeds"] - table["n"]
     table["low_db"] = table["mean_db"] - half_width
     table["high_db"] = table["mean_db"] + half_width
     table["which"] = pd.Categorical(table["which"], categories=WHICH, ordered=True)
@@ -101,7 +111,6 @@ def summary_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     table = frontier_table(frontier_points(trials, levels))
     outcomes = [outcome.value for outcome in BAD_OUTCOMES]
     keys = ["problem", "method", "density", "seeds", *outcomes]
-    table["seeds"] = table["n"] + table["missing"]
     first = table[table["which"] == WHICH[0]].reset_index(drop=True)[keys]
     for which in WHICH:
         means = table.loc[table["which"] == which, "mean_db"]
@@ -116,33 +125,39 @@ def frontier_figure(points: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
     `points` and `table` are as from `frontier_points` and `frontier_table`, one problem's rows of
     each. Every fit is a mark whose `customdata` is its row label in `points`.
 
-    Raises ValueError when there is more than one problem, or no PSNR at all.
+    Raises ValueError when that is more than one problem, or when there is no PSNR at all.
     """
-    if points["problem"].nunique() != 1:
-        raise ValueError("a frontier figure shows one problem: choose its rows first")
-    fits = distinct_fits(points)
-    values = fits[["psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)]].to_numpy()
-    if np.isnan(values[:, 1:]).all():
+    if set(points["problem"]) != set(table["problem"]) or points["problem"].nunique() != 1:
+        raise ValueError("a frontier figure shows one problem: choose its rows of both tables")
+    if not table["n"].any():
         raise ValueError("no fit has a PSNR: a frontier needs a clean image to compare with")
+    fits = distinct_fits(points)
     figure = go.Figure(_traces(fits, table, WHICH[0]))
-    figure.update_layout(_layout(values), updatemenus=[_switch(fits, table)])
-    figure.update_xaxes(_density_axis(sorted(set(fits["density"]), reverse=True)))
+    figure.update_layout(_layout(fits), updatemenus=[_switch(fits, table)])
+    densities = sorted(set(fits["density"]), reverse=True)
+    figure.update_xaxes(_density_axis(densities, note=sample_text(table)))
     return figure
 
 
 def density_text(density: float) -> str:
-    """A density as figures and tables write it: two significant digits."""
-    return f"{density:.2g}"
+    """A density as figures and tables write it: three significant digits."""
+    return f"{density:.3g}"
 
 
 def sparsity_text(density: float) -> str:
-    """The share of weights removed, in percent: three significant digits."""
-    return f"{100 * (1 - density):.3g} %"
+    """The share of weights removed, in percent; with more digits where little is left."""
+    return f"{round(100 * (1 - density), 1 if density >= 0.01 else 3):g} %"
 
 
-def flat_settings(settings: str) -> dict[str, str]:
-    """The leaves of a JSON object as text, by dotted path: `task.sigma` → `25.0`."""
-    return dict(_leaves(json.loads(settings), ""))
+def sample_text(table: pd.DataFrame) -> str:
+    """How many seeds the means of a table are over, and what its intervals are."""
+    counts = table.loc[table["n"] > 0, "n"]
+    least, most = counts.min(), counts.max()
+    if most == 1:
+        return "n = 1 seed, so no intervals"
+    seeds = f"{most}" if least == most else f"{least} to {most}"
+    where = " from n = 2" if least == 1 else ""
+    return f"n = {seeds} seeds, {100 * table['confidence'].iloc[0]:g} % intervals{where}"
 
 
 def _described(trials: pd.DataFrame) -> pd.DataFrame:
@@ -170,38 +185,6 @@ def _task_name(task: Mapping[str, Any]) -> str:
     return task["kind"] if sigma is None else f"{task['kind']}, σ = {sigma:g}"
 
 
-def _names(names: pd.Series, settings: pd.Series) -> "pd.Categorical[str]":
-    """Each name and, where several settings share it, the fields in which they differ."""
-    labels: dict[tuple[str, str], str] = {}
-    pairs = list(zip(names, settings, strict=True))
-    for name, group in groupby(sorted(set(pairs)), key=itemgetter(0)):
-        texts = [text for _, text in group]
-        labels |= {(name, text): name + _difference(text, texts) for text in texts}
-    return pd.Categorical(
-        [labels[pair] for pair in pairs], categories=list(labels.values()), ordered=True
-    )
-
-
-def _difference(settings: str, others: Sequence[str]) -> str:
-    """What sets these settings apart from the others, in brackets; empty where nothing does."""
-    flat = [flat_settings(text) for text in others]
-    own = flat_settings(settings)
-    paths = sorted({path for leaves in flat for path in leaves})
-    differing = [path for path in paths if len({leaves.get(path) for leaves in flat}) > 1]
-    said = ", ".join(f"{path} {own.get(path, 'none')}" for path in differing)
-    return f" ({said})" if said else ""
-
-
-def _leaves(value: Any, path: str) -> list[tuple[str, str]]:
-    if isinstance(value, dict):
-        items = list(value.items())
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        items = list(enumerate(value))
-    else:
-        return [(path, value if isinstance(value, str) else json.dumps(value))]
-    return [leaf for key, item in items for leaf in _leaves(item, f"{path}.{key}".lstrip("."))]
-
-
 def _means(fits: pd.DataFrame, which: str) -> pd.DataFrame:
     outcomes = {outcome.value: fits["outcome"] == outcome for outcome in BAD_OUTCOMES}
     groups = fits.assign(which=which, **outcomes).groupby(
@@ -213,8 +196,8 @@ def _means(fits: pd.DataFrame, which: str) -> pd.DataFrame:
         density=("density", "first"),
         effective=("effective", "mean"),
         measured_db=("psnr_measured_db", "mean"),
+        seeds=(psnr, "size"),
         n=(psnr, "count"),
-        missing=(psnr, lambda values: values.isna().sum()),
         mean_db=(psnr, "mean"),
         deviation_db=(psnr, "std"),
         **{name: (name, "sum") for name in outcomes},
@@ -231,7 +214,7 @@ class _Style:
     symbol: str | None
 
 
-MEASURED_STYLE = _Style(colour=MEASURED_COLOUR, dash="dot", symbol=None)
+MEASURED_STYLE = _Style(colour=PALETTE["muted"], dash="dot", symbol=None)
 
 
 def _styles(methods: pd.Series) -> dict[str, _Style]:
@@ -242,7 +225,7 @@ def _styles(methods: pd.Series) -> dict[str, _Style]:
 
 def _style(place: int) -> _Style:
     if place < 0:
-        return _Style(colour=DENSE_COLOUR, dash="longdash", symbol="circle")
+        return _Style(colour=PALETTE["ink"], dash="longdash", symbol="circle")
     return _Style(
         colour=OKABE_ITO[place % len(OKABE_ITO)],
         dash=DASHES[place % len(DASHES)],
@@ -255,28 +238,29 @@ def _traces(fits: pd.DataFrame, table: pd.DataFrame, which: str) -> list[go.Scat
     rows = table[table["which"] == which]
     dense = rows[rows["method"] == DENSE]
     ends = [fits["density"].max(), fits["density"].min()]
-    traces = [_level_line(ends, dense["measured_db"], "measurement", MEASURED_STYLE)]
+    measured = rows["measured_db"].dropna().head(1)
+    traces = [_level_line(ends, value, "measurement", MEASURED_STYLE) for value in measured]
     for method, style in _styles(fits["method"]).items():
         own, group = rows[rows["method"] == method], fits[fits["method"] == method]
+        if group.empty:
+            continue
         if method == DENSE:
-            line = _level_line(ends, dense["mean_db"], DENSE, style)
+            line = _level_line(ends, dense["mean_db"].iloc[0], DENSE, style)
         else:
             line = _mean_line(pd.concat([dense, own]), method, style)
-        if not group.empty:
-            marks = _fit_marks(group, method, style, which)
-            traces += [_intervals(own, method, style), line, marks]
-    return traces + _legend_of_collapse(fits) + _missing_marks(fits, which)
+        traces += [_intervals(own, method, style), line, _fit_marks(group, method, style, which)]
+    return traces + _broken_legend(fits) + _missing_marks(fits, which)
 
 
-def _level_line(ends: list[float], value: pd.Series, name: str, style: _Style) -> go.Scatter:
-    """A horizontal line through a single value, marked at its dense end if the style says how."""
+def _level_line(ends: list[float], value: float, name: str, style: _Style) -> go.Scatter:
+    """A horizontal line at one value, marked at its dense end if the style says how."""
     return go.Scatter(
         x=ends,
-        y=_numbers(value) * len(ends),
+        y=_numbers([value] * len(ends)),
         name=name,
         mode="lines+markers" if style.symbol else "lines",
         line={"color": style.colour, "dash": style.dash, "width": 1.5},
-        marker={"symbol": style.symbol, "size": [9, 0]},
+        marker={"symbol": style.symbol, "size": [9, 0], "opacity": 1},
         hoverinfo="skip",
         legendgroup=name,
     )
@@ -289,7 +273,7 @@ def _intervals(rows: pd.DataFrame, method: str, style: _Style) -> go.Scatter:
     return go.Scatter(
         x=x,
         y=[y for low, high in bounds for y in (low, high, None)],
-        name=f"{method}, interval",
+        name=_plain(f"{method}, interval"),
         mode="lines",
         line={"color": style.colour, "width": 5},
         opacity=0.25,
@@ -301,48 +285,60 @@ def _intervals(rows: pd.DataFrame, method: str, style: _Style) -> go.Scatter:
 
 def _mean_line(rows: pd.DataFrame, method: str, style: _Style) -> go.Scatter:
     """From the dense mean down the ladder; unmarked where crosses say that all fits collapsed."""
-    marked = rows["collapsed"] < rows["n"]
+    marked = rows["collapsed"] < rows["seeds"]
     return go.Scatter(
         x=rows["density"].tolist(),
         y=_numbers(rows["mean_db"]),
-        name=method,
+        name=_plain(method),
         mode="lines+markers",
         line={"color": style.colour, "dash": style.dash, "width": 2},
-        marker={"symbol": style.symbol, "size": [9 if some else 0 for some in marked]},
+        marker={
+            "symbol": style.symbol,
+            "size": [9 if some else 0 for some in marked],
+            "opacity": 1,
+        },
         hoverinfo="skip",
         legendgroup=method,
     )
 
 
 def _fit_marks(fits: pd.DataFrame, method: str, style: _Style, which: str) -> go.Scatter:
-    collapsed = fits["outcome"] == Outcome.COLLAPSED
-    text = [f"{method}, seed {seed}" for seed in fits["seed"]]
+    broken = [outcome in BROKEN_SYMBOLS for outcome in fits["outcome"]]
+    own = f"{style.symbol}-open"
     return go.Scatter(
         x=fits["density"].tolist(),
         y=_numbers(fits[f"psnr_{which}_db"]),
-        name=f"{method}, fits",
+        name=_plain(f"{method}, fits"),
         mode="markers",
         marker={
             "color": style.colour,
-            "symbol": ["x-thin" if bad else f"{style.symbol}-open" for bad in collapsed],
-            "size": [12 if bad else 7 for bad in collapsed],
-            "line": {"color": style.colour, "width": [3 if bad else 1.5 for bad in collapsed]},
+            "opacity": 1,
+            "symbol": [BROKEN_SYMBOLS.get(outcome, own) for outcome in fits["outcome"]],
+            "size": [12 if bad else 7 for bad in broken],
+            "line": {"color": style.colour, "width": [3 if bad else 1.5 for bad in broken]},
         },
         customdata=fits.index.tolist(),
-        text=text,
+        text=[_plain(f"{method}, seed {seed}") for seed in fits["seed"]],
         hovertemplate="%{text}<br>density %{x:.3g}<br>%{y:.2f} dB<extra></extra>",
         legendgroup=method,
         showlegend=False,
     )
 
 
-def _legend_of_collapse(fits: pd.DataFrame) -> list[go.Scatter]:
-    """An entry for the crosses, whatever their colour; no trace where nothing collapsed."""
-    if not (fits["outcome"] == Outcome.COLLAPSED).any():
-        return []
-    line = {"color": DENSE_COLOUR, "width": 3}
-    marker = {"symbol": "x-thin", "size": 12, "color": DENSE_COLOUR, "line": line}
-    return [go.Scatter(x=[1], y=[None], name="collapsed fit", mode="markers", marker=marker)]
+def _broken_legend(fits: pd.DataFrame) -> list[go.Scatter]:
+    """An entry for each way in which fits went wrong, whatever their colour."""
+    line = {"color": PALETTE["ink"], "width": 3}
+    return [
+        go.Scatter(
+            x=[1],
+            y=[None],
+            name=f"{outcome} fit",
+            mode="markers",
+            marker={"symbol": symbol, "size": 12, "color": PALETTE["ink"], "line": line},
+        )
+        for outcome, symbol in BROKEN_SYMBOLS.items()
+        if (fits["outcome"] == outcome).any()
+    ]
 
 
 def _missing_marks(fits: pd.DataFrame, which: str) -> list[go.Scatter]:
@@ -366,15 +362,20 @@ def _missing_marks(fits: pd.DataFrame, which: str) -> list[go.Scatter]:
                 "color": [styles[method].colour for method in some["method"]],
             },
             customdata=some.index.tolist(),
-            text=some["outcome"].tolist(),
+            text=[_plain(outcome) for outcome in some["outcome"]],
             hovertemplate="%{text}<br>density %{x:.3g}<br>no PSNR<extra></extra>",
         )
     ]
 
 
-def _numbers(values: pd.Series) -> list[float | None]:
-    """Plain floats for JSON, None where there is none."""
-    return [None if math.isnan(value) else float(value) for value in values]
+def _numbers(values: Iterable[float]) -> list[float | None]:
+    """Plain floats for JSON, None where there is no finite one."""
+    return [float(value) if math.isfinite(value) else None for value in values]
+
+
+def _plain(text: str) -> str:
+    """Text that Plotly, which takes names for markup, shows as it is."""
+    return escape(text, quote=False)
 
 
 def _switch(fits: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
@@ -388,29 +389,44 @@ def _switch(fits: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
     return {"type": "buttons", "direction": "right", "active": 0, "buttons": buttons, **place}
 
 
-def _layout(values: np.ndarray[Any, Any]) -> dict[str, Any]:
-    low, high = np.nanmin(values), np.nanmax(values)
-    margin = 0.06 * (high - low) or 1.0
+def _layout(fits: pd.DataFrame) -> dict[str, Any]:
     return {
         "template": "plotly_white",
+        "paper_bgcolor": PALETTE["paper"],
+        "plot_bgcolor": PALETTE["paper"],
         "hovermode": "closest",
         "dragmode": False,
-        "margin": {"l": 62, "r": 16, "t": 56, "b": 70},
-        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#222222"},
+        "margin": {"l": 62, "r": 16, "t": 56, "b": 92},
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": PALETTE["ink"]},
         "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
+        "modebar": {"remove": ["sendChartToCloud", "select2d", "lasso2d"]},
+        "uirevision": "hidden methods and zoom outlive a redraw",
         "yaxis": {
             "title": {"text": AXIS_TITLES[WHICH[0]]},
-            "range": [low - margin, high + margin],
+            "range": _psnr_range(fits),
             "zeroline": False,
-            "showline": True,
-            "ticks": "outside",
-            "linecolor": MEASURED_COLOUR,
+            **_axis_lines(),
         },
         "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
     }
 
 
-def _density_axis(densities: list[float]) -> dict[str, Any]:
+def _psnr_range(fits: pd.DataFrame) -> list[float]:
+    """Room for every PSNR of every fit, so that the axis stays while the switch is used."""
+    columns = ["psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)]
+    values = fits[columns].to_numpy()
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    margin = 0.06 * (high - low) or 1.0
+    return [low - margin, high + margin]
+
+
+def _axis_lines() -> dict[str, Any]:
+    lines = {"linecolor": PALETTE["muted"], "gridcolor": PALETTE["grid"]}
+    return {"showline": True, "ticks": "outside", "tickcolor": PALETTE["muted"], **lines}
+
+
+def _density_axis(densities: list[float], *, note: str) -> dict[str, Any]:
     """A log axis from dense on the left to sparse on the right, labelled at its densities."""
     ticks = _ticks(densities)
     return {
@@ -419,18 +435,17 @@ def _density_axis(densities: list[float]) -> dict[str, Any]:
         "tickvals": ticks,
         "ticktext": [f"{density_text(tick)}<br>{sparsity_text(tick)}" for tick in ticks],
         "tickangle": 0,
-        "title": {"text": "Density (below it: sparsity)"},
-        "ticks": "outside",
-        "showline": True,
-        "linecolor": MEASURED_COLOUR,
+        "title": {"text": f"Density (below it: sparsity)<br><sub>{note}</sub>"},
+        **_axis_lines(),
     }
 
 
 def _ticks(densities: list[float]) -> list[float]:
-    """Those of the falling densities that leave room for each other's labels."""
-    gap = math.log(densities[0] / densities[-1]) / TICKS_AT_MOST
-    ticks = densities[:1]
-    for density in densities[1:]:
-        if math.log(ticks[-1] / density) >= gap:
+    """The ends of the falling densities, and those between that leave room for each other."""
+    first, last = densities[0], densities[-1]
+    gap = math.log(first / last) * TICK_GAP
+    ticks = [first]
+    for density in densities[1:-1]:
+        if min(math.log(ticks[-1] / density), math.log(density / last)) >= gap:
             ticks.append(density)
-    return ticks
+    return ticks if first == last else [*ticks, last]

@@ -1,10 +1,54 @@
 "use strict";
 (() => {
-  const { config, figures, fits, pictures } = JSON.parse(
-    document.getElementById("data").textContent
-  );
+  const page = JSON.parse(document.getElementById("data").textContent);
   const card = document.getElementById("card");
   const [title, picture, facts] = card.children;
+  const hide = () => (card.hidden = true);
+
+  /* The index among the three PSNRs of the one that a section shows. */
+  function shown(section) {
+    return page.which.indexOf(section.querySelector("input:checked").value);
+  }
+
+  function fill(image, { picture, alt }) {
+    image.hidden = picture < 0;
+    if (picture < 0) image.removeAttribute("src");
+    else image.src = page.pictures[picture];
+    image.alt = alt;
+  }
+
+  /* The figure in the page's own colours, which follow the system's light or dark scheme. */
+  function themed(figure) {
+    const style = getComputedStyle(document.documentElement);
+    const names = new Map(Object.entries(page.palette).map(([name, colour]) => [colour, name]));
+    const own = (colour) => style.getPropertyValue(`--${names.get(colour)}`).trim();
+    return JSON.parse(
+      JSON.stringify(figure).replace(/#[0-9A-F]{6}/g, (c) => (names.has(c) ? own(c) : c))
+    );
+  }
+
+  /* The figure's own buttons, which no keyboard reaches, are taken out and their work done. */
+  function draw(section) {
+    const chart = section.querySelector(".chart");
+    if (!chart) return;
+    const { data, layout } = themed(page.figures[chart.id]);
+    const [heights, changes] = layout.updatemenus[0].buttons[shown(section)].args;
+    data.forEach((trace, place) => (trace.y = heights.y[place]));
+    layout.yaxis.title.text = changes["yaxis.title.text"];
+    layout.margin.t = 40;
+    delete layout.updatemenus;
+    return Plotly.react(chart, data, layout, page.config);
+  }
+
+  function fillGallery(section) {
+    const which = shown(section);
+    section.querySelector(".which").textContent = page.which[which];
+    for (const tile of section.querySelectorAll("[data-fit]")) {
+      const view = page.fits[tile.dataset.fit].views[which];
+      fill(tile.querySelector("img"), view);
+      tile.querySelector("span").textContent = view.line;
+    }
+  }
 
   function list(rows) {
     return rows.flatMap(([name, value]) => {
@@ -15,36 +59,50 @@
     });
   }
 
-  function place({ clientX, clientY }) {
+  /* Beside the mark or, where neither side has room, below or above it. */
+  function place({ x0, x1, y0, y1 }) {
+    const gap = 16;
     const { width, height } = card.getBoundingClientRect();
-    const left = clientX + 24 + width < innerWidth ? clientX + 24 : clientX - 24 - width;
-    const top = clientY - height / 2;
-    card.style.left = `${Math.max(8, Math.min(left, innerWidth - width - 8))}px`;
-    card.style.top = `${Math.max(8, Math.min(top, innerHeight - height - 8))}px`;
+    const [right, left] = [x1 - scrollX + gap, x0 - scrollX - gap - width];
+    const [below, above] = [y1 - scrollY + gap, y0 - scrollY - gap - height];
+    let [x, y] = [right, (below + above) / 2];
+    if (right + width + gap > innerWidth) x = left;
+    if (x < 0) [x, y] = [(right + left) / 2, below + height < innerHeight ? below : above];
+    card.style.left = `${Math.max(8, Math.min(x, innerWidth - width - 8))}px`;
+    card.style.top = `${Math.max(8, Math.min(y, innerHeight - height - 8))}px`;
   }
 
-  function show(fit, view, pointer) {
+  function show(section, { customdata, bbox }) {
+    const fit = page.fits[customdata];
+    if (!fit) return;
+    const view = fit.views[shown(section)];
     title.textContent = fit.title;
-    picture.hidden = view.picture < 0;
-    picture.src = pictures[view.picture] ?? "";
-    picture.alt = view.alt;
+    fill(picture, view);
     facts.replaceChildren(...list([...view.rows, ...fit.rows]));
     card.hidden = false;
-    place(pointer);
+    place(bbox);
   }
 
-  async function draw(id, { data, layout }) {
-    const chart = document.getElementById(id);
-    await Plotly.newPlot(chart, data, layout, config);
-    chart.on("plotly_hover", ({ event, points: [{ customdata }] }) => {
-      const fit = fits[customdata];
-      if (fit) show(fit, fit.views[chart._fullLayout.updatemenus[0].active], event);
+  async function start(section) {
+    section.addEventListener("change", () => {
+      draw(section);
+      fillGallery(section);
     });
-    chart.on("plotly_unhover", () => (card.hidden = true));
-    chart.on("plotly_buttonclicked", () => (card.hidden = true));
+    fillGallery(section);
+    await draw(section);
+    const chart = section.querySelector(".chart");
+    chart?.on("plotly_hover", ({ points: [point] }) => show(section, point));
+    chart?.on("plotly_click", ({ points: [point] }) => show(section, point)); // a finger's tap
+    chart?.on("plotly_unhover", hide);
   }
 
-  for (const image of document.querySelectorAll("img[data-picture]"))
-    image.src = pictures[image.dataset.picture];
-  for (const [id, figure] of Object.entries(figures)) draw(id, figure);
+  const sections = [...document.querySelectorAll("section")];
+  for (const image of document.querySelectorAll(".tile:not([data-fit]) img"))
+    fill(image, { picture: image.dataset.picture, alt: image.alt });
+  for (const section of sections) start(section);
+  for (const event of ["pointerdown", "scroll"]) addEventListener(event, hide);
+  addEventListener("keydown", ({ key }) => key === "Escape" && hide());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
+    sections.forEach(draw)
+  );
 })();

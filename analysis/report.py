@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
@@ -13,20 +13,21 @@ import pandas as pd
 import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
-from lip_ray.records import Outcome
-
 from .frontier import (
-    CONFIDENCE,
+    BAD_OUTCOMES,
+    BUTTONS,
     DENSE,
+    PALETTE,
     WHICH,
     density_text,
     distinct_fits,
-    flat_settings,
     frontier_figure,
     frontier_points,
     frontier_table,
+    sample_text,
     sparsity_text,
 )
+from .naming import flat_settings
 
 PICTURES_MB = 40.0
 """By default a page embeds no more than this many megabytes of PNG files."""
@@ -38,13 +39,13 @@ CONFIG = {
     "showSendToCloud": False,
     "plotlyServerURL": "",
     "displaylogo": False,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d"],
     "responsive": True,
 }
 """For Plotly, which without the first two offers to upload the figure."""
 
 CONTENT_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "img-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 """The browser itself refuses every request to the outside."""
 
@@ -55,31 +56,31 @@ INTRODUCTION = """
 of it, fitted to a degraded image; the figures show how good the restored image is, as PSNR against
 the clean one, and how few weights that takes. Methods are compared at equal density, from the same
 initial weights, latent and noise.</p>
-<p>Every fit has three PSNRs. <b>Selected</b> is at the step chosen by windowed moving variance,
-without the clean image: what one would get in use. <b>Peak</b> is the best over the fit, found by
-looking at the clean image: an upper bound, and what papers report. <b>Final</b> is at the last
-step.</p>
+<p>Every fit has three PSNRs. <b>Selected</b> is at the step that a rule chose without the clean
+image: what one would get in use. <b>Peak</b> is the best over the fit, found by looking at the
+clean image: an upper bound, and what papers report. <b>Final</b> is at the last step.</p>
 """
 
-LEGEND_NOTE = f"""
+LEGEND_NOTE = """
 Density is kept ÷ prunable weights. Open marks are fits, one a seed; lines join their means. Pale
-bars are {100 * CONFIDENCE:g} % Student-t intervals of the mean over seeds within this one image;
-with few seeds they are wide and may leave the axis. The dense fit of a seed is the same for all
-methods and counted once. A cross is a collapsed fit: the mask leaves no path from input to output,
-the image is one flat colour, and its PSNR is real. Point at a mark to see what that fit restored.
+bars are Student-t intervals of the mean over seeds within this one image; with few seeds they are
+wide and may leave the axis. The dense fit of a seed is the same for all methods and counted once.
+A cross is a collapsed fit: the mask leaves no path from input to output, the image is one flat
+colour, and its PSNR is real. Point at a mark, or tap it, to see what that fit restored.
 """
 
-
-NUMBERS_NOTE = f"""
-Mean PSNR in dB over seeds and, in brackets, its {100 * CONFIDENCE:g} % Student-t interval. Kept
-counts prunable weights; effective is the mean of those on a path from input to output.
+NUMBERS_NOTE = """
+Mean PSNR in dB over seeds and, in brackets, its Student-t interval. Kept counts prunable weights;
+effective is the mean of those on a path from input to output.
 """
+
+NO_CHART = "<p>There is no clean image to compare with, so no PSNR to plot.</p>"
 
 
 class Frames(Protocol):
     """What reads a store: `lip_ray.store.Reader`, or frames made by hand."""
 
-    def frame(self, name: str) -> pd.DataFrame:
+    def frame(self, table: str, /) -> pd.DataFrame:
         """The table of that name."""
 
 
@@ -109,23 +110,31 @@ def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
     """
     trials, levels = store.frame("trials"), store.frame("levels")
     points = frontier_points(trials, levels)
-    pictures = _pictures(store.frame("reconstructions"), int(pictures_mb * 1e6))
+    fits = distinct_fits(points)
+    pictures = _pictures(_pictures_of(fits, store), int(pictures_mb * 1e6))
     table = frontier_table(points)
-    problems = list(points.groupby("problem", observed=True))
     sections, figures = [], {}
-    for place, (problem, own) in enumerate(problems):
+    for place, (problem, own) in enumerate(fits.groupby("problem", observed=True)):
         own_table = table[table["problem"] == problem]
         if own_table["n"].any():
             figures[f"chart-{place}"] = json.loads(pio.to_json(frontier_figure(own, own_table)))
         sections.append(_section(place, own, own_table, pictures))
     data = {
         "config": CONFIG,
+        "palette": PALETTE,
+        "which": WHICH,
         "figures": figures,
-        "fits": {fit.Index: _card(fit, pictures) for fit in _rows(distinct_fits(points))},
+        "fits": {fit.Index: _card(fit, pictures) for fit in _rows(fits)},
         "pictures": pictures.uris,
     }
     footer = _footer(trials, levels, pictures)
     return _page(INTRODUCTION + "".join(sections) + footer, data)
+
+
+def _pictures_of(fits: pd.DataFrame, store: Frames) -> pd.DataFrame:
+    """The stored pictures of these fits only."""
+    keys = ["trial_id", "level", "image"]
+    return store.frame("reconstructions").merge(fits[keys], on=keys)
 
 
 def _pictures(reconstructions: pd.DataFrame, budget: int) -> _Pictures:
@@ -144,19 +153,20 @@ def _pictures(reconstructions: pd.DataFrame, budget: int) -> _Pictures:
 
 
 def _card(fit: Any, pictures: _Pictures) -> dict[str, Any]:
-    """What pointing at a fit shows: rows that hold for the fit, and per `WHICH` its picture."""
+    """What the page's script shows of a fit: rows that hold for all of it, and a view a PSNR."""
     return {
         "title": f"{fit.method}, seed {fit.seed}",
         "rows": [
             ["Density", f"{density_text(fit.density)} ({sparsity_text(fit.density)} removed)"],
             ["Weights", f"{fit.kept:,} of {fit.total:,}"],
-            ["Effective", f"{fit.effective:,}"],
+            ["Effective", _count(fit.effective)],
             ["Outcome", _outcome(fit)],
         ],
         "views": [
             {
                 "picture": pictures.place(fit, which),
                 "alt": _alt(fit, which),
+                "line": _line(fit, which),
                 "rows": [["Step", f"{which}, {_count(_step(fit, which))}"], *_scores(fit, which)],
             }
             for which in WHICH
@@ -178,7 +188,17 @@ def _step(fit: Any, which: str) -> Any:
 
 
 def _outcome(fit: Any) -> str:
-    return f"{fit.outcome}: {fit.reason}" if fit.reason else str(fit.outcome)
+    return (
+        str(fit.outcome)
+        if pd.isna(fit.reason) or not fit.reason
+        else f"{fit.outcome}: {fit.reason}"
+    )
+
+
+def _line(fit: Any, which: str) -> str:
+    """The PSNR as a caption, and what went wrong."""
+    score = _db(getattr(fit, f"psnr_{which}_db"))
+    return f"{score}, {fit.outcome}" if fit.outcome in BAD_OUTCOMES else score
 
 
 def _alt(fit: Any, which: str) -> str:
@@ -189,92 +209,110 @@ def _alt(fit: Any, which: str) -> str:
 
 
 def _count(value: Any) -> str:
-    return "none" if pd.isna(value) else f"{int(value):,}"
+    return "none" if pd.isna(value) else f"{value:,.0f}"
 
 
 def _db(value: float) -> str:
     return "none" if pd.isna(value) else f"{value:.2f} dB"
 
 
-def _section(place: int, points: pd.DataFrame, table: pd.DataFrame, pictures: _Pictures) -> str:
-    problem = str(points["problem"].iloc[0])
-    chart = (
+def _section(place: int, fits: pd.DataFrame, table: pd.DataFrame, pictures: _Pictures) -> str:
+    problem = escape(str(fits["problem"].iloc[0]))
+    return (
+        f'<section aria-labelledby="problem-{place}"><h2 id="problem-{place}">{problem}</h2>'
+        f"{_settings(fits)}{_switch(place)}"
+        f"{_chart(place) if table['n'].any() else NO_CHART}"
+        f"{_gallery(fits, pictures)}{_numbers(table)}</section>"
+    )
+
+
+def _switch(place: int) -> str:
+    """Radio buttons for the three PSNRs: they work with a keyboard, a finger and a mouse."""
+    buttons = "".join(
+        f'<label><input type="radio" name="which-{place}" value="{which}" autocomplete="off"'
+        f"{' checked' if which == WHICH[0] else ''}><span>{BUTTONS[which]}</span></label>"
+        for which in WHICH
+    )
+    return f'<fieldset class="switch"><legend>PSNR and pictures shown</legend>{buttons}</fieldset>'
+
+
+def _chart(place: int) -> str:
+    return (
         f'<figure><div class="chart" id="chart-{place}" role="img" '
         f'aria-label="PSNR against density; the numbers are in the table below"></div>'
         f"<figcaption>{LEGEND_NOTE}</figcaption></figure>"
-        if table["n"].any()
-        else "<p>No clean image is known here, so there is no PSNR to plot.</p>"
-    )
-    return (
-        f'<section aria-labelledby="problem-{place}"><h2 id="problem-{place}">{escape(problem)}'
-        f"</h2>{_settings(points)}{chart}{_gallery(points, pictures)}{_numbers(table)}</section>"
     )
 
 
-def _settings(points: pd.DataFrame) -> str:
+def _settings(fits: pd.DataFrame) -> str:
     """The settings that matter most as a sentence, all of them folded away."""
-    settings = flat_settings(points["settings"].iloc[0])
-    first = points.iloc[0]
-    seeds = ", ".join(str(seed) for seed in sorted(set(points["seed"])))
+    settings = flat_settings(fits["settings"].iloc[0])
+    first = fits.iloc[0]
+    seeds = ", ".join(str(seed) for seed in sorted(set(fits["seed"])))
+    steps = f", {settings['fit.steps']} steps a fit" if "fit.steps" in settings else ""
     said = (
-        f"Image {first['image']}, task {first['task']}"
-        + f". Network {first['prior']}, {first['total']:,} prunable weights"
-        + (f", {settings['fit.steps']} steps a fit" if "fit.steps" in settings else "")
-        + f". Seeds: {seeds}."
+        f"Image {first['image']}, task {first['task']}. Network {first['prior']}, "
+        f"{first['total']:,} prunable weights{steps}. Seeds: {seeds}."
     )
     rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in settings.items())
     return f"<p>{escape(said)}</p><details><summary>All settings</summary><dl>{rows}</dl></details>"
 
 
-def _gallery(points: pd.DataFrame, pictures: _Pictures) -> str:
-    """The selected reconstructions of the seed with the most fits, dense first, then by method."""
-    seed = points["seed"].mode().iloc[0]
-    fits = distinct_fits(points[points["seed"] == seed]).sort_values("kept", ascending=False)
-    dense = next(_rows(points[(points["seed"] == seed) & (points["level"] == 0)]), None)
-    rows = [
-        _strip(str(method), [_fit_tile(fit, pictures) for fit in _rows(group)])
-        for method, group in fits.groupby("method", observed=True)
-        if method != DENSE
+def _gallery(fits: pd.DataFrame, pictures: _Pictures) -> str:
+    """The reconstructions of the seed with the most fits, dense first, then by method."""
+    seed = fits["seed"].mode().iloc[0]
+    own = fits[fits["seed"] == seed].sort_values("kept", ascending=False, kind="stable")
+    strips = [
+        _strip(str(method), group, pictures)
+        for method, group in own.groupby("method", observed=True)
     ]
-    shared = [] if dense is None else _reference_tiles(points, dense, pictures)
-    return f"<h3>Reconstructions, selected step, seed {seed}</h3>" + "".join(
-        [_strip("The problem, and the dense network", shared), *rows]
+    return (
+        f'<h3>Reconstructions of seed {seed}, <span class="which">{WHICH[0]}</span> step</h3>'
+        + "".join(strips)
     )
 
 
-def _reference_tiles(points: pd.DataFrame, dense: Any, pictures: _Pictures) -> list[str]:
-    """The clean image where one is known, the measurement, and the dense reconstruction."""
-    tiles = [
-        _tile(pictures.place(dense, "measured"), f"{dense.image}, measured", "measurement",
-              _db(dense.psnr_measured_db)),
-        _fit_tile(dense, pictures),
-    ]  # fmt: skip
-    if (dense.trial_id, dense.level, dense.image, "clean") in pictures.places:
-        tiles.insert(0, _tile(pictures.place(dense, "clean"), f"{dense.image}, clean", "clean", ""))
-    return tiles
+def _strip(method: str, fits: pd.DataFrame, pictures: _Pictures) -> str:
+    """A method's reconstructions in a row; before the dense one, what it was fitted to."""
+    tiles = [_fit_tile(fit, pictures) for fit in _rows(fits)]
+    if method == DENSE:
+        method = "The problem, and the dense network"
+        tiles.insert(0, _problem_tiles(next(_rows(fits)), pictures))
+    return f'<h4>{escape(method)}</h4><div class="strip">{"".join(tiles)}</div>'
 
 
-def _strip(title: str, tiles: Iterable[str]) -> str:
-    return f'<h4>{escape(title)}</h4><div class="strip">{"".join(tiles)}</div>'
+def _problem_tiles(dense: Any, pictures: _Pictures) -> str:
+    """The clean image where one is known, and the measurement."""
+    clean = _tile(pictures.place(dense, "clean"), f"{dense.image}, clean", "clean", "")
+    known = (dense.trial_id, dense.level, dense.image, "clean") in pictures.places
+    return (clean if known else "") + _tile(
+        pictures.place(dense, "measured"),
+        f"{dense.image}, measured",
+        "measurement",
+        _db(dense.psnr_measured_db),
+    )
 
 
 def _fit_tile(fit: Any, pictures: _Pictures) -> str:
-    score = _db(fit.psnr_selected_db)
-    if fit.outcome in (Outcome.COLLAPSED, Outcome.DIVERGED, Outcome.FAILED):
-        score += f", {fit.outcome}"
-    head = f"{density_text(fit.density)} ({sparsity_text(fit.density)})"
-    return _tile(pictures.place(fit, "selected"), _alt(fit, "selected"), head, score)
-
-
-def _tile(place: int, alt: str, head: str, line: str) -> str:
-    """A picture, filled in by the page's script, with its caption."""
-    picture = (
-        f'<img data-picture="{place}" alt="{escape(alt)}" width="128" height="128">'
-        if place >= 0
-        else '<div class="blank">no picture</div>'
+    which = WHICH[0]
+    return _tile(
+        pictures.place(fit, which),
+        _alt(fit, which),
+        f"{density_text(fit.density)} ({sparsity_text(fit.density)})",
+        _line(fit, which),
+        fit=fit.Index,
     )
-    caption = f"<b>{escape(head)}</b><br>{escape(line)}"
-    return f'<figure class="tile">{picture}<figcaption>{caption}</figcaption></figure>'
+
+
+def _tile(place: int, alt: str, head: str, line: str, *, fit: int | None = None) -> str:
+    """A picture, filled in by the page's script, with its caption; that of a fit changes."""
+    named = "" if fit is None else f' data-fit="{fit}"'
+    return (
+        f'<figure class="tile"{named}>'
+        f'<img data-picture="{place}" alt="{escape(alt)}" width="128" height="128" hidden>'
+        f'<div class="blank">no picture</div>'
+        f"<figcaption><b>{escape(head)}</b><br><span>{escape(line)}</span></figcaption></figure>"
+    )
 
 
 def _numbers(table: pd.DataFrame) -> str:
@@ -283,9 +321,11 @@ def _numbers(table: pd.DataFrame) -> str:
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     groups = table.groupby(["method", "kept"], observed=True, sort=False)
     body = "".join(_row(group) for _, group in groups)
+    sample = f" {sample_text(table)}." if table["n"].any() else ""
     return (
-        f"<h3>Numbers</h3><p>{NUMBERS_NOTE}</p>"
-        f'<div class="wide" tabindex="0"><table aria-label="Mean PSNR by method and density">'
+        f"<h3>Numbers</h3><p>{NUMBERS_NOTE}{sample}</p>"
+        f'<div class="wide" role="region" aria-label="Numbers" tabindex="0">'
+        f'<table aria-label="Mean PSNR by method and density">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -294,10 +334,10 @@ def _row(group: pd.DataFrame) -> str:
     first = group.iloc[0]
     cells = [
         density_text(first["density"]),
-        f"{first['kept']:,}",
-        f"{first['effective']:,.0f}",
+        _count(first["kept"]),
+        _count(first["effective"]),
         *(_interval(row) for row in _rows(group)),
-        f"{first['n'] + first['missing']}",
+        _count(first["seeds"]),
         _note(group),
     ]
     head = f'<th scope="row">{escape(str(first["method"]))}</th>'
@@ -313,32 +353,35 @@ def _interval(row: Any) -> str:
 
 def _note(group: pd.DataFrame) -> str:
     """How many fits went wrong, and how many have no PSNR; empty where all is well."""
-    counts = {name: group[name].iloc[0] for name in ("collapsed", "diverged", "failed")}
+    counts = {str(outcome): group[outcome].iloc[0] for outcome in BAD_OUTCOMES}
     missing = zip(group["which"], group["missing"], strict=True)
     counts |= {f"without {which} PSNR": count for which, count in missing}
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
 def _footer(trials: pd.DataFrame, levels: pd.DataFrame, pictures: _Pictures) -> str:
-    unfinished = trials[trials["levels_done"] < trials["levels"]]
     said = [f"{len(trials)} trials, {len(levels)} fits."]
-    if len(unfinished):
-        said.append(f"{len(unfinished)} incomplete, shown as far as they got: ")
-        said.append("; ".join(_unfinished(trial) for trial in _rows(unfinished)) + ".")
     others = int((trials["kind"] != "trajectory").sum())
     if others:
         said.append(f"{others} trials are of another kind than trajectory and not shown.")
     if pictures.left_out:
         said.append(f"{pictures.left_out} pictures are left out to keep the page small.")
     said.append(f"Made by lip-ray {version('lip-ray')}.")
-    return f"<footer><p>{escape(' '.join(said))}</p></footer>"
+    unfinished = trials[trials["levels_done"] < trials["levels"]]
+    return f"<footer>{_unfinished(unfinished)}<p>{escape(' '.join(said))}</p></footer>"
 
 
-def _unfinished(trial: Any) -> str:
-    return (
-        f"{trial.trial_id} ({trial.pruner}, {trial.image}, seed {trial.seed}: "
-        f"{trial.levels_done} of {trial.levels} levels)"
+def _unfinished(trials: pd.DataFrame) -> str:
+    """Which trials have levels to come, folded away; nothing where all are complete."""
+    if trials.empty:
+        return ""
+    items = "".join(
+        f"<li>{escape(f'{trial.trial_id} ({trial.pruner}, {trial.image}, seed {trial.seed})')}: "
+        f"{trial.levels_done} of {trial.levels} levels</li>"
+        for trial in _rows(trials)
     )
+    said = f"{len(trials)} trials incomplete, shown as far as they got"
+    return f"<details><summary>{said}</summary><ul>{items}</ul></details>"
 
 
 def _page(body: str, data: Mapping[str, Any]) -> str:
@@ -356,6 +399,7 @@ def _page(body: str, data: Mapping[str, Any]) -> str:
 <body>
 <main>
 <h1>{TITLE}</h1>
+<noscript><p>This page draws its figures and pictures by JavaScript, which is off.</p></noscript>
 {body}
 </main>
 <aside id="card" hidden><b></b><img alt="" width="192" height="192"><dl></dl></aside>

@@ -5,6 +5,7 @@ The frames have the columns of a real store's; every picture is a flat colour of
 
 import io
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -32,9 +33,9 @@ class FakeStore:
 
     frames: dict[str, pd.DataFrame]
 
-    def frame(self, name: str) -> pd.DataFrame:
+    def frame(self, table: str) -> pd.DataFrame:
         """The table of that name."""
-        return self.frames[name]
+        return self.frames[table]
 
 
 def flat_png() -> bytes:
@@ -60,7 +61,7 @@ def make_trial(pruner: str = "magnitude", seed: int = 0, /, **changes: Any) -> d
     } | changes
     text = json.dumps(spec)
     return {
-        "trial_id": f"{pruner}-{seed}-{hash(text):x}",
+        "trial_id": f"{pruner}-{seed}-{zlib.crc32(text.encode()):x}",
         "kind": "trajectory",
         "pruner": pruner,
         "prior": "skip",
