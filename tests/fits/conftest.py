@@ -1,0 +1,73 @@
+"""A small network with a measurement to fit, and fits that take milliseconds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from lip_ray.fits import Fit, FitResult, WindowedVariance
+from lip_ray.images import BuiltinImage
+from lip_ray.priors import Skip, UntrainedPrior
+from lip_ray.pruning import Mask
+from lip_ray.tasks import Denoising, Problem
+
+CPU = torch.device("cpu")
+
+
+@dataclass
+class Bench:
+    """A prior, a problem and a mask; `fit` runs from the initial weights each time."""
+
+    prior: UntrainedPrior
+    initial: dict[str, Tensor]
+    problem: Problem
+    mask: Mask
+    outputs: list[Tensor]
+    """Of the network, in the order they were made by the last fit."""
+
+    def fit(self, fit: Fit, *, seed: int = 0) -> FitResult:
+        """Rewind and fit."""
+        self.outputs.clear()
+        self.prior.rewind(self.initial, self.mask.layers)
+        draws = torch.Generator().manual_seed(seed)
+        return fit.run(self.prior, self.problem, self.mask, draws=draws)
+
+    def with_clean(self, clean: Tensor) -> "Bench":
+        """The same measurement of what is said to be another image."""
+        return replace(self, problem=replace(self.problem, clean=clean))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A dense network for 16×15 pixels in colour."""
+    image = BuiltinImage(name="astronaut", rows=(96, 112), columns=(200, 215))
+    problem = Denoising(sigma=25.0).realise(image, seed=0, device=CPU)
+    spec = Skip(width=6, scales=2, skip_width=2, input_channels=4)
+    prior = spec.build(problem.image_shape, seed=0, image="cat", device=CPU)
+    outputs: list[Tensor] = []
+    prior.module.register_forward_hook(lambda *call: outputs.append(call[-1].detach().clone()))
+    return Bench(prior, prior.snapshot(), problem, Mask.dense(prior.prunable()), outputs)
+
+
+@pytest.fixture
+def sparse(bench: Bench) -> Bench:
+    """The same with every third weight."""
+    layers = {
+        name: (torch.arange(layer.numel()) % 3 == 0).view(layer.shape)
+        for name, layer in bench.mask.layers.items()
+    }
+    bench.mask = Mask(layers)
+    return bench
+
+
+@pytest.fixture
+def short() -> Callable[..., Fit]:
+    """A fit of a few steps; keywords change its fields."""
+
+    def make(*, window: int = 10, stride: int = 5, patience: int | None = None, **fields) -> Fit:
+        rule = WindowedVariance(window=window, stride=stride, patience=patience)
+        return Fit(**{"steps": 60, "stopping": rule} | fields)
+
+    return make

@@ -1,0 +1,93 @@
+"""What a trace keeps of a fit: the best images, the average, the first bad loss."""
+
+import pytest
+import torch
+
+from lip_ray.fits import WindowedVariance
+from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC, Best, Trace
+from lip_ray.tasks import Problem
+
+NAN, INF = float("nan"), float("inf")
+
+
+def flat(value: float) -> torch.Tensor:
+    return torch.full((1, 1, 2, 2), float(value))
+
+
+def trace_of(outputs, *, losses=None, decay=0.5, window=2, stride=1) -> Trace:
+    """A trace that has observed these flat outputs; the clean image is black."""
+    problem = Problem(clean=flat(0), measured=flat(0.5))
+    rule = WindowedVariance(window=window, stride=stride)
+    trace = Trace(problem, steps=len(outputs), decay=decay, stopping=rule)
+    for step, value in enumerate(outputs):
+        loss = problem.loss(flat(value)) if losses is None else torch.tensor(losses[step])
+        trace.observe(step, loss, flat(value))
+    return trace
+
+
+class TestBest:
+    def test_the_first_of_equals_is_kept(self) -> None:
+        best = Best.none(flat(0))
+        for step, score in enumerate([1.0, 3.0, 2.0, 3.0]):
+            best.offer(torch.tensor(score), step, flat(step))
+        assert (int(best.step), float(best.score)) == (1, 3.0)
+        assert torch.equal(best.image, flat(1))
+
+    def test_not_a_number_is_never_better(self) -> None:
+        best = Best.none(flat(0))
+        best.offer(torch.tensor(NAN), 0, flat(0))
+        assert int(best.step) == -1
+        best.offer(torch.tensor(-5.0), 1, flat(1))
+        best.offer(torch.tensor(NAN), 2, flat(2))
+        assert int(best.step) == 1
+
+    def test_the_image_is_kept_when_its_tensor_goes_on(self) -> None:
+        best, shown = Best.none(flat(0)), flat(1)
+        best.offer(torch.tensor(1.0), 0, shown)
+        shown.fill_(9)
+        assert torch.equal(best.image, flat(1))
+
+
+def test_the_average_starts_at_the_first_output_and_moves_exponentially() -> None:
+    trace = trace_of([0.8, 0.4, 0.2])
+    assert torch.allclose(trace.average, flat((0.8 + 0.4) / 4 + 0.2 / 2))
+
+
+def test_the_rows_hold_loss_both_psnrs_and_the_statistic() -> None:
+    rows = trace_of([0.8, 0.4]).rows(2)
+    assert rows[:, LOSS].tolist() == pytest.approx([0.09, 0.01], abs=1e-6)
+    raw, averaged = torch.tensor([0.8, 0.4]), torch.tensor([0.8, 0.6])
+    assert torch.allclose(rows[:, PSNR_RAW], -20 * raw.log10(), atol=1e-5)
+    assert torch.allclose(rows[:, PSNR], -20 * averaged.log10(), atol=1e-5)
+    assert rows[0, STATISTIC].isnan()
+    assert float(rows[1, STATISTIC]) == pytest.approx(0.04, abs=1e-6)
+
+
+def test_peak_and_selected_images_are_averages() -> None:
+    trace = trace_of([0.8, 0.2, 0.2, 0.6])
+    assert int(trace.peak.step) == 2
+    assert torch.allclose(trace.peak.image, flat(0.35))
+    assert int(trace.selected.step) == 2  # the last two outputs were equal
+    assert torch.allclose(trace.selected.image, flat(0.35))
+
+
+@pytest.mark.parametrize(
+    ("losses", "steps", "expected"),
+    [
+        ([1.0, 1.0, 1.0], 3, 3),
+        ([1.0, NAN, 1.0], 3, 1),
+        ([1.0, 1.0, INF], 3, 2),
+        ([1.0, 1.0, INF], 2, 2),
+        ([NAN, NAN, NAN], 3, 0),
+        ([1.0, -INF, NAN], 3, 1),
+    ],
+)
+def test_the_first_bad_loss_is_found(losses, steps: int, expected: int) -> None:
+    assert trace_of([0.5] * 3, losses=losses).finite(steps) == expected
+
+
+def test_without_averaging_the_average_is_the_output() -> None:
+    trace = trace_of([0.8, 0.3, 0.1], decay=0.0)
+    assert torch.equal(trace.average, flat(0.1))
+    rows = trace.rows(3)
+    assert torch.equal(rows[:, PSNR], rows[:, PSNR_RAW])
