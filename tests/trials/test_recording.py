@@ -1,0 +1,180 @@
+"""From a fit to its row: columns, thinned curves, pictures, outcomes."""
+
+import io
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from lip_ray.fits import FitResult, Snapshot
+from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
+from lip_ray.metrics import psnr, ssim
+from lip_ray.records import Outcome
+from lip_ray.tasks import Problem
+from lip_ray.trials.recording import curve, fit_columns, outcome_of, pictures
+
+NAN = float("nan")
+
+
+def problem_of(side: int = 16) -> Problem:
+    draws = torch.Generator().manual_seed(0)
+    clean = torch.rand(1, 3, side, side + 2, generator=draws)
+    noise = 0.1 * torch.randn(clean.shape, generator=draws)
+    return Problem(clean=clean, measured=(clean + noise).clamp(0, 1))
+
+
+def result_of(steps: int, problem: Problem, *, peak: int = 0, selected: int = 0) -> FitResult:
+    """A fit whose loss is its step, with a statistic at every tenth step from the 20th."""
+    rows = torch.arange(steps, dtype=torch.float32)[:, None].repeat(1, 4)
+    rows[:, PSNR_RAW] += 1000
+    rows[:, PSNR] += 2000
+    due = [step for step in range(steps) if step >= 19 and (step + 1) % 10 == 0]
+    rows[:, STATISTIC] = NAN
+    rows[due, STATISTIC] = torch.tensor(due, dtype=torch.float32)
+    return FitResult(
+        outcome=Outcome.BUDGET,
+        reason="",
+        steps=steps,
+        seconds=1.5,
+        rows=rows,
+        peak=Snapshot(step=peak, image=problem.clean * 0.9),
+        selected=Snapshot(step=selected, image=problem.clean * 0.8),
+        final=Snapshot(step=steps - 1, image=problem.clean * 0.7),
+    )
+
+
+class TestCurve:
+    @pytest.mark.parametrize("steps", [1, 2, 3, 150, 301, 3000, 20_000])
+    def test_steps_rise_from_the_first_to_the_last(self, steps: int) -> None:
+        thinned = curve(result_of(steps, problem_of())).step
+        assert thinned[0] == 0
+        assert thinned[-1] == steps - 1
+        assert all(before < after for before, after in pairwise(thinned))
+        assert len(thinned) <= min(steps, 290)
+        assert all(type(step) is int for step in thinned)
+
+    @pytest.mark.parametrize(("peak", "selected"), [(1237, 2749), (2999, 0), (5, 5)])
+    def test_peak_and_selected_are_among_them(self, peak: int, selected: int) -> None:
+        thinned = curve(result_of(3000, problem_of(), peak=peak, selected=selected)).step
+        assert {peak, selected} <= set(thinned)
+
+    def test_short_fits_are_kept_whole(self) -> None:
+        assert curve(result_of(100, problem_of())).step == tuple(range(100))
+
+    def test_the_beginning_is_dense_and_no_gap_is_wide(self) -> None:
+        thinned = np.array(curve(result_of(3000, problem_of())).step)
+        assert thinned[:20].tolist() == list(range(20))
+        assert np.diff(thinned).max() <= 24
+
+    def test_columns_are_the_rows_at_these_steps(self) -> None:
+        shown = curve(result_of(3000, problem_of(), peak=1237))
+        assert shown.loss == shown.step
+        assert shown.psnr_raw_db == tuple(1000 + step for step in shown.step)
+        assert shown.psnr_db == tuple(2000 + step for step in shown.step)
+
+    def test_the_statistic_is_the_latest(self) -> None:
+        shown = curve(result_of(3000, problem_of()))
+        for step, statistic in zip(shown.step, shown.statistic, strict=True):
+            if step < 19:
+                assert math.isnan(statistic)
+            else:
+                assert statistic == (step + 1) // 10 * 10 - 1
+
+    def test_a_fit_that_never_began_has_an_empty_curve(self) -> None:
+        result = replace(
+            result_of(1, problem_of()), steps=0, rows=torch.zeros(0, 4), selected=None, final=None
+        )
+        shown = curve(result)
+        assert shown.step == shown.loss == shown.psnr_db == shown.statistic == ()
+
+
+class TestColumns:
+    def test_they_are_the_metrics_of_the_three_images(self) -> None:
+        problem = problem_of()
+        result = result_of(50, problem, peak=31, selected=29)
+        row = fit_columns(result, problem)
+        for name in ("peak", "selected", "final"):
+            image = getattr(result, name).image
+            assert row[f"psnr_{name}_db"] == float(psnr(image, problem.clean))
+            assert row[f"ssim_{name}"] == float(ssim(image, problem.clean))
+        assert row["psnr_measured_db"] == float(psnr(problem.measured, problem.clean))
+        assert (row["peak_step"], row["selected_step"], row["steps"]) == (31, 29, 50)
+        assert row["loss_final"] == float(result.rows[-1, LOSS]) == 49.0
+        assert row["fit_s"] == 1.5
+
+    def test_what_a_diverged_fit_does_not_have_is_none(self) -> None:
+        problem = problem_of()
+        result = replace(
+            result_of(1, problem),
+            outcome=Outcome.DIVERGED,
+            steps=0,
+            rows=torch.zeros(0, 4),
+            peak=None,
+            selected=None,
+            final=None,
+        )
+        row = fit_columns(result, problem)
+        known = {name for name, value in row.items() if value is not None}
+        assert known == {"psnr_measured_db", "steps", "fit_s"}
+
+    def test_images_too_small_have_no_ssim(self) -> None:
+        problem = problem_of(side=8)
+        row = fit_columns(result_of(5, problem), problem)
+        assert row["ssim_peak"] is row["ssim_selected"] is row["ssim_final"] is None
+        assert row["psnr_peak_db"] is not None
+
+
+class TestPictures:
+    def test_roles_steps_and_sizes(self) -> None:
+        problem = problem_of(side=20)
+        result = result_of(50, problem, peak=31, selected=29)
+        shown = pictures(result, problem, with_problem=True)
+        assert [(picture.role, picture.step) for picture in shown] == [
+            ("clean", None),
+            ("measured", None),
+            ("peak", 31),
+            ("selected", 29),
+            ("final", 49),
+        ]
+        assert {(picture.height, picture.width) for picture in shown} == {(20, 22)}
+
+    def test_the_pictures_are_the_images(self) -> None:
+        problem = problem_of()
+        result = result_of(50, problem)
+        images = (problem.clean, problem.measured, result.peak.image)
+        shown = pictures(result, problem, with_problem=True)
+        for picture, image in zip(shown, images, strict=False):
+            with Pillow.open(io.BytesIO(picture.png)) as opened:
+                pixels = np.asarray(opened).transpose(2, 0, 1) / 255
+            assert np.abs(pixels - image[0].numpy()).max() <= 0.5 / 255 + 1e-6
+
+    def test_images_that_do_not_exist_are_left_out(self) -> None:
+        problem = problem_of()
+        result = replace(result_of(50, problem), selected=None, final=None)
+        shown = pictures(result, problem, with_problem=False)
+        assert [picture.role for picture in shown] == ["peak"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "effective", "expected"),
+    [
+        (Outcome.BUDGET, 7, Outcome.BUDGET),
+        (Outcome.STOPPED, 7, Outcome.STOPPED),
+        (Outcome.DIVERGED, 7, Outcome.DIVERGED),
+        (Outcome.BUDGET, 0, Outcome.COLLAPSED),
+        (Outcome.STOPPED, 0, Outcome.COLLAPSED),
+        (Outcome.DIVERGED, 0, Outcome.DIVERGED),
+    ],
+)
+def test_a_network_without_a_path_has_collapsed_unless_it_diverged(
+    outcome: Outcome, effective: int, expected: Outcome
+) -> None:
+    result = replace(result_of(5, problem_of()), outcome=outcome, reason="as the fit says")
+    found, reason = outcome_of(result, effective)
+    assert found is expected
+    assert (reason == "as the fit says") == (expected is not Outcome.COLLAPSED)
+    assert ("no path" in reason) == (expected is Outcome.COLLAPSED)
