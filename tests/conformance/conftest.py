@@ -1,11 +1,14 @@
 """Every member of a family is put through every law of its module.
 
-A module names its `FAMILY` (the annotated union of the family's `__init__`) and, in `EXAMPLES`,
-instances of the members that cannot be made without parameters or are worth several variants.
-Any other member takes part with its defaults, so a new one is enrolled by existing.
+A module names its `FAMILY` (the annotated union of the family's `__init__`), the abstract `BASE`
+of its members and, in `EXAMPLES`, instances of the members that cannot be made without parameters
+or are worth several variants. Any other member takes part with its defaults, so a new one is
+enrolled by existing.
 """
 
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, get_args
@@ -43,6 +46,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "example" in metafunc.fixturenames:
         instances = [one for member in family for one in examples(metafunc.module, member)]
         metafunc.parametrize("example", instances, ids=repr)
+
+
+@pytest.fixture
+def family(request: pytest.FixtureRequest) -> set[type[Spec]]:
+    """All members of the module's family."""
+    return set(members(request.module.FAMILY))
+
+
+@pytest.fixture
+def written(request: pytest.FixtureRequest) -> set[type[Spec]]:
+    """All concrete classes on the family's base, in whatever file of its package they are."""
+    package = importlib.import_module(request.module.BASE.__module__.rpartition(".")[0])
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+    classes = request.module.BASE.__subclasses__()
+    return {found for found in classes if found.__module__.startswith(f"{package.__name__}.")}
 
 
 @pytest.fixture

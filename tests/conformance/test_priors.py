@@ -5,11 +5,12 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from lip_ray.priors import Prior, Skip
+from lip_ray.priors import AbstractPrior, Prior, Skip
 from lip_ray.pruning import Mask, effective
 from lip_ray.spec import Spec, kind_of
 
 FAMILY = Prior
+BASE = AbstractPrior
 EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {
     Skip: (
         Skip(width=4, scales=2, skip_width=2, input_channels=3),
@@ -31,6 +32,10 @@ def half(prior) -> dict[str, torch.Tensor]:
     """A mask of every second weight."""
     weights = prior.prunable()
     return {name: (torch.arange(w.numel()) % 2 == 0).view(w.shape) for name, w in weights.items()}
+
+
+def test_the_family_is_all_that_is_written(family, written) -> None:
+    assert family == written != set()
 
 
 def test_every_member_has_an_example(member, example_of) -> None:

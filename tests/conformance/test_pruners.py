@@ -6,13 +6,23 @@ import torch
 
 from lip_ray.images import BuiltinImage
 from lip_ray.priors import Skip
-from lip_ray.pruning import Densities, Mask, Pruner, Random, Rate, ScoreContext, keep_top
+from lip_ray.pruning import (
+    AbstractPruner,
+    Densities,
+    Mask,
+    Pruner,
+    Random,
+    Rate,
+    ScoreContext,
+    keep_top,
+)
 from lip_ray.records import LevelRecord
 from lip_ray.spec import Spec, kind_of
 from lip_ray.tasks import Denoising
 from lip_ray.trials import Context, Trajectory, run
 
 FAMILY = Pruner
+BASE = AbstractPruner
 EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {}
 
 CPU = torch.device("cpu")
@@ -78,6 +88,10 @@ def same(one: Mask, other: Mask) -> bool:
     return list(one.layers) == list(other.layers) and all(
         torch.equal(one.layers[name], other.layers[name]) for name in one.layers
     )
+
+
+def test_the_family_is_all_that_is_written(family, written) -> None:
+    assert family == written != set()
 
 
 def test_every_member_has_an_example(member, example_of) -> None:

@@ -7,13 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lip_ray.pruning import Densities, Rate, Schedule
+from lip_ray.pruning.schedule import AbstractSchedule
 from lip_ray.spec import Spec, kind_of
 
 FAMILY = Schedule
+BASE = AbstractSchedule
 EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {
     Rate: (Rate(), Rate(rate=0.9, steps=3), Rate(rate=0.05, steps=8), Rate(steps=0)),
     Densities: (Densities(densities=(1.0, 0.5, 0.2, 0.03)), Densities(densities=(1.0,))),
 }
+
+
+def test_the_family_is_all_that_is_written(family, written) -> None:
+    assert family == written != set()
 
 
 def test_every_member_has_an_example(member, example_of) -> None:

@@ -5,9 +5,10 @@ import torch
 
 from lip_ray.images import BuiltinImage
 from lip_ray.spec import Spec, kind_of
-from lip_ray.tasks import Denoising, Task
+from lip_ray.tasks import AbstractTask, Denoising, Task
 
 FAMILY = Task
+BASE = AbstractTask
 EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {
     Denoising: (Denoising(sigma=25.0), Denoising(sigma=50.0, clip=False)),
 }
@@ -15,6 +16,10 @@ EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {
 CPU = torch.device("cpu")
 COLOUR = BuiltinImage(name="astronaut", rows=(0, 20), columns=(0, 24))
 GREY = BuiltinImage(name="camera", rows=(0, 20), columns=(0, 24))
+
+
+def test_the_family_is_all_that_is_written(family, written) -> None:
+    assert family == written != set()
 
 
 def test_every_member_has_an_example(member, example_of) -> None:

@@ -1,8 +1,11 @@
 """Magnitude and random pruning: which weights they keep."""
 
-import torch
+from pathlib import Path
 
-from lip_ray.pruning import Magnitude, Mask, Random, ScoreContext, keep_top
+import torch
+from safetensors.torch import load_file
+
+from lip_ray.pruning import Magnitude, Mask, Random, Rate, ScoreContext, keep_top
 
 
 def context(weights, seed=0) -> ScoreContext:
@@ -19,6 +22,20 @@ def test_magnitude_ranks_over_all_layers_at_once() -> None:
     chosen = keep_top(Magnitude().score(context(weights)), Mask.dense(weights), kept=3)
     assert chosen.layers["a"].tolist() == [False, False, True]
     assert chosen.layers["b"].tolist() == [True, True, False]
+
+
+def test_magnitude_keeps_what_the_original_scripts_keep(shared: Path) -> None:
+    """Three times a fifth of what remains, all layers at once, without training in between."""
+    oracles, suffix = shared / "oracles", "_mask"
+    published = torch.load(oracles / "skip_small_mask_prune_state_3.pt", weights_only=True)
+    tensors = load_file(oracles / "skip_small.safetensors")
+    names = [name.removesuffix(suffix) for name in published]
+    weights = {name: tensors[f"state_dict.{name}"] for name in names}
+    mask = Mask.dense(weights)
+    for kept in Rate(rate=0.2, steps=3).kept(mask.total)[1:]:
+        mask = keep_top(Magnitude().score(context(weights)), mask, kept=kept)
+    for name in names:
+        assert torch.equal(mask.layers[name], published[name + suffix].bool()), name
 
 
 def test_random_does_not_look_at_the_weights() -> None:
