@@ -4,6 +4,7 @@
   const card = document.getElementById("card");
   const [title, picture, facts] = card.children;
   const hide = () => (card.hidden = true);
+  let finger = false;
 
   /* The index among the three PSNRs of the one that a section shows. */
   function shown(section) {
@@ -37,7 +38,7 @@
     layout.yaxis.title.text = changes["yaxis.title.text"];
     layout.margin.t = 40;
     delete layout.updatemenus;
-    return Plotly.react(chart, data, layout, page.config);
+    Plotly.react(chart, data, layout, page.config);
   }
 
   function fillGallery(section) {
@@ -83,23 +84,25 @@
     place(bbox);
   }
 
-  async function start(section) {
+  function start(section) {
     section.addEventListener("change", () => {
       draw(section);
       fillGallery(section);
     });
     fillGallery(section);
-    await draw(section);
+    draw(section);
     const chart = section.querySelector(".chart");
     chart?.on("plotly_hover", ({ points: [point] }) => show(section, point));
     chart?.on("plotly_click", ({ points: [point] }) => show(section, point)); // a finger's tap
-    chart?.on("plotly_unhover", hide);
+    chart?.on("plotly_unhover", () => finger || hide()); // the mouse that a tap feigns leaves
   }
 
   const sections = [...document.querySelectorAll("section")];
   for (const image of document.querySelectorAll(".tile:not([data-fit]) img"))
     fill(image, { picture: image.dataset.picture, alt: image.alt });
   for (const section of sections) start(section);
+  for (const event of ["pointerdown", "pointermove"])
+    addEventListener(event, ({ pointerType }) => (finger = pointerType === "touch"));
   for (const event of ["pointerdown", "scroll"]) addEventListener(event, hide);
   addEventListener("keydown", ({ key }) => key === "Escape" && hide());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>

@@ -360,12 +360,12 @@ def _note(group: pd.DataFrame) -> str:
 
 
 def _footer(trials: pd.DataFrame, levels: pd.DataFrame, pictures: _Pictures) -> str:
-    said = [f"{len(trials)} trials, {len(levels)} fits."]
+    said = [f"Trials: {len(trials)}, fits: {len(levels)}."]
     others = int((trials["kind"] != "trajectory").sum())
     if others:
-        said.append(f"{others} trials are of another kind than trajectory and not shown.")
+        said.append(f"Trials of other kinds than trajectory, not shown: {others}.")
     if pictures.left_out:
-        said.append(f"{pictures.left_out} pictures are left out to keep the page small.")
+        said.append(f"Pictures left out to keep the page small: {pictures.left_out}.")
     said.append(f"Made by lip-ray {version('lip-ray')}.")
     unfinished = trials[trials["levels_done"] < trials["levels"]]
     return f"<footer>{_unfinished(unfinished)}<p>{escape(' '.join(said))}</p></footer>"
@@ -380,7 +380,7 @@ def _unfinished(trials: pd.DataFrame) -> str:
         f"{trial.levels_done} of {trial.levels} levels</li>"
         for trial in _rows(trials)
     )
-    said = f"{len(trials)} trials incomplete, shown as far as they got"
+    said = f"Incomplete trials, shown as far as they got: {len(trials)}"
     return f"<details><summary>{said}</summary><ul>{items}</ul></details>"
 
 

@@ -1,0 +1,337 @@
+"""The page in a real browser, opened from a file: drawn, switched, pointed at, read on a phone."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from lip_ray.analysis import frontier_figure, frontier_points, frontier_report, frontier_table
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+)
+TIMEOUT_MS = 60_000
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+Y_OF = "(gd, name) => Array.from(gd._fullData.find((t) => t.name === name).y)"
+POSITION_OF = """(gd, [name, index]) => {
+  const trace = gd._fullData.find((found) => found.name === name);
+  const box = gd.getBoundingClientRect();
+  const { xaxis, yaxis } = gd._fullLayout;
+  return {
+    x: box.left + xaxis._offset + xaxis.d2p(trace.x[index]),
+    y: box.top + yaxis._offset + yaxis.d2p(trace.y[index]),
+    fit: String(trace.customdata[index]),
+  };
+}"""
+
+
+class OpenPage:
+    """A page in the browser, what it complained of and what it asked for."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.set_default_timeout(TIMEOUT_MS)
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+    def open(self, path: Path) -> None:
+        """Load the file and wait until its first figure is drawn."""
+        self.page.goto(path.as_uri())
+        self.page.locator(".chart .legend").first.wait_for()
+
+    @property
+    def chart(self) -> Any:
+        """The first figure."""
+        return self.page.locator(".chart").first
+
+    @property
+    def card(self) -> Any:
+        """What appears beside a mark."""
+        return self.page.locator("#card")
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the page was made with."""
+        found: dict[str, Any] = self.page.evaluate(
+            "() => JSON.parse(document.getElementById('data').textContent)"
+        )
+        return found
+
+    def heights(self, name: str) -> list[float]:
+        """The drawn y of a trace."""
+        found: list[float] = self.chart.evaluate(Y_OF, name)
+        return found
+
+    def position(self, name: str, index: int) -> dict[str, Any]:
+        """Where in the window a trace's mark is, and which fit that is."""
+        self.chart.scroll_into_view_if_needed()
+        found: dict[str, Any] = self.chart.evaluate(POSITION_OF, [name, index])
+        return found
+
+
+Opener = Callable[..., OpenPage]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One browser for all tests here."""
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=FLAGS, timeout=TIMEOUT_MS
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def report(study: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study's page as a file."""
+    path = tmp_path_factory.mktemp("page") / "frontier.html"
+    path.write_text(frontier_report(study), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def desktop(browser: Any, report: Path) -> Iterator[OpenPage]:
+    """The study's page at 1280 pixels, shared: tests leave it as they find it."""
+    context = browser.new_context(viewport=DESKTOP)
+    opened = OpenPage(context.new_page())
+    opened.open(report)
+    yield opened
+    context.close()
+
+
+@pytest.fixture
+def opener(browser: Any, report: Path) -> Iterator[Opener]:
+    """Opens a page of its own for a test, the study's unless another is given."""
+    contexts = []
+
+    def open_page(path: Path = report, **options: Any) -> OpenPage:
+        contexts.append(browser.new_context(**({"viewport": DESKTOP} | options)))
+        opened = OpenPage(contexts[-1].new_page())
+        opened.open(path)
+        return opened
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def table(study: Any) -> pd.DataFrame:
+    """The numbers that the page must show."""
+    return frontier_table(frontier_points(study.frame("trials"), study.frame("levels")))
+
+
+def means(table: pd.DataFrame, method: str, which: str) -> list[float]:
+    """A method's means below dense."""
+    rows = table[(table["method"] == method) & (table["which"] == which)]
+    found: list[float] = rows["mean_db"].tolist()
+    return found
+
+
+def inside(box: dict[str, float], viewport: dict[str, int]) -> bool:
+    """Whether a box lies within the window."""
+    right, bottom = box["x"] + box["width"], box["y"] + box["height"]
+    return box["x"] >= 0 and box["y"] >= 0 and right <= viewport["width"] and (
+        bottom <= viewport["height"]
+    )  # fmt: skip
+
+
+def test_it_opens_from_a_file_and_asks_for_nothing_else(desktop: OpenPage) -> None:
+    assert desktop.complaints == []
+    assert [url for url in desktop.requests if not url.startswith(("file:", "data:"))] == []
+    assert len([url for url in desktop.requests if url.startswith("file:")]) == 1
+
+
+def test_it_draws_a_curve_a_pruner_and_the_dense_line(
+    desktop: OpenPage, table: pd.DataFrame
+) -> None:
+    for method in ("magnitude", "random", "snip"):
+        assert desktop.heights(method)[1:] == means(table, method, "selected")
+    assert desktop.heights("dense") == means(table, "dense", "selected") * 2
+    legend = desktop.chart.locator(".legendtext").all_text_contents()
+    assert set(legend) == {
+        "measurement", "magnitude", "random", "snip", "dense", "collapsed fit",
+    }  # fmt: skip
+
+
+def test_no_picture_is_missing(desktop: OpenPage) -> None:
+    widths = desktop.page.locator(".tile img").evaluate_all(
+        "async (images) => { await Promise.all(images.map((i) => i.decode()));"
+        " return images.map((i) => i.naturalWidth); }"
+    )
+    assert len(widths) == 2 + 1 + 3 * 5
+    assert set(widths) == {32}
+
+
+@pytest.mark.parametrize(
+    ("label", "which", "axis"),
+    [
+        ("Peak (oracle)", "peak", "Peak PSNR over the fit, an oracle (dB)"),
+        ("Final", "final", "PSNR of the last step (dB)"),
+    ],
+)
+def test_the_switch_changes_figure_and_pictures(
+    desktop: OpenPage, table: pd.DataFrame, label: str, which: str, axis: str
+) -> None:
+    desktop.page.get_by_role("radio", name=label).check()
+    desktop.chart.locator(".ytitle", has_text=axis).wait_for()
+    for method in ("magnitude", "random", "snip"):
+        assert desktop.heights(method)[1:] == means(table, method, which)
+    assert desktop.page.locator("h3 .which").text_content() == which
+    place = desktop.data["which"].index(which)
+    tile = desktop.page.locator("[data-fit]").last
+    view = desktop.data["fits"][tile.get_attribute("data-fit")]["views"][place]
+    assert tile.locator("img").get_attribute("src") == desktop.data["pictures"][view["picture"]]
+    assert tile.locator("span").text_content() == view["line"]
+    desktop.page.get_by_role("radio", name="Selected").check()
+    desktop.chart.locator(".ytitle", has_text="selected").wait_for()
+    assert desktop.heights("snip")[1:] == means(table, "snip", "selected")
+
+
+def test_the_keyboard_works_the_switch(opener: Opener, table: pd.DataFrame) -> None:
+    opened = opener()
+    focus = opened.page.locator("input:focus")
+    for _ in range(5):
+        opened.page.keyboard.press("Tab")
+        if focus.count():
+            break
+    assert focus.get_attribute("value") == "selected"
+    opened.page.keyboard.press("ArrowRight")
+    opened.chart.locator(".ytitle", has_text="Peak").wait_for()
+    assert opened.heights("snip")[1:] == means(table, "snip", "peak")
+
+
+def test_pointing_at_a_fit_shows_its_picture_and_facts(desktop: OpenPage) -> None:
+    spot = desktop.position("random, fits", 3)
+    desktop.page.mouse.move(spot["x"], spot["y"])
+    desktop.card.wait_for()
+    fit, pictures = desktop.data["fits"][spot["fit"]], desktop.data["pictures"]
+    assert fit["title"] == "random, seed 0"
+    assert desktop.card.locator("b").text_content() == fit["title"]
+    shown = desktop.card.locator("img")
+    assert shown.get_attribute("src") == pictures[fit["views"][0]["picture"]]
+    assert shown.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 32
+    facts = desktop.card.locator("dd").all_text_contents()
+    assert facts == [value for _, value in fit["views"][0]["rows"] + fit["rows"]]
+    assert "23.70 dB" in facts
+    assert "110,438 of 2,208,768" in facts
+    desktop.page.mouse.move(5, 5)
+    desktop.card.wait_for(state="hidden")
+
+
+def test_a_collapsed_fit_says_so(desktop: OpenPage) -> None:
+    spot = desktop.position("snip, fits", 4)
+    desktop.page.mouse.move(spot["x"], spot["y"])
+    desktop.card.wait_for()
+    assert "collapsed: no path from input to output" in desktop.card.text_content()
+    assert inside(desktop.card.bounding_box(), DESKTOP)
+    desktop.page.keyboard.press("Escape")
+    desktop.card.wait_for(state="hidden")
+    desktop.page.mouse.move(5, 5)
+
+
+def test_nothing_in_the_figures_menu_uploads(desktop: OpenPage) -> None:
+    titles = desktop.chart.locator(".modebar-btn").evaluate_all(
+        "(buttons) => buttons.map((b) => b.getAttribute('data-title') || '')"
+    )
+    assert any("png" in title.lower() for title in titles)
+    assert not any(word in title.lower() for title in titles for word in ("share", "cloud", "edit"))
+
+
+def test_a_click_on_the_legend_hides_a_pruner_through_the_switch(opener: Opener) -> None:
+    opened = opener()
+    visible = "(gd) => gd._fullData.filter((t) => t.visible === true).map((t) => t.name)"
+    opened.chart.locator(".legend .traces", has_text="snip").locator(".legendtoggle").click()
+    opened.chart.locator(".legend .traces[style*='opacity: 0.5']", has_text="snip").wait_for()
+    assert not [name for name in opened.chart.evaluate(visible) if name.startswith("snip")]
+    assert "random" in opened.chart.evaluate(visible)
+    opened.page.get_by_role("radio", name="Final").check()
+    opened.chart.locator(".ytitle", has_text="last step").wait_for()
+    assert not [name for name in opened.chart.evaluate(visible) if name.startswith("snip")]
+
+
+def test_a_phone_scrolls_down_only_and_a_tap_shows_the_card(opener: Opener) -> None:
+    opened = opener(viewport=PHONE, has_touch=True, is_mobile=True)
+    width = opened.page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
+    assert width == [390, 390]
+    spot = opened.position("random, fits", 3)
+    opened.page.touchscreen.tap(spot["x"], spot["y"])
+    opened.card.wait_for()
+    assert opened.card.locator("b").text_content() == "random, seed 0"
+    assert inside(opened.card.bounding_box(), PHONE)
+    axis = opened.chart.locator(".xtick text").evaluate_all(
+        "(ticks) => ticks.map((t) => t.getBoundingClientRect()).map((b) => [b.left, b.right])"
+    )
+    assert all(left[1] <= right[0] for left, right in pairwise(axis))
+
+
+def test_the_page_follows_a_dark_system(opener: Opener) -> None:
+    opened = opener(color_scheme="dark")
+    colours = """(gd) => [
+      gd._fullLayout.paper_bgcolor, gd._fullData.find((t) => t.name === "dense").line.color,
+    ]"""
+    assert opened.chart.evaluate(colours) == ["#17191c", "#e8e8e8"]
+    opened.page.emulate_media(color_scheme="light")
+    opened.page.wait_for_function(
+        "() => document.querySelector('.chart')._fullLayout.paper_bgcolor === '#ffffff'"
+    )
+    assert opened.chart.evaluate(colours) == ["#ffffff", "#222222"]
+
+
+def test_hostile_names_are_shown_and_do_nothing(
+    opener: Opener, tmp_path: Path, store_of: Any, trial_row: Any, level_row: Any
+) -> None:
+    hostile = "</script><img src=x onerror=document.title='broken'>"
+    trial = trial_row(hostile) | {"image": hostile}
+    levels = [level_row(trial, level, reason=hostile) for level in (0, 1)]
+    path = tmp_path / "hostile.html"
+    path.write_text(frontier_report(store_of([trial], levels)), encoding="utf-8")
+    opened = opener(path)
+    assert hostile in opened.chart.locator(".legendtext").all_text_contents()
+    spot = opened.position(f"{hostile}, fits".replace("<", "&lt;").replace(">", "&gt;"), 0)
+    opened.page.mouse.move(spot["x"], spot["y"])
+    opened.card.wait_for()
+    assert hostile in opened.card.locator("b").text_content()
+    assert opened.page.title() == "Accuracy against density"
+    assert opened.page.locator("img[onerror]").count() == 0
+    assert opened.complaints == []
+
+
+def test_the_figure_alone_has_a_switch_and_no_upload(
+    browser: Any, study: Any, table: pd.DataFrame, tmp_path: Path
+) -> None:
+    points = frontier_points(study.frame("trials"), study.frame("levels"))
+    path = tmp_path / "figure.html"
+    frontier_figure(points, table).write_html(path)
+    context = browser.new_context(viewport=DESKTOP)
+    page = context.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    page.goto(path.as_uri())
+    chart = page.locator(".js-plotly-plot")
+    chart.locator(".updatemenu-button", has_text="Final").click()
+    chart.locator(".ytitle", has_text="last step").wait_for()
+    assert chart.evaluate(Y_OF, "snip")[1:] == means(table, "snip", "final")
+    titles = chart.locator(".modebar-btn").evaluate_all(
+        "(buttons) => buttons.map((b) => b.getAttribute('data-title') || '')"
+    )
+    assert not any("share" in title.lower() for title in titles)
+    context.close()
