@@ -214,6 +214,35 @@ class TestPairing:
         assert all(torch.equal(ours.weights[n], theirs.weights[n]) for n in ours.weights)
 
 
+class TestWhatIsRanked:
+    LONGER = SPEC["fit"] | {"steps": 18}
+
+    @pytest.mark.parametrize("pruner", ["random", "snip"])
+    def test_at_initialisation_the_fit_has_no_say(self, pruner: str) -> None:
+        ours = records_of(trajectory(pruner=pruner))
+        theirs = records_of(trajectory(pruner=pruner, fit=self.LONGER))
+        assert [one.masks for one in ours] == [other.masks for other in theirs]
+
+    def test_trained_weights_are_those_at_the_end_of_the_levels_fit(self, monkeypatch) -> None:
+        fitted: list[dict[str, Tensor]] = []
+        fit = Fit.run
+
+        def watched(self, prior, *arguments, **options):
+            result = fit(self, prior, *arguments, **options)
+            fitted.append({name: w.detach().clone() for name, w in prior.prunable().items()})
+            return result
+
+        monkeypatch.setattr(Fit, "run", watched)
+        masks = masks_of(records_of(trajectory()))
+        for level, weights in enumerate(fitted[:-1]):
+            kept, removed = masks[level + 1].layers, masks[level].layers
+            smallest = min(
+                float(w[kept[n]].abs().min()) for n, w in weights.items() if kept[n].any()
+            )
+            gone = [w[removed[n] & ~kept[n]].abs() for n, w in weights.items()]
+            assert max(float(values.max()) for values in gone if len(values)) <= smallest
+
+
 class TestResuming:
     @pytest.mark.parametrize("pruner", PRUNERS)
     def test_a_run_repeats_bit_for_bit(self, pruner: str) -> None:
