@@ -1,4 +1,10 @@
-"""What the store says: pure tables, the figures drawn from them, and the page that shows both."""
+"""What the store says: pure tables, the figures drawn from them, and the page that shows both.
+
+A page is `frontier_report(store)`. In a notebook, for a store of one problem:
+
+    points = frontier_points(store.frame("trials"), store.frame("levels"))
+    frontier_figure(points, frontier_table(points))
+"""
 
 from .frontier import frontier_figure as frontier_figure
 from .frontier import frontier_points as frontier_points

@@ -37,7 +37,7 @@ AXIS_TITLES = {
 BUTTONS = {"selected": "Selected", "peak": "Peak (oracle)", "final": "Final"}
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-DASHES = ("solid", "dash", "dashdot", "dot", "longdash")
+DASHES = ("solid", "dash", "dashdot", "dot", "longdashdot", "12px 3px 3px 3px 3px 3px")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "pentagon", "hexagram")
 
 PALETTE = {"ink": "#222222", "muted": "#767676", "paper": "#FFFFFF", "grid": "#EBEBEB"}
@@ -435,6 +435,7 @@ def _density_axis(densities: list[float], *, note: str) -> dict[str, Any]:
         "tickvals": ticks,
         "ticktext": [f"{density_text(tick)}<br>{sparsity_text(tick)}" for tick in ticks],
         "tickangle": 0,
+        "tickfont": {"size": 12},
         "title": {"text": f"Density (below it: sparsity)<br><sub>{note}</sub>"},
         **_axis_lines(),
     }

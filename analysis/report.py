@@ -39,9 +39,11 @@ CONFIG = {
     "showSendToCloud": False,
     "plotlyServerURL": "",
     "displaylogo": False,
+    "doubleClick": False,
     "responsive": True,
 }
-"""For Plotly, which without the first two offers to upload the figure."""
+"""For Plotly, which without the first two offers to upload the figure, and takes the tap of a
+finger, and the click a browser makes of it, for a double click that changes the axes."""
 
 CONTENT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
@@ -221,7 +223,7 @@ def _section(place: int, fits: pd.DataFrame, table: pd.DataFrame, pictures: _Pic
     return (
         f'<section aria-labelledby="problem-{place}"><h2 id="problem-{place}">{problem}</h2>'
         f"{_settings(fits)}{_switch(place)}"
-        f"{_chart(place) if table['n'].any() else NO_CHART}"
+        f"{_chart(place, fits['method'].nunique()) if table['n'].any() else NO_CHART}"
         f"{_gallery(fits, pictures)}{_numbers(table)}</section>"
     )
 
@@ -236,9 +238,10 @@ def _switch(place: int) -> str:
     return f'<fieldset class="switch"><legend>PSNR and pictures shown</legend>{buttons}</fieldset>'
 
 
-def _chart(place: int) -> str:
+def _chart(place: int, methods: int) -> str:
+    """Where the script draws; on a phone it grows with its legend, a line a method."""
     return (
-        f'<figure><div class="chart" id="chart-{place}" role="img" '
+        f'<figure><div class="chart" id="chart-{place}" style="--methods: {methods}" role="img" '
         f'aria-label="PSNR against density; the numbers are in the table below"></div>'
         f"<figcaption>{LEGEND_NOTE}</figcaption></figure>"
     )
@@ -402,7 +405,7 @@ def _page(body: str, data: Mapping[str, Any]) -> str:
 <noscript><p>This page draws its figures and pictures by JavaScript, which is off.</p></noscript>
 {body}
 </main>
-<aside id="card" hidden><b></b><img alt="" width="192" height="192"><dl></dl></aside>
+<aside id="card" hidden><b></b><img alt="" width="216" height="216"><dl></dl></aside>
 <script type="application/json" id="data">{_inline(data)}</script>
 <script>{get_plotlyjs()}</script>
 <script>{script}</script>

@@ -12,7 +12,8 @@ from lip_ray.analysis import frontier_figure, frontier_points, frontier_report, 
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -27,6 +28,9 @@ PHONE = {"width": 390, "height": 844}
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 Y_OF = "(gd, name) => Array.from(gd._fullData.find((t) => t.name === name).y)"
+TWO_FRAMES = """() => new Promise((done) => {
+  requestAnimationFrame(() => requestAnimationFrame(() => done(true)));
+})"""
 POSITION_OF = """(gd, [name, index]) => {
   const trace = gd._fullData.find((found) => found.name === name);
   const box = gd.getBoundingClientRect();
@@ -80,8 +84,12 @@ class OpenPage:
         return found
 
     def position(self, name: str, index: int) -> dict[str, Any]:
-        """Where in the window a trace's mark is, and which fit that is."""
+        """Where in the window a trace's mark is, and which fit that is.
+
+        Waits for the scroll event, which comes with the next frame and hides the card.
+        """
         self.chart.scroll_into_view_if_needed()
+        self.page.evaluate(TWO_FRAMES)
         found: dict[str, Any] = self.chart.evaluate(POSITION_OF, [name, index])
         return found
 
@@ -274,8 +282,15 @@ def test_a_phone_scrolls_down_only_and_a_tap_shows_the_card(opener: Opener) -> N
     width = opened.page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
     assert width == [390, 390]
     spot = opened.position("random, fits", 3)
+    feigned_click = opened.page.evaluate_handle(
+        """() => ({ seen: new Promise((resolve) => {
+          addEventListener("mouseup", () => requestAnimationFrame(resolve), { once: true });
+        }) })"""
+    )
     opened.page.touchscreen.tap(spot["x"], spot["y"])
+    feigned_click.evaluate("({ seen }) => seen.then(() => true)")
     opened.card.wait_for()
+    assert opened.position("random, fits", 3) == spot  # no axis has moved
     assert opened.card.locator("b").text_content() == "random, seed 0"
     assert inside(opened.card.bounding_box(), PHONE)
     axis = opened.chart.locator(".xtick text").evaluate_all(
