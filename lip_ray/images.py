@@ -92,8 +92,10 @@ class FileImage(Framing):
     @model_validator(mode="before")
     @classmethod
     def _fingerprinted(cls, fields: object) -> object:
-        if not isinstance(fields, dict) or not isinstance(fields.get("path"), str):
+        if not isinstance(fields, dict):
             return fields
+        if not isinstance(fields.get("path"), str):
+            return {"name": "", "sha256": ""} | fields  # only the path is at fault
         path = Path(fields["path"]).expanduser().resolve()
         found = {"path": str(path), "name": path.stem}
         if "sha256" not in fields:

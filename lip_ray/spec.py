@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -21,7 +21,12 @@ class Spec(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,  # they describe the fields in the JSON schema
     )
 
     @property
@@ -43,7 +48,7 @@ def _canonical(value: object) -> object:
         }
     if isinstance(value, tuple):
         return [_canonical(item) for item in value]
-    return value
+    return value + 0.0 if isinstance(value, float) else value  # -0.0 equals 0.0
 
 
 def _identifies(spec: Spec, name: str) -> bool:
@@ -60,7 +65,8 @@ def _expand_kind(value: object) -> object:
 
 def kind_or_mapping(union: Any) -> BeforeValidator:
     """A validator that lets `random` stand for `{kind: random}` in a family of specs."""
-    return BeforeValidator(_expand_kind, json_schema_input_type=str | union)
+    kinds = Literal.__getitem__(tuple(kind_of(member) for member in get_args(union) or (union,)))
+    return BeforeValidator(_expand_kind, json_schema_input_type=kinds | union)
 
 
 def one_or_many(item: Any) -> BeforeValidator:

@@ -5,19 +5,45 @@ import difflib
 import hashlib
 import inspect
 import itertools
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from lip_ray import yaml
+from lip_ray.errors import UserError
 from lip_ray.spec import ID_DIGITS, Spec, kind_of
 from lip_ray.trials import Trajectory, Trial
 
 SWEEP_KEYS = ("name", "trial", "grid", "quick", "run")
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+SETTABLE = "what can be set is [trial.]<field>, grid.<field> and run.<field>"
+LONGEST_SHOWN = 80
+
+Location = tuple[int | str, ...]
+"""Pydantic's path to a value: names, indices, and the kind after each union."""
+
+RULES = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping",
+    "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "int_type": "must be a whole number",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "string_type": "must be text",
+    "too_long": "must be a list of at most {max_length}",
+    "too_short": "must be a list of at least {min_length}",
+    "tuple_type": "must be a list",
+}
+"""Pydantic's types of errors, in a user's words."""
 
 
 class Run(Spec):
@@ -43,12 +69,14 @@ class Problem:
 
     path: str
     message: str
+    fault: str = field(default="", compare=False, repr=False)
+    """The validator's own word for it."""
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
-class SweepError(ValueError):
+class SweepError(UserError):
     """All that is wrong with a sweep, at once, found before anything is computed."""
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
@@ -85,7 +113,7 @@ class Sweep:
         Raises SweepError with every problem found.
         """
         try:
-            document = yaml.parse(path.read_text())
+            document = yaml.parse(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise SweepError(str(path), [Problem("", f"cannot be read: {reason}")]) from error
@@ -108,22 +136,18 @@ class Sweep:
         """
         draft = _Draft.read(document, source)
         if quick:
-            for path, value in draft.quick.items():
-                draft.override(path, value)
+            draft.apply_quick()
         for override in overrides:
-            draft.override(*_parsed_override(override, source))
+            draft.apply(override)
         trials, run = draft.trials(), draft.checked_run()
         draft.refuse_if_wrong()
         return cls(name=draft.name, trials=trials, run=run)
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of a sweep file, for editors."""
-    trial = TypeAdapter(Trial).json_schema(ref_template="#/$defs/{model}")
-    run = Run.model_json_schema()
+    """The JSON schema of a sweep file, for editors: what it refuses, a sweep refuses too."""
+    trial = _nothing_required(TypeAdapter(Trial).json_schema(ref_template="#/$defs/{model}"))
     definitions = trial.pop("$defs", {})
-    trial.pop("required", None)  # the grid may give a field instead
-    override = {"type": "object", "additionalProperties": True}
     axes = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -135,22 +159,41 @@ def json_schema() -> dict[str, Any]:
             "name": {"type": "string", "pattern": NAME_PATTERN},
             "trial": trial,
             "grid": axes,
-            "quick": override,
-            "run": run,
+            "quick": {"type": "object", "additionalProperties": True},
+            "run": Run.model_json_schema(),
         },
         "$defs": definitions,
     }
 
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+def json_schema_text() -> str:
+    """The JSON schema as it lies beside the shipped sweeps."""
+    return json.dumps(json_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _nothing_required(schema: Any) -> Any:
+    """The schema without `required`: the grid may give any field instead."""
+    if isinstance(schema, dict):
+        return {
+            key: _nothing_required(value)
+            for key, value in schema.items()
+            if not (key == "required" and isinstance(value, list))
+        }
+    return [_nothing_required(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def _plain_name(name: str) -> str:
+    if not re.fullmatch(NAME_PATTERN.strip("^$"), name):
+        raise ValueError("must be letters, digits, - and _ only, the first a letter or a digit")
+    return name
 
 
 class _Document(Spec):
-    """The outermost keys of a sweep file; the trial and the run are checked after overrides."""
+    """The outermost keys of a sweep file; what is inside is checked after overrides."""
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    name: Annotated[str, AfterValidator(_plain_name)]
     trial: dict[str, Any]
-    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}  # noqa: RUF012
+    grid: dict[str, Any] = {}  # noqa: RUF012
     quick: dict[str, Any] = {}  # noqa: RUF012
     run: dict[str, Any] = {}  # noqa: RUF012
 
@@ -160,61 +203,68 @@ class _Draft:
     """A sweep file while overrides may still change it."""
 
     source: str
-    name: str
-    trial: dict[str, Any]
-    grid: dict[str, list[Any]]
-    quick: dict[str, Any]
-    run: dict[str, Any]
+    name: str = ""
+    trial: dict[str, Any] = field(default_factory=dict)
+    grid: dict[str, Any] = field(default_factory=dict)
+    quick: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
+    known: bool = True
+    """Whether the trial and the grid are there, and so can be checked."""
     problems: dict[Problem, None] = field(default_factory=dict)
     """In the order found, each once: a grid meets the same fault many times."""
 
     @classmethod
     def read(cls, document: object, source: str) -> Self:
+        """The document's sections; those of the wrong type are left out and noted."""
         if not isinstance(document, Mapping):
             expected = f"a sweep is a mapping with the keys {', '.join(SWEEP_KEYS)}"
             raise SweepError(source, [Problem("", f"{expected}; got {_shown(document)}")])
-        plain = {
-            key: value.model_dump(mode="json") if isinstance(value, Spec) else value
-            for key, value in document.items()
-        }
+        plain = _plain(document)
+        problems: list[Problem] = []
         try:
-            checked = _Document.model_validate(plain)
+            _Document.model_validate(plain)
         except ValidationError as error:
-            raise SweepError(source, _explained(error, _Document, plain)) from None
-        return cls(source=source, **copy.deepcopy(checked.model_dump()))
+            problems = _explained(error, _Document, plain)
+        wrong = {problem.path.partition(".")[0] for problem in problems}
+        sound = {key: plain[key] for key in SWEEP_KEYS if key in plain and key not in wrong}
+        return cls(
+            source=source,
+            known=wrong.isdisjoint(("trial", "grid")),
+            problems=dict.fromkeys(problems),
+            **sound,
+        )
 
-    def override(self, path: str, value: object) -> None:
-        """Set one value by its dotted path; fields of the trial may leave out `trial.`."""
-        section, _, rest = path.partition(".")
-        if section == "grid" and rest:
-            self._set_axis(rest, value)
-        elif section == "run" and rest:
-            self._set(self.run, path, rest, value)
-        elif path in SWEEP_KEYS or section == "quick":
-            self._refuse(path, "what can be set is [trial.]<field>, grid.<field> and run.<field>")
-        else:
-            self._set_trial(rest if section == "trial" else path, value)
+    def apply_quick(self) -> None:
+        """Shrink the sweep by its own `quick` block."""
+        for path, value in self.quick.items():
+            self._override(path, value, origin="quick.")
+
+    def apply(self, override: str) -> None:
+        """Set what `dotted.path=value` says, the value in YAML."""
+        path, equals, value = override.partition("=")
+        if not (path and equals):
+            self._refuse("--set", f"must read dotted.path=value, got {override!r}")
+            return
+        try:
+            self._override(path.strip(), yaml.parse(value))
+        except yaml.YamlError as error:
+            self._refuse(f"--set {path}", str(error))
 
     def trials(self) -> tuple[Trial, ...]:
         """The grid's product, in order, the last axis fastest; problems are noted."""
-        self._check_axes()
         trials: dict[str, Trial] = {}
-        for values in itertools.product(*self.grid.values()):
-            point = dict(zip(self.grid, values, strict=True))
-            mapping = self._at(point)
-            try:
-                trial = Trajectory.model_validate(mapping)
-            except ValidationError as error:
-                self._note(
-                    self._located(problem, point)
-                    for problem in _explained(error, Trajectory, mapping)
-                )
+        if not self.known:
+            return ()
+        axes = self._sound_axes()
+        for indices in itertools.product(*(range(len(self.grid[axis])) for axis in axes)):
+            point = dict(zip(axes, indices, strict=True))
+            trial = self._trial(point)
+            if trial is None:
                 continue
             if trial.id in trials:
-                self._note([Problem("grid", f"gives the trial {_shown(point)} twice")])
+                values = {axis: self.grid[axis][index] for axis, index in point.items()}
+                self._refuse("grid", f"gives the trial {_shown(values)} twice")
             trials[trial.id] = trial
-        if not self.problems:
-            self._note(_conflicts(trials.values()))
         return tuple(trials.values())
 
     def checked_run(self) -> Run:
@@ -222,8 +272,8 @@ class _Draft:
         try:
             return Run.model_validate(self.run)
         except ValidationError as error:
-            problems = _explained(error, Run, self.run)
-            self._note(Problem(f"run.{p.path}", p.message) for p in problems)
+            for problem in _explained(error, Run, self.run):
+                self._refuse(_joined("run", problem.path), problem.message)
             return Run()
 
     def refuse_if_wrong(self) -> None:
@@ -231,56 +281,90 @@ class _Draft:
         if self.problems:
             raise SweepError(self.source, list(self.problems))
 
-    def _note(self, problems: Iterable[Problem]) -> None:
-        self.problems |= dict.fromkeys(problems)
+    def _refuse(self, path: str, message: str) -> None:
+        self.problems[Problem(path, message)] = None
 
-    def _set_axis(self, path: str, value: object) -> None:
-        if not isinstance(value, list) or not value:
-            self._refuse(
-                f"grid.{path}", f"must be a list of at least one value, got {_shown(value)}"
-            )
-        self.grid[path] = value
+    def _override(self, path: str, value: object, *, origin: str = "") -> None:
+        """Set one value by its dotted path; fields of the trial may leave out `trial.`."""
+        section, _, rest = path.partition(".")
+        if section == "grid" and rest:
+            self.grid[rest] = value
+        elif section == "run" and rest:
+            self._set(self.run, origin or "run.", rest, value)
+        elif path in SWEEP_KEYS or section == "quick":
+            self._refuse(origin + path, SETTABLE)
+        else:
+            self._set_trial(rest if section == "trial" else path, value, origin or "trial.")
 
-    def _set_trial(self, path: str, value: object) -> None:
+    def _set_trial(self, path: str, value: object, label: str) -> None:
         for axis in self.grid:
             if axis != path and _overlap(axis, path):
-                self._refuse(f"trial.{path}", f"the grid sets {axis}: set grid.{axis} instead")
+                self._refuse(label + path, f"the grid sets {axis}: set grid.{axis} instead")
+                return
         self.grid.pop(path, None)
-        self._set(self.trial, f"trial.{path}", path, value)
+        self._set(self.trial, label, path, value)
 
-    def _set(self, target: dict[str, Any], label: str, path: str, value: object) -> None:
+    def _set(self, target: dict[str, Any], label: str, path: str, value: object) -> bool:
+        """Whether the value could be set; if not, why is noted."""
         try:
             _assign(target, path, value)
-        except (TypeError, IndexError, ValueError) as error:
-            self._refuse(label, str(error))
+        except ValueError as error:
+            self._refuse(label + path, str(error))
+            return False
+        return True
 
-    def _refuse(self, path: str, message: str) -> NoReturn:
-        raise SweepError(self.source, [Problem(path, message)])
+    def _sound_axes(self) -> tuple[str, ...]:
+        """The axes that are lists and set fields of their own; what is wrong is noted."""
+        axes: list[str] = []
+        for axis, values in self.grid.items():
+            overlapping = [other for other in axes if _overlap(axis, other)]
+            for other in overlapping:
+                self._refuse("grid", f"{other} and {axis} set the same field")
+            if not isinstance(values, list) or not values:
+                rule = "must be a list of at least one value"
+                self._refuse(f"grid.{axis}", f"{rule}, got {_shown(values)}")
+            elif not overlapping:
+                axes.append(axis)
+        return tuple(axes)
 
-    def _check_axes(self) -> None:
-        for first, second in itertools.combinations(self.grid, 2):
-            if _overlap(first, second):
-                self._refuse("grid", f"{first} and {second} set the same field")
-
-    def _at(self, point: Mapping[str, object]) -> dict[str, Any]:
+    def _trial(self, point: Mapping[str, int]) -> Trial | None:
+        """The trial at one index an axis, if it is one; problems are noted."""
         mapping = copy.deepcopy(self.trial)
-        for axis, value in point.items():
-            self._set(mapping, f"grid.{axis}", axis, copy.deepcopy(value))
-        return mapping
+        for axis, index in point.items():
+            if not self._set(mapping, "grid.", axis, copy.deepcopy(self.grid[axis][index])):
+                return None
+        try:
+            trial = Trajectory.model_validate(mapping)
+        except ValidationError as error:
+            for problem in _explained(error, Trajectory, mapping):
+                if not self._would_be_given(problem):
+                    self._refuse(_located(problem, point), problem.message)
+            return None
+        for path, message in trial.conflicts():
+            self._refuse(_located(Problem(path, message), point), message)
+        return trial
 
-    def _located(self, problem: Problem, point: Mapping[str, object]) -> Problem:
-        """The problem under `grid.` where an axis set the value, else under `trial.`."""
-        for axis, value in point.items():
-            if _overlap(axis, problem.path) and len(axis) <= len(problem.path):
-                index = self.grid[axis].index(value)
-                return Problem(f"grid.{axis}[{index}]{problem.path[len(axis) :]}", problem.message)
-        return Problem(f"trial.{problem.path}", problem.message)
+    def _would_be_given(self, problem: Problem) -> bool:
+        """Whether a field is only missing because its axis is wrong, which is noted already."""
+        return problem.fault == "missing" and any(
+            _overlap(axis, problem.path) for axis in self.grid
+        )
 
 
-def _conflicts(trials: Iterable[Trial]) -> Iterator[Problem]:
-    for trial in trials:
-        for name, message in trial.conflicts():
-            yield Problem(f"trial.{name}", message)
+def _located(problem: Problem, point: Mapping[str, int]) -> str:
+    """Where a trial's problem was written: in the axes at or beneath its path, else the trial."""
+    axes = [axis for axis in point if _overlap(axis, problem.path)]
+    beneath = [axis for axis in axes if len(axis) >= len(problem.path)]
+    if beneath and problem.fault == "extra_forbidden":
+        return " and ".join(f"grid.{axis}" for axis in beneath)  # the name, whatever the value
+    if axes:
+        rest = problem.path[len(axes[0]) :]
+        return " and ".join(f"grid.{axis}[{point[axis]}]" for axis in axes) + rest
+    return _joined("trial", problem.path)
+
+
+def _joined(section: str, path: str) -> str:
+    return f"{section}.{path}" if path else section
 
 
 def _overlap(first: str, second: str) -> bool:
@@ -288,29 +372,40 @@ def _overlap(first: str, second: str) -> bool:
     return longer == shorter or longer.startswith(shorter + ".")
 
 
+def _plain(value: Any) -> Any:
+    """A copy in which every spec is the mapping that describes it, every tuple a list."""
+    if isinstance(value, Spec):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def _assign(target: dict[str, Any], path: str, value: object) -> None:
-    """Set a dotted field, making the mappings on the way; numbers index into lists."""
+    """Set a dotted field, making the mappings on the way; numbers index into lists.
+
+    Raises ValueError where there is no such place.
+    """
     *parents, last = path.split(".")
     if not all((*parents, last)):
         raise ValueError("a dotted path has no empty parts")
     place: Any = target
     for depth, parent in enumerate(parents):
-        place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
+        key = _key(place, parent)
+        place = place[key] if isinstance(place, list) else place.setdefault(key, {})
         if not isinstance(place, dict | list):
             here = ".".join(parents[: depth + 1])
-            raise TypeError(f"{here} is {_shown(place)}, which has no fields: set {here} itself")
-    place[int(last) if isinstance(place, list) else last] = value
+            raise ValueError(f"{here} is {_shown(place)}, which has no fields: set {here} itself")
+    place[_key(place, last)] = value
 
 
-def _parsed_override(text: str, source: str) -> tuple[str, object]:
-    path, equals, value = text.partition("=")
-    if not (path and equals):
-        problem = Problem("--set", f"must read dotted.path=value, got {text!r}")
-        raise SweepError(source, [problem])
-    try:
-        return path.strip(), yaml.parse(value)
-    except yaml.YamlError as error:
-        raise SweepError(source, [Problem(f"--set {path}", str(error))]) from error
+def _key(place: object, part: str) -> Any:
+    """The part itself, or the index it is where the place is a list."""
+    if not isinstance(place, list):
+        return part
+    if part.isdecimal() and int(part) < len(place):
+        return int(part)
+    raise ValueError(f"{part!r} is no item of the list there: it has {len(place)}, counted from 0")
 
 
 def _explained(
@@ -330,63 +425,90 @@ def _follows(error: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
 
 
 def _problem(error: ErrorDetails, model: type[Spec], mapping: Mapping[str, Any]) -> Problem:
-    owner, path = _walk(error["loc"], model, mapping)
-    kind, context = error["type"], error.get("ctx", {})
-    if kind == "extra_forbidden":
-        return Problem(path, _unknown("key", error["loc"][-1], list(owner.model_fields)))
-    if kind == "missing":
-        return Problem(path, "is missing")
-    if kind == "union_tag_invalid":
-        choices = [name.strip(" '") for name in str(context["expected_tags"]).split(",")]
-        return Problem(path, _unknown("kind", context["tag"], choices))
-    if kind == "union_tag_not_found":
-        return Problem(path, f"must be a mapping with a kind, got {_shown(error['input'])}")
-    if kind == "literal_error":
-        return Problem(path, _unknown("value", error["input"], _choices(owner, error["loc"][-1])))
-    if kind == "value_error":
-        message = str(context["error"])
-        return Problem(
-            path, message if "got " in message else f"{message}, got {_shown(error['input'])}"
-        )
-    rule = error["msg"].replace("Input should be", "must be")
-    return Problem(path, f"{rule[0].lower()}{rule[1:]}, got {_shown(error['input'])}")
+    fault, given, context = error["type"], error["input"], error.get("ctx", {})
+    location = _of_a_value(fault, error["loc"])
+    owners, path, written = _walk(location, model, mapping, whole=fault == "missing")
+    if fault == "extra_forbidden":
+        message = _unknown("key", location[-1], list(owners[0].model_fields))
+    elif fault == "missing":
+        message = "is missing"
+    elif fault == "union_tag_not_found":
+        path, message = f"{path}.kind", f"is missing; allowed: {', '.join(map(kind_of, owners))}"
+    elif fault == "union_tag_invalid":
+        path = path if isinstance(written, str) else f"{path}.kind"
+        message = _unknown("kind", context["tag"], list(map(kind_of, owners)))
+    elif fault == "literal_error":
+        choices = [name.strip("'") for name in re.split(", | or ", context["expected"])]
+        message = _unknown("kind" if location[-1] == "kind" else "value", given, choices)
+    elif fault == "value_error":
+        message = _with_value(str(context["error"]), given)
+    elif location != error["loc"]:
+        message = f"a key must be text, got {_shown(given)}"
+    else:
+        message = f"{_rule(error, owners)}, got {_shown(given)}"
+    if model is Trajectory and isinstance(given, list) and fault.endswith(("_type", "too_long")):
+        message += "; a list of values to try belongs in the grid"
+    return Problem(path, message, fault)
+
+
+def _of_a_value(fault: str, location: Location) -> Location:
+    """The location of the mapping whose key is wrong, or the location itself."""
+    if location[-1:] == ("[key]",):
+        return location[:-2]
+    return location[:-1] if fault == "invalid_key" else location
+
+
+def _rule(error: ErrorDetails, owners: Sequence[type[Spec]]) -> str:
+    """What must hold; in pydantic's words where we have none of our own."""
+    if error["type"] in ("model_type", "model_attributes_type"):
+        kinds = [kind_of(owner) for owner in owners if "kind" in owner.model_fields]
+        return "must be a mapping" + (f" with a kind ({', '.join(kinds)})" if kinds else "")
+    own = RULES.get(error["type"])
+    return own.format(**error.get("ctx", {})) if own else error["msg"]
+
+
+def _with_value(message: str, given: object) -> str:
+    """The message of a check; it says itself what it got where that was a whole mapping."""
+    if "got " in message or isinstance(given, Mapping):
+        return message
+    return f"{message}, got {_shown(given)}"
 
 
 def _walk(
-    location: tuple[int | str, ...], model: type[Spec], mapping: Any
-) -> tuple[type[Spec], str]:
-    """The spec class an error is about, and its path without what the user did not write.
+    location: Location, model: type[Spec], mapping: Any, *, whole: bool
+) -> tuple[list[type[Spec]], str, object]:
+    """The spec classes an error is about, its path, and what was written there.
 
-    Pydantic puts the kind into the location after each union, and an index where a single item
-    stands for a list.
+    Pydantic puts the kind into the location after each union, and fields or an index where a
+    shorthand stands for a mapping or a list: the path leaves out what the user did not write,
+    but for the last part where the path must be `whole`.
     """
-    candidates, path, place = [model], [], mapping
-    for part in location[:-1] if location else ():
-        tagged = [c for c in candidates if "kind" in c.model_fields and kind_of(c) == part]
-        if _implied(part, place):
+    owners, path, written = [model], [], mapping
+    for depth, part in enumerate(location, start=1):
+        tagged = [owner for owner in owners if part == kind_of(owner)] if len(owners) > 1 else []
+        if tagged:
+            owners = tagged
             continue
-        if tagged and len(candidates) > 1:
-            candidates = tagged
-            continue
-        if isinstance(part, str) and candidates and part in candidates[0].model_fields:
-            candidates = list(_spec_classes(candidates[0].model_fields[part].annotation))
-        path.append(str(part))
-        place = _item(place, part)
-    last = location[-1] if location else ""
-    is_tag = len(candidates) > 1 and any(kind_of(c) == last for c in candidates)
-    if not is_tag and not _implied(last, place):
-        path.append(str(last))
-    return (candidates or [model])[0], ".".join(path)
+        if owners and part in owners[0].model_fields:
+            owners = list(_spec_classes(owners[0].model_fields[str(part)].annotation))
+        if not _implied(part, written):
+            written = _item(written, part)
+            path.append(str(part))
+        elif whole and depth == len(location):
+            path.append(str(part))
+    return owners, ".".join(path), written
 
 
-def _implied(part: int | str, place: object) -> bool:
-    """Whether this is the index of a single item that stands for a list."""
-    return isinstance(part, int) and place is not None and not isinstance(place, list | tuple)
+def _implied(part: int | str, written: object) -> bool:
+    """Whether a shorthand stands where this index or field would be."""
+    if isinstance(part, int):
+        return not isinstance(written, list)
+    return isinstance(written, str | list)
 
 
-def _item(place: Any, part: int | str) -> Any:
+def _item(written: Any, part: int | str) -> Any:
     try:
-        return place[part]
+        return written[part]
     except (KeyError, IndexError, TypeError):
         return None
 
@@ -398,20 +520,6 @@ def _spec_classes(annotation: Any) -> Iterator[type[Spec]]:
         yield from _spec_classes(argument)
 
 
-def _choices(owner: type[Spec], field: int | str) -> list[object]:
-    annotation = (
-        owner.model_fields[str(field)].annotation if str(field) in owner.model_fields else None
-    )
-    return [choice for choice in _literals(annotation) if choice is not None]
-
-
-def _literals(annotation: Any) -> Iterator[object]:
-    for argument in get_args(annotation):
-        if isinstance(argument, str | int):
-            yield argument
-        yield from _literals(argument)
-
-
 def _unknown(what: str, name: object, allowed: Sequence[object]) -> str:
     names = [str(choice) for choice in allowed]
     near = difflib.get_close_matches(str(name), names, n=1)
@@ -420,5 +528,6 @@ def _unknown(what: str, name: object, allowed: Sequence[object]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    """As Python writes it, but null and true as YAML does; cut where it is long."""
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."

@@ -1,9 +1,12 @@
 """YAML without its traps: duplicate keys are refused, `1e-2` is a number, `no` is a word."""
 
 import re
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, ClassVar
 
 import yaml
+
+MERGE_KEY = "<<"
 
 
 class YamlError(ValueError):
@@ -16,40 +19,104 @@ def parse(text: str) -> Any:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise YamlError(f"line {line}: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise YamlError(str(error)) from error
+        raise YamlError(f"line {line}: {_one_line(error)}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise YamlError(f"line {line}: a character that YAML does not allow") from error
+    except RecursionError as error:
+        raise YamlError("lists or mappings are nested too deeply") from error
+
+
+def _one_line(error: yaml.MarkedYAMLError) -> str:
+    """The problem; some are only half a sentence without their context."""
+    problem = error.problem or "is not YAML"
+    return f"{error.context} {problem}" if problem.startswith("but ") else problem
 
 
 class _Loader(yaml.SafeLoader):
-    """Scalars as the core schema of YAML 1.2 reads them."""
+    """Scalars as the core schema of YAML 1.2 reads them; no tags but that schema's."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own protocol)
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {}
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
+    def construct_document(self, node: yaml.Node) -> Any:
+        """All at once, so that a value that holds itself is met on the way."""
+        return self.construct_object(node, deep=True)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node, which an alias within it may not stand for."""
+        if node in self.recursive_objects:
+            raise _wrong(node, "a value holds itself")
+        return super().construct_object(node, deep=deep)
+
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Hashable, Any]:
+        """Each key once and none of them a merge key, which YAML 1.2 does not have."""
+        if not isinstance(node, yaml.MappingNode):
+            raise _wrong(node, "expected a mapping")
+        mapping: dict[Hashable, Any] = {}
+        for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"duplicate key {key!r}", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise _wrong(key_node, "a key must be a single value")
+            if key == MERGE_KEY:
+                raise _wrong(key_node, "merge keys (<<) are not read: write the keys out")
+            if key in mapping:
+                raise _wrong(key_node, f"duplicate key {key!r}")
+            mapping[key] = self.construct_object(value_node, deep=True)
+        return mapping
+
+    def construct_core_scalar(self, node: yaml.ScalarNode) -> Any:
+        """The value of a scalar of the core schema, whether its tag was written or found."""
+        name = node.tag.rpartition(":")[2]
+        if not re.fullmatch(_PATTERNS[name], node.value):
+            raise _wrong(node, f"{node.value!r} is no {name}")
+        try:
+            return _VALUES[name](node.value)
+        except ValueError as error:  # more digits than Python reads
+            raise _wrong(node, f"an {name} of {len(node.value)} digits is too long") from error
+
+    def refuse_tag(self, node: yaml.Node) -> Any:
+        """A sweep holds plain values, never objects."""
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        raise _wrong(node, f"the tag {tag} is not allowed: only plain values are read")
 
 
-_CORE_SCHEMA = (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+", list("-+0123456789")),
-    (
-        "float",
-        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)"
-        r"|\.(?:nan|NaN|NAN)",
-        list("-+.0123456789"),
-    ),
-)
-for _name, _pattern, _first in _CORE_SCHEMA:
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_name}", re.compile(rf"^(?:{_pattern})$"), _first
-    )
+def _wrong(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
+
+
+def _int(text: str) -> int:
+    bases = {"0o": 8, "0x": 16}
+    return int(text[2:], bases[text[:2]]) if text[:2] in bases else int(text)
+
+
+def _float(text: str) -> float:
+    return float(re.sub(r"\.(?=[a-zA-Z])", "", text))  # Python writes inf and nan without dots
+
+
+_PATTERNS = {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+}
+_VALUES: dict[str, Callable[[str], object]] = {
+    "null": lambda text: None,
+    "bool": lambda text: text.lower() == "true",
+    "int": _int,
+    "float": _float,
+}
+_FIRST = {"null": ["~", "n", "N", ""], "bool": list("tTfF"), "int": list("-+0123456789")}
+_FIRST["float"] = [*_FIRST["int"], "."]
+
+for _name, _pattern in _PATTERNS.items():  # in this order: what is an int is no float
+    _tag = f"tag:yaml.org,2002:{_name}"
+    _Loader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), _FIRST[_name])
+    _Loader.yaml_constructors[_tag] = _Loader.construct_core_scalar
+_Loader.yaml_constructors |= {
+    "tag:yaml.org,2002:str": _Loader.construct_yaml_str,
+    "tag:yaml.org,2002:seq": _Loader.construct_yaml_seq,
+    "tag:yaml.org,2002:map": _Loader.construct_mapping,
+    None: _Loader.refuse_tag,
+}

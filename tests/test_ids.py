@@ -1,0 +1,340 @@
+"""Ids are for ever: pinned ids, pinned defaults, and what may and may not change an id.
+
+A test here that fails means that results already stored would no longer be found. Never change a
+pinned value; a new field or a new spec class is pinned by adding it.
+"""
+
+import hashlib
+import inspect
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as Picture
+
+from lip_ray.fits import Fit, WindowedVariance
+from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.priors import Skip
+from lip_ray.pruning import Densities, Magnitude, Random, Rate, Snip
+from lip_ray.spec import Spec
+from lip_ray.sweep import Sweep
+from lip_ray.tasks import Denoising
+from lip_ray.trials import Trajectory
+
+QUICKSTART = Path(str(files("lip_ray.sweeps"))) / "quickstart.yaml"
+CAMERA = BuiltinImage(name="camera")
+NOISE = Denoising(sigma=25)
+
+PINNED = {
+    "f078f9c0a7f6dca9": Trajectory(images=(CAMERA,), task=NOISE),
+    "d7827202b23ff278": Trajectory(images=(CAMERA,), task=NOISE, seed=7),
+    "d3555f1577596b76": Trajectory(
+        images=(CAMERA,), task=Denoising(sigma=12.5, clip=False), pruner=Snip()
+    ),
+    "1ed31ba77a10a724": Trajectory(
+        images=(
+            BuiltinImage(
+                name="chelsea", rows=(0, 256), columns=(96, 352), size=(64, 64), channels=1
+            ),
+        ),
+        task=Denoising(sigma=50),
+        prior=Skip(width=16, scales=3, skip_width=0, input_channels=8),
+        pruner=Random(),
+        schedule=Densities(densities=(1, 0.5, 0.1)),
+    ),
+    "50d24136ef1a9461": Trajectory(
+        images=(CAMERA,),
+        task=NOISE,
+        schedule=Rate(rate=0.5, steps=4),
+        fit=Fit(
+            steps=500,
+            learning_rate=1e-3,
+            input_noise=0,
+            average=0.9,
+            stopping=WindowedVariance(window=50, stride=5, patience=200),
+            precision="bf16",
+            compiled=True,
+        ),
+    ),
+}
+
+QUICKSTART_TRIALS = [
+    "7637090c86e6c619",
+    "db3ef85f932759bd",
+    "8d29b7146ebce82f",
+    "8037764fb28fb4f3",
+    "4d96e7d120b75b24",
+    "aba0c4f8b49ce34b",
+]
+
+REQUIRED = "required"
+FRAMING = {"rows": None, "columns": None, "size": None, "channels": None}
+DEFAULTS: dict[str, dict[str, object]] = {
+    "Trajectory": {
+        "kind": "trajectory",
+        "images": REQUIRED,
+        "task": REQUIRED,
+        "prior": {"kind": "skip"},
+        "pruner": {"kind": "magnitude"},
+        "schedule": {"kind": "rate"},
+        "fit": {},
+        "seed": 0,
+    },
+    "BuiltinImage": {**FRAMING, "kind": "builtin", "name": REQUIRED},
+    "FileImage": {
+        **FRAMING,
+        "kind": "file",
+        "path": REQUIRED,
+        "name": REQUIRED,
+        "sha256": REQUIRED,
+    },
+    "Denoising": {"kind": "denoising", "sigma": REQUIRED, "clip": True},
+    "Skip": {"kind": "skip", "width": 128, "scales": 5, "skip_width": 4, "input_channels": 32},
+    "Magnitude": {"kind": "magnitude"},
+    "Random": {"kind": "random"},
+    "Snip": {"kind": "snip"},
+    "Rate": {"kind": "rate", "rate": 0.2, "steps": 16},
+    "Densities": {"kind": "densities", "densities": REQUIRED},
+    "Fit": {
+        "steps": 3000,
+        "learning_rate": 0.01,
+        "input_noise": 1 / 30,
+        "average": 0.99,
+        "stopping": {"kind": "wmv"},
+        "precision": "fp32",
+        "compiled": False,
+    },
+    "WindowedVariance": {"kind": "wmv", "window": 100, "stride": 10, "patience": None},
+}
+"""Of every spec a trajectory is made of; a default that is a spec, by how it differs from its
+own class's defaults."""
+
+
+def spec_classes(annotation: Any) -> Iterator[type[Spec]]:
+    """The spec classes in an annotation and, through their fields, all they are made of."""
+    if inspect.isclass(annotation) and issubclass(annotation, Spec):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from spec_classes(field.annotation)
+    for argument in get_args(annotation):
+        yield from spec_classes(argument)
+
+
+def defaults(spec: type[Spec]) -> dict[str, object]:
+    found = {}
+    for name, field in spec.model_fields.items():
+        default = field.get_default(call_default_factory=True, validated_data={})
+        is_spec = isinstance(default, Spec)
+        default = json.loads(default.canonical_json()) if is_spec else default
+        found[name] = REQUIRED if field.is_required() else default
+    return found
+
+
+class TestPinned:
+    @pytest.mark.parametrize("pinned", PINNED)
+    def test_ids(self, pinned: str) -> None:
+        assert PINNED[pinned].id == pinned
+
+    def test_the_id_is_the_hash_of_what_was_said(self) -> None:
+        said = (
+            '{"images":[{"kind":"builtin","name":"camera"}],"kind":"trajectory","seed":7,'
+            '"task":{"kind":"denoising","sigma":25.0}}'
+        )
+        assert hashlib.sha256(said.encode()).hexdigest()[:16] == "d7827202b23ff278"
+        assert PINNED["d7827202b23ff278"].canonical_json() == said
+
+    def test_the_quickstart_sweep(self) -> None:
+        sweep = Sweep.from_yaml(QUICKSTART)
+        assert [trial.id for trial in sweep.trials] == QUICKSTART_TRIALS
+        assert sweep.id == "dca0a686e0ba441e"
+
+    def test_a_sweep_is_known_by_its_trials_in_order(self) -> None:
+        sweep = Sweep.from_yaml(QUICKSTART)
+        renamed = Sweep(name="other", trials=sweep.trials, run=sweep.run)
+        reordered = Sweep(name=sweep.name, trials=sweep.trials[::-1], run=sweep.run)
+        assert (
+            renamed.id
+            == sweep.id
+            == hashlib.sha256(",".join(QUICKSTART_TRIALS).encode()).hexdigest()[:16]
+        )
+        assert reordered.id != sweep.id
+
+    def test_a_file_by_name_and_content(self, tmp_path: Path) -> None:
+        image = FileImage(path=str(tmp_path / "cat.png"), name="cat", sha256="0" * 64)
+        trial = Trajectory(images=(image,), task=NOISE)
+        said = (
+            '{"images":[{"kind":"file","name":"cat","sha256":"' + "0" * 64 + '"}],'
+            '"kind":"trajectory","task":{"kind":"denoising","sigma":25.0}}'
+        )
+        assert hashlib.sha256(said.encode()).hexdigest()[:16] == "c4b8d747345c6586"
+        assert trial.id == "c4b8d747345c6586"
+
+    def test_every_spec_class_is_pinned(self) -> None:
+        assert {found.__name__ for found in spec_classes(Trajectory)} == set(DEFAULTS)
+
+    @pytest.mark.parametrize("spec", dict.fromkeys(spec_classes(Trajectory)))
+    def test_a_default_never_changes(self, spec: type[Spec]) -> None:
+        found, pinned = defaults(spec), DEFAULTS[spec.__name__]
+        assert {name: found.get(name, "gone") for name in pinned} == pinned
+        added = {name: default for name, default in found.items() if name not in pinned}
+        assert REQUIRED not in added.values(), "a new field needs a default: the old behaviour"
+        assert not added, "pin the new field's default here, for ever"
+
+
+def test_ids_do_not_depend_on_the_process() -> None:
+    code = (
+        "import sys; from pathlib import Path; from lip_ray.sweep import Sweep\n"
+        "print(*(t.id for t in Sweep.from_yaml(Path(sys.argv[1])).trials))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(QUICKSTART)],
+        env={**os.environ, "PYTHONHASHSEED": "1"},  # this process has another
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == QUICKSTART_TRIALS
+
+
+falling = st.sets(st.floats(0.001, 0.999), max_size=5).map(
+    lambda densities: (1.0, *sorted(densities, reverse=True))
+)
+spans = st.none() | st.tuples(st.integers(0, 200), st.integers(201, 500))
+framings = {
+    "rows": spans,
+    "columns": spans,
+    "size": st.none() | st.tuples(st.integers(1, 500), st.integers(1, 500)),
+    "channels": st.sampled_from([None, 1, 3]),
+}
+stoppings = st.builds(
+    lambda stride, strides, patience: WindowedVariance(
+        stride=stride, window=stride * strides, patience=patience
+    ),
+    st.integers(1, 20),
+    st.integers(1, 20),
+    st.none() | st.integers(1, 500),
+)
+trajectories = st.builds(
+    Trajectory,
+    images=st.tuples(
+        st.builds(BuiltinImage, name=st.sampled_from(["camera", "astronaut"]), **framings)
+    ),
+    task=st.builds(Denoising, sigma=st.floats(1, 255) | st.integers(1, 255), clip=st.booleans()),
+    prior=st.builds(
+        Skip,
+        width=st.integers(1, 256),
+        scales=st.integers(1, 6),
+        skip_width=st.integers(0, 8),
+        input_channels=st.integers(1, 64),
+    ),
+    pruner=st.sampled_from([Magnitude(), Random(), Snip()]),
+    schedule=st.builds(Densities, densities=falling)
+    | st.builds(Rate, rate=st.floats(0.01, 0.99), steps=st.integers(0, 30)),
+    fit=st.builds(
+        Fit,
+        steps=st.integers(400, 9000),
+        learning_rate=st.floats(1e-9, 1),
+        input_noise=st.floats(0, 1),
+        average=st.floats(0, 0.999),
+        stopping=stoppings,
+        precision=st.sampled_from(["fp32", "tf32", "bf16"]),
+        compiled=st.booleans(),
+    ),
+    seed=st.integers(0, 2**63 - 1),
+)
+
+
+def shuffled(value: Any) -> Any:
+    """The same mappings with their keys in the opposite order."""
+    if isinstance(value, dict):
+        return {key: shuffled(item) for key, item in reversed(value.items())}
+    return [shuffled(item) for item in value] if isinstance(value, list) else value
+
+
+class TestLaws:
+    @given(trajectories)
+    def test_json_brings_the_same_spec_back(self, trial: Trajectory) -> None:
+        back = Trajectory.model_validate_json(trial.model_dump_json())
+        assert back == trial
+        assert back.id == trial.id
+
+    @given(trajectories)
+    def test_the_canonical_json_says_all(self, trial: Trajectory) -> None:
+        assert Trajectory.model_validate_json(trial.canonical_json()) == trial
+
+    @given(trajectories)
+    def test_writing_the_defaults_out_or_in_another_order_changes_nothing(
+        self, trial: Trajectory
+    ) -> None:
+        written = shuffled(trial.model_dump(mode="json"))
+        assert Trajectory.model_validate(written).id == trial.id
+
+    @given(trajectories, trajectories)
+    def test_equal_ids_mean_equal_specs(self, one: Trajectory, other: Trajectory) -> None:
+        assert (one.id == other.id) == (one == other)
+
+    def test_a_whole_number_is_the_float_it_stands_for(self) -> None:
+        whole, point = Denoising(sigma=25), Denoising(sigma=25.0)
+        assert whole.id == point.id
+        assert whole.canonical_json() == '{"kind":"denoising","sigma":25.0}'
+
+    def test_every_field_counts(self) -> None:
+        base = Trajectory(images=(CAMERA,), task=NOISE)
+        others = [
+            base.model_copy(update=change)
+            for change in (
+                {"images": (BuiltinImage(name="moon"),)},
+                {"images": (BuiltinImage(name="camera", channels=3),)},
+                {"task": Denoising(sigma=26)},
+                {"task": Denoising(sigma=25, clip=False)},
+                {"prior": Skip(scales=4)},
+                {"pruner": Random()},
+                {"schedule": Rate(steps=15)},
+                {"schedule": Densities(densities=(1, 0.8))},
+                {"fit": Fit(steps=2999)},
+                {"fit": Fit(stopping=WindowedVariance(patience=1))},
+                {"fit": Fit(precision="tf32")},
+                {"seed": 1},
+            )
+        ]
+        assert len({base.id, *(other.id for other in others)}) == 1 + len(others)
+
+
+class TestWhereItRuns:
+    def test_how_to_run_is_in_no_id(self) -> None:
+        sweep = Sweep.from_yaml(QUICKSTART)
+        moved = Sweep.from_yaml(
+            QUICKSTART,
+            overrides=["run.cpus=2", "run.device=cpu", "run.store=elsewhere", "run.retries=0"],
+        )
+        assert moved.run != sweep.run
+        assert moved.id == sweep.id
+        assert moved.trials == sweep.trials
+
+    def test_where_an_image_lies_is_in_no_id(self, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "b").mkdir()
+        for folder in "ab":
+            Picture.new("RGB", (8, 8), "teal").save(tmp_path / folder / "cat.png")
+        here, there = (
+            FileImage.model_validate({"path": str(tmp_path / folder / "cat.png")})
+            for folder in "ab"
+        )
+        assert here.path != there.path
+        assert here.id == there.id
+
+    def test_what_an_image_shows_is(self, tmp_path: Path) -> None:
+        path = tmp_path / "cat.png"
+        ids = set()
+        for colour in ("teal", "tan"):
+            Picture.new("RGB", (8, 8), colour).save(path)
+            ids.add(FileImage.model_validate({"path": str(path)}).id)
+        assert len(ids) == 2
