@@ -129,9 +129,16 @@ class Progress(tune.Callback):
             label = self._tally.label(trial_id)
             self._print(f"{label}  {_level(result)}  [{self._tally.line()}]")
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker died; Tune starts it again while retries last."""
-        self._print(f"{self._tally.label(trial.config['trial_id'])}: its worker died")
+        self._print(
+            f"{self._tally.label(trial.config['trial_id'])}: its worker died, starting anew"
+        )
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker died, and retries are used up."""
+        self._tally.trials_failed += 1
+        self._print(f"{self._tally.label(trial.config['trial_id'])}: broken off")
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Keep the panel, or the log, alive."""

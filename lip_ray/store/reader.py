@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lip_ray.errors import UserError
 from lip_ray.records import LayerMask, Outcome
+from lip_ray.store import masks
 from lip_ray.store.paths import (
     MARKER,
     StoreError,
     check_version,
     files,
-    level_file,
     level_of,
     root_of,
 )
@@ -77,23 +76,7 @@ class Reader:
 
     def masks(self, trial_id: str, level: int) -> tuple[LayerMask, ...] | None:
         """The mask of a level, also of one that is pruned but not yet fitted; None without."""
-        path = level_file(self._root, "masks", trial_id, level)
-        if not path.is_file():
-            return None
-        try:
-            rows = pq.read_table(path, schema=TABLES["masks"]).sort_by("position").to_pylist()
-        except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{path} is damaged: {error}") from error
-        return tuple(
-            LayerMask(
-                layer=row["layer"],
-                shape=tuple(row["shape"]),
-                kept=row["kept"],
-                total=row["total"],
-                bits=row["bits"],
-            )
-            for row in rows
-        )
+        return masks.read(self._root, trial_id, level)
 
     def sql(self, query: str) -> pa.Table:
         """The result of one reading statement over the tables `TABLES`, as Arrow.

@@ -103,11 +103,13 @@ MASKS = pa.schema(
         ("shape", pa.list_(pa.int32())),
         ("kept", pa.int64()),
         ("total", pa.int64()),
+        ("within", pa.int32()),
         ("bits", pa.binary()),
     ]
 )
-"""One row a level and layer, in the network's order: `bits` are the flattened booleans, packed
-eight to a byte, most significant first."""
+"""One row a level and layer, in the network's order: `bits` are the flattened booleans of the
+layer's weights, packed eight to a byte, most significant first. Where `within` is not null there is
+a bit only for each weight that the mask of that level keeps; the others are pruned."""
 
 RECONSTRUCTIONS = pa.schema(
     [

@@ -6,7 +6,7 @@ import os
 import platform
 import tempfile
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lip_ray.records import LayerMask, LevelRecord, SweepRecord, TrialRecord
+from lip_ray.store import masks
 from lip_ray.store.paths import (
     MARKER,
     StoreError,
@@ -95,14 +96,14 @@ class Writer:
         """
         first = records[0]
         key = {"trial_id": first.trial_id, "level": first.level}
-        masks = {level: rows for record in records for level, rows in record.masks.items()}
+        new_masks = {level: layers for record in records for level, layers in record.masks.items()}
         ours = [
             self._write(
                 level_file(self._root, "masks", first.trial_id, level),
                 "masks",
-                _mask_rows(first.trial_id, level, rows),
+                self._mask_rows(first.trial_id, level, layers),
             )
-            for level, rows in masks.items()
+            for level, layers in sorted(new_masks.items())
         ]
         tables: Mapping[str, list[dict[str, Any]]] = {
             "curves": [
@@ -123,6 +124,20 @@ class Writer:
                 ours.append(self._write(path, table, rows))
         return all(ours)
 
+    def _mask_rows(
+        self, trial_id: str, level: int, layers: Sequence[LayerMask]
+    ) -> list[dict[str, Any]]:
+        """A mask nested in the level before takes a bit for each of that level's weights only."""
+        outer = masks.read(self._root, trial_id, level - 1) if level else None
+        within = level - 1 if outer and masks.nested(layers, outer) else None
+        return [
+            {"trial_id": trial_id, "level": level, "position": position, "within": within}
+            | asdict(
+                layer if outer is None or within is None else masks.folded(layer, outer[position])
+            )
+            for position, layer in enumerate(layers)
+        ]
+
     def _write(self, path: Path, table: str, rows: list[dict[str, Any]]) -> bool:
         """Whether the file now holds these rows; it does not where another's were there first."""
         content = _parquet(table, rows)
@@ -136,13 +151,6 @@ class Writer:
 def _level_row(record: LevelRecord) -> dict[str, Any]:
     names = (name for name in TABLES["levels"].names if name != "outcome")
     return {name: getattr(record, name) for name in names} | {"outcome": str(record.outcome)}
-
-
-def _mask_rows(trial_id: str, level: int, layers: Iterable[LayerMask]) -> list[dict[str, Any]]:
-    return [
-        {"trial_id": trial_id, "level": level, "position": position} | asdict(layer)
-        for position, layer in enumerate(layers)
-    ]
 
 
 def _parquet(table: str, rows: list[dict[str, Any]]) -> bytes:

@@ -1,0 +1,185 @@
+"""What the fit loop costs: against the loop of the published scripts, and against the bare step.
+
+    python benchmarks/fit.py                                  # this machine's device, 128×128
+    python benchmarks/fit.py --device cuda --size 512 --precision bf16 --compiled
+
+Rounds interleave the three loops, so that a machine's moods meet all alike; a ratio is taken within
+a round and reported as its median over rounds, with the lowest and highest.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Annotated, Any, Self, cast
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor
+from torch.nn.utils import prune
+
+from lip_ray.fits import Fit, WindowedVariance
+from lip_ray.fits.weights import Precision, arithmetic
+from lip_ray.images import BuiltinImage
+from lip_ray.priors import Skip, UntrainedPrior
+from lip_ray.pruning import Mask
+from lip_ray.rng import generator
+from lip_ray.tasks import Denoising, Problem
+
+Loop = Callable[[], float]
+"""Runs one block of steps; the seconds it took."""
+
+
+def main(
+    device: str = "cuda" if torch.cuda.is_available() else "cpu",
+    size: Annotated[int, typer.Option(help="Height and width in pixels.")] = 128,
+    steps: Annotated[int, typer.Option(help="Per loop and round.")] = 10,
+    rounds: int = 7,
+    threads: int = torch.get_num_threads(),
+    precision: Annotated[str, typer.Option(help="fp32, tf32 or bf16; ours and bare.")] = "fp32",
+    compiled: Annotated[bool, typer.Option(help="torch.compile; ours and bare.")] = False,
+) -> None:
+    """Print seconds a step of each loop, and their ratios."""
+    torch.set_num_threads(threads)
+    where = torch.device(device)
+    fit = Fit(
+        steps=steps,
+        stopping=WindowedVariance(window=steps, stride=max(1, steps // 10)),
+        precision=cast(Precision, precision),  # the spec refuses what is none
+        compiled=compiled,
+    )
+    loops = {
+        "plain": plain(size, steps, where),
+        "bare": bare(size, fit, where),
+        "ours": ours(size, fit, where),
+    }
+    for loop in loops.values():
+        loop()  # warm up: kernels are chosen, memory is taken, networks are compiled
+    seconds = [{name: loop() / steps for name, loop in loops.items()} for _ in range(rounds)]
+    print(f"{device}, {size}×{size}, {threads} threads, {precision}, compiled={compiled}")
+    print(f"{rounds} rounds of {steps} steps; median [lowest, highest]")
+    for name in loops:
+        print(f"  {name:<12} {spread([1000 * row[name] for row in seconds])} ms a step")
+    print(f"  plain ÷ ours {spread([row['plain'] / row['ours'] for row in seconds])}")
+    print(f"  ours ÷ bare  {spread([row['ours'] / row['bare'] for row in seconds])}")
+
+
+def spread(values: list[float]) -> str:
+    """Median, lowest and highest."""
+    return f"{statistics.median(values):.3f} [{min(values):.3f}, {max(values):.3f}]"
+
+
+def study(size: int, device: torch.device) -> tuple[Problem, UntrainedPrior]:
+    """The 2.2-million-weight network on a noisy photo."""
+    image = BuiltinImage(name="astronaut", size=(size, size))
+    problem = Denoising(sigma=25.0).realise(image, seed=0, device=device)
+    prior = Skip().build(problem.image_shape, seed=0, image=image.label, device=device)
+    return problem, prior
+
+
+def ours(size: int, fit: Fit, device: torch.device) -> Loop:
+    """The loop that a trajectory runs, at density 0.5 so that masks are at work."""
+    problem, prior = study(size, device)
+    mask = half(prior)
+
+    def block() -> float:
+        draws = generator(0, "input noise", device=device)
+        return fit.run(prior, problem, mask, draws=draws).seconds
+
+    return block
+
+
+def half(prior: UntrainedPrior) -> Mask:
+    """A mask that keeps about half of every layer."""
+    draws = generator(0, "benchmark mask")
+    return Mask(
+        {
+            name: (torch.rand(weight.shape, generator=draws) < 0.5).to(weight.device)
+            for name, weight in prior.prunable().items()
+        }
+    )
+
+
+def bare(size: int, fit: Fit, device: torch.device) -> Loop:
+    """Forward, backward and Adam's step, and nothing else."""
+    problem, prior = study(size, device)
+    network = torch.compile(prior.module) if fit.compiled else prior.module
+    optimizer = torch.optim.Adam(prior.module.parameters(), lr=0.01, fused=True)
+
+    def block() -> float:
+        with Stopwatch(device) as clock, arithmetic(fit.precision, device):
+            for _ in range(fit.steps):
+                with torch.autocast(device.type, torch.bfloat16, enabled=fit.precision == "bf16"):
+                    output = network(prior.latent)
+                problem.loss(output.float()).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        return clock.seconds
+
+    return block
+
+
+def plain(size: int, steps: int, device: torch.device) -> Loop:
+    """The published scripts' way: the plain layout, a mask inside every forward, PSNR of two
+    images on the host and a copy of all parameters there, at every step."""
+    problem, prior = study(size, device)
+    network = prior.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    latent = prior.latent.contiguous()
+    for name, kept in half(prior).layers.items():
+        layer = network.get_submodule(name.removesuffix(".weight"))
+        prune.custom_from_mask(layer, "weight", kept)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    clean = problem.clean[0].cpu().numpy()
+
+    def block() -> float:
+        average: Tensor | None = None
+        last_parameters: list[Tensor] = []
+        with Stopwatch(device) as clock:
+            for _ in range(steps):
+                optimizer.zero_grad()
+                output = network(latent + latent.clone().normal_() * (1 / 30))
+                average = (
+                    output.detach() if average is None else average * 0.99 + output.detach() * 0.01
+                )
+                loss = problem.loss(output)
+                loss.backward()
+                psnr_on_host(output, clean)
+                psnr_on_host(average, clean)
+                loss.item()  # printed by the scripts
+                last_parameters = [p.detach().cpu().clone() for p in network.parameters()]
+                optimizer.step()
+        assert last_parameters
+        return clock.seconds
+
+    return block
+
+
+def psnr_on_host(image: Tensor, clean: np.ndarray[Any, Any]) -> float:
+    """In dB, after a copy of the whole image to the host."""
+    pixels = image.detach().cpu().numpy()[0]
+    return float(10 * np.log10(1 / np.mean((pixels - clean) ** 2)))
+
+
+class Stopwatch:
+    """Seconds between two moments at which the device has nothing left to do."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self._wait()
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wait()
+        self.seconds = time.perf_counter() - self._started
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+if __name__ == "__main__":
+    typer.run(main)

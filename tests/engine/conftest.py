@@ -1,0 +1,151 @@
+"""A study small enough to run whole in seconds, the `lip` command, and stores made to compare."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lip_ray.store import Reader
+
+TINY = """
+name: tiny
+trial:
+  images: {kind: builtin, name: camera, size: [32, 32]}
+  task: {kind: denoising, sigma: 25}
+  prior: {kind: skip, width: 8, scales: 2, input_channels: 4}
+  schedule: [1, 0.5, 0.25, 0.12]
+  fit: {steps: 60, stopping: {kind: wmv, window: 20, stride: 5}}
+grid:
+  pruner: [magnitude, random]
+  seed: [0, 1]
+"""
+
+UNLIKE_BETWEEN_RUNS = {"fit_s", "memory_mb", "host", "finished_at", "started_at", "requested_at"}
+"""Columns of times and machines: all others are the same bits whenever a trial is run."""
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep file."""
+    path = tmp_path_factory.mktemp("sweep") / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+def comparable(store: Path) -> dict[str, pd.DataFrame]:
+    """All tables of a store, in a fixed order, without what differs between runs."""
+    reader = Reader(store)
+    frames = {}
+    for table in ("sweeps", "trials", "levels", "curves", "masks", "reconstructions"):
+        frame = reader.frame(table)
+        frame = frame.drop(columns=[name for name in frame if name in UNLIKE_BETWEEN_RUNS])
+        keys = [name for name in ("trial_id", "level", "image", "layer", "role") if name in frame]
+        for column in frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]:
+            frame[column] = frame[column].map(_exact)
+        frames[table] = frame.sort_values(keys, ignore_index=True)
+    return frames
+
+
+def _exact(value: Any) -> str:
+    """Every bit of lists and bytes as text, in which NaN equals NaN."""
+    return repr(value.tolist() if hasattr(value, "tolist") else value)
+
+
+def assert_same(store: Path, other: Path) -> None:
+    """Both stores hold the same rows, bit for bit."""
+    ours, theirs = comparable(store), comparable(other)
+    for table, frame in ours.items():
+        pd.testing.assert_frame_equal(frame, theirs[table], check_exact=True, obj=table)
+
+
+@pytest.fixture
+def assert_same_store() -> Callable[[Path, Path], None]:
+    """Asserts that two stores hold the same rows, bit for bit."""
+    return assert_same
+
+
+@dataclass(frozen=True)
+class Lip:
+    """A running `lip` command, the leader of a process group of its own."""
+
+    process: "subprocess.Popen[str]"
+    mark: str
+
+    def lines(self) -> Iterator[str]:
+        """What it prints, as it does."""
+        assert self.process.stdout
+        return iter(self.process.stdout.readline, "")
+
+    def wait_for_levels(self, count: int) -> list[str]:
+        """Return once it has said that so many levels are finished."""
+        seen: list[str] = []
+        for line in self.lines():
+            seen.append(line)
+            if sum(" density " in text for text in seen) == count:
+                return seen
+        raise AssertionError(f"it ended early: {''.join(seen)}")
+
+    def finish(self) -> tuple[int, str]:
+        """Its exit code and the rest of what it prints."""
+        rest = "".join(self.lines())
+        return self.process.wait(), rest
+
+    def processes(self) -> list[int]:
+        """All processes that it has started, and itself."""
+        return [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if self._owns(folder)]
+
+    def _owns(self, process: Path) -> bool:
+        try:
+            return self.mark.encode() in (process / "environ").read_bytes()
+        except OSError:  # it is gone, or another's
+            return False
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home and temporary folder with a short name, as sockets need."""
+    folder = Path(tempfile.mkdtemp(prefix="h", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def lip(home: Path, tmp_path: Path) -> Iterator[Callable[..., Lip]]:
+    """Starts `lip` with arguments; what still runs afterwards is ended."""
+    started: list[Lip] = []
+
+    def start(*arguments: object) -> Lip:
+        mark = uuid.uuid4().hex
+        (home / "tmp").mkdir(exist_ok=True)
+        environment = os.environ | {
+            "HOME": str(home),
+            "TMPDIR": str(home / "tmp"),
+            "LIP_TEST_MARK": mark,
+        }
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("lip")), *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+            start_new_session=True,
+        )
+        started.append(Lip(process, mark))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.process.kill()
+        running.process.wait()
+        assert running.process.stdout
+        running.process.stdout.close()

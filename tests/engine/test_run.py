@@ -1,0 +1,165 @@
+"""`lip run` as a user has it: on a real Ray, disturbed in every way a terminal can disturb it.
+
+Every test ends with the store that a run left alone has made, bit for bit.
+"""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lip_ray.store import Reader
+
+Start = Callable[..., Any]
+Same = Callable[[Path, Path], None]
+
+
+LOOPBACK = {
+    "0100007F",
+    "0000000000000000FFFF00000100007F",
+    "00000000000000000000000001000000",
+}
+"""127.0.0.1, the same inside IPv6, and ::1, as the kernel writes them."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a run that was left alone."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    command = [str(Path(sys.executable).with_name("lip")), "run", str(tiny), "--store", "store"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.count(" density ") == 17, "one line a level, and the table's head"
+    assert "16/16 levels of 4/4 trials; results in store" in ended.stdout
+    assert ended.stderr == ""
+    return folder / "store"
+
+
+def test_every_trial_is_complete_and_the_sweep_is_noted(undisturbed: Path) -> None:
+    reader = Reader(undisturbed)
+    trials = reader.frame("trials")
+    assert sorted(trials["pruner"] + trials["seed"].astype(str)) == [
+        "magnitude0",
+        "magnitude1",
+        "random0",
+        "random1",
+    ]
+    assert set(trials["outcome"]) == {"budget"}
+    assert set(trials["levels_done"]) == {4}
+    assert set(reader.frame("sweeps")["trial_id"]) == set(trials["trial_id"])
+    assert set(reader.frame("levels")["threads"]) == {1}
+
+
+def test_the_same_command_again_runs_nothing(undisturbed: Path, tiny: Path, lip: Start) -> None:
+    before = _files(undisturbed)
+    again = lip("run", tiny, "--store", undisturbed)
+    code, output = again.finish()
+    assert code == 0, output
+    assert "at once" not in output, "no trial was started"
+    assert "16/16 levels of 4/4 trials" in output
+    assert _files(undisturbed) == before
+
+
+def test_after_kill_9_the_same_command_goes_on(
+    undisturbed: Path, tiny: Path, lip: Start, tmp_path: Path, assert_same_store: Same
+) -> None:
+    first = lip("run", tiny, "--store", "store")
+    first.wait_for_levels(3)
+    os.kill(first.process.pid, signal.SIGKILL)
+    assert first.finish()[0] == -signal.SIGKILL
+    done = sum(Reader(tmp_path / "store").levels_done().values())
+    assert 3 <= done < 16
+
+    second = lip("run", tiny, "--store", "store")
+    code, output = second.finish()
+    assert code == 0, output
+    assert output.count("  level ") <= 16 - done, "levels that were done ran again"
+    assert_same_store(tmp_path / "store", undisturbed)
+
+
+def test_ctrl_c_ends_it_tidily_and_the_same_command_goes_on(
+    undisturbed: Path, tiny: Path, lip: Start, tmp_path: Path, home: Path, assert_same_store: Same
+) -> None:
+    first = lip("run", tiny, "--store", "store")
+    first.wait_for_levels(2)
+    os.killpg(first.process.pid, signal.SIGINT)  # a terminal sends it to the whole group
+    code, output = first.finish()
+    assert code == 130, output
+    assert "the same command goes on from here" in output
+    assert "Traceback" not in output
+    assert first.processes() == [], "processes were left behind"
+    assert not list((home / "tmp").glob("lip-*")), "files were left behind"
+
+    code, output = lip("run", tiny, "--store", "store").finish()
+    assert code == 0, output
+    assert_same_store(tmp_path / "store", undisturbed)
+
+
+def test_a_killed_worker_is_replaced(
+    undisturbed: Path, tiny: Path, lip: Start, tmp_path: Path, assert_same_store: Same
+) -> None:
+    running = lip("run", tiny, "--store", "store")
+    running.wait_for_levels(1)
+    workers = [
+        pid
+        for pid in running.processes()
+        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::ImplicitFunc")
+    ]
+    assert workers
+    os.kill(workers[0], signal.SIGKILL)
+    code, output = running.finish()
+    assert code == 0, output
+    assert "its worker died" in output
+    assert_same_store(tmp_path / "store", undisturbed)
+
+
+def test_nothing_listens_beyond_loopback_and_nothing_is_readable_by_others(
+    tiny: Path, lip: Start, home: Path
+) -> None:
+    running = lip("run", tiny, "--store", "store")
+    running.wait_for_levels(1)
+    inodes = {inode for pid in running.processes() for inode in _sockets(pid)}
+    listening = [address for address, inode in _listeners() if inode in inodes]
+    assert listening, "the check found no socket of Ray's at all"
+    assert set(listening) <= LOOPBACK, "a port is open to the network"
+    assert not (home / ".ray").exists(), "a token lies in the home folder"
+    private = list((home / "tmp").glob("lip-*"))
+    assert private
+    for folder in private:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    os.kill(running.process.pid, signal.SIGTERM)  # as a scheduler ends it
+    code, output = running.finish()
+    assert code == 130, output
+    assert not list((home / "tmp").glob("lip-*"))
+
+
+def _files(store: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
+
+
+def _sockets(pid: int) -> set[str]:
+    found = set()
+    for handle in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            target = handle.readlink().name
+        except OSError:  # closed meanwhile
+            continue
+        if target.startswith("socket:["):
+            found.add(target[len("socket:[") : -1])
+    return found
+
+
+def _listeners() -> list[tuple[str, str]]:
+    """Address in hexadecimal and inode of every listening TCP socket of this machine."""
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
+    return [(row[1].split(":")[0], row[9]) for row in rows if row[3] == "0A"]

@@ -1,0 +1,98 @@
+"""What a worker does, without Ray: run what is missing, and give way to rows that were first."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lip_ray.engine import trainable
+from lip_ray.engine.trainable import config_of, resumed, run_trial
+from lip_ray.store import Reader, Writer
+from lip_ray.sweep import Sweep
+from lip_ray.trials import Context, Trial, run
+
+
+@pytest.fixture
+def trial(tiny: Path) -> Trial:
+    """A magnitude trajectory of four levels."""
+    return Sweep.from_yaml(tiny, overrides=["fit.steps=20"]).trials[0]
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What is reported to Tune."""
+    reported: list[dict[str, Any]] = []
+    monkeypatch.setattr(trainable.tune, "report", reported.append)
+    return reported
+
+
+def config(trial: Trial, store: Path) -> dict[str, Any]:
+    return config_of(trial, store=str(store), device="cpu", threads=torch.get_num_threads())
+
+
+def test_the_whole_ladder_is_stored_then_reported(
+    trial: Trial, tmp_path: Path, reports: list[dict[str, Any]]
+) -> None:
+    run_trial(config(trial, tmp_path))
+    assert [report["level"] for report in reports] == [0, 1, 2, 3]
+    [row] = Reader(tmp_path).frame("trials").to_dict("records")
+    assert row["trial_id"] == trial.id
+    assert row["spec"] == trial.model_dump_json()
+    assert (row["levels"], row["levels_done"], row["device"]) == (4, 4, "cpu")
+    run_trial(config(trial, tmp_path))
+    assert len(reports) == 4, "a complete trial has nothing left to run"
+
+
+def test_a_trial_goes_on_from_the_mask_it_had(
+    trial: Trial, tmp_path: Path, reports: list[dict[str, Any]]
+) -> None:
+    writer = Writer.open(tmp_path)
+    cpu = torch.device("cpu")
+    records = run(trial, Context(device=cpu))
+    for _ in range(2):
+        writer.write_level([next(records)])
+    context = resumed(trial, Reader(tmp_path), cpu)
+    assert context.first_level == 2
+    assert context.masks == Reader(tmp_path).masks(trial.id, 2)
+    run_trial(config(trial, tmp_path))
+    assert [report["level"] for report in reports] == [2, 3]
+
+
+def test_a_worker_gives_way_to_a_mask_that_was_stored_first(
+    trial: Trial, tmp_path: Path, reports: list[dict[str, Any]]
+) -> None:
+    """A dead worker's mask for level 1 differs from ours, as it may on a GPU."""
+    first = next(run(trial, Context(device=torch.device("cpu"))))
+    theirs = tuple(reversed_bits(layer) for layer in first.masks[1])
+    orphan = dataclasses.replace(first, masks=first.masks | {1: theirs})
+    writer = Writer.open(tmp_path)
+    with pytest.MonkeyPatch.context() as died:
+        write = Writer._write
+
+        def no_levels(self: Writer, path: Path, table: str, rows: list[dict[str, Any]]) -> bool:
+            if table == "levels":
+                raise KeyboardInterrupt
+            return write(self, path, table, rows)
+
+        died.setattr(Writer, "_write", no_levels)
+        with pytest.raises(KeyboardInterrupt):
+            writer.write_level([orphan])
+
+    run_trial(config(trial, tmp_path))
+    reader = Reader(tmp_path)
+    assert [report["level"] for report in reports] == [0, 1, 2, 3]
+    assert reader.masks(trial.id, 1) == theirs
+    second = reader.masks(trial.id, 2)
+    assert second is not None
+    for inner, outer in zip(second, theirs, strict=True):
+        kept = int.from_bytes(inner.bits, "big")
+        assert kept & int.from_bytes(outer.bits, "big") == kept, "level 2 is not nested in level 1"
+
+
+def reversed_bits(layer: Any) -> Any:
+    """The mask of a layer back to front: as many weights, but others."""
+    bits = f"{int.from_bytes(layer.bits, 'big'):0{8 * len(layer.bits)}b}"[: layer.total][::-1]
+    padded = bits.ljust(8 * len(layer.bits), "0")
+    return dataclasses.replace(layer, bits=int(padded, 2).to_bytes(len(layer.bits), "big"))

@@ -1,0 +1,235 @@
+"""The command line: what it prints, and that a mistake is one message and exit code 2."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from lip_ray import __version__
+from lip_ray.cli import app
+from lip_ray.store import Reader, Writer
+from lip_ray.sweep import Sweep
+from lip_ray.trials import Context, run
+
+SWEEP = """
+name: tiny
+trial:
+  images: {kind: builtin, name: camera, size: [32, 32]}
+  task: {kind: denoising, sigma: 25}
+  prior: {kind: skip, width: 4, scales: 1, input_channels: 2}
+  schedule: [1, 0.5]
+  fit: {steps: 20, stopping: {kind: wmv, window: 10, stride: 5}}
+grid:
+  pruner: [magnitude, random]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIP_RAY_STORE", raising=False)
+    (tmp_path / "tiny.yaml").write_text(SWEEP)
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the sweep in it, made without Ray."""
+    from lip_ray.engine.launch import _sweep_record
+    from lip_ray.engine.trainable import trial_record
+
+    folder = tmp_path_factory.mktemp("stored")
+    (folder / "tiny.yaml").write_text(SWEEP)
+    sweep = Sweep.from_yaml(folder / "tiny.yaml")
+    writer = Writer.open(folder / "store")
+    writer.write_sweep(_sweep_record(sweep))
+    for trial in sweep.trials:
+        writer.write_trial(trial_record(trial, device="cpu"))
+        for record in run(trial, Context(device=torch.device("cpu"))):
+            writer.write_level([record])
+    return folder / "store"
+
+
+def lip(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_help_names_every_command() -> None:
+    shown = lip("--help").output
+    for command in ("run", "plan", "status", "query", "report", "doctor", "schema"):
+        assert f" {command} " in shown
+
+
+def test_version() -> None:
+    assert lip("--version").output == f"lip-ray {__version__}\n"
+
+
+def test_plan_says_what_is_left_and_writes_nothing(tmp_path: Path) -> None:
+    shown = lip("plan", "tiny.yaml")
+    assert shown.exit_code == 0, shown.output
+    assert "4 levels left: about" in shown.output
+    assert not (tmp_path / "results").exists()
+
+
+def test_plan_knows_what_is_done(stored: Path) -> None:
+    shown = lip("plan", "tiny.yaml", "--store", stored)
+    assert shown.exit_code == 0, shown.output
+    assert "0 levels left: about 0 s" in shown.output
+
+
+def test_a_shipped_sweep_goes_by_its_name() -> None:
+    shown = lip("plan", "quickstart", "--quick")
+    assert shown.exit_code == 0, shown.output
+    assert "9 levels left" in shown.output
+
+
+def test_status_counts_what_is_done(stored: Path) -> None:
+    shown = lip("status", "--store", stored)
+    assert shown.exit_code == 0
+    assert shown.output.splitlines()[1].split()[0] == "tiny"
+    assert shown.output.splitlines()[1].split()[2:6] == ["2", "2", "4", "4"]
+
+
+def test_query_in_every_format(stored: Path, tmp_path: Path) -> None:
+    sql = "select trial_id, level, kept, psnr_selected_db from levels order by all"
+    table = lip("query", sql, "--store", stored).stdout
+    rows = json.loads(lip("query", sql, "--store", stored, "--format", "json").stdout)
+    lines = lip("query", sql, "--store", stored, "--format", "csv").stdout.splitlines()
+    (tmp_path / "x.parquet").write_bytes(
+        lip("query", sql, "--store", stored, "--format", "parquet").stdout_bytes
+    )
+    assert len(rows) == 4
+    assert table.count("\n") == 5
+    assert len(lines) == 5
+    assert pq.read_table(tmp_path / "x.parquet").to_pylist() == rows
+
+
+def test_the_store_comes_from_the_environment_or_is_the_only_one(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "one").symlink_to(stored)
+    count = "select count(*) as n from levels"
+    assert lip("query", count).stdout.split() == ["n", "4"]
+    (tmp_path / "results" / "two").symlink_to(stored)
+    ambiguous = lip("query", count)
+    assert ambiguous.exit_code == 2
+    assert "--store PATH is needed: one of results/one, results/two" in ambiguous.stderr
+    monkeypatch.setenv("LIP_RAY_STORE", str(stored))
+    assert lip("query", count).stdout.split() == ["n", "4"]
+
+
+def test_report_writes_the_page_and_says_where(stored: Path, tmp_path: Path) -> None:
+    shown = lip("report", stored, "-o", "pages/page.html")
+    assert shown.exit_code == 0, shown.output
+    assert shown.output == f"{Path('pages/page.html')}\n"
+    page = (tmp_path / "pages" / "page.html").read_text()
+    assert "magnitude" in page
+    assert "random" in page
+
+
+def test_schema_is_the_shipped_file() -> None:
+    import lip_ray.sweeps
+
+    shipped = Path(next(iter(lip_ray.sweeps.__path__))) / "schema.json"
+    assert lip("schema").output == shipped.read_text()
+
+
+def image(path: str, array: np.ndarray, **options: object) -> None:
+    Image.fromarray(array).save(path, **options)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "messages"),
+    [
+        (["images=nobody"], ["trial.images", "unknown value 'nobody'", "astronaut"]),
+        (["images=missing.png"], ["trial.images", "missing.png", "No such file"]),
+        (["images=text.png"], ["text.png is not an image"]),
+        (["images=deep.png"], ["deep.png is a 16-bit PNG"]),
+        (["images=clear.png"], ["clear.png has transparent pixels"]),
+        (["images=small.png"], ["small-", "2×2", "at least 3×3"]),
+        (["task.sigma=-1"], ["trial.task.sigma", "at least 1", "-1"]),
+        (["task.sigma=0.1"], ["trial.task.sigma", "25.5"]),
+        (["task.sigma=loud"], ["trial.task.sigma", "number", "'loud'"]),
+        (["grid.seed=[]"], ["grid.seed", "at least one"]),
+        (["fit.setps=3"], ["trial.fit.setps", "did you mean 'steps'?"]),
+        (["task.kind=denosing"], ["denosing", "denoising"]),
+        (["run.cpus=1000"], ["run.cpus", "1000", "cores"]),
+        (["run.cpus=0"], ["run.cpus", "0"]),
+        (["task.sigma=-1", "fit.steps=x"], ["2 problems", "trial.task.sigma", "trial.fit.steps"]),
+        (["nonsense"], ["--set", "dotted.path=value"]),
+    ],
+)
+def test_wrong_input_is_one_message_and_nothing_is_written(
+    overrides: list[str], messages: list[str], tmp_path: Path
+) -> None:
+    Path("text.png").write_text("no picture")
+    image("deep.png", np.zeros((40, 40), np.uint16))
+    image("clear.png", np.zeros((40, 40, 4), np.uint8))
+    image("small.png", np.zeros((2, 2), np.uint8))
+    before = sorted(tmp_path.rglob("*"))
+    given = [argument for text in overrides for argument in ("--set", text)]
+    for command in ("run", "plan"):
+        refused = lip(command, "tiny.yaml", *given)
+        assert refused.exit_code == 2, refused.output
+        for message in messages:
+            assert message in refused.stderr
+        assert "Traceback" not in refused.output
+        assert "Input should" not in refused.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "nowhere.yaml"), "nowhere.yaml: 1 problem"),
+        (("run", "quickstrat"), "no file 'quickstrat', and no shipped sweep: quickstart"),
+        (("query", "select 1"), "--store PATH is needed: there is none under results/"),
+        (("query", "select 1", "--store", "nowhere"), "there is no store in"),
+        (("query", "select 1", "--format", "xml"), "unknown format 'xml'; allowed: table, csv"),
+        (("status", "--store", "nowhere"), "there is no store in"),
+        (("report", "nowhere", "-o", "x.html"), "there is no store in"),
+        (("run", "tiny.yaml", "--store", "tiny.yaml/store"), "cannot be written to"),
+        (("run", "tiny.yaml", "--store", "s3://a/b"), "a store is a folder"),
+    ],
+)
+def test_wrong_arguments_are_one_message(arguments: tuple[str, ...], message: str) -> None:
+    refused = lip(*arguments)
+    assert refused.exit_code == 2, refused.output
+    assert message in refused.stderr
+    assert "Traceback" not in refused.output
+
+
+def test_a_wrong_query_is_one_message(stored: Path) -> None:
+    refused = lip("query", "delete from levels", "--store", stored)
+    assert refused.exit_code == 2
+    assert refused.stderr == ("the store is read only: select is allowed, got a delete statement\n")
+
+
+def test_a_report_of_an_empty_store_is_refused(tmp_path: Path) -> None:
+    Writer.open(tmp_path / "empty")
+    refused = lip("report", "empty", "-o", "page.html")
+    assert refused.exit_code == 2
+    assert "no finished level" in refused.stderr
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_newer_store_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    Writer.open(tmp_path / "store")
+    marker = tmp_path / "store" / "lip-ray-store.json"
+    marker.write_text('{"schema_version": 99}')
+    for arguments in (("run", "tiny.yaml"), ("plan", "tiny.yaml"), ("status",)):
+        refused = lip(*arguments, "--store", "store")
+        assert refused.exit_code == 2
+        assert "schema version 99" in refused.stderr
+    assert list((tmp_path / "store").iterdir()) == [marker]
+
+
+def test_every_stored_picture_is_a_png(stored: Path) -> None:
+    pictures = Reader(stored).frame("reconstructions")
+    assert set(pictures["role"]) == {"clean", "measured", "peak", "selected", "final"}
+    assert all(png.startswith(b"\x89PNG") for png in pictures["png"])
