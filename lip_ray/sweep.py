@@ -436,7 +436,8 @@ def _problem(error: ErrorDetails, model: type[Spec], mapping: Mapping[str, Any])
         path, message = f"{path}.kind", f"is missing; allowed: {', '.join(map(kind_of, owners))}"
     elif fault == "union_tag_invalid":
         path = path if isinstance(written, str) else f"{path}.kind"
-        message = _unknown("kind", context["tag"], list(map(kind_of, owners)))
+        tag = given["kind"] if isinstance(given, Mapping) else context["tag"]
+        message = _unknown("kind", tag, list(map(kind_of, owners)))
     elif fault == "literal_error":
         choices = [name.strip("'") for name in re.split(", | or ", context["expected"])]
         message = _unknown("kind" if location[-1] == "kind" else "value", given, choices)
