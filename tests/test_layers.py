@@ -1,0 +1,290 @@
+"""Who may import whom: floors without an arrow back up, and heavy packages in one folder each."""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+FLOORS = (
+    {"errors", "records", "rng", "spec", "yaml"},
+    {"images", "metrics"},
+    {"priors", "pruning", "tasks"},
+    {"fits"},
+    {"trials"},
+    {"sweep"},
+    {"engine"},
+    {"cli"},
+)
+"""Each unit, a module or a folder, may import those on lower floors; siblings never each other."""
+
+BESIDE = {
+    "lip_ray": set[str](),  # the package itself: its version
+    "sweeps": set[str](),
+    "store": {"errors", "records"},
+    "analysis": {"records", "store"},
+}
+"""Units on no floor, and all that they may import."""
+
+ALSO = {"engine": {"store"}, "cli": {"analysis", "store", "sweeps"}}
+"""What is used from beside the floors, and by whom."""
+
+ONLY_IN = {
+    "duckdb": {"store"},
+    "plotly": {"analysis"},
+    "pyarrow": {"store"},
+    "ray": {"engine"},
+    "rich": {"cli", "engine"},
+    "typer": {"cli"},
+    "yaml": {"yaml"},
+}
+"""Packages at home in few units."""
+
+NEVER_IN = {
+    unit: {"torch"} for unit in ("analysis", "cli", "errors", "records", "spec", "store", "yaml")
+}
+NOTHING_BUT = {
+    "analysis": {"numpy", "pandas", "plotly", "scipy"},
+    "store": {"duckdb", "numpy", "pandas", "pyarrow"},
+    "records": set[str](),
+    "errors": set[str](),
+    "spec": {"pydantic"},
+}
+"""All packages that a unit may import beside Python's own."""
+
+DYNAMIC = {"__import__", "import_module"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One name that a module imports, in full."""
+
+    name: str
+    line: int
+    at_start: bool
+    """Whether it happens when the module is imported, and not only in a call or for types."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of the package."""
+
+    name: str
+    source: str
+    is_package: bool = False
+
+    @property
+    def unit(self) -> str:
+        """Its row in the tables."""
+        return unit_of(self.name)
+
+    def imports(self) -> Iterator[Import]:
+        """All imports, wherever they are written."""
+        tree = ast.parse(self.source)
+        late = {id(inner) for outer in ast.walk(tree) for inner in postponed(outer)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for name in self._names(node):
+                    yield Import(name, node.lineno, at_start=id(node) not in late)
+
+    def _names(self, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+            return
+        base = node.module or ""
+        if node.level:
+            parents = self.name.split(".")
+            kept = len(parents) - node.level + self.is_package
+            base = ".".join([*parents[:kept], *([base] if base else [])])
+        yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def postponed(node: ast.AST) -> Iterator[ast.AST]:
+    """What is inside of a function, or of an `if TYPE_CHECKING`."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (
+        isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    ):
+        yield from ast.walk(node)
+
+
+def unit_of(name: str) -> str:
+    """The folder or module below `lip_ray` that a full name lies in."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def allowed(unit: str) -> set[str]:
+    """The units that a unit may import, itself included."""
+    if unit in BESIDE:
+        return {unit} | BESIDE[unit]
+    floor = next(index for index, units in enumerate(FLOORS) if unit in units)
+    return {unit, "lip_ray"}.union(*FLOORS[:floor]) | ALSO.get(unit, set())
+
+
+def violations(module: Module) -> list[str]:
+    """What a module must not do, each with its line."""
+    unit = module.unit
+    if unit not in set(BESIDE).union(*FLOORS):
+        return [f"{module.name} is in no table of tests/test_layers.py"]
+    found = [
+        f"{module.name}:{node.lineno} imports by a computed name"
+        for node in ast.walk(ast.parse(module.source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in DYNAMIC
+    ]
+    for imported in module.imports():
+        package = imported.name.partition(".")[0]
+        where = f"{module.name}:{imported.line}"
+        if package == "lip_ray":
+            target = unit_of(imported.name)
+            if target not in set(BESIDE).union(*FLOORS):
+                target = "lip_ray"  # a name of the package itself
+            if target not in allowed(unit):
+                found.append(f"{where} {unit} must not import {target}")
+        elif not may_use(unit, package):
+            found.append(f"{where} {unit} must not import {package}")
+    return found
+
+
+def may_use(unit: str, package: str) -> bool:
+    """Whether a unit may import a package from outside."""
+    return package in sys.stdlib_module_names or (
+        unit in ONLY_IN.get(package, {unit})
+        and package not in NEVER_IN.get(unit, set())
+        and package in NOTHING_BUT.get(unit, {package})
+    )
+
+
+def modules() -> Iterator[Module]:
+    """All of the package, with the folders that are mapped into it."""
+    for package in ("lip_ray", "lip_ray.analysis", "lip_ray.sweeps"):
+        folder = Path(str(files(package)))
+        for path in sorted(folder.rglob("*.py")):
+            parts = [package, *path.relative_to(folder).with_suffix("").parts]
+            is_package = parts[-1] == "__init__"
+            name = ".".join(parts[:-1] if is_package else parts)
+            yield Module(name, path.read_text(encoding="utf-8"), is_package)
+
+
+ALL = {module.name: module for module in modules()}
+
+
+def cycle(among: Iterable[Module]) -> list[str]:
+    """Modules that import each other in a ring when they are imported; empty without."""
+    known = {module.name: module for module in among}
+    graph: dict[str, set[str]] = {}
+    for module in known.values():
+        names = {imported.name for imported in module.imports() if imported.at_start}
+        direct = {name if name in known else name.rpartition(".")[0] for name in names}
+        graph[module.name] = direct & known.keys()
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+INSIDE_THE_STORE = {n for n in ALL if n.startswith("lip_ray.store.")} - {"lip_ray.store.reader"}
+
+
+class TestThePackage:
+    @pytest.mark.parametrize("name", ALL)
+    def test_every_module_keeps_to_its_floor(self, name: str) -> None:
+        assert violations(ALL[name]) == []
+
+    def test_no_ring_of_imports(self) -> None:
+        assert cycle(ALL.values()) == []
+
+    def test_every_row_of_the_tables_exists(self) -> None:
+        assert set(BESIDE).union(*FLOORS) == {module.unit for module in ALL.values()}
+
+    def test_nothing_imports_the_store_by_its_inside(self) -> None:
+        inside = {
+            f"{module.name}:{imported.line}"
+            for module in ALL.values()
+            for imported in module.imports()
+            if module.unit != "store" and imported.name.rpartition(".")[0] in INSIDE_THE_STORE
+        }
+        assert not inside
+
+
+class TestTheChecker:
+    @pytest.mark.parametrize(
+        ("name", "source"),
+        [
+            ("lip_ray.spec", "from lip_ray.images import png"),
+            ("lip_ray.spec", "import torch"),
+            ("lip_ray.records", "import numpy as np"),
+            ("lip_ray.records", "from lip_ray import rng"),
+            ("lip_ray.images", "from lip_ray.metrics import psnr"),
+            ("lip_ray.priors.skip", "from lip_ray.pruning import Mask"),
+            ("lip_ray.pruning.grasp", "import lip_ray.tasks.base"),
+            ("lip_ray.tasks.blur", "from lip_ray import fits"),
+            ("lip_ray.fits.latent", "from lip_ray.trials.base import Context"),
+            ("lip_ray.trials.transfer", "from lip_ray.store import Reader"),
+            ("lip_ray.trials.transfer", "from ..store import Reader"),
+            ("lip_ray.trials.transfer", "def run():\n    import ray"),
+            ("lip_ray.sweep", "from lip_ray.engine import launch"),
+            ("lip_ray.sweep", "import yaml"),
+            ("lip_ray.engine.search", "import pyarrow as pa"),
+            ("lip_ray.engine.search", "if TYPE_CHECKING:\n    from lip_ray.cli import app"),
+            ("lip_ray.cli", "import pyarrow.parquet"),
+            ("lip_ray.cli", "import ray"),
+            ("lip_ray.store.compact", "from lip_ray.spec import Spec"),
+            ("lip_ray.store.compact", "import torch"),
+            ("lip_ray.store.compact", "import yaml"),
+            ("lip_ray.analysis.gallery", "import torch"),
+            ("lip_ray.analysis.gallery", "from ray import tune"),
+            ("lip_ray.analysis.gallery", "import duckdb"),
+            ("lip_ray.analysis.gallery", "from lip_ray.sweep import Sweep"),
+            ("lip_ray.analysis.gallery", "from ..trials import run"),
+            ("lip_ray.analysis.gallery", "import matplotlib"),
+            ("lip_ray.fits.latent", "import plotly.graph_objects as go"),
+            ("lip_ray.fits.latent", "importlib.import_module('ray')"),
+            ("lip_ray.fits.latent", "__import__('ray')"),
+            ("lip_ray.helpers", ""),
+        ],
+    )
+    def test_it_finds(self, name: str, source: str) -> None:
+        assert len(violations(Module(name, source))) == 1
+
+    @pytest.mark.parametrize(
+        ("name", "source"),
+        [
+            ("lip_ray.pruning.grasp", "import torch\nfrom lip_ray.pruning.base import Scores"),
+            ("lip_ray.pruning.grasp", "from .base import Scores"),
+            ("lip_ray.trials.transfer", "from lip_ray import __version__, metrics, records"),
+            ("lip_ray.engine.search", "from ray import tune\nfrom lip_ray.store import Writer"),
+            ("lip_ray.cli", "def report():\n    from lip_ray.analysis import frontier_report"),
+            ("lip_ray.analysis.gallery", "import json, pandas\nfrom .naming import names"),
+        ],
+    )
+    def test_it_lets_pass(self, name: str, source: str) -> None:
+        assert violations(Module(name, source)) == []
+
+    def test_relative_names_are_resolved(self) -> None:
+        inside = Module("lip_ray.fits.latent", "from .trace import Trace\nfrom .. import rng")
+        assert [imported.name for imported in inside.imports()] == [
+            "lip_ray.fits.trace.Trace",
+            "lip_ray.rng",
+        ]
+        package = Module("lip_ray.fits", "from .trace import Trace\nfrom . import base", True)
+        assert [imported.name for imported in package.imports()] == [
+            "lip_ray.fits.trace.Trace",
+            "lip_ray.fits.base",
+        ]
+
+    def test_a_ring_is_found(self) -> None:
+        one = Module("lip_ray.fits.one", "from lip_ray.fits.two import f")
+        two = Module("lip_ray.fits.two", "from lip_ray.fits import three")
+        three = Module("lip_ray.fits.three", "import lip_ray.fits.one")
+        assert set(cycle([one, two, three])) == {one.name, two.name, three.name}
+
+    @pytest.mark.parametrize("late", ["def f():\n    {}", "if TYPE_CHECKING:\n    {}"])
+    def test_a_late_import_makes_no_ring(self, late: str) -> None:
+        one = Module("lip_ray.fits.one", "from lip_ray.fits.two import f")
+        two = Module("lip_ray.fits.two", late.format("from lip_ray.fits.one import g"))
+        assert cycle([one, two]) == []
