@@ -1,4 +1,4 @@
-"""Who may import whom: floors without an arrow back up, and heavy packages in one folder each."""
+"""The architecture: who may import whom, heavy packages in one folder each, small functions."""
 
 import ast
 import sys
@@ -55,6 +55,9 @@ NOTHING_BUT = {
     "spec": {"pydantic"},
 }
 """All packages that a unit may import beside Python's own."""
+
+LONGEST_FUNCTION = 60
+"""In lines."""
 
 DYNAMIC = {"__import__", "import_module"}
 
@@ -209,6 +212,50 @@ class TestThePackage:
             if module.unit != "store" and imported.name.rpartition(".")[0] in INSIDE_THE_STORE
         }
         assert not inside
+
+
+def long_functions(source: str) -> list[str]:
+    """The functions that do not fit on a screen."""
+    return [
+        node.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno + 1 > LONGEST_FUNCTION
+    ]
+
+
+def undocumented(node: ast.Module | ast.ClassDef, name: str) -> Iterator[str]:
+    """The public functions and classes without a docstring, and the module itself."""
+    if not ast.get_docstring(node):
+        yield name
+    for inner in node.body:
+        if isinstance(inner, ast.ClassDef) and not inner.name.startswith("_"):
+            yield from undocumented(inner, f"{name}.{inner.name}")
+        elif isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+            if not inner.name.startswith("_") and not ast.get_docstring(inner):
+                yield f"{name}.{inner.name}"
+
+
+class TestEveryModule:
+    @pytest.mark.parametrize("name", ALL)
+    def test_functions_fit_on_a_screen(self, name: str) -> None:
+        assert long_functions(ALL[name].source) == []
+
+    @pytest.mark.parametrize("name", ALL)
+    def test_what_is_public_is_documented(self, name: str) -> None:
+        assert list(undocumented(ast.parse(ALL[name].source), name)) == []
+
+    def test_a_long_function_is_found(self) -> None:
+        body = "    x = 1\n"
+        source = f"def short():\n{body * 59}\nclass A:\n  def long(self):\n{body * 60}"
+        assert long_functions(source) == ["long"]
+
+    def test_what_has_no_docstring_is_found(self) -> None:
+        source = (
+            "def f(): pass\ndef _f(): pass\ndef g():\n  'Does.'\n  def h(): pass\n"
+            "class A:\n  'An a.'\n  def __init__(self): pass\n  def m(self): pass\nclass _B: pass"
+        )
+        assert list(undocumented(ast.parse(source), "here")) == ["here", "here.f", "here.A.m"]
 
 
 class TestTheChecker:
