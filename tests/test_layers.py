@@ -59,6 +59,7 @@ NOTHING_BUT = {
 LONGEST_FUNCTION = 60
 """In lines."""
 
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DYNAMIC = {"__import__", "import_module"}
 
 
@@ -108,7 +109,7 @@ class Module:
 
 def postponed(node: ast.AST) -> Iterator[ast.AST]:
     """What is inside of a function, or of an `if TYPE_CHECKING`."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (
+    if isinstance(node, (*FUNCTIONS, ast.Lambda)) or (
         isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
     ):
         yield from ast.walk(node)
@@ -219,7 +220,7 @@ def long_functions(source: str) -> list[str]:
     return [
         node.name
         for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if isinstance(node, FUNCTIONS)
         and (node.end_lineno or 0) - node.lineno + 1 > LONGEST_FUNCTION
     ]
 
@@ -231,9 +232,10 @@ def undocumented(node: ast.Module | ast.ClassDef, name: str) -> Iterator[str]:
     for inner in node.body:
         if isinstance(inner, ast.ClassDef) and not inner.name.startswith("_"):
             yield from undocumented(inner, f"{name}.{inner.name}")
-        elif isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
-            if not inner.name.startswith("_") and not ast.get_docstring(inner):
-                yield f"{name}.{inner.name}"
+        elif isinstance(inner, FUNCTIONS) and not (
+            inner.name.startswith("_") or ast.get_docstring(inner)
+        ):
+            yield f"{name}.{inner.name}"
 
 
 class TestEveryModule:

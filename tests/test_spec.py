@@ -48,7 +48,7 @@ class TestStrictness:
 
     def test_fields_are_given_by_name(self) -> None:
         with pytest.raises(TypeError):
-            Apple(2.0)  # type: ignore[misc]
+            Apple(2.0)  # type: ignore[call-arg, arg-type]
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 10**400])
     def test_numbers_are_finite(self, value: float) -> None:

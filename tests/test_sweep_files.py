@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml as pyyaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from lip_ray import yaml
 from lip_ray.sweep import Sweep, SweepError, json_schema, json_schema_text
