@@ -64,8 +64,10 @@ def frontier_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     if points.empty:
         raise ValueError("no finished level in the store: run a sweep of trajectories first")
     named = points["image"] + ": " + points.pop("task_name")
-    points["problem"] = distinct_names(named, points["settings"])
-    methods = distinct_names(points["pruner"], points.pop("method_settings"))
+    points["problem"] = distinct_names(named, points.pop("problem_key"), points["settings"])
+    methods = distinct_names(
+        points["pruner"], points.pop("method_key"), points.pop("method_settings")
+    )
     points["method"] = methods.set_categories([DENSE, *methods.categories])
     points.loc[points["kept"] == points["total"], "method"] = DENSE
     psnrs = ["psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)]
@@ -161,22 +163,24 @@ def sample_text(table: pd.DataFrame) -> str:
 
 
 def _described(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trajectories among the trials, their specs taken apart."""
+    """The trajectories among the trials, their specs taken apart.
+
+    What tells trials apart is taken from `canonical`, which a later version's new fields leave as
+    it was; `settings` has all fields that the trial's own version knew.
+    """
     chosen = trials.loc[trials["kind"] == "trajectory"]
-    specs = [json.loads(text, object_hook=_without_location) for text in chosen["spec"]]
+    specs = [json.loads(text) for text in chosen["spec"]]
+    identities = [json.loads(text) for text in chosen["canonical"]]
     return chosen[["trial_id", "pruner", "prior", "task", "seed"]].assign(
-        settings=[_canonical(spec, METHOD_FIELDS | {"seed"}) for spec in specs],
-        method_settings=[_canonical(spec, spec.keys() - METHOD_FIELDS) for spec in specs],
+        settings=[_without(spec, METHOD_FIELDS | {"seed"}) for spec in specs],
+        problem_key=[_without(spec, METHOD_FIELDS | {"seed"}) for spec in identities],
+        method_settings=[_without(spec, spec.keys() - METHOD_FIELDS) for spec in specs],
+        method_key=[_without(spec, spec.keys() - METHOD_FIELDS) for spec in identities],
         task_name=[_task_name(spec["task"]) for spec in specs],
     )
 
 
-def _without_location(fields: dict[str, Any]) -> dict[str, Any]:
-    """A file that is known by its checksum is the same file wherever it lies."""
-    return {k: v for k, v in fields.items() if k != "path" or "sha256" not in fields}
-
-
-def _canonical(spec: Mapping[str, Any], left_out: frozenset[str] | set[str]) -> str:
+def _without(spec: Mapping[str, Any], left_out: frozenset[str] | set[str]) -> str:
     return json.dumps({k: v for k, v in spec.items() if k not in left_out}, sort_keys=True)
 
 

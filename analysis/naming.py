@@ -9,16 +9,18 @@ from typing import Any
 import pandas as pd
 
 
-def distinct_names(names: pd.Series, settings: pd.Series) -> "pd.Categorical[str]":
-    """Each name and, where several settings (JSON objects) share it, the fields that differ.
+def distinct_names(names: pd.Series, keys: pd.Series, settings: pd.Series) -> "pd.Categorical[str]":
+    """Each name and, where several keys share it, the fields in which these differ.
 
-    The categories are ordered by name.
+    Keys and settings are JSON objects; what differs is found in the keys, its values are shown
+    from the settings, which have the defaults too. The categories are ordered by name.
     """
     labels: dict[tuple[str, str], str] = {}
-    pairs = list(zip(names, settings, strict=True))
+    pairs = list(zip(names, keys, strict=True))
+    full = dict(zip(keys, settings, strict=True))
     for name, group in groupby(sorted(set(pairs)), key=itemgetter(0)):
-        texts = [text for _, text in group]
-        labels |= {(name, text): name + _difference(text, texts) for text in texts}
+        sharing = [key for _, key in group]
+        labels |= {(name, key): name + _difference(key, sharing, full[key]) for key in sharing}
     return pd.Categorical(
         [labels[pair] for pair in pairs], categories=list(labels.values()), ordered=True
     )
@@ -29,10 +31,10 @@ def flat_settings(settings: str) -> dict[str, str]:
     return dict(_leaves(json.loads(settings), ""))
 
 
-def _difference(settings: str, others: Sequence[str]) -> str:
-    """What sets these settings apart from the others, in brackets; empty where nothing does."""
+def _difference(key: str, others: Sequence[str], settings: str) -> str:
+    """What sets a key apart from the others, in brackets; empty where nothing does."""
     flat = [flat_settings(text) for text in others]
-    own = flat_settings(settings)
+    own = flat_settings(settings) | flat_settings(key)
     paths = sorted({path for leaves in flat for path in leaves})
     differing = [path for path in paths if len({leaves.get(path) for leaves in flat}) > 1]
     said = ", ".join(f"{path} {own.get(path, 'none')}" for path in differing)

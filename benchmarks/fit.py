@@ -81,6 +81,7 @@ def ours(size: int, fit: Fit, device: torch.device) -> Loop:
     """The loop that a trajectory runs, at density 0.5 so that masks are at work."""
     problem, prior = study(size, device)
     mask = half(prior)
+    prior.rewind(prior.snapshot(), mask.layers)
 
     def block() -> float:
         draws = generator(0, "input noise", device=device)

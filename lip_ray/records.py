@@ -125,6 +125,8 @@ class TrialRecord:
     """How many levels the trial has when complete."""
     spec: str
     """The full spec as JSON, defaults included."""
+    canonical: str
+    """The JSON that its id is the hash of: without defaults, and without what only says where."""
     lip_ray_version: str
     torch_version: str
     ray_version: str

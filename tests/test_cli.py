@@ -161,6 +161,9 @@ def image(path: str, array: np.ndarray, **options: object) -> None:
         (["run.cpus=1000"], ["run.cpus", "1000", "cores"]),
         (["run.cpus=0"], ["run.cpus", "0"]),
         (["task.sigma=-1", "fit.steps=x"], ["2 problems", "trial.task.sigma", "trial.fit.steps"]),
+        (["prior.scales=2000"], ["trial.prior.scales", "16", "2000"]),
+        (["prior.width=1000000000"], ["trial.prior.width", "8192"]),
+        (["seed=9223372036854775808"], ["trial.seed", "9223372036854775808"]),
         (["nonsense"], ["--set", "dotted.path=value"]),
     ],
 )

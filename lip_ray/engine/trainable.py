@@ -69,6 +69,7 @@ def trial_record(trial: Trial, *, device: str) -> TrialRecord:
         seed=trial.seed,
         levels=trial.levels,
         spec=trial.model_dump_json(),
+        canonical=trial.canonical_json(),
         lip_ray_version=__version__,
         torch_version=torch.__version__,
         ray_version=ray.__version__,

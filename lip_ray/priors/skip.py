@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from lip_ray.priors.base import AbstractPrior
 
 SLOPE = 0.2
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=8192)]
+"""Of channels; what is over the limit is a slip of the pen, not a network."""
 
 
 @final
@@ -25,9 +26,9 @@ class Skip(AbstractPrior):
     kind: Literal["skip"] = "skip"
     width: Count = 128
     """Channels of every convolution on the way down and up."""
-    scales: Count = 5
+    scales: Annotated[int, Field(ge=1, le=16)] = 5
     """How many times the image is halved."""
-    skip_width: Annotated[int, Field(ge=0)] = 4
+    skip_width: Annotated[int, Field(ge=0, le=8192)] = 4
     """Channels of each skip connection; 0 leaves them out."""
     input_channels: Count = 32
     """Channels of the latent."""

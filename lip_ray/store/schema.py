@@ -39,6 +39,7 @@ TRIALS = pa.schema(
         ("seed", pa.int64()),
         ("levels", pa.int32()),
         ("spec", pa.string()),
+        ("canonical", pa.string()),
         ("lip_ray_version", pa.string()),
         ("torch_version", pa.string()),
         ("ray_version", pa.string()),

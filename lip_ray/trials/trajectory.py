@@ -44,7 +44,7 @@ class Trajectory(Spec):
     pruner: Pruner = Magnitude()
     schedule: Schedule = Rate()
     fit: Fit = Fit()
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Of the noise, the latent, the initial weights and all other draws, each keyed apart."""
 
     @property

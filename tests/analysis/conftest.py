@@ -47,6 +47,10 @@ def flat_png() -> bytes:
     return buffer.getvalue()
 
 
+def _without_location(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != "path"}
+
+
 def make_trial(pruner: str = "magnitude", seed: int = 0, /, **changes: Any) -> dict[str, Any]:
     """A row of `trials`; `changes` replace fields of its spec."""
     spec = {
@@ -72,6 +76,7 @@ def make_trial(pruner: str = "magnitude", seed: int = 0, /, **changes: Any) -> d
         "levels_done": len(DENSITIES),
         "outcome": "budget",
         "spec": text,
+        "canonical": json.dumps(json.loads(text, object_hook=_without_location)),
     }
 
 

@@ -280,6 +280,7 @@ def trial_record(row: dict[str, Any]) -> TrialRecord:
         trial_id=f"{row['seed']:016x}",
         levels=3,
         spec=row["spec"],
+        canonical=row["canonical"],
         host="host",
         device="cpu",
         started_at=datetime(2026, 1, 1),

@@ -71,6 +71,7 @@ def make_trial(trial_id: str = "a" * 16, levels: int = 2, **changes: Any) -> Tri
         "seed": 0,
         "levels": levels,
         "spec": "{}",
+        "canonical": "{}",
         "lip_ray_version": "0",
         "torch_version": "0",
         "ray_version": "0",
