@@ -33,6 +33,8 @@ Loop = Callable[[], float]
 def main(
     device: str = "cuda" if torch.cuda.is_available() else "cpu",
     size: Annotated[int, typer.Option(help="Height and width in pixels.")] = 128,
+    width: Annotated[int, typer.Option(help="Channels; 128 is the study's network.")] = 128,
+    scales: int = 5,
     steps: Annotated[int, typer.Option(help="Per loop and round.")] = 10,
     rounds: int = 7,
     threads: int = torch.get_num_threads(),
@@ -42,6 +44,10 @@ def main(
     """Print seconds a step of each loop, and their ratios."""
     torch.set_num_threads(threads)
     where = torch.device(device)
+
+    def study() -> tuple[Problem, UntrainedPrior]:
+        return noisy_photo(size, Skip(width=width, scales=scales), where)
+
     fit = Fit(
         steps=steps,
         stopping=WindowedVariance(window=steps, stride=max(1, steps // 10)),
@@ -49,14 +55,18 @@ def main(
         compiled=compiled,
     )
     loops = {
-        "plain": plain(size, steps, where),
-        "bare": bare(size, fit, where),
-        "ours": ours(size, fit, where),
+        "plain": plain(*study(), steps),
+        "bare": bare(*study(), fit),
+        "ours": ours(*study(), fit),
     }
     for loop in loops.values():
         loop()  # warm up: kernels are chosen, memory is taken, networks are compiled
     seconds = [{name: loop() / steps for name, loop in loops.items()} for _ in range(rounds)]
-    print(f"{device}, {size}×{size}, {threads} threads, {precision}, compiled={compiled}")
+    print(
+        f"{device}, {size}×{size}, width {width}, {scales} scales, {threads} threads, {precision}",
+        end="",
+    )
+    print(", compiled" if compiled else "")
     print(f"{rounds} rounds of {steps} steps; median [lowest, highest]")
     for name in loops:
         print(f"  {name:<12} {spread([1000 * row[name] for row in seconds])} ms a step")
@@ -69,22 +79,21 @@ def spread(values: list[float]) -> str:
     return f"{statistics.median(values):.3f} [{min(values):.3f}, {max(values):.3f}]"
 
 
-def study(size: int, device: torch.device) -> tuple[Problem, UntrainedPrior]:
-    """The 2.2-million-weight network on a noisy photo."""
+def noisy_photo(size: int, network: Skip, device: torch.device) -> tuple[Problem, UntrainedPrior]:
+    """What every loop restores, and with what."""
     image = BuiltinImage(name="astronaut", size=(size, size))
     problem = Denoising(sigma=25.0).realise(image, seed=0, device=device)
-    prior = Skip().build(problem.image_shape, seed=0, image=image.label, device=device)
+    prior = network.build(problem.image_shape, seed=0, image=image.label, device=device)
     return problem, prior
 
 
-def ours(size: int, fit: Fit, device: torch.device) -> Loop:
+def ours(problem: Problem, prior: UntrainedPrior, fit: Fit) -> Loop:
     """The loop that a trajectory runs, at density 0.5 so that masks are at work."""
-    problem, prior = study(size, device)
     mask = half(prior)
     prior.rewind(prior.snapshot(), mask.layers)
 
     def block() -> float:
-        draws = generator(0, "input noise", device=device)
+        draws = generator(0, "input noise", device=prior.latent.device)
         return fit.run(prior, problem, mask, draws=draws).seconds
 
     return block
@@ -101,11 +110,11 @@ def half(prior: UntrainedPrior) -> Mask:
     )
 
 
-def bare(size: int, fit: Fit, device: torch.device) -> Loop:
+def bare(problem: Problem, prior: UntrainedPrior, fit: Fit) -> Loop:
     """Forward, backward and Adam's step, and nothing else."""
-    problem, prior = study(size, device)
     network = torch.compile(prior.module) if fit.compiled else prior.module
     optimizer = torch.optim.Adam(prior.module.parameters(), lr=0.01, fused=True)
+    device = prior.latent.device
 
     def block() -> float:
         with Stopwatch(device) as clock, arithmetic(fit.precision, device):
@@ -120,10 +129,9 @@ def bare(size: int, fit: Fit, device: torch.device) -> Loop:
     return block
 
 
-def plain(size: int, steps: int, device: torch.device) -> Loop:
+def plain(problem: Problem, prior: UntrainedPrior, steps: int) -> Loop:
     """The published scripts' way: the plain layout, a mask inside every forward, PSNR of two
     images on the host and a copy of all parameters there, at every step."""
-    problem, prior = study(size, device)
     network = prior.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     latent = prior.latent.contiguous()
     for name, kept in half(prior).layers.items():
@@ -135,7 +143,7 @@ def plain(size: int, steps: int, device: torch.device) -> Loop:
     def block() -> float:
         average: Tensor | None = None
         last_parameters: list[Tensor] = []
-        with Stopwatch(device) as clock:
+        with Stopwatch(latent.device) as clock:
             for _ in range(steps):
                 optimizer.zero_grad()
                 output = network(latent + latent.clone().normal_() * (1 / 30))

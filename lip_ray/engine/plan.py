@@ -9,11 +9,12 @@ import torch
 
 from lip_ray.engine.room import Room
 from lip_ray.fits import WindowedVariance
-from lip_ray.pruning import Magnitude, Mask, Rate
+from lip_ray.pruning import Mask
 from lip_ray.rng import generator
 from lip_ray.sweep import Sweep
 from lip_ray.trials import Trial
 
+PROBE_S = 1.0
 PROBE_STEPS = 5
 
 
@@ -73,12 +74,12 @@ def estimated_s(planned: Sequence[PlannedTrial], room: Room, *, threads: int) ->
 
 
 def _what_is_fitted(trial: Trial) -> str:
-    """All of the spec that a step's cost depends on."""
-    return trial.model_copy(update={"seed": 0, "pruner": Magnitude(), "schedule": Rate()}).id
+    """All that a step's cost depends on; how strong the noise is does not matter."""
+    return f"{trial.task.kind} {tuple(trial.image.load().shape)} {trial.prior.id} {trial.fit.id}"
 
 
 def _seconds_per_step(trial: Trial, device: torch.device, threads: int) -> float:
-    """The mean of a few dense steps after a first few to warm up."""
+    """A dense step's, after one to warm up: of one step where that takes long, else of a few."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -86,15 +87,16 @@ def _seconds_per_step(trial: Trial, device: torch.device, threads: int) -> float
         prior = trial.prior.build(
             problem.image_shape, seed=trial.seed, image=trial.image.label, device=device
         )
-        probe = trial.fit.model_copy(
-            update={"steps": PROBE_STEPS, "stopping": WindowedVariance(window=1, stride=1)}
-        )
         mask = Mask.dense(prior.prunable())
-        runs = [
-            probe.run(prior, problem, mask, draws=generator(0, "input noise", device=device))
-            for _ in range(2)
-        ]
-        return runs[-1].seconds / PROBE_STEPS
+
+        def seconds(steps: int) -> float:
+            rule = WindowedVariance(window=1, stride=1)
+            fit = trial.fit.model_copy(update={"steps": steps, "stopping": rule})
+            draws = generator(0, "input noise", device=device)
+            return fit.run(prior, problem, mask, draws=draws).seconds
+
+        steps = 1 if seconds(1) > PROBE_S else PROBE_STEPS
+        return seconds(steps) / steps
     finally:
         torch.set_num_threads(before)
 
