@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from lip_ray.analysis import frontier_figure, frontier_points, frontier_report, frontier_table
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+
 from lip_ray.analysis import frontier_figure, frontier_points, frontier_table, summary_table
 from lip_ray.analysis.frontier import (
     AXIS_TITLES,

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lip_ray.analysis import frontier_report
 from plotly.offline import get_plotlyjs
 
+from lip_ray.analysis import frontier_report
 from lip_ray.records import LevelRecord, Outcome, Reconstruction, TrialRecord
 from lip_ray.store import Reader, Writer
 
