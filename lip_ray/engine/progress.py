@@ -74,10 +74,8 @@ class Tally:
     def frontier(self) -> Table:
         """Mean selected PSNR by density, of the levels finished in this run."""
         densities = sorted({d for row in self._psnr.values() for d in row}, reverse=True)
-        table = Table(
-            title="selected PSNR in dB, mean over seeds, by density", title_justify="left"
-        )
-        table.add_column("")
+        table = Table()
+        table.add_column("density")
         for density in densities:
             table.add_column(f"{density:.3g}", justify="right")
         for label, row in self._psnr.items():
@@ -151,7 +149,7 @@ class Progress(tune.Callback):
         bar = ProgressBar(total=self._tally.levels, completed=self._tally.levels_done, width=60)
         parts: list[Any] = [bar, Text(self._tally.line())]
         if self._tally.levels_now:
-            parts.append(self._tally.frontier())
+            parts += [Text("selected PSNR in dB, mean over seeds:"), self._tally.frontier()]
         return Group(*parts)
 
     def _print(self, text: str) -> None:
