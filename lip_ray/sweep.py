@@ -1,49 +1,26 @@
 """From YAML to the ordered trials of a sweep, and everything that can be wrong on the way."""
 
 import copy
-import difflib
 import hashlib
-import inspect
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
 from lip_ray import yaml
 from lip_ray.errors import UserError
-from lip_ray.spec import ID_DIGITS, Spec, kind_of
+from lip_ray.problems import Problem, explained, shown
+from lip_ray.spec import ID_DIGITS, Spec
 from lip_ray.trials import Trajectory, Trial
 
 SWEEP_KEYS = ("name", "trial", "grid", "quick", "run")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 SETTABLE = "what can be set is [trial.]<field>, grid.<field> and run.<field>"
-LONGEST_SHOWN = 80
-
-Location = tuple[int | str, ...]
-"""Pydantic's path to a value: names, indices, and the kind after each union."""
-
-RULES = {
-    "bool_type": "must be true or false",
-    "dict_type": "must be a mapping",
-    "finite_number": "must be a finite number",
-    "float_type": "must be a number",
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "int_type": "must be a whole number",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "string_type": "must be text",
-    "too_long": "must be a list of at most {max_length}",
-    "too_short": "must be a list of at least {min_length}",
-    "tuple_type": "must be a list",
-}
-"""Pydantic's types of errors, in a user's words."""
 
 
 class Run(Spec):
@@ -61,19 +38,6 @@ class Run(Spec):
     """Trials at once; by default as many as there are cores or GPUs for."""
     retries: Annotated[int, Field(ge=0)] = 3
     """How often a trial whose process died is started again."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong: where (a dotted path) and what, with what is allowed."""
-
-    path: str
-    message: str
-    fault: str = field(default="", compare=False, repr=False)
-    """The validator's own word for it."""
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
 
 
 class SweepError(UserError):
@@ -218,13 +182,13 @@ class _Draft:
         """The document's sections; those of the wrong type are left out and noted."""
         if not isinstance(document, Mapping):
             expected = f"a sweep is a mapping with the keys {', '.join(SWEEP_KEYS)}"
-            raise SweepError(source, [Problem("", f"{expected}; got {_shown(document)}")])
+            raise SweepError(source, [Problem("", f"{expected}; got {shown(document)}")])
         plain = _plain(document)
         problems: list[Problem] = []
         try:
             _Document.model_validate(plain)
         except ValidationError as error:
-            problems = _explained(error, _Document, plain)
+            problems = explained(error, _Document, plain)
         wrong = {problem.path.partition(".")[0] for problem in problems}
         sound = {key: plain[key] for key in SWEEP_KEYS if key in plain and key not in wrong}
         return cls(
@@ -263,7 +227,7 @@ class _Draft:
                 continue
             if trial.id in trials:
                 values = {axis: self.grid[axis][index] for axis, index in point.items()}
-                self._refuse("grid", f"gives the trial {_shown(values)} twice")
+                self._refuse("grid", f"gives the trial {shown(values)} twice")
             trials[trial.id] = trial
         return tuple(trials.values())
 
@@ -272,7 +236,7 @@ class _Draft:
         try:
             return Run.model_validate(self.run)
         except ValidationError as error:
-            for problem in _explained(error, Run, self.run):
+            for problem in explained(error, Run, self.run):
                 self._refuse(_joined("run", problem.path), problem.message)
             return Run()
 
@@ -322,7 +286,7 @@ class _Draft:
                 self._refuse("grid", f"{other} and {axis} set the same field")
             if not isinstance(values, list) or not values:
                 rule = "must be a list of at least one value"
-                self._refuse(f"grid.{axis}", f"{rule}, got {_shown(values)}")
+                self._refuse(f"grid.{axis}", f"{rule}, got {shown(values)}")
             elif not overlapping:
                 axes.append(axis)
         return tuple(axes)
@@ -336,7 +300,7 @@ class _Draft:
         try:
             trial = Trajectory.model_validate(mapping)
         except ValidationError as error:
-            for problem in _explained(error, Trajectory, mapping):
+            for problem in explained(error, Trajectory, mapping, in_grid=True):
                 if not self._would_be_given(problem):
                     self._refuse(_located(problem, point), problem.message)
             return None
@@ -395,7 +359,7 @@ def _assign(target: dict[str, Any], path: str, value: object) -> None:
         place = place[key] if isinstance(place, list) else place.setdefault(key, {})
         if not isinstance(place, dict | list):
             here = ".".join(parents[: depth + 1])
-            raise ValueError(f"{here} is {_shown(place)}, which has no fields: set {here} itself")
+            raise ValueError(f"{here} is {shown(place)}, which has no fields: set {here} itself")
     place[_key(place, last)] = value
 
 
@@ -406,129 +370,3 @@ def _key(place: object, part: str) -> Any:
     if part.isdecimal() and int(part) < len(place):
         return int(part)
     raise ValueError(f"{part!r} is no item of the list there: it has {len(place)}, counted from 0")
-
-
-def _explained(
-    error: ValidationError, model: type[Spec], mapping: Mapping[str, Any]
-) -> list[Problem]:
-    """Pydantic's errors in a user's words: path as written, rule, value got, nearest name."""
-    details = error.errors()
-    return [_problem(e, model, mapping) for e in details if not _follows(e, details)]
-
-
-def _follows(error: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
-    """Whether a list is only too short because one of its items is wrong."""
-    depth = len(error["loc"])
-    return error["type"] == "too_short" and any(
-        len(other["loc"]) > depth and other["loc"][:depth] == error["loc"] for other in others
-    )
-
-
-def _problem(error: ErrorDetails, model: type[Spec], mapping: Mapping[str, Any]) -> Problem:
-    fault, given, context = error["type"], error["input"], error.get("ctx", {})
-    location = _of_a_value(fault, error["loc"])
-    owners, path, written = _walk(location, model, mapping, whole=fault == "missing")
-    if fault == "extra_forbidden":
-        message = _unknown("key", location[-1], list(owners[0].model_fields))
-    elif fault == "missing":
-        message = "is missing"
-    elif fault == "union_tag_not_found":
-        path, message = f"{path}.kind", f"is missing; allowed: {', '.join(map(kind_of, owners))}"
-    elif fault == "union_tag_invalid":
-        path = path if isinstance(written, str) else f"{path}.kind"
-        tag = given["kind"] if isinstance(given, Mapping) else context["tag"]
-        message = _unknown("kind", tag, list(map(kind_of, owners)))
-    elif fault == "literal_error":
-        choices = [name.strip("'") for name in re.split(", | or ", context["expected"])]
-        message = _unknown("kind" if location[-1] == "kind" else "value", given, choices)
-    elif fault == "value_error":
-        message = _with_value(str(context["error"]), given)
-    elif location != error["loc"]:
-        message = f"a key must be text, got {_shown(given)}"
-    else:
-        message = f"{_rule(error, owners)}, got {_shown(given)}"
-    if model is Trajectory and isinstance(given, list) and fault.endswith(("_type", "too_long")):
-        message += "; a list of values to try belongs in the grid"
-    return Problem(path, message, fault)
-
-
-def _of_a_value(fault: str, location: Location) -> Location:
-    """The location of the mapping whose key is wrong, or the location itself."""
-    if location[-1:] == ("[key]",):
-        return location[:-2]
-    return location[:-1] if fault == "invalid_key" else location
-
-
-def _rule(error: ErrorDetails, owners: Sequence[type[Spec]]) -> str:
-    """What must hold; in pydantic's words where we have none of our own."""
-    if error["type"] in ("model_type", "model_attributes_type"):
-        kinds = [kind_of(owner) for owner in owners if "kind" in owner.model_fields]
-        return "must be a mapping" + (f" with a kind ({', '.join(kinds)})" if kinds else "")
-    own = RULES.get(error["type"])
-    return own.format(**error.get("ctx", {})) if own else error["msg"]
-
-
-def _with_value(message: str, given: object) -> str:
-    """The message of a check; it says itself what it got where that was a whole mapping."""
-    if "got " in message or isinstance(given, Mapping):
-        return message
-    return f"{message}, got {_shown(given)}"
-
-
-def _walk(
-    location: Location, model: type[Spec], mapping: Any, *, whole: bool
-) -> tuple[list[type[Spec]], str, object]:
-    """The spec classes an error is about, its path, and what was written there.
-
-    Pydantic puts the kind into the location after each union, and fields or an index where a
-    shorthand stands for a mapping or a list: the path leaves out what the user did not write,
-    but for the last part where the path must be `whole`.
-    """
-    owners, path, written = [model], [], mapping
-    for depth, part in enumerate(location, start=1):
-        tagged = [owner for owner in owners if part == kind_of(owner)] if len(owners) > 1 else []
-        if tagged:
-            owners = tagged
-            continue
-        if owners and part in owners[0].model_fields:
-            owners = list(_spec_classes(owners[0].model_fields[str(part)].annotation))
-        if not _implied(part, written):
-            written = _item(written, part)
-            path.append(str(part))
-        elif whole and depth == len(location):
-            path.append(str(part))
-    return owners, ".".join(path), written
-
-
-def _implied(part: int | str, written: object) -> bool:
-    """Whether a shorthand stands where this index or field would be."""
-    if isinstance(part, int):
-        return not isinstance(written, list)
-    return isinstance(written, str | list)
-
-
-def _item(written: Any, part: int | str) -> Any:
-    try:
-        return written[part]
-    except (KeyError, IndexError, TypeError):
-        return None
-
-
-def _spec_classes(annotation: Any) -> Iterator[type[Spec]]:
-    if inspect.isclass(annotation) and issubclass(annotation, Spec):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _spec_classes(argument)
-
-
-def _unknown(what: str, name: object, allowed: Sequence[object]) -> str:
-    names = [str(choice) for choice in allowed]
-    near = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {what} {_shown(name)}; {hint}allowed: {', '.join(names)}"
-
-
-def _shown(value: object) -> str:
-    """As Python writes it, but null and true as YAML does; cut where it is long."""
-    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."

@@ -12,7 +12,7 @@ import pytest
 
 FLOORS = (
     {"errors", "records", "rng", "spec", "yaml"},
-    {"images", "metrics"},
+    {"images", "metrics", "problems"},
     {"priors", "pruning", "tasks"},
     {"fits"},
     {"trials"},

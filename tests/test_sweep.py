@@ -15,8 +15,9 @@ from PIL import Image as Picture
 from lip_ray.fits import Fit, WindowedVariance
 from lip_ray.images import BuiltinImage
 from lip_ray.priors import Skip
+from lip_ray.problems import Problem
 from lip_ray.pruning import Densities, Magnitude, Random, Snip
-from lip_ray.sweep import Problem, Run, Sweep, SweepError
+from lip_ray.sweep import Run, Sweep, SweepError
 from lip_ray.tasks import Denoising
 from lip_ray.trials import Trajectory
 

@@ -1,5 +1,6 @@
 """Ray on one machine: started inside this process, on loopback only, gone without a trace."""
 
+import fcntl
 import logging
 import os
 import shutil
@@ -7,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import ray
 import torch
@@ -14,6 +16,9 @@ import torch
 OBJECT_STORE_BYTES = 100_000_000
 """Nothing but specs and short reports passes through it."""
 
+
+PREFIX = "lip-"
+LOCK = "lock"
 
 LONGEST_TEMPORARY_FOLDER = 24
 """In characters: Linux allows a socket's name 107, and Ray's own part of it takes 82."""
@@ -26,7 +31,9 @@ def local_ray() -> Iterator[Path]:
     The folder and all that Ray writes lie in a private temporary folder, removed afterwards:
     by itself Ray would open its files to everyone on the machine.
     """
-    private = Path(tempfile.mkdtemp(prefix="lip-", dir=_short_folder()))
+    _remove_abandoned_folders()
+    private = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_short_folder()))
+    lock = _locked(private)
     try:
         ray.init(
             address="local",
@@ -41,6 +48,26 @@ def local_ray() -> Iterator[Path]:
     finally:
         ray.shutdown()
         shutil.rmtree(private, ignore_errors=True)
+        lock.close()
+
+
+def _locked(private: Path) -> IO[bytes]:
+    """The folder's lock file, held until it is closed or this process ends, however it ends."""
+    lock = (private / f"{LOCK}.new").open("wb")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (private / f"{LOCK}.new").rename(private / LOCK)  # it appears only once it is held
+    return lock
+
+
+def _remove_abandoned_folders() -> None:
+    """Remove what runs that were killed have left in the temporary folder."""
+    for private in Path(_short_folder()).glob(f"{PREFIX}*"):
+        try:
+            with (private / LOCK).open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(private, ignore_errors=True)
+        except OSError:  # it is in use, or another user's
+            continue
 
 
 def _short_folder() -> str:

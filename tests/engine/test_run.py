@@ -66,7 +66,7 @@ def test_the_same_command_again_runs_nothing(undisturbed: Path, tiny: Path, lip:
 
 
 def test_after_kill_9_the_same_command_goes_on(
-    undisturbed: Path, tiny: Path, lip: Start, tmp_path: Path, assert_same_store: Same
+    undisturbed: Path, tiny: Path, lip: Start, tmp_path: Path, home: Path, assert_same_store: Same
 ) -> None:
     first = lip(*ONE_SEED, tiny, "--store", "store")
     first.wait_for_levels(3)
@@ -79,6 +79,7 @@ def test_after_kill_9_the_same_command_goes_on(
     code, output = second.finish()
     assert code == 0, output
     assert output.count("  level ") <= 8 - done, "levels that were done ran again"
+    assert not list((home / "tmp").glob("lip-*")), "the killed run's files were left behind"
     assert_same_store(tmp_path / "store", undisturbed)
 
 
