@@ -85,8 +85,10 @@ def run(
 
         place = store or chosen.store
         summary = launch(chosen, place, Console())
-    for reason in summary.errors:
-        typer.echo(f"broken off: {reason}", err=True)
+    for traceback in dict.fromkeys(failure.traceback for failure in summary.failures):
+        typer.echo(traceback, err=True)
+    for failure in summary.failures:
+        typer.echo(f"given up: {failure.trial}: {failure.reason}", err=True)
     _print_summary(place)
     typer.echo(f"{summary.line}; results in {place}")
     if not summary.complete:

@@ -25,13 +25,27 @@ from lip_ray.sweep import Run, Sweep
 
 
 @dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A trial that was given up: its worker kept failing."""
+
+    trial: str
+    traceback: str
+    """The last failure's, as the worker had it."""
+
+    @property
+    def reason(self) -> str:
+        """The traceback's last line."""
+        return self.traceback.splitlines()[-1].strip()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """How a launch ended."""
 
     planned: tuple[PlannedTrial, ...]
     """As the store has them now."""
-    errors: tuple[str, ...] = ()
-    """One line for every trial whose worker kept failing."""
+    failures: tuple[Failure, ...] = ()
+    """The trials whose worker kept failing."""
 
     @property
     def complete(self) -> bool:
@@ -41,7 +55,7 @@ class Summary:
     @property
     def interrupted(self) -> bool:
         """Whether a person or a scheduler ended it: nothing failed, yet levels are missing."""
-        return not self.complete and not self.errors
+        return not self.complete and not self.failures
 
     @property
     def line(self) -> str:
@@ -62,14 +76,14 @@ def launch(sweep: Sweep, store: str, console: Console) -> Summary:
     writer = Writer.open(store)
     before = plan(sweep, Reader(store).levels_done())
     writer.write_sweep(_sweep_record(sweep))
-    errors: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
     if any(planned.levels_left for planned in before):
         console.print(f"{sweep.name}: {Tally(before).line()}; {room.line}", highlight=False)
         with local_ray() as tune_folder:
-            errors = _tune(
+            failures = _tune(
                 sweep.run, room, before, str(Path(store).resolve()), tune_folder, console
             )
-    return Summary(planned=plan(sweep, Reader(store).levels_done()), errors=errors)
+    return Summary(planned=plan(sweep, Reader(store).levels_done()), failures=failures)
 
 
 def _tune(
@@ -79,14 +93,15 @@ def _tune(
     store: str,
     folder: Path,
     console: Console,
-) -> tuple[str, ...]:
+) -> tuple[Failure, ...]:
     """One Tuner for the whole plan; its own state is thrown away afterwards."""
     configs = [
         config_of(p.trial, store=store, device=room.device, threads=run.cpus)
         for p in planned
         if p.levels_left
     ]
-    with Progress(Tally(planned), console) as progress, _sigterm_as_interrupt():
+    tally = Tally(planned)
+    with Progress(tally, console) as progress, _sigterm_as_interrupt():
         results = tune.Tuner(
             tune.with_resources(run_trial, room.resources(run)),
             tune_config=tune.TuneConfig(
@@ -102,7 +117,15 @@ def _tune(
                 failure_config=tune.FailureConfig(max_failures=run.retries),
             ),
         ).fit()
-    return tuple(_last_line(error) for error in results.errors)
+    return tuple(_failures(results, tally))
+
+
+def _failures(results: tune.ResultGrid, tally: Tally) -> Iterator[Failure]:
+    for place in range(len(results)):
+        result = results[place]
+        if result.error and result.config:
+            trial = tally.label(result.config["trial_id"])
+            yield Failure(trial=trial, traceback=str(result.error).strip())
 
 
 def _sweep_record(sweep: Sweep) -> SweepRecord:
@@ -115,11 +138,6 @@ def _sweep_record(sweep: Sweep) -> SweepRecord:
         lip_ray_version=__version__,
         requested_at=datetime.now(UTC).replace(tzinfo=None),
     )
-
-
-def _last_line(error: object) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else repr(error)
 
 
 @contextmanager

@@ -85,7 +85,7 @@ class Tally:
 
     def line(self) -> str:
         """Where the sweep stands."""
-        failed = f", {self.trials_failed} broken off" if self.trials_failed else ""
+        failed = f", {self.trials_failed} given up" if self.trials_failed else ""
         left = self.seconds_left
         time_left = f", {clock(left)} left" if left is not None else ""
         return (
@@ -128,15 +128,13 @@ class Progress(tune.Callback):
             self._print(f"{label}  {_level(result)}  [{self._tally.line()}]")
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker died; Tune starts it again while retries last."""
-        self._print(
-            f"{self._tally.label(trial.config['trial_id'])}: its worker died, starting anew"
-        )
+        """A worker failed; Tune starts the trial again while retries last."""
+        self._print(f"{self._tally.label(trial.config['trial_id'])}: failed, going on once more")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker died, and retries are used up."""
+        """A worker failed, and retries are used up."""
         self._tally.trials_failed += 1
-        self._print(f"{self._tally.label(trial.config['trial_id'])}: broken off")
+        self._print(f"{self._tally.label(trial.config['trial_id'])}: given up")
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Keep the panel, or the log, alive."""

@@ -35,6 +35,7 @@ def local_ray() -> Iterator[Path]:
     private = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_short_folder()))
     lock = _locked(private)
     try:
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told at the end
         ray.init(
             address="local",
             num_cpus=available_cpus(),

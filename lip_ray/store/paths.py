@@ -10,6 +10,7 @@ the same file.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,8 +50,13 @@ def files(root: Path, table: str) -> Iterator[Path]:
     """A table's complete files in the order of their names; those being written are left out."""
     folder = root / table
     if folder.is_dir():
-        names = (path for path in folder.iterdir() if not path.name.startswith("."))
-        yield from sorted(path for path in names if path.suffix == SUFFIX)
+        with os.scandir(folder) as entries:  # knows files from folders without asking for each
+            names = [entry.name for entry in entries if entry.is_file()]
+        yield from (
+            folder / name
+            for name in sorted(names)
+            if name.endswith(SUFFIX) and not name.startswith(".")
+        )
 
 
 def root_of(store: str | Path) -> Path:

@@ -72,8 +72,8 @@ def test_plain_lines_in_a_pipe(tally: Tally) -> None:
         "magnitude seed 1  level 1  density 0.5  selected 26.00 dB  peak 27.00 dB  budget  1.2 s"
     )
     assert "6/16 levels" in level
-    assert recovered == "magnitude seed 1: its worker died, starting anew"
-    assert broken == "magnitude seed 1: broken off"
+    assert recovered == "magnitude seed 1: failed, going on once more"
+    assert broken == "magnitude seed 1: given up"
     assert "\x1b" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 

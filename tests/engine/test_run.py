@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from lip_ray.store import Reader
+from lip_ray.store import Reader, Writer
+from lip_ray.sweep import Sweep
 
 Start = Callable[..., Any]
 Same = Callable[[Path, Path], None]
@@ -115,8 +116,25 @@ def test_a_killed_worker_is_replaced(
     os.kill(workers[0], signal.SIGKILL)
     code, output = running.finish()
     assert code == 0, output
-    assert "its worker died" in output
+    assert "failed, going on once more" in output
     assert_same_store(tmp_path / "store", undisturbed)
+
+
+def test_a_trial_that_keeps_failing_is_given_up_and_the_rest_goes_on(
+    tiny: Path, lip: Start, tmp_path: Path
+) -> None:
+    """A level of the first trial cannot be stored: something else lies in its place."""
+    first = Sweep.from_yaml(tiny, overrides=["grid.seed=[0]"]).trials[0]
+    Writer.open(tmp_path / "store")
+    (tmp_path / "store" / "levels" / f"{first.id}-001.parquet").mkdir(parents=True)
+    code, output = lip(*ONE_SEED, tiny, "--store", "store", "--set", "run.retries=1").finish()
+    assert code == 1, output
+    assert output.count("magnitude seed 0: failed, going on once more") == 1
+    assert "given up: magnitude seed 0: " in output
+    assert output.count("Traceback (most recent call last)") <= 2, "once, with its cause"
+    assert "not complete: the same command goes on from here" in output
+    done = Reader(tmp_path / "store").levels_done()
+    assert sorted(done.values()) == [1, 4]
 
 
 def test_nothing_listens_beyond_loopback_and_nothing_is_readable_by_others(
