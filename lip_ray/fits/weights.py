@@ -99,12 +99,12 @@ class Fit(Spec):
         network = torch.compile(prior.module) if self.compiled else prior.module
         optimizer = torch.optim.Adam(prior.module.parameters(), lr=self.learning_rate, fused=True)
         apply_mask = GradientMask(prior, mask)
-        noise = torch.empty_like(prior.latent)
+        noise = torch.empty_like(prior.latent, memory_format=torch.contiguous_format)
         for step in range(self.steps):
             latent = prior.latent
             if self.input_noise:
-                noise.normal_(generator=draws)
-                latent = latent.add(noise, alpha=self.input_noise)
+                noise.normal_(generator=draws)  # in one order, whatever the latent's layout
+                latent = latent.clone().add_(noise, alpha=self.input_noise)
             with torch.autocast(
                 latent.device.type, torch.bfloat16, enabled=self.precision == "bf16"
             ):
@@ -136,8 +136,8 @@ class GradientMask:
     def __init__(self, prior: UntrainedPrior, mask: Mask) -> None:
         sparse = {n: w for n, w in prior.prunable().items() if not bool(mask.layers[n].all())}
         self._weights = list(sparse.values())
-        self._masks = [
-            mask.layers[name].to(weight.dtype, memory_format=torch.preserve_format)
+        self._masks = [  # in the layout of the weights, or the product is not one launch
+            torch.empty_like(weight.detach()).copy_(mask.layers[name])
             for name, weight in sparse.items()
         ]
 
