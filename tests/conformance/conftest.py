@@ -18,6 +18,8 @@ from pydantic import ValidationError
 
 from lip_ray.spec import Spec
 
+pytest.register_assert_rewrite("laws")
+
 
 def members(family: Any) -> Iterator[type[Spec]]:
     """The concrete specs of a family, whether it is one class, a union, or either annotated."""

@@ -2,12 +2,17 @@
 
 import pytest
 import torch
+from laws import (
+    test_a_kind_and_json_lead_back_to_the_spec as test_a_kind_and_json_lead_back_to_the_spec,
+)
+from laws import test_every_member_has_an_example as test_every_member_has_an_example
+from laws import test_the_family_is_all_that_is_written as test_the_family_is_all_that_is_written
 from safetensors.torch import load, save
 from torch import nn
 
 from lip_ray.priors import AbstractPrior, Prior, Skip
 from lip_ray.pruning import Mask, effective
-from lip_ray.spec import Spec, kind_of
+from lip_ray.spec import Spec
 
 FAMILY = Prior
 BASE = AbstractPrior
@@ -32,19 +37,6 @@ def half(prior) -> dict[str, torch.Tensor]:
     """A mask of every second weight."""
     weights = prior.prunable()
     return {name: (torch.arange(w.numel()) % 2 == 0).view(w.shape) for name, w in weights.items()}
-
-
-def test_the_family_is_all_that_is_written(family, written) -> None:
-    assert family == written != set()
-
-
-def test_every_member_has_an_example(member, example_of) -> None:
-    assert example_of(member), f"add {member.__name__} to EXAMPLES"
-
-
-def test_a_kind_and_json_lead_back_to_the_spec(example) -> None:
-    assert example.kind == kind_of(type(example))
-    assert type(example).model_validate_json(example.model_dump_json()) == example
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -3,6 +3,11 @@
 from itertools import pairwise
 
 import torch
+from laws import (
+    test_a_kind_and_json_lead_back_to_the_spec as test_a_kind_and_json_lead_back_to_the_spec,
+)
+from laws import test_every_member_has_an_example as test_every_member_has_an_example
+from laws import test_the_family_is_all_that_is_written as test_the_family_is_all_that_is_written
 
 from lip_ray.images import BuiltinImage
 from lip_ray.priors import Skip
@@ -17,7 +22,7 @@ from lip_ray.pruning import (
     keep_top,
 )
 from lip_ray.records import LevelRecord
-from lip_ray.spec import Spec, kind_of
+from lip_ray.spec import Spec
 from lip_ray.tasks import Denoising
 from lip_ray.trials import Context, Trajectory, run
 
@@ -90,18 +95,8 @@ def same(one: Mask, other: Mask) -> bool:
     )
 
 
-def test_the_family_is_all_that_is_written(family, written) -> None:
-    assert family == written != set()
-
-
-def test_every_member_has_an_example(member, example_of) -> None:
-    assert example_of(member), f"add {member.__name__} to EXAMPLES"
-
-
-def test_a_kind_and_json_lead_back_to_the_spec(example) -> None:
-    assert example.kind == kind_of(type(example))
+def test_a_criterion_says_which_weights_it_judges(example) -> None:
     assert example.scores_at in ("trained", "init")
-    assert type(example).model_validate_json(example.model_dump_json()) == example
 
 
 def test_scores_are_finite_numbers_one_a_weight_in_every_layer(example) -> None:

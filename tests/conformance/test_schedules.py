@@ -5,10 +5,15 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import (
+    test_a_kind_and_json_lead_back_to_the_spec as test_a_kind_and_json_lead_back_to_the_spec,
+)
+from laws import test_every_member_has_an_example as test_every_member_has_an_example
+from laws import test_the_family_is_all_that_is_written as test_the_family_is_all_that_is_written
 
 from lip_ray.pruning import Densities, Rate, Schedule
 from lip_ray.pruning.schedule import AbstractSchedule
-from lip_ray.spec import Spec, kind_of
+from lip_ray.spec import Spec
 
 FAMILY = Schedule
 BASE = AbstractSchedule
@@ -16,19 +21,6 @@ EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {
     Rate: (Rate(), Rate(rate=0.9, steps=3), Rate(rate=0.05, steps=8), Rate(steps=0)),
     Densities: (Densities(densities=(1.0, 0.5, 0.2, 0.03)), Densities(densities=(1.0,))),
 }
-
-
-def test_the_family_is_all_that_is_written(family, written) -> None:
-    assert family == written != set()
-
-
-def test_every_member_has_an_example(member, example_of) -> None:
-    assert example_of(member), f"add {member.__name__} to EXAMPLES"
-
-
-def test_a_kind_and_json_lead_back_to_the_spec(example) -> None:
-    assert example.kind == kind_of(type(example))
-    assert type(example).model_validate_json(example.model_dump_json()) == example
 
 
 @given(total=st.integers(1, 3_000_000))

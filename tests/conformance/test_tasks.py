@@ -2,9 +2,14 @@
 
 import pytest
 import torch
+from laws import (
+    test_a_kind_and_json_lead_back_to_the_spec as test_a_kind_and_json_lead_back_to_the_spec,
+)
+from laws import test_every_member_has_an_example as test_every_member_has_an_example
+from laws import test_the_family_is_all_that_is_written as test_the_family_is_all_that_is_written
 
 from lip_ray.images import BuiltinImage
-from lip_ray.spec import Spec, kind_of
+from lip_ray.spec import Spec
 from lip_ray.tasks import AbstractTask, Denoising, Task
 
 FAMILY = Task
@@ -16,19 +21,6 @@ EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {
 CPU = torch.device("cpu")
 COLOUR = BuiltinImage(name="astronaut", rows=(0, 20), columns=(0, 24))
 GREY = BuiltinImage(name="camera", rows=(0, 20), columns=(0, 24))
-
-
-def test_the_family_is_all_that_is_written(family, written) -> None:
-    assert family == written != set()
-
-
-def test_every_member_has_an_example(member, example_of) -> None:
-    assert example_of(member), f"add {member.__name__} to EXAMPLES"
-
-
-def test_a_kind_and_json_lead_back_to_the_spec(example) -> None:
-    assert example.kind == kind_of(type(example))
-    assert type(example).model_validate_json(example.model_dump_json()) == example
 
 
 @pytest.mark.parametrize("image", [COLOUR, GREY], ids=["colour", "grey"])
