@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from lip_ray.records import Outcome
+from .frontier import BAD_OUTCOMES
 
 
 def status_table(sweeps: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -12,7 +12,7 @@ def status_table(sweeps: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     of the outcomes collapsed, diverged and failed, and the time of the last finished fit (UTC;
     NaT before the first). Sweeps share trials, so counts of two sweeps may overlap.
     """
-    bad = [str(outcome) for outcome in (Outcome.COLLAPSED, Outcome.DIVERGED, Outcome.FAILED)]
+    bad = [outcome.value for outcome in BAD_OUTCOMES]
     fits = levels.assign(**{name: levels["outcome"] == name for name in bad})
     per_trial = fits.groupby("trial_id", as_index=False).agg(
         levels_done=("level", "nunique"),

@@ -60,10 +60,9 @@ class Summary:
     @property
     def line(self) -> str:
         """How much of the sweep the store has."""
-        levels = sum(planned.trial.levels for planned in self.planned)
-        done = sum(planned.levels_done for planned in self.planned)
-        trials = sum(planned.levels_left == 0 for planned in self.planned)
-        return f"{done}/{levels} levels of {trials}/{len(self.planned)} trials"
+        tally = Tally(self.planned)
+        levels = f"{tally.levels_done}/{tally.levels} levels"
+        return f"{levels} of {tally.trials_done}/{len(self.planned)} trials"
 
 
 def launch(sweep: Sweep, store: str, console: Console) -> Summary:
@@ -80,9 +79,7 @@ def launch(sweep: Sweep, store: str, console: Console) -> Summary:
     if any(planned.levels_left for planned in before):
         console.print(f"{sweep.name}: {Tally(before).line()}; {room.line}", highlight=False)
         with local_ray() as tune_folder:
-            failures = _tune(
-                sweep.run, room, before, str(Path(store).resolve()), tune_folder, console
-            )
+            failures = _tune(sweep.run, room, before, str(writer.root), tune_folder, console)
     return Summary(planned=plan(sweep, Reader(store).levels_done()), failures=failures)
 
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 PER_LEVEL = ("curves", "masks", "reconstructions")
 """Tables whose rows count only once their level is committed."""
 
-
 WORST_LAST = [str(outcome) for outcome in (
     Outcome.BUDGET, Outcome.STOPPED, Outcome.COLLAPSED, Outcome.DIVERGED, Outcome.FAILED,
 )]  # fmt: skip

@@ -36,6 +36,11 @@ class Writer:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    @property
+    def root(self) -> Path:
+        """The store's folder, absolute, for whoever is to open it from elsewhere."""
+        return self._root
+
     @classmethod
     def open(cls, store: str | Path) -> Self:
         """The writer of a store, which is made if there is none.
@@ -128,15 +133,12 @@ class Writer:
         self, trial_id: str, level: int, layers: Sequence[LayerMask]
     ) -> list[dict[str, Any]]:
         """A mask nested in the level before takes a bit for each of that level's weights only."""
+        key: dict[str, Any] = {"trial_id": trial_id, "level": level, "within": None}
         outer = masks.read(self._root, trial_id, level - 1) if level else None
-        within = level - 1 if outer and masks.nested(layers, outer) else None
-        return [
-            {"trial_id": trial_id, "level": level, "position": position, "within": within}
-            | asdict(
-                layer if outer is None or within is None else masks.folded(layer, outer[position])
-            )
-            for position, layer in enumerate(layers)
-        ]
+        if outer and masks.nested(layers, outer):
+            key["within"] = level - 1
+            layers = [masks.folded(a, b) for a, b in zip(layers, outer, strict=True)]
+        return [key | {"position": i} | asdict(layer) for i, layer in enumerate(layers)]
 
     def _write(self, path: Path, table: str, rows: list[dict[str, Any]]) -> bool:
         """Whether the file now holds these rows; it does not where another's were there first."""

@@ -243,3 +243,12 @@ def test_a_damaged_marker_is_named(tmp_path: Path) -> None:
 def test_probing_leaves_nothing_behind(tmp_path: Path) -> None:
     Writer.probe(tmp_path / "not" / "yet")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_root_is_where_everyone_finds_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    root = Writer.open("~/store").root
+    assert root == tmp_path / "store"
+    assert Writer.open(root).root == root
