@@ -59,14 +59,19 @@ def _identifies(spec: Spec, name: str) -> bool:
     return name == "kind" or bool(getattr(spec, name) != default)
 
 
-def _expand_kind(value: object) -> object:
-    return {"kind": value} if isinstance(value, str) else value
+def kind_or_mapping(union: Any, *, default: str | None = None) -> BeforeValidator:
+    """A validator that lets `random` stand for `{kind: random}` in a family of specs.
 
-
-def kind_or_mapping(union: Any) -> BeforeValidator:
-    """A validator that lets `random` stand for `{kind: random}` in a family of specs."""
+    Where the field that takes the family has a default, a mapping without a kind may mean it too.
+    """
     kinds = Literal.__getitem__(tuple(kind_of(member) for member in get_args(union) or (union,)))
-    return BeforeValidator(_expand_kind, json_schema_input_type=kinds | union)
+
+    def expanded(value: object) -> object:
+        if isinstance(value, str):
+            return {"kind": value}
+        return {"kind": default} | value if default and isinstance(value, dict) else value
+
+    return BeforeValidator(expanded, json_schema_input_type=kinds | union)
 
 
 def one_or_many(item: Any) -> BeforeValidator:
