@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from lip_ray.priors.base import AbstractPrior as AbstractPrior
+from lip_ray.priors.base import Cost as Cost
 from lip_ray.priors.base import UntrainedPrior as UntrainedPrior
 from lip_ray.priors.skip import Skip as Skip
 from lip_ray.spec import kind_or_mapping

@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
 
 from lip_ray.rng import generator
 from lip_ray.spec import Spec
@@ -24,6 +25,10 @@ class UntrainedPrior:
 
     module: nn.Module
     latent: Tensor
+
+    def with_latent(self, latent: Tensor) -> "UntrainedPrior":
+        """The same network before another latent."""
+        return replace(self, latent=latent)
 
     def prunable(self) -> dict[str, Tensor]:
         """The weights of all convolutions, by state-dict name, in the network's order."""
@@ -58,8 +63,23 @@ class UntrainedPrior:
         return output
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a network is and takes, for images of one shape."""
+
+    parameters: int
+    """All of them: weights, biases and normalisation."""
+    prunable: int
+    """The weights of convolutions."""
+    macs_per_step: int
+    """Multiply-adds of the convolutions in one forward and backward pass of the dense network."""
+
+
 class AbstractPrior(Spec, ABC):
-    """The architecture of a network that can only produce images."""
+    """The architecture of a network that can only produce images.
+
+    An image's shape is (channels, height, width).
+    """
 
     kind: str
 
@@ -68,10 +88,39 @@ class AbstractPrior(Spec, ABC):
     def minimum_side(self) -> int:
         """The smallest height or width, in pixels, that the network can produce."""
 
-    @property
     @abstractmethod
-    def latent_channels(self) -> int:
-        """The channels of the latent, which is as high and wide as the image."""
+    def latent_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """(channels, height, width) of the latent that becomes an image of this shape."""
+
+    @abstractmethod
+    def network(self, image_channels: int, *, size: tuple[int, int] | None = None) -> nn.Module:
+        """The network, its weights not yet drawn.
+
+        `size` is the image's (height, width); without it the network makes as much as it can of
+        its latent.
+        """
+
+    def module(self, image_shape: tuple[int, int, int], draws: torch.Generator) -> nn.Module:
+        """The network for images of this shape, in training mode, its weights drawn; on the CPU."""
+        with torch.device("meta"):  # the constructors would draw from the global generator
+            module = self.network(image_shape[0], size=image_shape[1:])
+        module.to_empty(device="cpu")
+        initialise(module, draws)
+        return module.train()
+
+    def latent(self, image_shape: tuple[int, int, int], draws: torch.Generator) -> Tensor:
+        """A latent uniform on [0, 0.1), on the CPU (Ulyanov et al. 2018, arXiv 1711.10925)."""
+        return torch.rand((1, *self.latent_shape(image_shape)), generator=draws) * 0.1
+
+    def build(
+        self, image_shape: tuple[int, int, int], *, seed: int, image: str, device: torch.device
+    ) -> UntrainedPrior:
+        """The prior with initial weights keyed by `seed` and a latent keyed by seed and image."""
+        module = self.module(image_shape, generator(seed, "initial weights"))
+        latent = self.latent(image_shape, generator(seed, "latent", image=image))
+        layout = LAYOUTS.get(device.type, torch.contiguous_format)
+        module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        return UntrainedPrior(module, latent.to(device, memory_format=layout))
 
     def prunable_count(self, image_channels: int) -> int:
         """The number of prunable weights for images of so many channels, nothing drawn."""
@@ -80,27 +129,18 @@ class AbstractPrior(Spec, ABC):
         empty = UntrainedPrior(module, torch.empty(0))
         return sum(weight.numel() for weight in empty.prunable().values())
 
-    @abstractmethod
-    def network(self, image_channels: int) -> nn.Module:
-        """The network, its weights not yet drawn."""
-
-    def build(
-        self, image_shape: tuple[int, int, int], *, seed: int, image: str, device: torch.device
-    ) -> UntrainedPrior:
-        """The prior with initial weights keyed by `seed` and a latent keyed by seed and image.
-
-        The latent is uniform on [0, 0.1), as in Ulyanov et al. 2018 (arXiv 1711.10925).
-        """
-        channels, height, width = image_shape
-        with torch.device("meta"):  # the constructors would draw from the global generator
-            module = self.network(channels)
-        module.to_empty(device="cpu")
-        initialise(module, generator(seed, "initial weights"))
-        shape = (1, self.latent_channels, height, width)
-        latent = torch.rand(shape, generator=generator(seed, "latent", image=image)) * 0.1
-        layout = LAYOUTS.get(device.type, torch.contiguous_format)
-        module.train().to(device).to(memory_format=layout)  # type: ignore[call-overload]
-        return UntrainedPrior(module, latent.to(device, memory_format=layout))
+    def cost(self, image_shape: tuple[int, int, int]) -> Cost:
+        """Sizes, and the multiply-adds of one step at this image shape; nothing drawn or run."""
+        with torch.device("meta"):
+            module = self.network(image_shape[0], size=image_shape[1:])
+            prior = UntrainedPrior(module, torch.empty(1, *self.latent_shape(image_shape)))
+        with FlopCounterMode(display=False) as counter:
+            module(prior.latent).sum().backward()
+        return Cost(
+            parameters=prior.parameter_count(),
+            prunable=sum(weight.numel() for weight in prior.prunable().values()),
+            macs_per_step=counter.get_total_flops() // 2,
+        )
 
 
 def initialise(module: nn.Module, draws: torch.Generator) -> None:

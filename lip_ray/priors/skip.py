@@ -38,12 +38,16 @@ class Skip(AbstractPrior):
         """Reflection padding needs two pixels at the coarsest scale."""
         return (1 << self.scales) + 1
 
+    def latent_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """As high and wide as the image."""
+        return (self.input_channels, *image_shape[1:])
+
     @property
     def latent_channels(self) -> int:
         """As many as the network's input has."""
         return self.input_channels
 
-    def network(self, image_channels: int) -> nn.Module:
+    def network(self, image_channels: int, *, size: tuple[int, int] | None = None) -> nn.Module:
         """(1, input_channels, H, W) → (1, image_channels, H, W) in (0, 1), any H and W.
 
         State-dict names are those of the original code, so its checkpoints load unchanged.
