@@ -22,5 +22,5 @@ from lip_ray.spec import kind_or_mapping
 Pruner = Annotated[
     Magnitude | Random | Snip,
     Field(discriminator="kind"),
-    kind_or_mapping(Magnitude | Random | Snip),
+    kind_or_mapping(Magnitude | Random | Snip, default="magnitude"),
 ]

@@ -3,12 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, Literal
 
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
 
-from lip_ray.pruning.mask import Scores
+from lip_ray.pruning.allocation import Scope, keep_best
+from lip_ray.pruning.mask import Mask, Scores
 from lip_ray.spec import Spec
+
+Rounds = Annotated[int, Field(ge=1)] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,19 +20,64 @@ class ScoreContext:
     """All that a criterion may look at."""
 
     weights: Mapping[str, Tensor]
-    """The prunable weights by layer: trained or initial, as the pruner's `scores_at` asks."""
+    """The prunable weights by layer, zero where `mask` is: trained or initial, as the pruner's
+    `scores_at` asks."""
+    mask: Mask
+    """Of the network that is scored; all else of it is as initialised."""
+    density: float
+    """Kept ÷ total that this cut aims at, in (0, 1)."""
     loss: Callable[[Mapping[str, Tensor]], Tensor]
     """The data loss as a pure function of the prunable weights, all else as initialised."""
+    module: nn.Module
+    """The network; a criterion that changes it copies it first."""
+    latent_shape: tuple[int, int, int]
+    """(C, h, w), the smallest that the network takes."""
     seed: int
+    level: int
+    """The level that is pruned for."""
 
 
 class AbstractPruner(Spec, ABC):
     """A criterion: it scores every prunable weight, and the best-scored survivors are kept."""
 
     kind: str
-    scores_at: ClassVar[Literal["trained", "init"]]
-    """Whether it judges the weights after the level's fit or before any."""
+    scope: Scope = "global"
+    """What is ranked: "global", all layers at once; "layer", each layer for itself, at the same
+    density in each; "erk", each for itself, at Erdős–Rényi-kernel densities."""
+    rounds: Rounds
+    """None scores the dense network, once a level. A number reaches each level from the one above
+    in so many rounds, the density falling geometrically, each scoring what the last has left."""
+
+    @property
+    def scores_at(self) -> Literal["trained", "dense", "init"]:
+        """Whose weights it judges: after the level's fit, after the dense fit, or before any."""
+        return "init"
 
     @abstractmethod
     def score(self, context: ScoreContext) -> Scores:
         """One number a weight, by layer; a pure function of the context."""
+
+    def prune(
+        self, context_of: Callable[[Mask, float], ScoreContext], mask: Mask, *, kept: int
+    ) -> Mask:
+        """The mask of the best `kept` of the weights that `mask` keeps.
+
+        `context_of(mask, density)` is the context of the network pruned by that mask, for a cut to
+        that density. Raises UnrankableError when a survivor's score is not finite.
+        """
+        if self.rounds is None:
+            context = context_of(Mask.dense(mask.layers), kept / mask.total)
+            return keep_best(self.score(context), mask, kept=kept, scope=self.scope)
+        for count in geometric(mask.kept, kept, self.rounds):
+            scores = self.score(context_of(mask, count / mask.total))
+            mask = keep_best(scores, mask, kept=count, scope=self.scope)
+        return mask
+
+
+def geometric(start: int, end: int, rounds: int) -> list[int]:
+    """Whole numbers from `start` (left out) to `end` in equal ratios, each of them once.
+
+    Fewer than `rounds` where rounding makes neighbours equal.
+    """
+    steps = [round(start * (end / start) ** (step / rounds)) for step in range(1, rounds)]
+    return [count for count in dict.fromkeys([*steps, end]) if count != start]

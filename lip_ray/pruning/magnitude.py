@@ -1,6 +1,6 @@
 """Magnitude pruning: with rewinding, level by level, it is iterative magnitude pruning (IMP)."""
 
-from typing import ClassVar, Literal, final
+from typing import Literal, final
 
 from lip_ray.pruning.base import AbstractPruner, ScoreContext
 from lip_ray.pruning.mask import Scores
@@ -8,13 +8,22 @@ from lip_ray.pruning.mask import Scores
 
 @final
 class Magnitude(AbstractPruner):
-    """Keep the trained weights largest in absolute value, over all layers at once.
+    """Keep the weights largest in absolute value.
 
     Han et al. 2015 (arXiv 1506.02626); with rewinding, Frankle & Carbin 2019 (arXiv 1803.03635).
     """
 
     kind: Literal["magnitude"] = "magnitude"
-    scores_at: ClassVar[Literal["trained", "init"]] = "trained"
+    at: Literal["level", "dense", "init"] = "level"
+    """Which weights: after each level's fit (iterative), after the dense fit for all levels
+    (one shot), or the initial ones."""
+    rounds: None = None
+    """The magnitude of a weight does not depend on which others are left."""
+
+    @property
+    def scores_at(self) -> Literal["trained", "dense", "init"]:
+        """As `at` says."""
+        return "trained" if self.at == "level" else self.at
 
     def score(self, context: ScoreContext) -> Scores:
         """|w|."""

@@ -63,14 +63,20 @@ def keep_top(scores: Scores, mask: Mask, *, kept: int) -> Mask:
     """
     if not 1 <= kept <= mask.kept:
         raise ValueError(f"kept must be between 1 and the {mask.kept} weights left, got {kept}")
+    require_finite(scores, mask)
     survivors = _flat(mask.layers).nonzero().squeeze(1)
     ranked = torch.cat([scores[name].detach().flatten() for name in mask.layers])[survivors]
-    if not bool(torch.isfinite(ranked).all()):
-        raise UnrankableError("a score is not finite, so the weights cannot be ranked")
     best = survivors[torch.argsort(ranked, descending=True, stable=True)[:kept]]
     chosen = torch.zeros(mask.total, dtype=torch.bool, device=survivors.device)
     chosen[best] = True
     return Mask(_unflat(chosen, mask.layers))
+
+
+def require_finite(scores: Scores, mask: Mask) -> None:
+    """Raises UnrankableError when the score of a weight that `mask` keeps is not finite."""
+    for name, layer in mask.layers.items():
+        if not bool(torch.isfinite(scores[name][layer]).all()):
+            raise UnrankableError("a score is not finite, so the weights cannot be ranked")
 
 
 def _flat(layers: Mapping[str, Tensor]) -> Tensor:

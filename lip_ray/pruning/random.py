@@ -1,6 +1,6 @@
 """Random pruning: what a ticket must beat at the same density."""
 
-from typing import ClassVar, Literal, final
+from typing import Literal, final
 
 import torch
 
@@ -11,10 +11,14 @@ from lip_ray.rng import generator
 
 @final
 class Random(AbstractPruner):
-    """Keep weights drawn uniformly over all layers at once; levels are nested."""
+    """Keep weights drawn uniformly from what is ranked together; levels are nested.
+
+    With scope "erk", random pruning at the layer densities of Evci et al. 2020 (arXiv 1911.11134).
+    """
 
     kind: Literal["random"] = "random"
-    scores_at: ClassVar[Literal["trained", "init"]] = "init"
+    rounds: None = None
+    """A draw does not depend on which others are left."""
 
     def score(self, context: ScoreContext) -> Scores:
         """Uniform draws keyed by the seed alone: every level ranks the same numbers."""

@@ -1,0 +1,77 @@
+"""How many weights each layer keeps, and the mask that keeps its best."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lip_ray.pruning.mask import Mask, Scores, keep_top, require_finite
+
+Scope = Literal["global", "layer", "erk"]
+"""Rank over all layers at once, or layer by layer: at the same density in each layer, or at
+Erdős–Rényi-kernel densities."""
+
+
+def keep_best(scores: Scores, mask: Mask, *, kept: int, scope: Scope) -> Mask:
+    """The mask of the `kept` best-scored survivors, over all layers or by each layer's share.
+
+    Exact counts, stable ties and errors as in `keep_top`.
+    """
+    if scope == "global":
+        return keep_top(scores, mask, kept=kept)
+    counts = shares(mask, kept=kept, scope=scope)
+    require_finite(scores, mask)
+    return Mask(
+        {name: _best(scores[name], layer, counts[name]) for name, layer in mask.layers.items()}
+    )
+
+
+def shares(mask: Mask, *, kept: int, scope: Literal["layer", "erk"]) -> dict[str, int]:
+    """How many of the `kept` weights fall to each layer; never more than `mask` keeps there.
+
+    "layer": in proportion to the layer's weights, the same density everywhere. "erk": density in
+    proportion to (n_in + n_out + k_h + k_w) ÷ (n_in · n_out · k_h · k_w), Erdős–Rényi-kernel
+    (Evci et al. 2020, arXiv 1911.11134), so the count to the sum of the layer's sides. What a full
+    layer cannot take goes to the others in the same proportion. Rational arithmetic, whole numbers
+    by largest remainder (ties: the first layers). Raises ValueError as `keep_top` does.
+    """
+    if not 1 <= kept <= mask.kept:
+        raise ValueError(f"kept must be between 1 and the {mask.kept} weights left, got {kept}")
+    proportions = {
+        name: layer.numel() if scope == "layer" else sum(layer.shape)
+        for name, layer in mask.layers.items()
+    }
+    room = {name: int(layer.sum()) for name, layer in mask.layers.items()}
+    return _whole(_filled(proportions, room, kept), kept)
+
+
+def _filled(
+    proportions: Mapping[str, int], room: Mapping[str, int], kept: int
+) -> dict[str, Fraction]:
+    """Real shares in these proportions, cut off at each layer's room."""
+    filled: dict[str, Fraction] = {}
+    while open_ := {name: part for name, part in proportions.items() if name not in filled}:
+        scale = (kept - sum(filled.values())) / Fraction(sum(open_.values()))
+        full = {n: Fraction(room[n]) for n, part in open_.items() if scale * part >= room[n]}
+        if not full:
+            return {n: filled.get(n, scale * part) for n, part in proportions.items()}
+        filled |= full
+    return {name: filled[name] for name in proportions}
+
+
+def _whole(real: Mapping[str, Fraction], kept: int) -> dict[str, int]:
+    """Rounded down, and the rest to those that lost most."""
+    counts = {name: int(share) for name, share in real.items()}
+    by_loss = sorted(counts, key=lambda name: counts[name] - real[name])
+    for name in by_loss[: kept - sum(counts.values())]:
+        counts[name] += 1
+    return counts
+
+
+def _best(scores: Tensor, layer: Tensor, kept: int) -> Tensor:
+    """One layer's mask; it may be empty."""
+    if not kept:
+        return torch.zeros_like(layer)
+    return keep_top({"": scores}, Mask({"": layer}), kept=kept).layers[""]
