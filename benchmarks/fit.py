@@ -18,7 +18,7 @@ import typer
 from torch import Tensor
 from torch.nn.utils import prune
 
-from lip_ray.fits import Fit, WindowedVariance
+from lip_ray.fits import Fit, Subject, WindowedVariance
 from lip_ray.fits.weights import Precision, arithmetic
 from lip_ray.images import BuiltinImage
 from lip_ray.priors import Skip, UntrainedPrior
@@ -94,7 +94,8 @@ def ours(problem: Problem, prior: UntrainedPrior, fit: Fit) -> Loop:
 
     def block() -> float:
         draws = generator(0, "input noise", device=prior.latent.device)
-        return fit.run(prior, problem, mask, draws=draws).seconds
+        subject = Subject(prior=prior, problem=problem, draws=draws)
+        return fit.run((subject,), mask)[0].seconds
 
     return block
 

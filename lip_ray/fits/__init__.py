@@ -4,4 +4,5 @@ from lip_ray.fits.stopping import WindowedVariance as WindowedVariance
 from lip_ray.fits.weights import Fit as Fit
 from lip_ray.fits.weights import FitResult as FitResult
 from lip_ray.fits.weights import Snapshot as Snapshot
+from lip_ray.fits.weights import Subject as Subject
 from lip_ray.fits.weights import arithmetic as arithmetic

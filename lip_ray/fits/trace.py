@@ -47,7 +47,7 @@ class Trace:
     def __init__(
         self, problem: Problem, *, steps: int, decay: float, stopping: WindowedVariance
     ) -> None:
-        like = problem.measured
+        like = problem.measured.new_zeros((1, *problem.image_shape))
         self._problem = problem
         self._decay = decay
         self._monitor = stopping.monitor(like)
@@ -58,17 +58,24 @@ class Trace:
         self.selected = Best.none(like)
 
     @torch.no_grad()
-    def observe(self, step: int, loss: Tensor, output: Tensor) -> None:
-        """Record one step from its loss and the network's output."""
+    def observe(
+        self, step: int, loss: Tensor, output: Tensor, *, total: Tensor | None = None
+    ) -> None:
+        """Record one step from its loss and the network's output.
+
+        A step at which `total`, the loss of all images of the fit (by default `loss`), is not
+        finite is no part of the fit: neither peak nor selected.
+        """
+        counts = torch.isfinite(loss if total is None else total)
         if step == 0:
             self.average.copy_(output)
         else:
             self.average.lerp_(output, 1 - self._decay)
         psnr = self._problem.psnr(self.average)
-        self.peak.offer(psnr, step, self.average)
+        self.peak.offer(psnr.where(counts, torch.nan), step, self.average)
         statistic = self._monitor.update(step, output)
         if statistic is not None:
-            self.selected.offer(-statistic, step, self.average)
+            self.selected.offer(-statistic.where(counts, torch.nan), step, self.average)
         shown = self._unseen if statistic is None else statistic
         self._rows[step] = torch.stack((loss, self._problem.psnr(output), psnr, shown))
 

@@ -1,7 +1,7 @@
-"""The deep-image-prior fit: Adam on the weights of an untrained network, one measurement."""
+"""The deep-image-prior fit: Adam on the weights of an untrained network, one or more images."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, final
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from lip_ray.fits.stopping import WindowedVariance
-from lip_ray.fits.trace import Trace
+from lip_ray.fits.trace import Best, Trace
 from lip_ray.priors import UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
@@ -30,18 +30,38 @@ class Snapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Subject:
+    """One image of a fit: what it measured, its latent, and the draws of its input noise.
+
+    The subjects of one fit share the network; `draws` is on the device of the latent.
+    """
+
+    prior: UntrainedPrior
+    problem: Problem
+    draws: torch.Generator
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitResult:
-    """How a fit went. Images are averaged outputs; a fit that diverged has no final one."""
+    """How a fit went on one image.
+
+    Images are averaged outputs; a fit that diverged has no final one, and a problem without a
+    clean image no peak.
+    """
 
     outcome: Outcome
     reason: str
     steps: int
     seconds: float
+    """Of the whole fit, all of its images together."""
     rows: Tensor
     """(steps, 4) on the host: loss, PSNR of the output and of the average, stopping statistic."""
     peak: Snapshot | None
     selected: Snapshot | None
     final: Snapshot | None
+    weights: Mapping[str, Tensor] | None = None
+    """All parameters and buffers after the `snapshot_at` steps that were asked for; none where
+    the fit ended before."""
 
 
 @final
@@ -55,7 +75,9 @@ class Fit(Spec):
     """Standard deviation of the Gaussian noise added to the latent anew at every step."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the exponential moving average of the outputs; 0 turns averaging off."""
-    stopping: Annotated[WindowedVariance, kind_or_mapping(WindowedVariance)] = WindowedVariance()
+    stopping: Annotated[WindowedVariance, kind_or_mapping(WindowedVariance, default="wmv")] = (
+        WindowedVariance()
+    )
     precision: Precision = "fp32"
     """fp32 is exact; tf32 and bf16 (autocast) change the numbers."""
     compiled: bool = False
@@ -71,63 +93,104 @@ class Fit(Spec):
         return self
 
     def run(
-        self, prior: UntrainedPrior, problem: Problem, mask: Mask, *, draws: torch.Generator
-    ) -> FitResult:
-        """Fit the masked weights of `prior` to the measurement of `problem`.
+        self, subjects: Sequence[Subject], mask: Mask, *, snapshot_at: int | None = None
+    ) -> tuple[FitResult, ...]:
+        """Fit the masked weights that the subjects share to all measurements: a result each.
 
-        `draws`, on the device of the latent, gives the input noise. The weights are left as
-        fitted; those that `mask` removes are zero after every step.
+        What is minimised is the sum of the losses; each image passes through the network alone,
+        so normalisation never mixes them and their sizes may differ. The weights are left as
+        fitted; those that `mask` removes are zero after every step. With `snapshot_at`, the
+        results also hold the weights as they were after so many steps.
         """
-        trace = Trace(problem, steps=self.steps, decay=self.average, stopping=self.stopping)
+        _check(subjects, snapshot_at, self.steps)
+        prior = subjects[0].prior
+        traces = tuple(
+            Trace(subject.problem, steps=self.steps, decay=self.average, stopping=self.stopping)
+            for subject in subjects
+        )
         started = time.perf_counter()
         with arithmetic(self.precision, prior.latent.device):
-            steps, outcome = self._descend(prior, problem, mask, draws, trace)
-        rows = trace.rows(steps)  # waits for the device, so the clock is right
+            end = self._descend(subjects, mask, traces, snapshot_at)
+        rows = [
+            trace.rows(end.steps) for trace in traces
+        ]  # waits for the device: the clock is right
         seconds = time.perf_counter() - started
         _check_zeros(prior, mask)
-        return _result(trace, rows, outcome, seconds)
+        return tuple(
+            _result(trace, own, end, seconds) for trace, own in zip(traces, rows, strict=True)
+        )
 
     def _descend(
         self,
-        prior: UntrainedPrior,
-        problem: Problem,
+        subjects: Sequence[Subject],
         mask: Mask,
-        draws: torch.Generator,
-        trace: Trace,
-    ) -> tuple[int, Outcome]:
+        traces: Sequence[Trace],
+        snapshot_at: int | None,
+    ) -> "_End":
         """Take the steps; the host looks at the device once a window."""
+        prior = subjects[0].prior
         network = torch.compile(prior.module) if self.compiled else prior.module
         optimizer = torch.optim.Adam(prior.module.parameters(), lr=self.learning_rate, fused=True)
         apply_mask = GradientMask(prior, mask)
-        noise = torch.empty_like(prior.latent, memory_format=torch.contiguous_format)
+        noise = InputNoise(self.input_noise)
+        weights = prior.snapshot() if snapshot_at == 0 else None
         for step in range(self.steps):
-            latent = prior.latent
-            if self.input_noise:
-                noise.normal_(generator=draws)  # in one order, whatever the latent's layout
-                latent = latent.clone().add_(noise, alpha=self.input_noise)
-            with torch.autocast(
-                latent.device.type, torch.bfloat16, enabled=self.precision == "bf16"
-            ):
-                output = network(latent)
-            output = output.float()
-            loss = problem.loss(output)
-            loss.backward()
+            outputs, losses = [], []
+            for subject in subjects:  # one graph at a time; gradients add up
+                output = self._output(network, noise(subject))
+                loss = subject.problem.loss(output)
+                loss.backward()
+                outputs.append(output.detach())
+                losses.append(loss.detach())
             apply_mask()
             optimizer.step()
             optimizer.zero_grad()
-            trace.observe(step, loss.detach(), output.detach())
+            if snapshot_at == step + 1:
+                weights = prior.snapshot()
+            total = torch.stack(losses).sum() if len(losses) > 1 else losses[0]
+            for trace, loss, output in zip(traces, losses, outputs, strict=True):
+                trace.observe(step, loss, output, total=total)
             if (step + 1) % self.stopping.window == 0:
-                finite = trace.finite(step + 1)
+                finite = min(trace.finite(step + 1) for trace in traces)
                 if finite <= step:
-                    return finite, Outcome.DIVERGED
-                if self._out_of_patience(trace, step):
-                    return step + 1, Outcome.STOPPED
-        finite = trace.finite(self.steps)
-        return finite, Outcome.BUDGET if finite == self.steps else Outcome.DIVERGED
+                    return _End.diverged(finite, weights, snapshot_at)
+                if all(self._out_of_patience(trace, step) for trace in traces):
+                    return _End(step + 1, Outcome.STOPPED, weights)
+        finite = min(trace.finite(self.steps) for trace in traces)
+        if finite < self.steps:
+            return _End.diverged(finite, weights, snapshot_at)
+        return _End(self.steps, Outcome.BUDGET, weights)
+
+    def _output(self, network: Callable[[Tensor], Tensor], latent: Tensor) -> Tensor:
+        """The network's image, in full precision whatever it computes in."""
+        reduced = self.precision == "bf16"
+        with torch.autocast(latent.device.type, torch.bfloat16, enabled=reduced):
+            output = network(latent)
+        return output.float()
 
     def _out_of_patience(self, trace: Trace, step: int) -> bool:
         patience = self.stopping.patience
         return patience is not None and step - int(trace.selected.step) >= patience
+
+
+class InputNoise:
+    """Latents plus Gaussian noise of standard deviation `sigma`, drawn anew at every call."""
+
+    def __init__(self, sigma: float) -> None:
+        self._sigma = sigma
+        self._buffers: dict[torch.Size, Tensor] = {}
+
+    def __call__(self, subject: Subject) -> Tensor:
+        """The latent itself, and nothing drawn, where `sigma` is 0."""
+        latent = subject.prior.latent
+        if not self._sigma:
+            return latent
+        if latent.shape not in self._buffers:  # in one order, whatever the latent's layout
+            self._buffers[latent.shape] = torch.empty_like(
+                latent, memory_format=torch.contiguous_format
+            )
+        noise = self._buffers[latent.shape].normal_(generator=subject.draws)
+        return latent.clone().add_(noise, alpha=self._sigma)
 
 
 class GradientMask:
@@ -173,20 +236,57 @@ def _check_zeros(prior: UntrainedPrior, mask: Mask) -> None:
             raise AssertionError(f"pruned weights of {name} came back during the fit")
 
 
-def _result(trace: Trace, rows: Tensor, outcome: Outcome, seconds: float) -> FitResult:
-    steps = len(rows)
-    diverged = outcome is Outcome.DIVERGED
-    final = None if diverged else Snapshot(step=steps - 1, image=trace.average)
-    peak_step, selected_step = int(trace.peak.step), int(trace.selected.step)
+@dataclass(frozen=True)
+class _End:
+    """Where a fit ended, how, and the weights that were copied on the way."""
+
+    steps: int
+    outcome: Outcome
+    weights: Mapping[str, Tensor] | None
+
+    @classmethod
+    def diverged(
+        cls, steps: int, weights: Mapping[str, Tensor] | None, snapshot_at: int | None
+    ) -> Self:
+        """Weights that were copied after the first bad loss do not count."""
+        before = snapshot_at is not None and snapshot_at <= steps
+        return cls(steps, Outcome.DIVERGED, weights if before else None)
+
+
+def _check(subjects: Sequence[Subject], snapshot_at: int | None, steps: int) -> None:
+    if not subjects:
+        raise ValueError("subjects must be at least one, got none")
+    if any(subject.prior.module is not subjects[0].prior.module for subject in subjects):
+        raise ValueError(
+            "subjects must share one network: the same prior.module, not copies of it "
+            "(UntrainedPrior.with_latent gives the prior of another image)"
+        )
+    if snapshot_at is not None and not 0 <= snapshot_at <= steps:
+        raise ValueError(
+            f"snapshot_at must be from 0 to {steps}, the fit's steps: got {snapshot_at}"
+        )
+
+
+def _result(trace: Trace, rows: Tensor, end: _End, seconds: float) -> FitResult:
+    diverged = end.outcome is Outcome.DIVERGED
+    reason = ""
+    if diverged:
+        elsewhere = trace.finite(end.steps + 1) > end.steps
+        reason = f"the loss of step {end.steps} was not finite"
+        reason += " on another image of the fit" if elsewhere else ""
     return FitResult(
-        outcome=outcome,
-        reason=f"the loss of step {steps} was not finite" if diverged else "",
-        steps=steps,
+        outcome=end.outcome,
+        reason=reason,
+        steps=end.steps,
         seconds=seconds,
         rows=rows,
-        peak=Snapshot(step=peak_step, image=trace.peak.image) if peak_step >= 0 else None,
-        selected=(
-            Snapshot(step=selected_step, image=trace.selected.image) if selected_step >= 0 else None
-        ),
-        final=final,
+        peak=_snapshot(trace.peak),
+        selected=_snapshot(trace.selected),
+        final=None if diverged else Snapshot(step=end.steps - 1, image=trace.average),
+        weights=end.weights,
     )
+
+
+def _snapshot(best: Best) -> Snapshot | None:
+    step = int(best.step)
+    return Snapshot(step=step, image=best.image) if step >= 0 else None

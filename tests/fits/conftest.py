@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lip_ray.fits import Fit, FitResult, WindowedVariance
+from lip_ray.fits import Fit, FitResult, Subject, WindowedVariance
 from lip_ray.images import BuiltinImage
 from lip_ray.priors import Skip, UntrainedPrior
 from lip_ray.pruning import Mask
@@ -32,7 +32,8 @@ class Bench:
         self.outputs.clear()
         self.prior.rewind(self.initial, self.mask.layers)
         draws = torch.Generator().manual_seed(seed)
-        return fit.run(self.prior, self.problem, self.mask, draws=draws)
+        subject = Subject(prior=self.prior, problem=self.problem, draws=draws)
+        return fit.run((subject,), self.mask)[0]
 
     def with_clean(self, clean: Tensor) -> "Bench":
         """The same measurement of what is said to be another image."""
