@@ -4,7 +4,7 @@ import hashlib
 import io
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import skimage.data
@@ -64,6 +64,8 @@ class BuiltinImage(Framing):
 
     kind: Literal["builtin"] = "builtin"
     name: BuiltinName
+    measured: ClassVar[Literal[False]] = False
+    """Photos are what is looked for, never a measurement of it."""
 
     @property
     def label(self) -> str:
@@ -88,6 +90,8 @@ class FileImage(Framing):
     """In tables and figures; by default the file's own name without its ending."""
     sha256: str
     """Of the file's bytes; filled in when the path is read first, checked ever after."""
+    measured: bool = False
+    """Whether the picture is the measurement itself, so that nobody knows the clean image."""
 
     @model_validator(mode="before")
     @classmethod

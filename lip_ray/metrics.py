@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LUMA_WEIGHTS = (65.481, 128.553, 24.966)
+"""Of red, green and blue in [0, 1]; with the offset of 16, white is 235."""
+
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 SSIM_C1 = 0.01**2
@@ -16,6 +19,17 @@ SSIM_C2 = 0.03**2
 def psnr(image: Tensor, reference: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB, a scalar tensor; infinite for equal images."""
     return -10 * torch.log10(F.mse_loss(image, reference))
+
+
+def luma(image: Tensor) -> Tensor:
+    """The Y channel of ITU-R BT.601 in studio swing, (1, 1, H, W) in [16/255, 235/255].
+
+    Grey images are their own.
+    """
+    if image.shape[1] == 1:
+        return image
+    weights = torch.tensor(LUMA_WEIGHTS, dtype=image.dtype, device=image.device)
+    return 16 / 255 + torch.einsum("c,nchw->nhw", weights / 255, image)[:, None]
 
 
 def ssim(image: Tensor, reference: Tensor) -> Tensor:

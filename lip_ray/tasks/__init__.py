@@ -4,6 +4,8 @@ from typing import Annotated
 
 from lip_ray.spec import kind_or_mapping
 from lip_ray.tasks.base import AbstractTask as AbstractTask
+from lip_ray.tasks.base import Identity as Identity
+from lip_ray.tasks.base import Operator as Operator
 from lip_ray.tasks.base import Problem as Problem
 from lip_ray.tasks.denoising import Denoising as Denoising
 
