@@ -34,6 +34,17 @@ class LayerMask:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoredTensor:
+    """One parameter or buffer of a network: `values` are its numbers, row by row, little-endian."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    """As NumPy writes it: float32, int64."""
+    values: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Curve:
     """Thinned traces of one fit: equally long columns, one entry per recorded step.
 
@@ -89,6 +100,11 @@ class LevelRecord:
     steps: int = 0
     loss_final: float | None = None
 
+    accuracy: float | None = None
+    """Of a classifier on the held-out test set, in [0, 1], at the epoch that validation chose."""
+    accuracy_final: float | None = None
+    """The same after the last epoch."""
+
     outcome: Outcome
     reason: str = ""
     fit_s: float = 0.0
@@ -99,8 +115,10 @@ class LevelRecord:
     finished_at: datetime | None = None
 
     masks: Mapping[int, tuple[LayerMask, ...]] = field(default_factory=dict, repr=False)
-    """By level: this level's own mask (level 0 only) and the one pruned for the next level, so
-    that a run broken off between two levels goes on without fitting the last one again."""
+    """By level: this level's own mask (level 0 only) and those pruned for levels below, so that a
+    run broken off between two levels goes on without fitting the last one again."""
+    weights: Mapping[int, tuple[StoredTensor, ...]] = field(default_factory=dict, repr=False)
+    """By level: the weights that it and the levels below begin with, where no seed draws them."""
     curve: Curve | None = field(default=None, repr=False)
     reconstructions: tuple[Reconstruction, ...] = field(default=(), repr=False)
 
@@ -123,6 +141,14 @@ class TrialRecord:
     seed: int
     levels: int
     """How many levels the trial has when complete."""
+    source_ids: tuple[str, ...]
+    """The trials whose tickets it evaluates; none where it finds its own."""
+    travels: str | None
+    """What of a ticket it takes over: mask, mask_and_weights or layer_densities."""
+    parameters: int
+    """Of the network: weights, biases and normalisation."""
+    macs_per_step: int
+    """Multiply-adds of one dense step on its first image, forward and backward."""
     spec: str
     """The full spec as JSON, defaults included."""
     canonical: str

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from lip_ray.pruning.allocation import keep_counts as keep_counts
 from lip_ray.pruning.base import AbstractPruner as AbstractPruner
 from lip_ray.pruning.base import ScoreContext as ScoreContext
 from lip_ray.pruning.density import effective as effective

@@ -21,7 +21,14 @@ def keep_best(scores: Scores, mask: Mask, *, kept: int, scope: Scope) -> Mask:
     """
     if scope == "global":
         return keep_top(scores, mask, kept=kept)
-    counts = shares(mask, kept=kept, scope=scope)
+    return keep_counts(scores, mask, counts=shares(mask, kept=kept, scope=scope))
+
+
+def keep_counts(scores: Scores, mask: Mask, *, counts: Mapping[str, int]) -> Mask:
+    """The mask of each layer's best-scored survivors, so many in each; a count may be zero.
+
+    Raises ValueError when a layer keeps fewer, UnrankableError as `keep_top` does.
+    """
     require_finite(scores, mask)
     return Mask(
         {name: _best(scores[name], layer, counts[name]) for name, layer in mask.layers.items()}

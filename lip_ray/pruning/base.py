@@ -53,6 +53,11 @@ class AbstractPruner(Spec, ABC):
         """Whose weights it judges: after the level's fit, after the dense fit, or before any."""
         return "init"
 
+    @property
+    def steps_per_level(self) -> int:
+        """How many steps of an optimizer it takes to find one mask."""
+        return 0
+
     @abstractmethod
     def score(self, context: ScoreContext) -> Scores:
         """One number a weight, by layer; a pure function of the context."""

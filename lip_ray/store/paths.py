@@ -3,7 +3,7 @@
     ROOT/lip-ray-store.json               which layout the store has
     ROOT/sweeps/<sweep>-<sweep_id>.parquet
     ROOT/trials/<trial_id>.parquet
-    ROOT/<table>/<trial_id>-<level>.parquet    levels, curves, masks, reconstructions
+    ROOT/<table>/<trial_id>-<level>.parquet    levels, curves, masks, weights, reconstructions
 
 A file's name is a pure function of what is in it, so whoever writes the same thing twice writes
 the same file.

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lip_ray.errors import UserError
-from lip_ray.records import LayerMask, Outcome
+from lip_ray.records import LayerMask, Outcome, StoredTensor
 from lip_ray.store import masks
 from lip_ray.store.paths import (
     MARKER,
     StoreError,
     check_version,
     files,
+    level_file,
     level_of,
     root_of,
 )
@@ -24,7 +26,15 @@ from lip_ray.store.schema import TABLES
 if TYPE_CHECKING:
     import pandas as pd
 
-PER_LEVEL = ("curves", "masks", "reconstructions")
+LEVELS_VIEW = """
+create view levels as
+select *, effective / total as effective_density,
+       psnr_peak_db - psnr_selected_db as psnr_gap_db
+from files.levels
+"""
+"""With what follows from the columns: a gap of 0 dB is a stopping rule as good as an oracle."""
+
+PER_LEVEL = ("curves", "masks", "weights", "reconstructions")
 """Tables whose rows count only once their level is committed."""
 
 WORST_LAST = [str(outcome) for outcome in (
@@ -77,6 +87,17 @@ class Reader:
         """The mask of a level, also of one that is pruned but not yet fitted; None without."""
         return masks.read(self._root, trial_id, level)
 
+    def weights(self, trial_id: str, level: int) -> tuple[StoredTensor, ...] | None:
+        """What a level begins with: stored for it or the nearest level above; None without.
+
+        Raises StoreError for a file that cannot be read.
+        """
+        for above in range(level, -1, -1):
+            path = level_file(self._root, "weights", trial_id, above)
+            if path.is_file():
+                return _stored_tensors(path)
+        return None
+
     def sql(self, query: str) -> pa.Table:
         """The result of one reading statement over the tables `TABLES`, as Arrow.
 
@@ -108,11 +129,12 @@ class Reader:
             connection.sql(
                 f"create view files.{table} as from no_{table} {stored if paths else ''}"
             )
-        for table in ("levels", "sweeps"):
-            connection.sql(f"create view {table} as from files.{table}")
+        connection.sql(LEVELS_VIEW)
+        connection.sql("create view sweeps as from files.sweeps")
         for table in PER_LEVEL:
+            derived = ", kept / total as density" if table == "masks" else ""
             connection.sql(
-                f"create view {table} as from files.{table} "
+                f"create view {table} as select * {derived} from files.{table} "
                 "semi join files.levels using (trial_id, level)"
             )
         connection.sql(TRIALS_VIEW)
@@ -136,6 +158,19 @@ def _refuse_writing(connection: duckdb.DuckDBPyConnection, query: str) -> None:
 def _in_user_words(error: duckdb.Error) -> str:
     """DuckDB's message: it quotes the line, with a caret, and suggests near names."""
     return re.sub(r"^\w+ Error: ", "", str(error)).strip()
+
+
+def _stored_tensors(path: Path) -> tuple[StoredTensor, ...]:
+    try:
+        table = pq.read_table(path, schema=TABLES["weights"]).sort_by("position")
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
+    return tuple(
+        StoredTensor(
+            name=row["name"], shape=tuple(row["shape"]), dtype=row["dtype"], values=row["values"]
+        )
+        for row in table.to_pylist()
+    )
 
 
 def _prefix(levels: set[int]) -> int:

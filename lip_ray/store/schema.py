@@ -5,7 +5,7 @@ Times are naive UTC. Strings, not dictionaries: files hold a few rows each.
 
 import pyarrow as pa
 
-VERSION = 1
+VERSION = 2
 """Of the layout and the columns below. A newer store is refused, an older one stays readable."""
 
 VERSION_KEY = "lip_ray_schema"
@@ -38,6 +38,10 @@ TRIALS = pa.schema(
         ("image", pa.string()),
         ("seed", pa.int64()),
         ("levels", pa.int32()),
+        ("source_ids", pa.list_(pa.string())),
+        ("travels", pa.string()),
+        ("parameters", pa.int64()),
+        ("macs_per_step", pa.int64()),
         ("spec", pa.string()),
         ("canonical", pa.string()),
         ("lip_ray_version", pa.string()),
@@ -71,6 +75,8 @@ LEVELS = pa.schema(
         ("selected_step", pa.int32()),
         ("steps", pa.int32()),
         ("loss_final", pa.float64()),
+        ("accuracy", pa.float64()),
+        ("accuracy_final", pa.float64()),
         ("outcome", pa.string()),
         ("reason", pa.string()),
         ("fit_s", pa.float64()),
@@ -81,7 +87,8 @@ LEVELS = pa.schema(
         ("finished_at", pa.timestamp("us")),
     ]
 )
-"""One row a level and image: the commit mark of everything else about it."""
+"""One row a level and image: the commit mark of everything else about it. Queries see
+`effective_density` and `psnr_gap_db`, peak − selected, beside these columns."""
 
 CURVES = pa.schema(
     [
@@ -110,7 +117,22 @@ MASKS = pa.schema(
 )
 """One row a level and layer, in the network's order: `bits` are the flattened booleans of the
 layer's weights, packed eight to a byte, most significant first. Where `within` is not null there is
-a bit only for each weight that the mask of that level keeps; the others are pruned."""
+a bit only for each weight that the mask of that level keeps; the others are pruned. Queries see
+`density`, the layer's own, beside these columns."""
+
+WEIGHTS = pa.schema(
+    [
+        ("trial_id", pa.string()),
+        ("level", pa.int32()),
+        ("position", pa.int32()),
+        ("name", pa.string()),
+        ("shape", pa.list_(pa.int32())),
+        ("dtype", pa.string()),
+        ("values", pa.binary()),
+    ]
+)
+"""One row a parameter or buffer that a level, and those below up to the next stored one, begin
+with; nothing where the seed draws them. `values` are little-endian, row by row."""
 
 RECONSTRUCTIONS = pa.schema(
     [
@@ -130,8 +152,9 @@ TABLES: dict[str, pa.Schema] = {
     "levels": LEVELS,
     "curves": CURVES,
     "masks": MASKS,
+    "weights": WEIGHTS,
     "reconstructions": RECONSTRUCTIONS,
 }
 
-PACKED = frozenset({"masks"})
+PACKED = frozenset({"masks", "weights"})
 """Tables worth compressing; the others' loose files grow by it, or hold PNGs."""

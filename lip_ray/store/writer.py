@@ -110,6 +110,18 @@ class Writer:
             )
             for level, layers in sorted(new_masks.items())
         ]
+        new_weights = {level: t for record in records for level, t in record.weights.items()}
+        ours += [
+            self._write(
+                level_file(self._root, "weights", first.trial_id, level),
+                "weights",
+                [
+                    {"trial_id": first.trial_id, "level": level, "position": i} | asdict(tensor)
+                    for i, tensor in enumerate(tensors)
+                ],
+            )
+            for level, tensors in sorted(new_weights.items())
+        ]
         tables: Mapping[str, list[dict[str, Any]]] = {
             "curves": [
                 key | {"image": record.image} | asdict(record.curve)

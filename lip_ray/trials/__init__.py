@@ -1,7 +1,22 @@
 """Trials: pure functions from a spec to records. One file a kind, one line here."""
 
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field
+
+from lip_ray.records import LevelRecord
+from lip_ray.trials import trajectory, transfer
+from lip_ray.trials.base import AbstractTrial as AbstractTrial
 from lip_ray.trials.base import Context as Context
 from lip_ray.trials.trajectory import Trajectory as Trajectory
-from lip_ray.trials.trajectory import run as run
+from lip_ray.trials.transfer import Transfer as Transfer
 
-Trial = Trajectory
+Trial = Annotated[Trajectory | Transfer, Field(discriminator="kind")]
+
+
+def run(trial: Trajectory | Transfer, context: Context) -> Iterator[LevelRecord]:
+    """The records of a trial, one per level and image, from its first missing level on."""
+    if isinstance(trial, Transfer):
+        return transfer.run(trial, context)
+    return trajectory.run(trial, context)

@@ -1,10 +1,41 @@
-"""What every kind of trial is given when it runs."""
+"""What every kind of trial is, and what it is given when it runs."""
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from lip_ray.records import LayerMask
+from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.pruning import Mask
+from lip_ray.records import LayerMask, StoredTensor
+from lip_ray.spec import Spec
+
+Conflict = tuple[str, str]
+"""A field, by its dotted path, and what is wrong with it in this company."""
+
+
+class Shelf(Protocol):
+    """What trials have left for each other: the store, seen from here."""
+
+    def masks(self, trial_id: str, level: int) -> tuple[LayerMask, ...] | None:
+        """The mask of a level, also of one not yet fitted; None where there is none."""
+
+    def weights(self, trial_id: str, level: int) -> tuple[StoredTensor, ...] | None:
+        """What a level begins with, where it was stored; None where the seed draws it."""
+
+
+class EmptyShelf:
+    """Nothing has run before."""
+
+    def masks(self, trial_id: str, level: int) -> None:
+        """None."""
+
+    def weights(self, trial_id: str, level: int) -> None:
+        """None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,5 +45,114 @@ class Context:
     device: torch.device
     first_level: int = 0
     """The first level that is not recorded yet."""
-    masks: tuple[LayerMask, ...] | None = None
-    """The mask of that level, where it was pruned before the run broke off."""
+    shelf: Shelf = field(default_factory=EmptyShelf)
+    """Of this trial's earlier levels and of its sources."""
+
+    def mask(self, trial_id: str, level: int) -> Mask | None:
+        """A stored mask, on the device of this trial."""
+        rows = self.shelf.masks(trial_id, level)
+        return Mask.from_rows(rows, device=self.device) if rows else None
+
+    def weights(self, trial_id: str, level: int) -> dict[str, Tensor] | None:
+        """Stored weights by state-dict name, on the device of this trial."""
+        stored = self.shelf.weights(trial_id, level)
+        return {t.name: _tensor(t).to(self.device) for t in stored} if stored else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a trial is called in the columns of a table."""
+
+    pruner: str
+    prior: str
+    task: str
+    image: str
+    travels: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How large the network of a trial is."""
+
+    parameters: int
+    macs_per_step: int
+    """Multiply-adds of one dense step on the first image, forward and backward."""
+
+
+class AbstractTrial(Spec, ABC):
+    """A ladder of levels; level 0 is dense."""
+
+    kind: str
+
+    @property
+    @abstractmethod
+    def levels(self) -> int:
+        """How many levels the ladder has, the dense one included."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """How many steps of an optimizer a level takes at most, those of its pruner included."""
+
+    @property
+    @abstractmethod
+    def seed_used(self) -> int:
+        """Of all draws of the trial."""
+
+    @property
+    def sources(self) -> tuple["AbstractTrial", ...]:
+        """The trials that must be complete before this one can begin."""
+        return ()
+
+    @property
+    def images_per_level(self) -> int:
+        """How many rows a level has."""
+        return 1
+
+    @property
+    @abstractmethod
+    def description(self) -> Description:
+        """Its names in tables."""
+
+    @property
+    @abstractmethod
+    def size(self) -> Size:
+        """Parameters and cost, counted without drawing any weight."""
+
+    @abstractmethod
+    def conflicts(self) -> Iterator[Conflict]:
+        """All that is wrong although each field alone is right; fits nothing."""
+
+    @abstractmethod
+    def rehearse(self, steps: int, *, device: torch.device) -> float:
+        """The seconds that so many dense steps take here."""
+
+    @property
+    @abstractmethod
+    def rehearsal(self) -> str:
+        """A key: trials that have it in common take as long for a step."""
+
+
+def stored(weights: Mapping[str, Tensor]) -> tuple[StoredTensor, ...]:
+    """Weights as they are stored."""
+    arrays = {name: value.detach().cpu().contiguous().numpy() for name, value in weights.items()}
+    return tuple(
+        StoredTensor(
+            name=name,
+            shape=tuple(array.shape),
+            dtype=array.dtype.name,
+            values=array.astype(array.dtype.newbyteorder("<")).tobytes(),
+        )
+        for name, array in arrays.items()
+    )
+
+
+def _tensor(stored: StoredTensor) -> Tensor:
+    little = np.dtype(stored.dtype).newbyteorder("<")
+    array = np.frombuffer(stored.values, dtype=little).reshape(stored.shape)
+    return torch.from_numpy(array.astype(stored.dtype))
+
+
+def together(images: tuple[BuiltinImage | FileImage, ...]) -> str:
+    """The name of several images that share their weights."""
+    return " + ".join(image.label for image in images)

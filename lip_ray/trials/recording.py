@@ -12,18 +12,17 @@ from torch import Tensor
 from lip_ray.fits import FitResult, Snapshot
 from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
 from lip_ray.images import png
-from lip_ray.metrics import ssim
-from lip_ray.records import Curve, Outcome, Reconstruction, ReconstructionRole
+from lip_ray.records import Curve, Reconstruction, ReconstructionRole
 from lip_ray.tasks import Problem
 
 CURVE_POINTS_EARLY = 160
 CURVE_POINTS_EVEN = 128
 
 
-def fit_columns(result: FitResult, problem: Problem) -> dict[str, Any]:
-    """The columns of a level's row that tell how its fit went."""
+def fit_columns(result: FitResult, problem: Problem, *, share: int = 1) -> dict[str, Any]:
+    """The columns of a level's row that tell how its fit went; one of `share` images in it."""
     return {
-        "psnr_measured_db": float(problem.psnr(problem.measured)),
+        "psnr_measured_db": _known(problem.psnr(problem.view)),
         "psnr_peak_db": _psnr(result.peak, problem),
         "psnr_selected_db": _psnr(result.selected, problem),
         "psnr_final_db": _psnr(result.final, problem),
@@ -34,7 +33,7 @@ def fit_columns(result: FitResult, problem: Problem) -> dict[str, Any]:
         "selected_step": result.selected.step if result.selected else None,
         "steps": result.steps,
         "loss_final": float(result.rows[-1, LOSS]) if result.steps else None,
-        "fit_s": result.seconds,
+        "fit_s": result.seconds / share,  # so that rows add up to the time spent
     }
 
 
@@ -49,13 +48,6 @@ def machine_columns(device: torch.device) -> dict[str, Any]:
     }
 
 
-def outcome_of(result: FitResult, effective: int) -> tuple[Outcome, str]:
-    """How the level ended, and why: a network without a path has collapsed however it was fit."""
-    if effective == 0 and result.outcome is not Outcome.DIVERGED:
-        return Outcome.COLLAPSED, "no path from input to output is left, so the image is one colour"
-    return result.outcome, result.reason
-
-
 def curve(result: FitResult) -> Curve:
     """About 250 steps: dense at the beginning, even later, peak and selected among them."""
     steps = _thinned(result)
@@ -64,8 +56,8 @@ def curve(result: FitResult) -> Curve:
     return Curve(
         step=tuple(steps),
         loss=tuple(rows[:, LOSS].tolist()),
-        psnr_raw_db=tuple(rows[:, PSNR_RAW].tolist()),
-        psnr_db=tuple(rows[:, PSNR].tolist()),
+        psnr_raw_db=_where_known(rows[:, PSNR_RAW]),
+        psnr_db=_where_known(rows[:, PSNR]),
         statistic=tuple(statistic.tolist()),
     )
 
@@ -75,8 +67,10 @@ def pictures(
 ) -> tuple[Reconstruction, ...]:
     """What the fit restored and, if asked, what it was given and what it was to find."""
     shown: list[tuple[ReconstructionRole, int | None, Tensor]] = []
+    if with_problem and problem.clean is not None:
+        shown.append(("clean", None, problem.clean))
     if with_problem:
-        shown += [("clean", None, problem.clean), ("measured", None, problem.measured)]
+        shown.append(("measured", None, problem.view))
     snapshots: tuple[tuple[ReconstructionRole, Snapshot | None], ...] = (
         ("peak", result.peak),
         ("selected", result.selected),
@@ -91,13 +85,21 @@ def pictures(
     )
 
 
+def _where_known(values: Tensor) -> tuple[float, ...]:
+    return () if bool(values.isnan().all()) else tuple(values.tolist())
+
+
 def _psnr(snapshot: Snapshot | None, problem: Problem) -> float | None:
-    return float(problem.psnr(snapshot.image)) if snapshot else None
+    return _known(problem.psnr(snapshot.image)) if snapshot else None
 
 
 def _ssim(snapshot: Snapshot | None, problem: Problem) -> float | None:
-    value = float(ssim(snapshot.image, problem.clean)) if snapshot else float("nan")
-    return None if np.isnan(value) else value
+    return _known(problem.ssim(snapshot.image)) if snapshot else None
+
+
+def _known(value: Tensor) -> float | None:
+    """A number; none where it is NaN, as without a clean image."""
+    return None if bool(value.isnan()) else float(value)
 
 
 def _thinned(result: FitResult) -> list[int]:

@@ -1,14 +1,15 @@
 """Trajectories: tickets are found by fitting, pruning and rewinding, level by level."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Literal, Self, final
 
-from pydantic import Field
+import torch
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from lip_ray.fits import Fit, FitResult, arithmetic
-from lip_ray.images import BuiltinImage, FileImage, Image
-from lip_ray.priors import Prior, Skip, UntrainedPrior
+from lip_ray.images import Image
+from lip_ray.priors import Prior, Skip
 from lip_ray.pruning import (
     Magnitude,
     Mask,
@@ -17,186 +18,269 @@ from lip_ray.pruning import (
     Schedule,
     ScoreContext,
     UnrankableError,
-    effective,
-    keep_top,
 )
-from lip_ray.records import LevelRecord, Outcome
-from lip_ray.rng import generator
-from lip_ray.spec import Spec, one_or_many
-from lip_ray.tasks import Problem, Task
-from lip_ray.trials.base import Context
-from lip_ray.trials.recording import curve, fit_columns, machine_columns, outcome_of, pictures
+from lip_ray.records import LevelRecord
+from lip_ray.spec import one_or_many
+from lip_ray.tasks import Task
+from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size, together
+from lip_ray.trials.fitting import Bench, LatentDraw, Setting, Target
+from lip_ray.trials.rewinding import FineTune, Reinit, Rewind, ToInit, ToStep
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Images = Annotated[
+    tuple[Image, ...], Field(strict=False, min_length=1, max_length=64), one_or_many(Image)
+]
 
 
 @final
-class Trajectory(Spec):
-    """A ladder of tickets of one network on one image: what the study calls a lottery run.
+class Trajectory(AbstractTrial):
+    """A ladder of tickets of one network: what the study calls a lottery run.
 
-    Dense fitting is level 0 of any trajectory.
+    Dense fitting is level 0 of any trajectory. Several images share the weights; each has its own
+    latent and its losses are added, so the ticket is theirs in common.
     """
 
     kind: Literal["trajectory"] = "trajectory"
-    images: Annotated[
-        tuple[Image, ...], Field(strict=False, min_length=1, max_length=1), one_or_many(Image)
-    ]
+    images: Images
     task: Task
     prior: Prior = Skip()
     pruner: Pruner = Magnitude()
     schedule: Schedule = Rate()
+    rewind: Rewind = ToInit()
+    """What the surviving weights are set to before each fit."""
+    target: Target = "measured"
+    """What is fitted; clean finds tickets with the ground truth, as published scripts do."""
+    latents: LatentDraw = "kept"
+    """Whether each level meets the same latent, or one of its own as in published scripts."""
     fit: Fit = Fit()
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Seed = 0
     """Of the noise, the latent, the initial weights and all other draws, each keyed apart."""
 
-    @property
-    def image(self) -> BuiltinImage | FileImage:
-        """The image that is restored."""
-        return self.images[0]
+    @model_validator(mode="after")
+    def _rewinds_into_the_fit(self) -> Self:
+        if isinstance(self.rewind, ToStep) and self.rewind.step >= self.fit.steps:
+            raise ValueError(
+                f"rewind.step must be less than the fit's steps: got step {self.rewind.step} "
+                f"and steps {self.fit.steps}"
+            )
+        return self
 
     @property
     def levels(self) -> int:
         """How many levels the ladder has, the dense one included."""
         return self.schedule.levels
 
-    def conflicts(self) -> Iterator[tuple[str, str]]:
-        """Pairs of a field and what is wrong with it in this company.
+    @property
+    def steps(self) -> int:
+        """Of the fit and, where a mask is learned, of the pruner."""
+        return self.fit.steps + self.pruner.steps_per_level
 
-        Reads the image and counts the network's weights; fits nothing.
-        """
-        try:
-            channels, height, width = self.image.load().shape
-        except ValueError as error:
-            yield "images", str(error)
-            return
-        least = self.prior.minimum_side
-        if min(height, width) < least:
-            yield (
-                "images",
-                f"{self.image.label} is {height}×{width}, but this prior needs at least "
-                f"{least}×{least}",
-            )
-        try:
-            self.schedule.kept(self.prior.prunable_count(channels))
-        except ValueError as error:
-            yield "schedule", str(error)
+    @property
+    def seed_used(self) -> int:
+        """Its own."""
+        return self.seed
+
+    @property
+    def images_per_level(self) -> int:
+        """One row an image."""
+        return len(self.images)
+
+    @property
+    def description(self) -> Description:
+        """Its names in tables."""
+        return Description(
+            pruner=self.pruner.kind,
+            prior=self.prior.kind,
+            task=self.task.kind,
+            image=together(self.images),
+        )
+
+    @property
+    def setting(self) -> Setting:
+        """What is fitted to what."""
+        return Setting(
+            trial_id=self.id,
+            images=self.images,
+            task=self.task,
+            prior=self.prior,
+            fit=self.fit,
+            seed=self.seed,
+            target=self.target,
+            latents=self.latents,
+        )
+
+    @property
+    def finders(self) -> tuple["Trajectory", ...]:
+        """Itself: as a source of tickets it must be complete first."""
+        return (self,)
+
+    @property
+    def label(self) -> str:
+        """What finds its tickets, for tables."""
+        return self.pruner.kind
+
+    def counts(self, total: int) -> tuple[int, ...]:
+        """The weights that each level keeps, of `total`."""
+        return self.schedule.kept(total)
+
+    def channels(self) -> int:
+        """Of the images that its network makes."""
+        return self.setting.first_shape[0]
+
+    def masks(self, context: Context, dense: Mask) -> list[Mask]:
+        """The masks it has left by level, dense first, down to the last that there is."""
+        found = [dense]
+        for level in range(1, self.levels):
+            mask = context.mask(self.id, level)
+            if mask is None:
+                break
+            found.append(mask)
+        return found
+
+    def weights(self, level: int, context: Context) -> dict[str, Tensor] | None:
+        """What a level begins with; None where the seed draws it."""
+        return context.weights(self.id, level)
+
+    @property
+    def size(self) -> Size:
+        """Of the network."""
+        return self.setting.size
+
+    @property
+    def rehearsal(self) -> str:
+        """All that a step's cost depends on."""
+        return self.setting.rehearsal
+
+    def rehearse(self, steps: int, *, device: torch.device) -> float:
+        """The seconds that so many dense steps take here."""
+        return self.setting.rehearse(steps, device=device)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Reads the images and counts the network's weights; fits nothing."""
+        found = self.setting.conflicts()
+        yield from found
+        if not found:
+            channels = self.setting.first_shape[0]
+            try:
+                self.schedule.kept(self.prior.prunable_count(channels))
+            except ValueError as error:
+                yield "schedule", str(error)
 
 
 def run(spec: Trajectory, context: Context) -> Iterator[LevelRecord]:
-    """Fit, record, score, prune, rewind, repeat: one record per level, dense first.
+    """Fit, record, score, prune, rewind, repeat: one record per level and image, dense first.
 
     Begins at `context.first_level`. A level whose weights cannot be ranked (its fit diverged)
     ends the search: the levels below it are recorded as failed.
     """
     ladder = Ladder(spec, context)
-    mask = ladder.first_mask(context)
     for level in range(context.first_level, spec.levels):
+        mask = ladder.mask(level)
         if mask is None:
-            yield ladder.failed(level)
+            yield from ladder.failed(level)
             continue
-        result = ladder.fit(level, mask)
-        following = ladder.prune(level + 1, mask) if level + 1 < spec.levels else None
-        yield ladder.record(level, mask, result, following)
-        mask = following
+        results = ladder.fit(level, mask)
+        masks = ladder.prune(level, mask)
+        yield from ladder.records(level, mask, results, masks)
 
 
 class Ladder:
-    """One trajectory made concrete: the problem, the network and its initial weights."""
+    """One trajectory on a device: what each level begins with, and the masks known so far."""
 
     def __init__(self, spec: Trajectory, context: Context) -> None:
         self._spec = spec
-        self._device = context.device
-        self._problem: Problem = spec.task.realise(
-            spec.image, seed=spec.seed, device=context.device
-        )
-        self._prior: UntrainedPrior = spec.prior.build(
-            self._problem.image_shape,
-            seed=spec.seed,
-            image=spec.image.label,
-            device=context.device,
-        )
-        self._init = self._prior.snapshot()
-        self._dense = Mask.dense(self._prior.prunable())
-        self._kept = spec.schedule.kept(self._dense.total)
+        self._context = context
+        self._bench = Bench(spec.setting, context.device)
+        self._kept = spec.schedule.kept(self._bench.dense.total)
+        self._masks: dict[int, Mask] = {}
+        self._later: Mapping[str, Tensor] | None = None
+        """What levels below the dense one begin with, where that comes out of a fit."""
 
-    def first_mask(self, context: Context) -> Mask | None:
-        """The mask to begin with: stored or dense; none where the level before left none."""
-        if context.masks is not None:
-            return Mask.from_rows(context.masks, device=self._device)
-        return self._dense if context.first_level == 0 else None
+    def mask(self, level: int) -> Mask | None:
+        """Found in this run, or stored, or dense; none where the level above left none."""
+        if level == 0:
+            return self._bench.dense
+        if level not in self._masks:
+            stored = self._context.mask(self._spec.id, level)
+            if stored is None:
+                return None
+            self._masks[level] = stored
+        return self._masks[level]
 
-    def fit(self, level: int, mask: Mask) -> FitResult:
-        """Rewind to the masked initial weights and fit them to the measurement."""
-        self._prior.rewind(self._init, mask.layers)
-        draws = generator(
-            self._spec.seed,
-            "input noise",
-            image=self._spec.image.label,
-            level=level,
-            device=self._device,
-        )
-        return self._spec.fit.run(self._prior, self._problem, mask, draws=draws)
+    def fit(self, level: int, mask: Mask) -> tuple[FitResult, ...]:
+        """Set the weights that are left to where they begin, and fit them."""
+        rewind = self._spec.rewind
+        start = self._start(level)
+        if level == 0 and isinstance(rewind, ToStep):
+            results = self._bench.fit(level, start, mask, snapshot_at=rewind.step)
+            self._later = results[0].weights
+            return results
+        results = self._bench.fit(level, start, mask)
+        if isinstance(rewind, FineTune):
+            self._later = self._bench.prior.snapshot()
+        return results
 
-    def prune(self, level: int, mask: Mask) -> Mask | None:
-        """The mask of the next level; none where the weights cannot be ranked."""
-        if self._spec.pruner.scores_at == "init":
-            self._prior.rewind(self._init, self._dense.layers)
-        context = ScoreContext(
-            weights={name: weight.detach() for name, weight in self._prior.prunable().items()},
-            loss=self._loss,
-            seed=self._spec.seed,
-        )
-        with arithmetic(self._spec.fit.precision, self._device):
-            scores = self._spec.pruner.score(context)
-        try:
-            return keep_top(scores, mask, kept=self._kept[level])
-        except UnrankableError:
-            return None
+    def prune(self, level: int, mask: Mask) -> dict[int, Mask]:
+        """The masks that this level's fit decides: the next one, or for one-shot pruning all.
 
-    def record(
-        self, level: int, mask: Mask, result: FitResult, following: Mask | None
-    ) -> LevelRecord:
-        """The row of a level, its pictures, and the masks that became known with it."""
-        paths = self._effective(mask)
-        outcome, reason = outcome_of(result, paths)
-        masks = {0: mask.to_rows()} if level == 0 else {}
-        if following is not None:
-            masks[level + 1] = following.to_rows()
-        return LevelRecord(
-            **self._identity(level),
-            effective=paths,
-            outcome=outcome,
-            reason=reason,
-            masks=masks,
-            curve=curve(result),
-            reconstructions=pictures(result, self._problem, with_problem=level == 0),
-            **fit_columns(result, self._problem),
-            **machine_columns(self._device),
-        )
+        Empty after the last level, and where the weights cannot be ranked or rewound to.
+        """
+        last = self._spec.levels - 1
+        if level == 0 and isinstance(self._spec.rewind, ToStep) and self._later is None:
+            return {}
+        following = range(level + 1, min(level + 1, last) + 1)
+        if self._spec.pruner.scores_at == "dense":
+            following = range(1, last + 1) if level == 0 else range(0)
+        elif self._spec.pruner.scores_at == "init":
+            self._bench.prior.rewind(self._bench.initial, self._bench.dense.layers)
+        found: dict[int, Mask] = {}
+        for below in following:
+            try:
+                mask = self._cut(below, mask)
+            except UnrankableError:
+                break
+            found[below] = mask
+        self._masks |= found
+        return found
 
-    def failed(self, level: int) -> LevelRecord:
-        """The row of a level that has no ticket."""
-        return LevelRecord(
-            **self._identity(level),
-            effective=None,
-            outcome=Outcome.FAILED,
-            reason="a level above diverged, so its weights could not be ranked",
-            **machine_columns(self._device),
+    def _cut(self, level: int, mask: Mask) -> Mask:
+        def context_of(mask: Mask, density: float) -> ScoreContext:
+            return self._bench.score_context(mask, density, level=level)
+
+        with arithmetic(self._spec.fit.precision, self._bench.device):
+            return self._spec.pruner.prune(context_of, mask, kept=self._kept[level])
+
+    def records(
+        self, level: int, mask: Mask, results: Sequence[FitResult], masks: dict[int, Mask]
+    ) -> tuple[LevelRecord, ...]:
+        """The rows of a level, and all that became known with it."""
+        known = {0: mask} | masks if level == 0 else masks
+        return self._bench.records(
+            level, mask, results, masks=known, weights=self._weights_known(level)
         )
 
-    def _loss(self, weights: Mapping[str, Tensor]) -> Tensor:
-        return self._problem.loss(self._prior.restored_with(weights))
+    def failed(self, level: int) -> tuple[LevelRecord, ...]:
+        """The rows of a level that has no ticket."""
+        reason = "a level above diverged, so its weights could not be ranked"
+        return self._bench.failed(level, self._kept[level], reason)
 
-    def _effective(self, mask: Mask) -> int:
-        side = self._spec.prior.minimum_side
-        return effective(self._prior.module, mask, (self._spec.prior.latent_channels, side, side))
+    def _start(self, level: int) -> Mapping[str, Tensor]:
+        """The weights that a level begins with, before its mask."""
+        rewind = self._spec.rewind
+        if level == 0 or isinstance(rewind, ToInit):
+            return self._bench.initial
+        if isinstance(rewind, Reinit):
+            return self._bench.fresh(self._spec.seed, level)
+        if self._later is None:
+            self._later = self._context.weights(self._spec.id, level)
+        if self._later is None:
+            raise LookupError(f"the weights that level {level} begins with are not stored")
+        return self._later
 
-    def _identity(self, level: int) -> dict[str, Any]:
-        unpruned = self._prior.parameter_count() - self._dense.total
-        return {
-            "trial_id": self._spec.id,
-            "level": level,
-            "image": self._spec.image.label,
-            "kept": self._kept[level],
-            "total": self._dense.total,
-            "kept_all": self._kept[level] + unpruned,
-            "total_all": self._dense.total + unpruned,
-        }
+    def _weights_known(self, level: int) -> dict[int, Mapping[str, Tensor]]:
+        """What has to be stored for the next level to begin: nothing that a seed draws."""
+        ended = level + 1 == self._spec.levels
+        late = isinstance(self._spec.rewind, FineTune) or (
+            isinstance(self._spec.rewind, ToStep) and level == 0
+        )
+        return {level + 1: self._later} if late and not ended and self._later is not None else {}

@@ -1,0 +1,279 @@
+"""The fit of one level, made concrete: problems, network, latents and draws of a trial."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lip_ray.fits import Fit, FitResult, Snapshot, Subject, WindowedVariance
+from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.priors import AbstractPrior, UntrainedPrior
+from lip_ray.priors.base import LAYOUTS
+from lip_ray.pruning import Mask, ScoreContext, effective
+from lip_ray.records import LevelRecord, Outcome
+from lip_ray.rng import generator
+from lip_ray.tasks import AbstractTask, Problem
+from lip_ray.trials.base import Conflict, Size, stored
+from lip_ray.trials.recording import curve, fit_columns, machine_columns, pictures
+
+Target = Literal["measured", "clean"]
+LatentDraw = Literal["kept", "redrawn"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is fitted to what: the part that trajectories and transfers have in common."""
+
+    trial_id: str
+    images: tuple[BuiltinImage | FileImage, ...]
+    task: AbstractTask
+    prior: AbstractPrior
+    fit: Fit
+    seed: int
+    target: Target = "measured"
+    latents: LatentDraw = "kept"
+
+    def conflicts(self) -> "list[Conflict]":
+        """What is wrong with the images in the company of task, prior and target."""
+        found: list[Conflict] = []
+        channels = set()
+        for image in self.images:
+            try:
+                image.load()
+            except ValueError as error:
+                found.append(("images", str(error)))
+                continue
+            wrong = [(f"task.{path}", message) for path, message in self.task.conflicts(image)]
+            found += wrong or self._misfits(image)
+            if not wrong:
+                channels.add(self.problem(image, torch.device("cpu")).image_shape[0])
+        if len(channels) > 1:
+            found.append(
+                (
+                    "images",
+                    "images that share their weights must have equally many channels, got "
+                    f"{' and '.join(map(str, sorted(channels)))}: set channels on each",
+                )
+            )
+        labels = [image.label for image in self.images]
+        if len(set(labels)) < len(labels):
+            found.append(("images", f"each image once, got {', '.join(labels)}"))
+        return found
+
+    def _misfits(self, image: BuiltinImage | FileImage) -> list[Conflict]:
+        problem = self.problem(image, torch.device("cpu"))
+        _, height, width = problem.image_shape
+        least = self.prior.minimum_side
+        found: list[Conflict] = []
+        if min(height, width) < least:
+            found.append(
+                (
+                    "images",
+                    f"{image.label} is {height}×{width}, but this prior needs at least "
+                    f"{least}×{least}",
+                )
+            )
+        if self.target == "clean" and problem.clean is None:
+            found.append(("target", f"{image.label} is a measurement: no clean image is known"))
+        return found
+
+    def problem(self, image: BuiltinImage | FileImage, device: torch.device) -> Problem:
+        """The problem of one image, its target as set."""
+        problem = self.task.realise(image, seed=self.seed, device=device)
+        return replace(problem, target=self.target)
+
+    @cached_property
+    def first_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the first image that is looked for."""
+        return self.problem(self.images[0], torch.device("cpu")).image_shape
+
+    @property
+    def size(self) -> Size:
+        """Of the network; a step of several images costs the sum over them."""
+        cost = self.prior.cost(self.first_shape)
+        return Size(parameters=cost.parameters, macs_per_step=cost.macs_per_step)
+
+    @property
+    def rehearsal(self) -> str:
+        """All that a step's cost depends on; how strong the noise is does not matter."""
+        shapes = [tuple(image.load().shape) for image in self.images]
+        return f"{self.task.kind} {shapes} {self.prior.id} {self.fit.id}"
+
+    def rehearse(self, steps: int, *, device: torch.device) -> float:
+        """The seconds of so many dense steps here, without stopping early."""
+        bench = Bench(self, device)
+        rule = WindowedVariance(window=1, stride=1)
+        brief = self.fit.model_copy(update={"steps": steps, "stopping": rule})
+        results = brief.run(bench.subjects(level=0), Mask.dense(bench.prior.prunable()))
+        return results[0].seconds
+
+
+class Bench:
+    """A setting on a device: the network, and one subject for each image."""
+
+    def __init__(self, setting: Setting, device: torch.device) -> None:
+        self._setting = setting
+        self.device = device
+        self._problems = [setting.problem(image, device) for image in setting.images]
+        self.prior: UntrainedPrior = setting.prior.build(
+            self._problems[0].image_shape,
+            seed=setting.seed,
+            image=setting.images[0].label,
+            device=device,
+        )
+        self.initial = self.prior.snapshot()
+        self.dense = Mask.dense(self.prior.prunable())
+
+    def drawn(self, seed: int) -> dict[str, Tensor]:
+        """The initial weights of another seed."""
+        return self._drawn(generator(seed, "initial weights"))
+
+    def fresh(self, seed: int, level: int = 0) -> dict[str, Tensor]:
+        """Weights of the same distribution as the initial ones, keyed apart from them."""
+        return self._drawn(generator(seed, "fresh initial weights", level=level))
+
+    def _drawn(self, draws: torch.Generator) -> dict[str, Tensor]:
+        module = self._setting.prior.module(self._problems[0].image_shape, draws)
+        return {name: value.to(self.device) for name, value in module.state_dict().items()}
+
+    def subjects(self, *, level: int) -> tuple[Subject, ...]:
+        """One an image: its problem, its own latent, and the draws of its input noise."""
+        return tuple(
+            Subject(
+                prior=self.prior.with_latent(self._latent(image.label, problem, level)),
+                problem=problem,
+                draws=generator(
+                    self._setting.seed,
+                    "input noise",
+                    image=image.label,
+                    level=level,
+                    device=self.device,
+                ),
+            )
+            for image, problem in zip(self._setting.images, self._problems, strict=True)
+        )
+
+    def _latent(self, image: str, problem: Problem, level: int) -> Tensor:
+        drawn_at = level if self._setting.latents == "redrawn" else 0
+        draws = generator(self._setting.seed, "latent", image=image, level=drawn_at)
+        latent = self._setting.prior.latent(problem.image_shape, draws)
+        layout = LAYOUTS.get(self.device.type, torch.contiguous_format)
+        return latent.to(self.device, memory_format=layout)
+
+    def fit(
+        self, level: int, start: Mapping[str, Tensor], mask: Mask, *, snapshot_at: int | None = None
+    ) -> tuple[FitResult, ...]:
+        """Set the network to `start` times `mask` and fit it, if it has a path to fit."""
+        self.prior.rewind(start, mask.layers)
+        if self.effective(mask) == 0:
+            return tuple(_collapsed(problem) for problem in self._problems)
+        return self._setting.fit.run(self.subjects(level=level), mask, snapshot_at=snapshot_at)
+
+    def effective(self, mask: Mask) -> int:
+        """Kept weights on a path from latent to image."""
+        return effective(self.prior.module, mask, self._latent_shape)
+
+    @property
+    def _latent_shape(self) -> tuple[int, int, int]:
+        """(C, h, w), the smallest that the network takes."""
+        side = self._setting.prior.minimum_side
+        channels = self._problems[0].image_shape[0]
+        return self._setting.prior.latent_shape((channels, side, side))
+
+    def score_context(self, mask: Mask, density: float, *, level: int) -> ScoreContext:
+        """What a criterion sees of the network as it is now, pruned by `mask`."""
+        subjects = self.subjects(level=level)
+
+        def loss(weights: Mapping[str, Tensor]) -> Tensor:
+            return torch.stack(
+                [s.problem.loss(s.prior.restored_with(weights)) for s in subjects]
+            ).sum()
+
+        return ScoreContext(
+            weights={
+                name: weight.detach() * mask.layers[name]
+                for name, weight in self.prior.prunable().items()
+            },
+            mask=mask,
+            density=density,
+            loss=loss,
+            module=self.prior.module,
+            latent_shape=self._latent_shape,
+            seed=self._setting.seed,
+            level=level,
+        )
+
+    def records(
+        self,
+        level: int,
+        mask: Mask,
+        results: Sequence[FitResult],
+        *,
+        masks: Mapping[int, Mask],
+        weights: Mapping[int, Mapping[str, Tensor]],
+    ) -> tuple[LevelRecord, ...]:
+        """The rows of a level, one an image; the first has the masks and weights found with it."""
+        paths = self.effective(mask)
+        found: dict[str, Any] = {
+            "masks": {level: mask.to_rows() for level, mask in masks.items()},
+            "weights": {level: stored(values) for level, values in weights.items()},
+        }
+        return tuple(
+            LevelRecord(
+                **self._identity(level, image.label, mask.kept),
+                effective=paths,
+                outcome=result.outcome,
+                reason=result.reason,
+                curve=curve(result) if result.steps else None,
+                reconstructions=pictures(result, problem, with_problem=level == 0),
+                **fit_columns(result, problem, share=len(results)),
+                **machine_columns(self.device),
+                **(found if place == 0 else {}),
+            )
+            for place, (image, problem, result) in enumerate(
+                zip(self._setting.images, self._problems, results, strict=True)
+            )
+        )
+
+    def failed(self, level: int, kept: int, reason: str) -> tuple[LevelRecord, ...]:
+        """The rows of a level that has no ticket."""
+        return tuple(
+            LevelRecord(
+                **self._identity(level, image.label, kept),
+                effective=None,
+                outcome=Outcome.FAILED,
+                reason=reason,
+                **machine_columns(self.device),
+            )
+            for image in self._setting.images
+        )
+
+    def _identity(self, level: int, image: str, kept: int) -> dict[str, Any]:
+        unpruned = self.prior.parameter_count() - self.dense.total
+        return {
+            "trial_id": self._setting.trial_id,
+            "level": level,
+            "image": image,
+            "kept": kept,
+            "total": self.dense.total,
+            "kept_all": kept + unpruned,
+            "total_all": self.dense.total + unpruned,
+        }
+
+
+def _collapsed(problem: Problem) -> FitResult:
+    """What a network without a path ends at: the image of one colour with the least loss."""
+    flat = Snapshot(step=0, image=problem.constant())
+    return FitResult(
+        outcome=Outcome.COLLAPSED,
+        reason="no path from input to output is left, so the image is one colour: it is not fitted",
+        steps=0,
+        seconds=0.0,
+        rows=torch.empty(0, 4),
+        peak=flat if problem.clean is not None else None,
+        selected=flat,
+        final=flat,
+    )

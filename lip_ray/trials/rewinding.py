@@ -1,0 +1,47 @@
+"""What the weights that survive a cut are set to before the next fit."""
+
+from typing import Annotated, Literal, final
+
+from pydantic import Field
+
+from lip_ray.spec import Spec, kind_or_mapping
+
+
+@final
+class ToInit(Spec):
+    """The initial weights, as in Frankle & Carbin 2019 (arXiv 1803.03635)."""
+
+    kind: Literal["init"] = "init"
+
+
+@final
+class ToStep(Spec):
+    """The weights after the first steps of the dense fit: late rewinding.
+
+    Frankle, Dziugaite, Roy & Carbin 2020 (arXiv 1912.05671).
+    """
+
+    kind: Literal["step"] = "step"
+    step: Annotated[int, Field(ge=1)]
+    """How many steps of the dense fit are kept."""
+
+
+@final
+class FineTune(Spec):
+    """The weights as the level above left them: no rewinding."""
+
+    kind: Literal["finetune"] = "finetune"
+
+
+@final
+class Reinit(Spec):
+    """Weights drawn afresh for every level: what a ticket must beat for its weights to matter."""
+
+    kind: Literal["reinit"] = "reinit"
+
+
+Rewind = Annotated[
+    ToInit | ToStep | FineTune | Reinit,
+    Field(discriminator="kind"),
+    kind_or_mapping(ToInit | ToStep | FineTune | Reinit, default="init"),
+]

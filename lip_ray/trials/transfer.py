@@ -1,0 +1,193 @@
+"""Transfers: the tickets of one ladder, evaluated on another image, task or noise."""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, final
+
+import torch
+from torch import Tensor
+
+from lip_ray.fits import Fit
+from lip_ray.pruning import Mask, keep_counts
+from lip_ray.records import LevelRecord
+from lip_ray.rng import generator
+from lip_ray.tasks import Task
+from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size, together
+from lip_ray.trials.fitting import Bench, Setting
+from lip_ray.trials.rewinding import Reinit
+from lip_ray.trials.tickets import Consensus, FromFile, Source
+from lip_ray.trials.trajectory import Images, Seed, Trajectory
+
+Travels = Literal["mask", "mask_and_weights", "layer_densities"]
+
+
+@final
+class Transfer(AbstractTrial):
+    """The tickets of `source`, level by level, fitted anew; level 0 is the dense network.
+
+    On the source's own image and task, `layer_densities` is the layer-wise random baseline of its
+    criterion, and `mask` tells whether the ticket needs its weights.
+    """
+
+    kind: Literal["transfer"] = "transfer"
+    source: Source
+    images: Images
+    task: Task
+    travels: Travels = "mask_and_weights"
+    """mask_and_weights: the mask, and the weights that the source rewinds to; mask: the mask, on
+    weights drawn afresh; layer_densities: as many weights in each layer, at random places, on
+    the source's initial weights."""
+    fit: Fit = Fit()
+    seed: Seed | None = None
+    """Of the noise, the latent and all other draws; by default the source's, so that both meet
+    the same ones on the same image."""
+
+    @property
+    def levels(self) -> int:
+        """As many as the source has."""
+        return self.source.levels
+
+    @property
+    def steps(self) -> int:
+        """Of the fit."""
+        return self.fit.steps
+
+    @property
+    def seed_used(self) -> int:
+        """Its own, or the source's."""
+        given = self.source.seed if self.seed is None else self.seed
+        return given or 0
+
+    @property
+    def sources(self) -> tuple[AbstractTrial, ...]:
+        """The trajectories that find the tickets."""
+        return self.source.finders
+
+    @property
+    def images_per_level(self) -> int:
+        """One row an image."""
+        return len(self.images)
+
+    @property
+    def description(self) -> Description:
+        """Its names in tables."""
+        return Description(
+            pruner=self.source.label,
+            prior=self.source.prior.kind,
+            task=self.task.kind,
+            image=together(self.images),
+            travels=self.travels,
+        )
+
+    @property
+    def setting(self) -> Setting:
+        """What is fitted to what."""
+        return Setting(
+            trial_id=self.id,
+            images=self.images,
+            task=self.task,
+            prior=self.source.prior,
+            fit=self.fit,
+            seed=self.seed_used,
+        )
+
+    @property
+    def size(self) -> Size:
+        """Of the network."""
+        return self.setting.size
+
+    @property
+    def rehearsal(self) -> str:
+        """All that a step's cost depends on."""
+        return self.setting.rehearsal
+
+    def rehearse(self, steps: int, *, device: torch.device) -> float:
+        """The seconds that so many dense steps take here."""
+        return self.setting.rehearse(steps, device=device)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Reads images and ticket files; fits nothing."""
+        wrong = list(source_conflicts(self.source, self.seed, self.travels))
+        yield from wrong
+        found = self.setting.conflicts()
+        yield from found
+        if not wrong and not found:
+            ours, theirs = self.setting.first_shape[0], self.source.channels()
+            if ours != theirs:
+                yield (
+                    "images",
+                    f"the tickets make images of {theirs} channels, {self.images[0].label} has "
+                    f"{ours}: set its channels",
+                )
+
+
+def source_conflicts(
+    source: Trajectory | Consensus | FromFile, seed: int | None, travels: Travels
+) -> Iterator[Conflict]:
+    """What is wrong with a source, or with what is to travel from it."""
+    for finder in source.finders:
+        place = "source" if finder is source else "source.trajectories"
+        yield from ((f"{place}.{path}", message) for path, message in finder.conflicts())
+        if isinstance(finder.rewind, Reinit) and travels == "mask_and_weights":
+            yield (
+                "travels",
+                "the source draws weights afresh at every level, so only its mask can travel: "
+                "allowed: mask, layer_densities",
+            )
+    if isinstance(source, FromFile):
+        if seed is None:
+            yield "seed", "is missing: a ticket from a file brings none"
+        try:
+            source.read()
+        except ValueError as error:
+            yield "source.path", str(error)
+
+
+def run(spec: Transfer, context: Context) -> Iterator[LevelRecord]:
+    """Take over, fit, record: one record per level and image, dense first.
+
+    Levels that the source has no ticket for are recorded as failed.
+    """
+    bench = Bench(spec.setting, context.device)
+    masks = travelled(spec, spec.source.masks(context, bench.dense))
+    for level in range(context.first_level, spec.levels):
+        if level >= len(masks):
+            kept = spec.source.counts(bench.dense.total)[level]
+            yield from bench.failed(level, kept, "the source has no ticket of this level")
+            continue
+        mask = masks[level]
+        results = bench.fit(level, _start(spec, level, bench, context), mask)
+        new = {} if _stored_already(spec) else {level: mask}
+        yield from bench.records(level, mask, results, masks=new, weights={})
+
+
+def travelled(spec: Transfer, masks: list[Mask]) -> list[Mask]:
+    """The source's masks, or nested random ones with their number of weights in each layer."""
+    if spec.travels != "layer_densities":
+        return masks
+    draws = generator(spec.seed_used, "random pruning")
+    scores = {
+        name: torch.rand(layer.shape, generator=draws, dtype=torch.float64).to(layer.device)
+        for name, layer in masks[0].layers.items()
+    }
+    found = masks[:1]
+    for mask in masks[1:]:
+        counts = {name: int(layer.sum()) for name, layer in mask.layers.items()}
+        found.append(keep_counts(scores, found[-1], counts=counts))
+    return found
+
+
+def _start(spec: Transfer, level: int, bench: Bench, context: Context) -> Mapping[str, Tensor]:
+    """The weights that a level begins with, before its mask."""
+    if spec.travels == "mask":
+        return bench.fresh(spec.seed_used)
+    if spec.travels == "layer_densities":
+        return bench.initial
+    stored = spec.source.weights(level, context)
+    if stored is not None:
+        return stored
+    return bench.drawn(spec.source.seed if spec.source.seed is not None else spec.seed_used)
+
+
+def _stored_already(spec: Transfer) -> bool:
+    """Whether the masks are, level by level, those of the source trajectory."""
+    return isinstance(spec.source, Trajectory) and spec.travels != "layer_densities"
