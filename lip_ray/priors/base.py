@@ -12,6 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from lip_ray.rng import generator
 from lip_ray.spec import Spec
 
+Shape = tuple[int, int, int]
+"""(channels, height, width)."""
 LAYOUTS = {"cuda": torch.channels_last}
 """The faster memory layout by device; on CPUs the plain one measures faster."""
 
@@ -76,10 +78,7 @@ class Cost:
 
 
 class AbstractPrior(Spec, ABC):
-    """The architecture of a network that can only produce images.
-
-    An image's shape is (channels, height, width).
-    """
+    """The architecture of a network that can only produce images."""
 
     kind: str
 
@@ -89,8 +88,8 @@ class AbstractPrior(Spec, ABC):
         """The smallest height or width, in pixels, that the network can produce."""
 
     @abstractmethod
-    def latent_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """(channels, height, width) of the latent that becomes an image of this shape."""
+    def latent_shape(self, image_shape: Shape) -> Shape:
+        """Of the latent that becomes an image of this shape."""
 
     @abstractmethod
     def network(self, image_channels: int, *, size: tuple[int, int] | None = None) -> nn.Module:
@@ -100,7 +99,11 @@ class AbstractPrior(Spec, ABC):
         its latent.
         """
 
-    def module(self, image_shape: tuple[int, int, int], draws: torch.Generator) -> nn.Module:
+    def shares_network(self, image_shape: Shape, other: Shape) -> bool:
+        """Whether the network for images of one shape makes those of the other, of its latent."""
+        return image_shape[0] == other[0]
+
+    def module(self, image_shape: Shape, draws: torch.Generator) -> nn.Module:
         """The network for images of this shape, in training mode, its weights drawn; on the CPU."""
         with torch.device("meta"):  # the constructors would draw from the global generator
             module = self.network(image_shape[0], size=image_shape[1:])
@@ -108,12 +111,12 @@ class AbstractPrior(Spec, ABC):
         initialise(module, draws)
         return module.train()
 
-    def latent(self, image_shape: tuple[int, int, int], draws: torch.Generator) -> Tensor:
+    def latent(self, image_shape: Shape, draws: torch.Generator) -> Tensor:
         """A latent uniform on [0, 0.1), on the CPU (Ulyanov et al. 2018, arXiv 1711.10925)."""
         return torch.rand((1, *self.latent_shape(image_shape)), generator=draws) * 0.1
 
     def build(
-        self, image_shape: tuple[int, int, int], *, seed: int, image: str, device: torch.device
+        self, image_shape: Shape, *, seed: int, image: str, device: torch.device
     ) -> UntrainedPrior:
         """The prior with initial weights keyed by `seed` and a latent keyed by seed and image."""
         module = self.module(image_shape, generator(seed, "initial weights"))
@@ -129,7 +132,7 @@ class AbstractPrior(Spec, ABC):
         empty = UntrainedPrior(module, torch.empty(0))
         return sum(weight.numel() for weight in empty.prunable().values())
 
-    def cost(self, image_shape: tuple[int, int, int]) -> Cost:
+    def cost(self, image_shape: Shape) -> Cost:
         """Sizes, and the multiply-adds of one step at this image shape; nothing drawn or run."""
         with torch.device("meta"):
             module = self.network(image_shape[0], size=image_shape[1:])

@@ -1,26 +1,24 @@
-"""The skip network of Deep Image Prior, denoising variant, under its original parameter names."""
+"""The skip network of Deep Image Prior in its published variants."""
 
-from collections import OrderedDict
-from typing import Annotated, Literal, final
+from typing import Annotated, Literal, Self, final
 
-import torch
-from pydantic import Field
-from torch import Tensor, nn
+from pydantic import Field, model_validator
+from torch import nn
 
-from lip_ray.priors.base import AbstractPrior
-
-SLOPE = 0.2
-Count = Annotated[int, Field(ge=1, le=8192)]
-"""Of channels; what is over the limit is a slip of the pen, not a network."""
+from lip_ray.priors.base import AbstractPrior, Shape
+from lip_ray.priors.hourglass import Count, Downsampling, Hourglass, Upsampling
 
 
 @final
 class Skip(AbstractPrior):
     """An hourglass with skip connections (Ulyanov et al. 2018, arXiv 1711.10925).
 
-    Strided convolutions down, bilinear upsampling, reflection padding, batch normalisation,
-    LeakyReLU 0.2, a sigmoid at the end. The defaults are the network of the lottery-image-prior
-    study: 2,217,831 parameters for three channels, 2,208,768 of them prunable weights.
+    Reflection padding, batch normalisation, LeakyReLU 0.2, a sigmoid at the end. The defaults are
+    the network for denoising and super-resolution, which is that of the lottery-image-prior study:
+    2,217,831 parameters for three channels, 2,208,768 of them prunable weights. For inpainting
+    text, `skip_width: 128` and `upsampling: nearest`: 3,002,627 parameters. For inpainting large
+    regions, one input channel, no skips, `widths: [16, 32, 64, 128, 128, 128]`, 5×5 filters down,
+    `upsampling: nearest` and `pointwise: false`.
     """
 
     kind: Literal["skip"] = "skip"
@@ -32,84 +30,57 @@ class Skip(AbstractPrior):
     """Channels of each skip connection; 0 leaves them out."""
     input_channels: Count = 32
     """Channels of the latent."""
+    widths: Annotated[tuple[Count, ...], Field(strict=False)] | None = None
+    """Channels at each scale, finest first, where they differ; as many as there are scales."""
+    down_filter: Literal[3, 5, 7] = 3
+    """Side of the filters on the way down, in pixels."""
+    up_filter: Literal[3, 5, 7] = 3
+    """Side of the filters on the way up, in pixels."""
+    downsampling: Downsampling = "stride"
+    """Halving by convolutions of stride 2, or by averaging 2×2 pixels after a convolution."""
+    upsampling: Upsampling = "bilinear"
+    """Doubling by bilinear interpolation or by repeating pixels."""
+    pointwise: bool = True
+    """Whether a 1×1 convolution follows each one on the way up."""
+
+    @model_validator(mode="after")
+    def _widths_of_all_scales(self) -> Self:
+        if self.widths is None:
+            return self
+        if self.width != type(self).model_fields["width"].default:
+            raise ValueError(f"widths stand in for width: leave width out, got {self.width}")
+        if len(self.widths) != self.scales:
+            raise ValueError(
+                f"widths must be as many as scales, which is {self.scales}; "
+                f"got {len(self.widths)} widths"
+            )
+        return self
 
     @property
     def minimum_side(self) -> int:
-        """Reflection padding needs two pixels at the coarsest scale."""
-        return (1 << self.scales) + 1
+        """Padding reflects fewer pixels than there are at the coarsest scale."""
+        return self._hourglass.minimum_side
 
-    def latent_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    def latent_shape(self, image_shape: Shape) -> Shape:
         """As high and wide as the image."""
         return (self.input_channels, *image_shape[1:])
-
-    @property
-    def latent_channels(self) -> int:
-        """As many as the network's input has."""
-        return self.input_channels
 
     def network(self, image_channels: int, *, size: tuple[int, int] | None = None) -> nn.Module:
         """(1, input_channels, H, W) → (1, image_channels, H, W) in (0, 1), any H and W.
 
         State-dict names are those of the original code, so its checkpoints load unchanged.
         """
-        layers = self._scale(0)
-        layers += [_convolution(self.width, image_channels, 1), nn.Sigmoid()]
-        return _numbered(layers)
+        return self._hourglass.network(image_channels)
 
-    def _scale(self, scale: int) -> list[nn.Module]:
-        """One scale and, inside it, all coarser ones."""
-        width, inward = self.width, self.width if scale else self.input_channels
-        down = _block(inward, width, 3, stride=2) + _block(width, width, 3)
-        if scale + 1 < self.scales:
-            down.append(_numbered(self._scale(scale + 1)))
-        down.append(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False))
-        inner: nn.Module = _SameSize(_names(down))
-        if self.skip_width:
-            inner = _Concat(_numbered(_block(inward, self.skip_width, 1)), inner)
-        joined = width + self.skip_width
-        return [
-            inner,
-            nn.BatchNorm2d(joined),
-            *_block(joined, width, 3),
-            *_block(width, width, 1),
-        ]
-
-
-class _Concat(nn.Sequential):
-    """The outputs of all branches, side by side."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Concatenated along channels."""
-        return torch.cat([branch(x) for branch in self], dim=1)
-
-
-class _SameSize(nn.Sequential):
-    """Halving an odd side and doubling it adds a pixel: the centre, as large as the input."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As high and wide as `x`."""
-        output: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-        top, left = (output.shape[2] - x.shape[2]) // 2, (output.shape[3] - x.shape[3]) // 2
-        return output[:, :, top : top + x.shape[2], left : left + x.shape[3]]
-
-
-def _block(inward: int, outward: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    return [
-        _convolution(inward, outward, kernel, stride),
-        nn.BatchNorm2d(outward),
-        nn.LeakyReLU(SLOPE, inplace=True),
-    ]
-
-
-def _convolution(inward: int, outward: int, kernel: int, stride: int = 1) -> nn.Module:
-    padding = nn.ReflectionPad2d((kernel - 1) // 2)
-    return nn.Sequential(padding, nn.Conv2d(inward, outward, kernel, stride))
-
-
-def _numbered(layers: list[nn.Module]) -> nn.Sequential:
-    return nn.Sequential(_names(layers))
-
-
-def _names(layers: list[nn.Module]) -> OrderedDict[str, nn.Module]:
-    """Counted from 1, as in the original."""
-    return OrderedDict((str(i), layer) for i, layer in enumerate(layers, start=1))
+    @property
+    def _hourglass(self) -> Hourglass:
+        return Hourglass(
+            inward=self.input_channels,
+            widths=self.widths or (self.width,) * self.scales,
+            skip_width=self.skip_width,
+            down_filter=self.down_filter,
+            up_filter=self.up_filter,
+            downsampling=self.downsampling,
+            upsampling=self.upsampling,
+            pointwise=self.pointwise,
+        )

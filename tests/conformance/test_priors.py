@@ -9,9 +9,12 @@ from laws import test_every_member_has_an_example as test_every_member_has_an_ex
 from laws import test_the_family_is_all_that_is_written as test_the_family_is_all_that_is_written
 from safetensors.torch import load, save
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from lip_ray.priors import AbstractPrior, Prior, Skip
+from lip_ray.priors import AbstractPrior, DeepDecoder, OesUnet, Prior, Skip
+from lip_ray.priors.base import UntrainedPrior, initialise
 from lip_ray.pruning import Mask, effective
+from lip_ray.rng import generator
 from lip_ray.spec import Spec
 
 FAMILY = Prior
@@ -21,7 +24,21 @@ EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {
         Skip(width=4, scales=2, skip_width=2, input_channels=3),
         Skip(width=4, scales=3, skip_width=0, input_channels=2),
         Skip(width=3, scales=1, skip_width=1, input_channels=4),
+        Skip(width=4, scales=2, skip_width=4, input_channels=2, upsampling="nearest"),
+        Skip(
+            scales=2,
+            skip_width=0,
+            input_channels=1,
+            widths=(2, 3),
+            down_filter=5,
+            up_filter=7,
+            downsampling="average",
+            upsampling="nearest",
+            pointwise=False,
+        ),
     ),
+    DeepDecoder: (DeepDecoder(width=4, layers=1), DeepDecoder(width=6, layers=3)),
+    OesUnet: (OesUnet(widths=(3, 4), input_channels=2), OesUnet(widths=(5,), input_channels=3)),
 }
 
 CPU = torch.device("cpu")
@@ -31,6 +48,12 @@ def built(prior, *, seed=0, image="cat", channels=3, side=None):
     """A network for a square image, by default the smallest."""
     side = side or prior.minimum_side
     return prior.build((channels, side, side), seed=seed, image=image, device=CPU)
+
+
+def made(example, *, side=None) -> torch.Tensor:
+    """The image of an untrained network."""
+    prior = built(example, side=side)
+    return prior.module(prior.latent).detach()
 
 
 def half(prior) -> dict[str, torch.Tensor]:
@@ -47,15 +70,60 @@ def test_the_output_is_an_image_of_the_shape_asked_for(example, channels, extra)
     output = prior.module(prior.latent)
     assert output.shape == (1, channels, height, width)
     assert 0 <= float(output.detach().min()) <= float(output.detach().max()) <= 1
-    assert prior.latent.shape[:2] == (1, example.latent_channels)
+    assert prior.latent.shape == (1, *example.latent_shape((channels, height, width)))
 
 
 def test_the_smallest_side_is_exact(example) -> None:
     """One pixel less cannot be made."""
-    side = example.minimum_side - 1
-    prior = built(example, side=side)
     with pytest.raises((RuntimeError, ValueError)):
-        prior.module(prior.latent)
+        made(example, side=example.minimum_side - 1)
+
+
+def test_the_picture_depends_on_the_latent_at_every_size(example) -> None:
+    """A latent too small would make images of one colour."""
+    output = made(example)
+    assert float(output.std(dim=(2, 3)).min()) > 1e-3
+
+
+def test_a_network_is_shared_by_the_shapes_that_it_makes(example) -> None:
+    least = example.minimum_side
+    shapes = [(3, least + a, least + b) for a in (0, 7) for b in (0, 1)]
+    shapes += [(1, least, least), (3, 2 * least - 2, 4 * least - 4)]
+    for ours in shapes:
+        prior = example.build(ours, seed=0, image="cat", device=CPU)
+        assert example.shares_network(ours, ours)
+        for other in shapes:
+            latent = example.latent(other, torch.Generator())
+            output = prior.with_latent(latent).module(latent)
+            assert example.shares_network(ours, other) == (output.shape == (1, *other))
+
+
+def test_another_latent_meets_the_same_network(example) -> None:
+    cat, dog = built(example, image="cat"), built(example, image="dog")
+    swapped = cat.with_latent(dog.latent)
+    assert swapped.module is cat.module
+    assert torch.equal(swapped.module(swapped.latent), dog.module(dog.latent))
+
+
+def test_network_and_latent_come_apart(example) -> None:
+    """`build` is the network of one generator and the latent of another."""
+    side = example.minimum_side
+    whole = built(example)
+    state = example.module((3, side, side), generator(0, "initial weights")).state_dict()
+    assert all(torch.equal(state[name], value) for name, value in whole.snapshot().items())
+    latent = example.latent((3, side, side), generator(0, "latent", image="cat"))
+    assert torch.equal(latent, whole.latent)
+
+
+def test_the_cost_is_that_of_the_network(example) -> None:
+    side = example.minimum_side
+    shape = (3, side, side + 1)
+    cost, prior = example.cost(shape), example.build(shape, seed=0, image="cat", device=CPU)
+    assert cost.parameters == prior.parameter_count()
+    assert cost.prunable == example.prunable_count(3)
+    with FlopCounterMode(display=False) as counter:
+        prior.module(prior.latent).sum().backward()
+    assert cost.macs_per_step == counter.get_total_flops() / 2 > 0
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_others(example) -> None:
@@ -88,6 +156,20 @@ def test_every_parameter_and_buffer_was_set(example) -> None:
     assert all(bool(torch.isfinite(value).all()) for value in state.values())
     assert all(float(value.abs().max()) < 10 for value in state.values())
     assert all(not value.is_meta for value in state.values())
+
+
+def test_initialising_sets_what_memory_held_before(example) -> None:
+    """All of it, whatever the layers, with and without biases."""
+    with torch.device("meta"):
+        module = example.network(3)
+    module.to_empty(device="cpu")
+    for value in module.state_dict().values():
+        value.fill_(77)
+    initialise(module, torch.Generator())
+    for name, value in module.state_dict().items():
+        assert not bool((value == 77).any()), name
+    for name, layer in UntrainedPrior(module, torch.empty(0)).prunable().items():
+        assert len(layer.unique()) == layer.numel(), name
 
 
 def test_all_convolutions_are_prunable(example) -> None:
@@ -154,7 +236,7 @@ def test_restoring_with_given_weights_is_pure(example) -> None:
 def test_every_weight_of_the_dense_network_is_effective(example) -> None:
     prior = built(example)
     side, mask = example.minimum_side, Mask.dense(prior.prunable())
-    shape = (example.latent_channels, side, side)
+    shape = example.latent_shape((3, side, side))
     assert effective(prior.module, mask, shape) == mask.total
 
 
@@ -162,4 +244,4 @@ def test_an_empty_network_is_collapsed(example) -> None:
     prior = built(example)
     side, dense = example.minimum_side, Mask.dense(prior.prunable())
     nothing = Mask({name: torch.zeros_like(layer) for name, layer in dense.layers.items()})
-    assert effective(prior.module, nothing, (example.latent_channels, side, side)) == 0
+    assert effective(prior.module, nothing, example.latent_shape((3, side, side))) == 0

@@ -1,0 +1,84 @@
+"""The deep decoder, under its original parameter names."""
+
+import math
+from typing import Annotated, Literal, final
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from lip_ray.priors.base import AbstractPrior, Shape
+from lip_ray.priors.hourglass import Count, centre, convolution, numbered, upsample
+
+
+@final
+class DeepDecoder(AbstractPrior):
+    """1×1 convolutions and bilinear upsampling, nothing else (Heckel & Hand 2019,
+    arXiv 1810.03982).
+
+    The parameters are fewer than the pixels, so it underfits noise. The defaults have 100,224
+    parameters for three channels, 98,688 of them prunable weights: no convolution has a bias. An
+    image whose sides are no multiples of 2^layers is the centre of one whose sides are.
+    """
+
+    kind: Literal["deep_decoder"] = "deep_decoder"
+    width: Count = 128
+    """Channels of the latent and of every convolution."""
+    layers: Annotated[int, Field(ge=1, le=16)] = 5
+    """How many times the latent is doubled; the original adds one layer that does not double."""
+
+    @property
+    def minimum_side(self) -> int:
+        """A latent of two pixels: of one alone, every layer makes a constant."""
+        return (1 << self.layers) + 1
+
+    def latent_shape(self, image_shape: Shape) -> Shape:
+        """As high and wide as the image over 2^layers, rounded up.
+
+        Raises ValueError where a side is under the smallest.
+        """
+        _, height, width = image_shape
+        if min(height, width) < self.minimum_side:
+            raise ValueError(
+                f"a deep decoder of {self.layers} layers makes images of at least "
+                f"{self.minimum_side}×{self.minimum_side}, not {height}×{width}"
+            )
+        halvings = 1 << self.layers
+        return (self.width, math.ceil(height / halvings), math.ceil(width / halvings))
+
+    def shares_network(self, image_shape: Shape, other: Shape) -> bool:
+        """Equally large images do, and all that are multiples of 2^layers."""
+        return super().shares_network(image_shape, other) and (
+            image_shape == other or not (self._cut(image_shape[1:]) or self._cut(other[1:]))
+        )
+
+    def network(self, image_channels: int, *, size: tuple[int, int] | None = None) -> nn.Module:
+        """(1, width, h, w) → (1, image_channels, h × 2^layers, w × 2^layers) in (0, 1).
+
+        With a `size` that is no multiple of 2^layers, the centre of that. State-dict names are
+        those of the original code.
+        """
+        layers: list[nn.Module] = []
+        for doubling in [True] * self.layers + [False]:
+            layers.append(convolution(self.width, self.width, 1, bias=False))
+            if doubling:
+                layers.append(upsample("bilinear"))
+            layers += [nn.ReLU(inplace=True), nn.BatchNorm2d(self.width)]
+        layers += [convolution(self.width, image_channels, 1, bias=False), nn.Sigmoid()]
+        if size and self._cut(size):
+            layers.append(_Centre(*size))
+        return numbered(layers)
+
+    def _cut(self, size: tuple[int, int]) -> bool:
+        return any(side % (1 << self.layers) for side in size)
+
+
+class _Centre(nn.Module):
+    """The middle of an image."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self._size = (height, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """At most as high and wide as asked for."""
+        return centre(x, *self._size)
