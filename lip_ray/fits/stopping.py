@@ -1,18 +1,71 @@
 """Rules that choose a step of a fit without ever seeing the clean image."""
 
-from typing import Annotated, Literal, Self, final
+from abc import ABC, abstractmethod
+from typing import Annotated, Literal, Protocol, Self, final
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from lip_ray.spec import Spec
+from lip_ray.spec import Spec, kind_or_mapping
 
 Steps = Annotated[int, Field(ge=1)]
 
 
+class Monitor(Protocol):
+    """The running state of a rule over one fit, in O(image) memory."""
+
+    def update(self, step: int, output: Tensor) -> Tensor | None:
+        """The statistic after `step`, a scalar, where one is due; nothing waits for the device."""
+
+
+class AbstractStopping(Spec, ABC):
+    """A statistic of the outputs; the step at which it is least is selected."""
+
+    kind: str
+    patience: Steps | None = None
+    """How many steps the least statistic may be old. Once it is older the fit ends, seen when the
+    host next looks at the device; by default the fit uses all of its steps."""
+    run_on: bool = False
+    """Whether the fit goes on to its budget once the patience has run out. The selected step is
+    then fixed at exactly that moment, while peak and final are of the whole fit."""
+
+    @model_validator(mode="after")
+    def _something_to_run_on_from(self) -> Self:
+        if self.run_on and self.patience is None:
+            raise ValueError("run_on needs a patience: without one the fit uses all of its steps")
+        return self
+
+    @property
+    @abstractmethod
+    def interval(self) -> int:
+        """Every how many steps the host looks at the device."""
+
+    def check(self, steps: int) -> None:
+        """Raise ValueError where a fit of so many steps is too short for a statistic."""
+        del steps  # by default one is enough
+
+    @abstractmethod
+    def monitor(self, image: Tensor) -> Monitor:
+        """The running state for outputs of the shape, type and device of `image`."""
+
+    def ends(self, step: int, selected_step: Tensor) -> bool:
+        """Whether a fit that has taken `step` and selected `selected_step` is to end.
+
+        Waits for the device, where patience has a say.
+        """
+        if self.patience is None or self.run_on:
+            return False
+        return step - int(selected_step) >= self.patience
+
+    @property
+    def closes_after(self) -> int | None:
+        """The age in steps beyond which the selected step is final; none where none is."""
+        return self.patience if self.run_on else None
+
+
 @final
-class WindowedVariance(Spec):
+class WindowedVariance(AbstractStopping):
     """ES-WMV: the step at which the output's windowed moving variance is least.
 
     Wang et al. 2021 (arXiv 2112.06074), equation 2: the mean squared distance of the last
@@ -22,13 +75,10 @@ class WindowedVariance(Spec):
 
     kind: Literal["wmv"] = "wmv"
     window: Steps = 100
-    """How many outputs the variance is taken over."""
+    """How many outputs the variance is taken over, and every how many steps the host looks."""
     stride: Steps = 10
     """Every how many steps it is taken. The window is held as window ÷ stride sums, so memory is
     that many images whatever the window."""
-    patience: Steps | None = None
-    """End the fit once the least variance is this many steps old, seen at every multiple of
-    `window`; by default the fit uses all of its steps."""
 
     @model_validator(mode="after")
     def _whole_strides(self) -> Self:
@@ -38,12 +88,57 @@ class WindowedVariance(Spec):
             )
         return self
 
-    def monitor(self, image: Tensor) -> "VarianceMonitor":
-        """The running state for outputs of the shape, type and device of `image`."""
-        return VarianceMonitor(self, image)
+    @property
+    def interval(self) -> int:
+        """Once a window."""
+        return self.window
+
+    def check(self, steps: int) -> None:
+        """One window must fit."""
+        if self.window > steps:
+            raise ValueError(
+                f"stopping.window must not be longer than the fit: "
+                f"got window {self.window} and steps {steps}"
+            )
+
+    def monitor(self, image: Tensor) -> "WindowMonitor":
+        """Empty buckets."""
+        return WindowMonitor(self, image)
 
 
-class VarianceMonitor:
+@final
+class ExponentialVariance(AbstractStopping):
+    """ES-EMV: the step at which the output's exponential moving variance is least.
+
+    Wang et al. 2021 (arXiv 2112.06074), algorithm 2. With forgetting factor α, mean and variance
+    of outputs x begin at 0 and move as V ← (1 − α)(V + α‖x − M‖²), M ← M + α(x − M); V is divided
+    by the number of values in an image. The first outputs are far from 0, so V begins large.
+    """
+
+    kind: Literal["emv"] = "emv"
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """The weight of the newest output, in (0, 1): the memory is about 1 ÷ alpha steps."""
+    look_every: Steps = 100
+    """Every how many steps the host looks whether the fit is to end."""
+
+    @property
+    def interval(self) -> int:
+        """As the field says."""
+        return self.look_every
+
+    def monitor(self, image: Tensor) -> "ExponentialMonitor":
+        """Mean and variance 0."""
+        return ExponentialMonitor(self, image)
+
+
+Stopping = Annotated[
+    WindowedVariance | ExponentialVariance,
+    Field(discriminator="kind"),
+    kind_or_mapping(WindowedVariance | ExponentialVariance, default="wmv"),
+]
+
+
+class WindowMonitor:
     """The exact variance of the last `window` outputs, every `stride` steps, in O(image) memory.
 
     Outputs are summed in window ÷ stride buckets; the oldest is emptied for the newest steps. The
@@ -65,11 +160,32 @@ class VarianceMonitor:
         if step % self._rule.stride == 0:
             self._sums[bucket].zero_()
             self._squares[bucket].zero_()
-        shifted = output.double() - self._origin
+        shifted = output - self._origin  # in float64, as the origin is
         self._sums[bucket] += shifted
-        self._squares[bucket] += shifted.square().sum()
+        self._squares[bucket] += shifted.square_().sum()
         if (step + 1) % self._rule.stride or step + 1 < self._rule.window:
             return None
         mean = self._sums.sum(0) / self._rule.window
         mean_square = self._squares.sum() / self._rule.window
         return ((mean_square - mean.square().sum()) / mean.numel()).clamp(min=0).float()
+
+
+class ExponentialMonitor:
+    """The exponential moving variance of the outputs at every step; one image is held.
+
+    Mean and variance are held in float64: with them in float32 the variance of outputs that barely
+    move would be that of the rounding.
+    """
+
+    def __init__(self, rule: ExponentialVariance, image: Tensor) -> None:
+        self._alpha = rule.alpha
+        self._mean = torch.zeros_like(image, dtype=torch.float64)
+        self._variance = image.new_zeros((), dtype=torch.float64)
+
+    def update(self, step: int, output: Tensor) -> Tensor:
+        """The variance per pixel after `step`."""
+        del step  # every one counts alike
+        distance = output - self._mean
+        self._mean.add_(distance, alpha=self._alpha)
+        self._variance.add_(distance.square_().mean(), alpha=self._alpha).mul_(1 - self._alpha)
+        return self._variance.float()

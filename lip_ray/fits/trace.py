@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from lip_ray.fits.stopping import WindowedVariance
+from lip_ray.fits.stopping import Stopping
 from lip_ray.tasks import Problem
 
 LOSS, PSNR_RAW, PSNR, STATISTIC = range(4)
@@ -29,9 +29,16 @@ class Best:
             image=torch.zeros_like(image),
         )
 
-    def offer(self, score: Tensor, step: int, image: Tensor) -> None:
-        """Take this step if its score is strictly higher; NaN never is."""
+    def offer(
+        self, score: Tensor, step: int, image: Tensor, *, closes_after: int | None = None
+    ) -> None:
+        """Take this step if its score is strictly higher; NaN never is.
+
+        With `closes_after`, one more than so many steps after the best is too late.
+        """
         better = score > self.score
+        if closes_after is not None:
+            better &= (self.step < 0) | (step <= self.step + closes_after)
         self.score = torch.where(better, score, self.score)
         self.step = torch.where(better, step, self.step)
         self.image = torch.where(better, image, self.image)
@@ -44,13 +51,12 @@ class Trace:
     taken from it. Nothing here makes the host wait until a value is read.
     """
 
-    def __init__(
-        self, problem: Problem, *, steps: int, decay: float, stopping: WindowedVariance
-    ) -> None:
+    def __init__(self, problem: Problem, *, steps: int, decay: float, stopping: Stopping) -> None:
         like = problem.measured.new_zeros((1, *problem.image_shape))
         self._problem = problem
         self._decay = decay
         self._monitor = stopping.monitor(like)
+        self._closes_after = stopping.closes_after
         self._rows = like.new_full((steps, 4), torch.nan)
         self._unseen = like.new_full((), torch.nan)
         self.average = torch.zeros_like(like)
@@ -75,7 +81,8 @@ class Trace:
         self.peak.offer(psnr.where(counts, torch.nan), step, self.average)
         statistic = self._monitor.update(step, output)
         if statistic is not None:
-            self.selected.offer(-statistic.where(counts, torch.nan), step, self.average)
+            score = -statistic.where(counts, torch.nan)
+            self.selected.offer(score, step, self.average, closes_after=self._closes_after)
         shown = self._unseen if statistic is None else statistic
         self._rows[step] = torch.stack((loss, self._problem.psnr(output), psnr, shown))
 

@@ -1,21 +1,21 @@
 """The deep-image-prior fit: Adam on the weights of an untrained network, one or more images."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self, final
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from lip_ray.fits.stopping import WindowedVariance
+from lip_ray.fits.stopping import Stopping, WindowedVariance
 from lip_ray.fits.trace import Best, Trace
 from lip_ray.priors import UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
-from lip_ray.spec import Spec, kind_or_mapping
+from lip_ray.spec import Spec
 from lip_ray.tasks import Problem
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -59,7 +59,7 @@ class FitResult:
     peak: Snapshot | None
     selected: Snapshot | None
     final: Snapshot | None
-    weights: Mapping[str, Tensor] | None = None
+    snapshot: dict[str, Tensor] | None = None
     """All parameters and buffers after the `snapshot_at` steps that were asked for; none where
     the fit ended before."""
 
@@ -75,21 +75,15 @@ class Fit(Spec):
     """Standard deviation of the Gaussian noise added to the latent anew at every step."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the exponential moving average of the outputs; 0 turns averaging off."""
-    stopping: Annotated[WindowedVariance, kind_or_mapping(WindowedVariance, default="wmv")] = (
-        WindowedVariance()
-    )
+    stopping: Stopping = WindowedVariance()
     precision: Precision = "fp32"
     """fp32 is exact; tf32 and bf16 (autocast) change the numbers."""
     compiled: bool = False
     """Whether the network runs through torch.compile, which changes the last bits."""
 
     @model_validator(mode="after")
-    def _window_fits(self) -> Self:
-        if self.stopping.window > self.steps:
-            raise ValueError(
-                f"stopping.window must not be longer than the fit: "
-                f"got window {self.stopping.window} and steps {self.steps}"
-            )
+    def _long_enough(self) -> Self:
+        self.stopping.check(self.steps)
         return self
 
     def run(
@@ -111,11 +105,11 @@ class Fit(Spec):
         started = time.perf_counter()
         with arithmetic(self.precision, prior.latent.device):
             end = self._descend(subjects, mask, traces, snapshot_at)
-        rows = [
-            trace.rows(end.steps) for trace in traces
-        ]  # waits for the device: the clock is right
-        seconds = time.perf_counter() - started
+        rows = [trace.rows(end.steps) for trace in traces]  # waits for the device,
+        seconds = time.perf_counter() - started  # so the clock is right
         _check_zeros(prior, mask)
+        if snapshot_at is not None and snapshot_at > end.steps:  # taken after the first bad loss
+            end = replace(end, snapshot=None)
         return tuple(
             _result(trace, own, end, seconds) for trace, own in zip(traces, rows, strict=True)
         )
@@ -127,13 +121,13 @@ class Fit(Spec):
         traces: Sequence[Trace],
         snapshot_at: int | None,
     ) -> "_End":
-        """Take the steps; the host looks at the device once a window."""
+        """Take the steps; the host looks at the device once an interval."""
         prior = subjects[0].prior
         network = torch.compile(prior.module) if self.compiled else prior.module
         optimizer = torch.optim.Adam(prior.module.parameters(), lr=self.learning_rate, fused=True)
         apply_mask = GradientMask(prior, mask)
         noise = InputNoise(self.input_noise)
-        weights = prior.snapshot() if snapshot_at == 0 else None
+        snapshot = prior.snapshot() if snapshot_at == 0 else None
         for step in range(self.steps):
             outputs, losses = [], []
             for subject in subjects:  # one graph at a time; gradients add up
@@ -146,20 +140,20 @@ class Fit(Spec):
             optimizer.step()
             optimizer.zero_grad()
             if snapshot_at == step + 1:
-                weights = prior.snapshot()
+                snapshot = prior.snapshot()
             total = torch.stack(losses).sum() if len(losses) > 1 else losses[0]
             for trace, loss, output in zip(traces, losses, outputs, strict=True):
                 trace.observe(step, loss, output, total=total)
-            if (step + 1) % self.stopping.window == 0:
+            if (step + 1) % self.stopping.interval == 0:
                 finite = min(trace.finite(step + 1) for trace in traces)
                 if finite <= step:
-                    return _End.diverged(finite, weights, snapshot_at)
-                if all(self._out_of_patience(trace, step) for trace in traces):
-                    return _End(step + 1, Outcome.STOPPED, weights)
+                    return _End(finite, Outcome.DIVERGED, snapshot)
+                if all(self.stopping.ends(step, trace.selected.step) for trace in traces):
+                    return _End(step + 1, Outcome.STOPPED, snapshot)
         finite = min(trace.finite(self.steps) for trace in traces)
         if finite < self.steps:
-            return _End.diverged(finite, weights, snapshot_at)
-        return _End(self.steps, Outcome.BUDGET, weights)
+            return _End(finite, Outcome.DIVERGED, snapshot)
+        return _End(self.steps, Outcome.BUDGET, snapshot)
 
     def _output(self, network: Callable[[Tensor], Tensor], latent: Tensor) -> Tensor:
         """The network's image, in full precision whatever it computes in."""
@@ -167,10 +161,6 @@ class Fit(Spec):
         with torch.autocast(latent.device.type, torch.bfloat16, enabled=reduced):
             output = network(latent)
         return output.float()
-
-    def _out_of_patience(self, trace: Trace, step: int) -> bool:
-        patience = self.stopping.patience
-        return patience is not None and step - int(trace.selected.step) >= patience
 
 
 class InputNoise:
@@ -238,19 +228,11 @@ def _check_zeros(prior: UntrainedPrior, mask: Mask) -> None:
 
 @dataclass(frozen=True)
 class _End:
-    """Where a fit ended, how, and the weights that were copied on the way."""
+    """Where a fit ended, how, and the snapshot that was taken on the way."""
 
     steps: int
     outcome: Outcome
-    weights: Mapping[str, Tensor] | None
-
-    @classmethod
-    def diverged(
-        cls, steps: int, weights: Mapping[str, Tensor] | None, snapshot_at: int | None
-    ) -> Self:
-        """Weights that were copied after the first bad loss do not count."""
-        before = snapshot_at is not None and snapshot_at <= steps
-        return cls(steps, Outcome.DIVERGED, weights if before else None)
+    snapshot: dict[str, Tensor] | None
 
 
 def _check(subjects: Sequence[Subject], snapshot_at: int | None, steps: int) -> None:
@@ -283,7 +265,7 @@ def _result(trace: Trace, rows: Tensor, end: _End, seconds: float) -> FitResult:
         peak=_snapshot(trace.peak),
         selected=_snapshot(trace.selected),
         final=None if diverged else Snapshot(step=end.steps - 1, image=trace.average),
-        weights=end.weights,
+        snapshot=end.snapshot,
     )
 
 
