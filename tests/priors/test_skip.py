@@ -69,18 +69,99 @@ def test_totals_of_the_study() -> None:
     assert Skip().minimum_side == 33
 
 
+LIBRARY = Skip(
+    input_channels=1,
+    scales=6,
+    skip_width=0,
+    widths=(16, 32, 64, 128, 128, 128),
+    down_filter=5,
+    upsampling="nearest",
+    pointwise=False,
+)
+"""Ulyanov's network for inpainting a large region."""
+
+
+class TestVariants:
+    def test_text_inpainting(self) -> None:
+        """Published: 3,002,627 parameters."""
+        cost = Skip(skip_width=128, upsampling="nearest").cost((3, 64, 64))
+        assert cost.parameters == 3_002_627
+
+    def test_inpainting_a_large_region(self) -> None:
+        """As many weights as the layers say; of the bigger filters, only those on the way down."""
+        widths = LIBRARY.widths or ()
+        inward = (1, *widths[:-1])
+        deeper = (*widths[1:], widths[-1])
+        down = sum(25 * w * (i + w) for i, w in zip(inward, widths, strict=True))
+        up = sum(9 * w * d for w, d in zip(widths, deeper, strict=True))
+        assert LIBRARY.prunable_count(3) == down + up + 3 * widths[0]
+
+    @pytest.mark.parametrize("side", [8, 9])
+    def test_averaging_follows_the_convolution(self, side: int) -> None:
+        """Halves like a stride does; an odd side's last pixel is the average of what is there."""
+        fields = {"width": 2, "scales": 1, "skip_width": 0, "input_channels": 1}
+        strided, averaged = Skip(**fields), Skip(**fields, downsampling="average")
+        assert list(strided.network(3).state_dict()) == list(averaged.network(3).state_dict())
+        layer = averaged.network(3).get_submodule("1.1")
+        x = torch.rand(1, 1, side, side)
+        full = layer[1](layer[0](x)).detach()
+        output = layer(x).detach()
+        half = -(-side // 2)
+        assert output.shape == (1, 2, half, half)
+        corner = full[:, :, 2 * half - 2 :, 2 * half - 2 :].mean(dim=(2, 3))
+        torch.testing.assert_close(output[:, :, -1, -1], corner)
+        torch.testing.assert_close(output[:, :, 0, 0], full[:, :, :2, :2].mean(dim=(2, 3)))
+
+    def test_upsampling_by_repetition(self) -> None:
+        fields = {"width": 2, "scales": 1, "skip_width": 0, "input_channels": 1}
+        nearest = Skip(**fields, upsampling="nearest").network(3).get_submodule("1.7")
+        bilinear = Skip(**fields).network(3).get_submodule("1.7")
+        x = torch.tensor([[[[0.0, 1.0]]]])
+        assert nearest(x)[0, 0, 0].tolist() == [0, 0, 1, 1]
+        assert bilinear(x)[0, 0, 0].tolist() == [0, 0.25, 0.75, 1]
+
+    @pytest.mark.parametrize(("down", "up", "least"), [(3, 3, 5), (3, 7, 7), (5, 3, 9), (7, 3, 13)])
+    def test_wider_filters_reflect_more(self, down: int, up: int, least: int) -> None:
+        prior = Skip(width=2, scales=2, input_channels=1, down_filter=down, up_filter=up)
+        assert prior.minimum_side == least
+
+    def test_equal_widths_are_one_width(self) -> None:
+        narrow = Skip(width=4, scales=2, input_channels=3)
+        scale_by_scale = Skip(widths=(4, 4), scales=2, input_channels=3)
+        first, other = built(narrow).snapshot(), built(scale_by_scale).snapshot()
+        assert all(torch.equal(first[name], other[name]) for name in first | other)
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"widths": (4, 4), "scales": 3}, "as many as scales, which is 3; got 2"),
+            ({"widths": (4, 4), "scales": 2, "width": 4}, "leave width out, got 4"),
+        ],
+    )
+    def test_widths_agree_with_the_rest(self, fields, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            Skip(**fields)
+
+
 @given(
     height=st.integers(5, 24),
     width=st.integers(5, 24),
     channels=st.sampled_from([1, 3]),
     skip_width=st.sampled_from([0, 2]),
+    downsampling=st.sampled_from(["stride", "average"]),
 )
-@example(height=5, width=5, channels=1, skip_width=0)
-@example(height=7, width=23, channels=3, skip_width=2)
+@example(height=5, width=5, channels=1, skip_width=0, downsampling="average")
+@example(height=7, width=23, channels=3, skip_width=2, downsampling="stride")
 @settings(max_examples=25)
-def test_any_size_odd_ones_too(height: int, width: int, channels: int, skip_width: int) -> None:
+def test_any_size_odd_ones_too(height, width, channels, skip_width, downsampling) -> None:
     prior = built(
-        Skip(width=3, scales=2, skip_width=skip_width, input_channels=2),
+        Skip(
+            width=3,
+            scales=2,
+            skip_width=skip_width,
+            input_channels=2,
+            downsampling=downsampling,
+        ),
         channels=channels,
         height=height,
         width=width,
@@ -121,7 +202,15 @@ def test_initial_draws_have_the_distributions_they_should() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"width": 0}, {"scales": 0}, {"skip_width": -1}, {"input_channels": 0}, {"depth": 3}]
+    "wrong",
+    [
+        {"width": 0},
+        {"scales": 0},
+        {"skip_width": -1},
+        {"input_channels": 0},
+        {"depth": 3},
+        {"down_filter": 4},
+    ],
 )
 def test_impossible_networks_are_refused(wrong) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
