@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,11 +16,16 @@ from lip_ray import yaml
 from lip_ray.errors import UserError
 from lip_ray.problems import Problem, explained, shown
 from lip_ray.spec import ID_DIGITS, Spec
-from lip_ray.trials import Trajectory, Trial
+from lip_ray.trials import AbstractTrial, Trajectory, Trial
 
-SWEEP_KEYS = ("name", "trial", "grid", "quick", "run")
+SWEEP_KEYS = ("name", "trial", "sources", "cases", "grid", "quick", "run")
+SOURCE = "source"
+"""The field of a transfer that a sweep's sources set."""
+
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
-SETTABLE = "what can be set is [trial.]<field>, grid.<field> and run.<field>"
+SETTABLE = (
+    "what can be set is [trial.]<field>, grid.<field>, run.<field>, cases and sources.<field>"
+)
 
 
 class Run(Spec):
@@ -56,7 +61,7 @@ class Sweep:
     """A named, ordered set of trials and how to run them."""
 
     name: str
-    trials: tuple[Trial, ...]
+    trials: tuple[AbstractTrial, ...]
     run: Run
 
     @property
@@ -76,14 +81,9 @@ class Sweep:
 
         Raises SweepError with every problem found.
         """
-        try:
-            document = yaml.parse(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise SweepError(str(path), [Problem("", f"cannot be read: {reason}")]) from error
-        except yaml.YamlError as error:
-            raise SweepError(str(path), [Problem("", str(error))]) from error
-        return cls.build(document, source=str(path), overrides=overrides, quick=quick)
+        return cls.build(
+            _document(path), source=str(path), folder=path.parent, overrides=overrides, quick=quick
+        )
 
     @classmethod
     def build(
@@ -91,14 +91,17 @@ class Sweep:
         document: object,
         *,
         source: str = "sweep",
+        folder: Path = Path(),
         overrides: Iterable[str] = (),
         quick: bool = False,
     ) -> Self:
         """The sweep that a mapping like the YAML file's describes; its trial may be a spec.
 
+        The sweep that it names as its sources is looked for from `folder`.
+
         Raises SweepError with every problem found.
         """
-        draft = _Draft.read(document, source)
+        draft = _Draft.read(document, source, folder)
         if quick:
             draft.apply_quick()
         for override in overrides:
@@ -122,6 +125,8 @@ def json_schema() -> dict[str, Any]:
         "properties": {
             "name": {"type": "string", "pattern": NAME_PATTERN},
             "trial": trial,
+            "sources": {"anyOf": [{"type": "string"}, _Sources.model_json_schema()]},
+            "cases": {"type": "array", "items": {"type": "object"}, "minItems": 1},
             "grid": axes,
             "quick": {"type": "object", "additionalProperties": True},
             "run": Run.model_json_schema(),
@@ -136,10 +141,13 @@ def json_schema_text() -> str:
 
 
 def _nothing_required(schema: Any) -> Any:
-    """The schema without `required`: the grid may give any field instead."""
+    """The schema without `required`: the grid may give any field instead.
+
+    Without a required kind a mapping may be right for several members of a family.
+    """
     if isinstance(schema, dict):
         return {
-            key: _nothing_required(value)
+            "anyOf" if key == "oneOf" else key: _nothing_required(value)
             for key, value in schema.items()
             if not (key == "required" and isinstance(value, list))
         }
@@ -152,14 +160,46 @@ def _plain_name(name: str) -> str:
     return name
 
 
+class _Sources(Spec):
+    """The sweep whose trajectories are the sources of a sweep of transfers."""
+
+    sweep: str
+    """Its file, seen from the folder of this one."""
+    set: dict[str, Any] = {}  # noqa: RUF012
+    """Dotted fields of its trials, `grid.` or `cases` to override."""
+    where: dict[str, Any] = {}  # noqa: RUF012
+    """Dotted fields of its trials and the value, or the list of values, that they must have."""
+
+
+class _OneTrial(Spec):
+    """A trial of any kind, as a field, so that what is wrong with its kind is said too."""
+
+    trial: Trial
+
+
 class _Document(Spec):
     """The outermost keys of a sweep file; what is inside is checked after overrides."""
 
     name: Annotated[str, AfterValidator(_plain_name)]
     trial: dict[str, Any]
+    sources: str | dict[str, Any] | None = None
+    cases: list[dict[str, Any]] | None = None
     grid: dict[str, Any] = {}  # noqa: RUF012
     quick: dict[str, Any] = {}  # noqa: RUF012
     run: dict[str, Any] = {}  # noqa: RUF012
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One value for one field of a trial, and where it was written."""
+
+    path: str
+    """Of the field, dotted."""
+    place: str
+    """What sets the field: `grid.seed`, `cases[2].fit.steps`."""
+    item: str
+    """Which of its values: `[1]`; empty where it has but one."""
+    value: Any
 
 
 @dataclass
@@ -167,18 +207,23 @@ class _Draft:
     """A sweep file while overrides may still change it."""
 
     source: str
+    folder: Path
     name: str = ""
     trial: dict[str, Any] = field(default_factory=dict)
+    sources: str | dict[str, Any] | None = None
+    cases: list[dict[str, Any]] | None = None
     grid: dict[str, Any] = field(default_factory=dict)
     quick: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
     known: bool = True
-    """Whether the trial and the grid are there, and so can be checked."""
+    """Whether the trial and what is tried are there, and so can be checked."""
+    shrunk: bool = False
+    """Whether the quick block was applied, and so is to be to the sources."""
     problems: dict[Problem, None] = field(default_factory=dict)
     """In the order found, each once: a grid meets the same fault many times."""
 
     @classmethod
-    def read(cls, document: object, source: str) -> Self:
+    def read(cls, document: object, source: str, folder: Path) -> Self:
         """The document's sections; those of the wrong type are left out and noted."""
         if not isinstance(document, Mapping):
             expected = f"a sweep is a mapping with the keys {', '.join(SWEEP_KEYS)}"
@@ -193,15 +238,17 @@ class _Draft:
         sound = {key: plain[key] for key in SWEEP_KEYS if key in plain and key not in wrong}
         return cls(
             source=source,
-            known=wrong.isdisjoint(("trial", "grid")),
+            folder=folder,
+            known=wrong.isdisjoint(("trial", "sources", "cases", "grid")),
             problems=dict.fromkeys(problems),
             **sound,
         )
 
     def apply_quick(self) -> None:
-        """Shrink the sweep by its own `quick` block."""
+        """Shrink the sweep by its own `quick` block, and that of its sources by theirs."""
+        self.shrunk = True
         for path, value in self.quick.items():
-            self._override(path, value, origin="quick.")
+            self.override(path, value, origin="quick.")
 
     def apply(self, override: str) -> None:
         """Set what `dotted.path=value` says, the value in YAML."""
@@ -210,23 +257,25 @@ class _Draft:
             self._refuse("--set", f"must read dotted.path=value, got {override!r}")
             return
         try:
-            self._override(path.strip(), yaml.parse(value))
+            self.override(path.strip(), yaml.parse(value))
         except yaml.YamlError as error:
             self._refuse(f"--set {path}", str(error))
 
-    def trials(self) -> tuple[Trial, ...]:
-        """The grid's product, in order, the last axis fastest; problems are noted."""
-        trials: dict[str, Trial] = {}
+    def trials(self) -> tuple[AbstractTrial, ...]:
+        """Each source with each case with each point of the grid, the last axis fastest.
+
+        Problems are noted.
+        """
+        trials: dict[str, AbstractTrial] = {}
         if not self.known:
             return ()
-        axes = self._sound_axes()
-        for indices in itertools.product(*(range(len(self.grid[axis])) for axis in axes)):
-            point = dict(zip(axes, indices, strict=True))
-            trial = self._trial(point)
+        for combination in itertools.product(*self._axes()):
+            choices = [choice for part in combination for choice in part]
+            trial = self._trial(choices)
             if trial is None:
                 continue
             if trial.id in trials:
-                values = {axis: self.grid[axis][index] for axis, index in point.items()}
+                values = {c.path: c.value for c in choices if c.path != SOURCE}
                 self._refuse("grid", f"gives the trial {shown(values)} twice")
             trials[trial.id] = trial
         return tuple(trials.values())
@@ -248,23 +297,44 @@ class _Draft:
     def _refuse(self, path: str, message: str) -> None:
         self.problems[Problem(path, message)] = None
 
-    def _override(self, path: str, value: object, *, origin: str = "") -> None:
+    def override(self, path: str, value: object, *, origin: str = "") -> None:
         """Set one value by its dotted path; fields of the trial may leave out `trial.`."""
         section, _, rest = path.partition(".")
         if section == "grid" and rest:
             self.grid[rest] = value
         elif section == "run" and rest:
             self._set(self.run, origin or "run.", rest, value)
+        elif path == "cases":
+            self._set_cases(value, origin)
+        elif path == "sources" and isinstance(value, str | dict):
+            self.sources = value
+        elif section == "sources" and rest:
+            whole = self.sources or {}
+            self.sources = {"sweep": whole} if isinstance(whole, str) else whole
+            self._set(self.sources, origin + "sources.", rest, value)
         elif path in SWEEP_KEYS or section == "quick":
             self._refuse(origin + path, SETTABLE)
         else:
             self._set_trial(rest if section == "trial" else path, value, origin or "trial.")
+
+    def _set_cases(self, value: object, origin: str) -> None:
+        if isinstance(value, list) and all(isinstance(case, dict) for case in value):
+            self.cases = value
+        else:
+            self._refuse(origin + "cases", f"must be a list of mappings, got {shown(value)}")
 
     def _set_trial(self, path: str, value: object, label: str) -> None:
         for axis in self.grid:
             if axis != path and _overlap(axis, path):
                 self._refuse(label + path, f"the grid sets {axis}: set grid.{axis} instead")
                 return
+        for index, case in enumerate(self.cases or ()):
+            for set_there in case:
+                if _overlap(set_there, path):
+                    self._refuse(
+                        label + path, f"cases[{index}] sets {set_there}: set cases instead"
+                    )
+                    return
         self.grid.pop(path, None)
         self._set(self.trial, label, path, value)
 
@@ -277,35 +347,92 @@ class _Draft:
             return False
         return True
 
-    def _sound_axes(self) -> tuple[str, ...]:
+    def _axes(self) -> list[list[list[_Choice]]]:
+        """What is tried in every combination: sources, cases, and the grid's sound axes."""
+        axes = [self._source_choices()] if self.sources is not None else []
+        if self.cases is not None:
+            axes.append(self._case_choices())
+        taken = {choice.path for axis in axes for part in axis for choice in part}
+        return axes + self._grid_choices(sorted(taken))
+
+    def _source_choices(self) -> list[list[_Choice]]:
+        """The trajectories of the sweep that is named as sources."""
+        written = {"sweep": self.sources} if isinstance(self.sources, str) else self.sources
+        try:
+            wanted = _Sources.model_validate(written)
+        except ValidationError as error:
+            for problem in explained(error, _Sources, written or {}):
+                self._refuse(_joined("sources", problem.path), problem.message)
+            return []
+        try:
+            trials = self._source_trials(wanted)
+        except SweepError as error:
+            for problem in error.problems:
+                self._refuse(f"sources: {error.source}", str(problem))
+            return []
+        found = [t for t in trials if isinstance(t, Trajectory) and _fits(t, wanted.where)]
+        if not found:
+            self._refuse("sources", f"{wanted.sweep} has no trajectory where {shown(wanted.where)}")
+        return [
+            [_Choice(SOURCE, "sources", f"[{index}]", trial.model_dump(mode="json"))]
+            for index, trial in enumerate(found)
+        ]
+
+    def _source_trials(self, wanted: _Sources) -> tuple[AbstractTrial, ...]:
+        path = self.folder / wanted.sweep
+        draft = _Draft.read(_document(path), str(path), path.parent)
+        if draft.sources is not None:
+            draft._refuse("sources", "the sources of a sweep cannot have sources themselves")
+            draft.refuse_if_wrong()
+        if self.shrunk:
+            draft.apply_quick()
+        for field_path, value in wanted.set.items():
+            draft.override(field_path, value, origin="set.")
+        trials = draft.trials()
+        draft.refuse_if_wrong()
+        return trials
+
+    def _case_choices(self) -> list[list[_Choice]]:
+        return [
+            [_Choice(path, f"cases[{index}].{path}", "", value) for path, value in case.items()]
+            for index, case in enumerate(self.cases or ())
+        ]
+
+    def _grid_choices(self, taken: Sequence[str]) -> list[list[list[_Choice]]]:
         """The axes that are lists and set fields of their own; what is wrong is noted."""
-        axes: list[str] = []
+        sound: dict[str, list[Any]] = {}
         for axis, values in self.grid.items():
-            overlapping = [other for other in axes if _overlap(axis, other)]
+            overlapping = [other for other in (*taken, *sound) if _overlap(axis, other)]
             for other in overlapping:
                 self._refuse("grid", f"{other} and {axis} set the same field")
             if not isinstance(values, list) or not values:
                 rule = "must be a list of at least one value"
                 self._refuse(f"grid.{axis}", f"{rule}, got {shown(values)}")
             elif not overlapping:
-                axes.append(axis)
-        return tuple(axes)
+                sound[axis] = values
+        return [
+            [[_Choice(axis, f"grid.{axis}", f"[{i}]", value)] for i, value in enumerate(values)]
+            for axis, values in sound.items()
+        ]
 
-    def _trial(self, point: Mapping[str, int]) -> Trial | None:
-        """The trial at one index an axis, if it is one; problems are noted."""
+    def _trial(self, choices: Sequence[_Choice]) -> AbstractTrial | None:
+        """The trial with these choices, if it is one; problems are noted."""
         mapping = copy.deepcopy(self.trial)
-        for axis, index in point.items():
-            if not self._set(mapping, "grid.", axis, copy.deepcopy(self.grid[axis][index])):
+        for choice in choices:
+            label = choice.place.removesuffix(choice.path)
+            if not self._set(mapping, label, choice.path, copy.deepcopy(choice.value)):
                 return None
+        written = {"trial": mapping}
         try:
-            trial = Trajectory.model_validate(mapping)
+            trial = _OneTrial.model_validate(written).trial
         except ValidationError as error:
-            for problem in explained(error, Trajectory, mapping, in_grid=True):
-                if not self._would_be_given(problem):
-                    self._refuse(_located(problem, point), problem.message)
+            for problem in explained(error, _OneTrial, written, in_grid=True):
+                inside = replace(problem, path=problem.path.partition(".")[2])
+                if not self._would_be_given(inside):
+                    self._refuse(_located(inside, choices), inside.message)
             return None
         for path, message in trial.conflicts():
-            self._refuse(_located(Problem(path, message), point), message)
+            self._refuse(_located(Problem(path, message), choices), message)
         return trial
 
     def _would_be_given(self, problem: Problem) -> bool:
@@ -315,16 +442,39 @@ class _Draft:
         )
 
 
-def _located(problem: Problem, point: Mapping[str, int]) -> str:
-    """Where a trial's problem was written: in the axes at or beneath its path, else the trial."""
-    axes = [axis for axis in point if _overlap(axis, problem.path)]
-    beneath = [axis for axis in axes if len(axis) >= len(problem.path)]
+def _located(problem: Problem, choices: Sequence[_Choice]) -> str:
+    """Where a trial's problem was written: in what sets its path, or a part of it, or the trial."""
+    setting = [choice for choice in choices if _overlap(choice.path, problem.path)]
+    beneath = [choice for choice in setting if len(choice.path) >= len(problem.path)]
     if beneath and problem.fault == "extra_forbidden":
-        return " and ".join(f"grid.{axis}" for axis in beneath)  # the name, whatever the value
-    if axes:
-        rest = problem.path[len(axes[0]) :]
-        return " and ".join(f"grid.{axis}[{point[axis]}]" for axis in axes) + rest
+        return " and ".join(choice.place for choice in beneath)  # the name, whatever the value
+    if setting:
+        rest = problem.path[len(setting[0].path) :]
+        return " and ".join(choice.place + choice.item for choice in setting) + rest
     return _joined("trial", problem.path)
+
+
+def _fits(trial: AbstractTrial, where: Mapping[str, Any]) -> bool:
+    """Whether the trial's fields have these values, each one or one of a list."""
+    written = trial.model_dump(mode="json")
+    for path, allowed in where.items():
+        value: Any = written
+        for part in path.split("."):
+            value = value[int(part)] if isinstance(value, list) else value.get(part)
+        if value not in (allowed if isinstance(allowed, list) else [allowed]):
+            return False
+    return True
+
+
+def _document(path: Path) -> object:
+    """What a YAML file says. Raises SweepError where it cannot be read."""
+    try:
+        return yaml.parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SweepError(str(path), [Problem("", f"cannot be read: {reason}")]) from error
+    except yaml.YamlError as error:
+        raise SweepError(str(path), [Problem("", str(error))]) from error
 
 
 def _joined(section: str, path: str) -> str:

@@ -97,12 +97,12 @@ def _tune(
         for p in planned
         if p.levels_left
     ]
-    tally = Tally(planned)
+    tally, searcher = Tally(planned), PlanSearcher(configs)
     with Progress(tally, console) as progress, _sigterm_as_interrupt():
         results = tune.Tuner(
             tune.with_resources(run_trial, room.resources(run)),
             tune_config=tune.TuneConfig(
-                search_alg=PlanSearcher(configs),
+                search_alg=searcher,
                 num_samples=-1,
                 max_concurrent_trials=min(room.trials_at_once, len(configs)),
             ),
@@ -114,15 +114,21 @@ def _tune(
                 failure_config=tune.FailureConfig(max_failures=run.retries),
             ),
         ).fit()
-    return tuple(_failures(results, tally))
+    waiting = [tally.label(config["trial_id"]) for config in searcher.waiting]
+    return tuple(_failures(results, tally, waiting))
 
 
-def _failures(results: tune.ResultGrid, tally: Tally) -> Iterator[Failure]:
+def _failures(results: tune.ResultGrid, tally: Tally, waiting: Sequence[str]) -> Iterator[Failure]:
+    """What was given up, and what waited for that."""
+    failed = False
     for place in range(len(results)):
         result = results[place]
         if result.error and result.config:
             trial = tally.label(result.config["trial_id"])
+            failed = True
             yield Failure(trial=trial, traceback=str(result.error).strip())
+    for trial in waiting if failed else ():
+        yield Failure(trial=trial, traceback="its source was given up")
 
 
 def _sweep_record(sweep: Sweep) -> SweepRecord:

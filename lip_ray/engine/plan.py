@@ -1,18 +1,15 @@
 """What a sweep has left to do: its trials less what the store holds."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import torch
 
 from lip_ray.engine.room import Room
-from lip_ray.fits import WindowedVariance
-from lip_ray.pruning import Mask
-from lip_ray.rng import generator
 from lip_ray.sweep import Sweep
-from lip_ray.trials import Trial
+from lip_ray.trials import AbstractTrial
 
 PROBE_S = 1.0
 PROBE_STEPS = 5
@@ -22,7 +19,7 @@ PROBE_STEPS = 5
 class PlannedTrial:
     """A trial of a sweep and how far the store has it."""
 
-    trial: Trial
+    trial: AbstractTrial
     label: str
     """What tells it from the sweep's other trials, the seed apart."""
     levels_done: int
@@ -34,12 +31,25 @@ class PlannedTrial:
 
 
 def plan(sweep: Sweep, levels_done: Mapping[str, int]) -> tuple[PlannedTrial, ...]:
-    """Every trial of the sweep, in order, with the number of its levels in the store."""
-    labels = _labels(sweep.trials)
+    """Every trial of the sweep, in order, with the number of its levels in the store.
+
+    Trials that others take their tickets from come before them, whether or not the sweep asks for
+    them itself.
+    """
+    trials = _with_sources(sweep.trials)
     return tuple(
         PlannedTrial(trial=trial, label=label, levels_done=levels_done.get(trial.id, 0))
-        for trial, label in zip(sweep.trials, labels, strict=True)
+        for trial, label in zip(trials, _labels(trials), strict=True)
     )
+
+
+def _with_sources(trials: Iterable[AbstractTrial]) -> list[AbstractTrial]:
+    """Each trial once, its sources before it."""
+    found: dict[str, AbstractTrial] = {}
+    for trial in trials:
+        found |= {source.id: source for source in _with_sources(trial.sources)}
+        found[trial.id] = trial
+    return list(found.values())
 
 
 def plan_table(planned: Sequence[PlannedTrial]) -> pd.DataFrame:
@@ -66,49 +76,33 @@ def estimated_s(planned: Sequence[PlannedTrial], room: Room, *, threads: int) ->
     pace: dict[str, float] = {}
     trials = []
     for plan in planned:
-        alike = _what_is_fitted(plan.trial)
+        alike = plan.trial.rehearsal
         if plan.levels_left and alike not in pace:
             pace[alike] = _seconds_per_step(plan.trial, device, threads)
-        trials.append(plan.levels_left * plan.trial.fit.steps * pace.get(alike, 0.0))
+        trials.append(plan.levels_left * plan.trial.steps * pace.get(alike, 0.0))
     return max(sum(trials) / room.trials_at_once, max(trials, default=0.0))
 
 
-def _what_is_fitted(trial: Trial) -> str:
-    """All that a step's cost depends on; how strong the noise is does not matter."""
-    return f"{trial.task.kind} {tuple(trial.image.load().shape)} {trial.prior.id} {trial.fit.id}"
-
-
-def _seconds_per_step(trial: Trial, device: torch.device, threads: int) -> float:
+def _seconds_per_step(trial: AbstractTrial, device: torch.device, threads: int) -> float:
     """A dense step's, after one to warm up: of one step where that takes long, else of a few."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        problem = trial.task.realise(trial.image, seed=trial.seed, device=device)
-        prior = trial.prior.build(
-            problem.image_shape, seed=trial.seed, image=trial.image.label, device=device
-        )
-        mask = Mask.dense(prior.prunable())
-
-        def seconds(steps: int) -> float:
-            rule = WindowedVariance(window=1, stride=1)
-            fit = trial.fit.model_copy(update={"steps": steps, "stopping": rule})
-            draws = generator(0, "input noise", device=device)
-            return fit.run(prior, problem, mask, draws=draws).seconds
-
-        steps = 1 if seconds(1) > PROBE_S else PROBE_STEPS
-        return seconds(steps) / steps
+        steps = 1 if trial.rehearse(1, device=device) > PROBE_S else PROBE_STEPS
+        return trial.rehearse(steps, device=device) / steps
     finally:
         torch.set_num_threads(before)
 
 
-def _labels(trials: Sequence[Trial]) -> list[str]:
+def _labels(trials: Sequence[AbstractTrial]) -> list[str]:
     leaves = [dict(_leaves(json.loads(trial.model_dump_json()))) for trial in trials]
     names = dict.fromkeys(name for leaf in leaves for name in leaf)
     varying = [
         name for name in names if name != "seed" and len({leaf.get(name) for leaf in leaves}) > 1
     ]
     return [
-        ", ".join(_named(name, leaf[name]) for name in varying if name in leaf) or trial.pruner.kind
+        ", ".join(_named(name, leaf[name]) for name in varying if name in leaf)
+        or trial.description.pruner
         for trial, leaf in zip(trials, leaves, strict=True)
     ]
 

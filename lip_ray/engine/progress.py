@@ -61,7 +61,7 @@ class Tally:
     def label(self, trial_id: str) -> str:
         """The trial in a few words."""
         planned = self._of[trial_id]
-        return f"{planned.label} seed {planned.trial.seed}"
+        return f"{planned.label} seed {planned.trial.seed_used}"
 
     def count(self, trial_id: str, report: dict[str, Any]) -> None:
         """Take in one finished level."""
@@ -161,6 +161,8 @@ def _level(report: dict[str, Any]) -> str:
         for name, key in (("selected", "psnr_selected_db"), ("peak", "psnr_peak_db"))
         if report[key] is not None
     )
+    if report["accuracy"] is not None:
+        psnr += f"  accuracy {report['accuracy']:.4f}"
     return (
         f"level {report['level']}  density {report['density']:.4g}{psnr}  "
         f"{report['outcome']}  {report['fit_s']:.1f} s"

@@ -6,13 +6,18 @@ from typing import Annotated
 from pydantic import Field
 
 from lip_ray.records import LevelRecord
+from lip_ray.spec import kind_or_mapping
 from lip_ray.trials import trajectory, transfer
 from lip_ray.trials.base import AbstractTrial as AbstractTrial
 from lip_ray.trials.base import Context as Context
 from lip_ray.trials.trajectory import Trajectory as Trajectory
 from lip_ray.trials.transfer import Transfer as Transfer
 
-Trial = Annotated[Trajectory | Transfer, Field(discriminator="kind")]
+Trial = Annotated[
+    Trajectory | Transfer,
+    Field(discriminator="kind"),
+    kind_or_mapping(Trajectory | Transfer, default="trajectory"),
+]
 
 
 def run(trial: Trajectory | Transfer, context: Context) -> Iterator[LevelRecord]:

@@ -213,7 +213,7 @@ class Ladder:
         start = self._start(level)
         if level == 0 and isinstance(rewind, ToStep):
             results = self._bench.fit(level, start, mask, snapshot_at=rewind.step)
-            self._later = results[0].weights
+            self._later = results[0].snapshot
             return results
         results = self._bench.fit(level, start, mask)
         if isinstance(rewind, FineTune):

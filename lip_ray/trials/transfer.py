@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from lip_ray.fits import Fit
-from lip_ray.pruning import Mask, keep_counts
+from lip_ray.pruning import Mask
+from lip_ray.pruning.allocation import keep_counts
 from lip_ray.records import LevelRecord
 from lip_ray.rng import generator
 from lip_ray.tasks import Task
