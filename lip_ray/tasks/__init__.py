@@ -2,12 +2,38 @@
 
 from typing import Annotated
 
+from pydantic import Field
+
 from lip_ray.spec import kind_or_mapping
 from lip_ray.tasks.base import AbstractTask as AbstractTask
 from lip_ray.tasks.base import Identity as Identity
 from lip_ray.tasks.base import Operator as Operator
 from lip_ray.tasks.base import Problem as Problem
+from lip_ray.tasks.deblurring import Deblurring as Deblurring
+from lip_ray.tasks.deepinv import Deepinv as Deepinv
 from lip_ray.tasks.denoising import Denoising as Denoising
+from lip_ray.tasks.denoising import ImpulseDenoising as ImpulseDenoising
+from lip_ray.tasks.denoising import PoissonDenoising as PoissonDenoising
+from lip_ray.tasks.inpainting import Inpainting as Inpainting
+from lip_ray.tasks.super_resolution import SuperResolution as SuperResolution
 
-# One member a file; the union gains a `kind` with each of them.
-Task = Annotated[Denoising, kind_or_mapping(Denoising)]
+Task = Annotated[
+    Denoising
+    | PoissonDenoising
+    | ImpulseDenoising
+    | Inpainting
+    | SuperResolution
+    | Deblurring
+    | Deepinv,
+    Field(discriminator="kind"),
+    kind_or_mapping(
+        Denoising
+        | PoissonDenoising
+        | ImpulseDenoising
+        | Inpainting
+        | SuperResolution
+        | Deblurring
+        | Deepinv
+    ),
+]
+"""`denoising` stands for `{kind: denoising}`."""

@@ -145,11 +145,16 @@ class AbstractTask(Spec, ABC):
         """The problem of restoring `image` from a measurement drawn with `seed`."""
 
     def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
-        """What keeps the task from this image: a field of the task and what is wrong with it.
+        """What keeps the task from an image: the path of a field and what is wrong with it.
 
-        The path of a fault that is the image's own is empty. The image itself can be loaded.
+        Raises ValueError where the image itself cannot be loaded.
         """
         yield from ()
+
+    def refuse_conflicts(self, image: BuiltinImage | FileImage) -> None:
+        """Raise ValueError with the first conflict, if there is any."""
+        for path, message in self.conflicts(image):
+            raise ValueError(f"{self.kind}, {path}: {message}")
 
 
 def _nan(like: Tensor) -> Tensor:

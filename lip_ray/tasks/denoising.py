@@ -1,24 +1,15 @@
-"""Denoising: the image plus white Gaussian noise."""
+"""Denoising: the image plus noise, white Gaussian, photon or impulse."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, final
 
 import torch
-from pydantic import AfterValidator
+from pydantic import Field
 
 from lip_ray.images import BuiltinImage, FileImage
 from lip_ray.rng import generator
 from lip_ray.tasks.base import AbstractTask, Problem
-
-
-def _grey_levels(sigma: float) -> float:
-    if 0 < sigma < 1:
-        raise ValueError(
-            "sigma is in 8-bit grey levels, at least 1: "
-            f"for {sigma} in [0, 1] write {sigma * 255:g}"
-        )
-    if sigma < 1:
-        raise ValueError("sigma is in 8-bit grey levels, at least 1")
-    return sigma
+from lip_ray.tasks.noise import GreyLevels, strength_conflicts, with_noise
 
 
 @final
@@ -26,18 +17,78 @@ class Denoising(AbstractTask):
     """White Gaussian noise of standard deviation `sigma` / 255, the same in all methods."""
 
     kind: Literal["denoising"] = "denoising"
-    sigma: Annotated[float, AfterValidator(_grey_levels)]
-    """In 8-bit grey levels: 25 means 25/255."""
+    sigma: GreyLevels | None = None
+    """In 8-bit grey levels: 25 means 25/255. Needed but for a measured photo, which has its own."""
     clip: bool = True
     """Whether the noisy image is clipped to [0, 1], as the published scripts do."""
+
+    def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
+        """A clean image without a strength of noise, or a measured one with it."""
+        yield from strength_conflicts(image, "sigma", self.sigma)
 
     def realise(
         self, image: BuiltinImage | FileImage, *, seed: int, device: torch.device
     ) -> Problem:
         """The clean image and its noisy copy; the noise is keyed by seed and image."""
-        clean = image.load()[None]
-        noise = torch.randn(clean.shape, generator=generator(seed, "noise", image=image.label))
-        measured = clean + self.sigma / 255 * noise
+        self.refuse_conflicts(image)
+        pixels = image.load()[None]
+        if image.measured:
+            return Problem(measured=pixels.to(device))
+        measured = with_noise(pixels, self.sigma or 0.0, seed=seed, image=image)
         if self.clip:
             measured = measured.clamp(0, 1)
-        return Problem(clean=clean.to(device), measured=measured.to(device))
+        return Problem(clean=pixels.to(device), measured=measured.to(device))
+
+
+@final
+class PoissonDenoising(AbstractTask):
+    """Photon noise: each value is a count of photons over `peak`, so it may exceed 1."""
+
+    kind: Literal["poisson"] = "poisson"
+    peak: Annotated[float, Field(gt=0)] | None = None
+    """Photons expected at white. Needed but for a measured photo, which has its own."""
+
+    def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
+        """A clean image without a strength of noise, or a measured one with it."""
+        yield from strength_conflicts(image, "peak", self.peak)
+
+    def realise(
+        self, image: BuiltinImage | FileImage, *, seed: int, device: torch.device
+    ) -> Problem:
+        """The clean image and its counts over `peak`, independent over pixels and channels."""
+        self.refuse_conflicts(image)
+        pixels = image.load()[None]
+        if self.peak is None:
+            return Problem(measured=pixels.to(device))
+        draws = generator(seed, "photons", image=image.label)
+        counts = torch.poisson(self.peak * pixels.double(), generator=draws)
+        return Problem(clean=pixels.to(device), measured=(counts / self.peak).float().to(device))
+
+
+@final
+class ImpulseDenoising(AbstractTask):
+    """Salt and pepper: values turned black or white, independently in each channel."""
+
+    kind: Literal["salt_and_pepper"] = "salt_and_pepper"
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Probability of a value to be hit; half of those hit turn black, half white.
+
+    Needed but for a measured photo, which has its own.
+    """
+
+    def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
+        """A clean image without a strength of noise, or a measured one with it."""
+        yield from strength_conflicts(image, "share", self.share)
+
+    def realise(
+        self, image: BuiltinImage | FileImage, *, seed: int, device: torch.device
+    ) -> Problem:
+        """The clean image and its copy with impulses; all hit at one share are hit at a larger."""
+        self.refuse_conflicts(image)
+        pixels = image.load()[None]
+        if self.share is None:
+            return Problem(measured=pixels.to(device))
+        draws = generator(seed, "impulses", image=image.label)
+        chance, colour = torch.rand((2, *pixels.shape), generator=draws)
+        measured = torch.where(chance < self.share, (colour < 0.5).float(), pixels)
+        return Problem(clean=pixels.to(device), measured=measured.to(device))

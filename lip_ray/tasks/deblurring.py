@@ -1,0 +1,117 @@
+"""Deblurring: the image is convolved with a known kernel."""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, Literal, final
+
+import torch
+from pydantic import AfterValidator, Field
+from torch import Tensor
+
+from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.spec import Spec, kind_or_mapping
+from lip_ray.tasks.base import AbstractTask, Problem
+from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, with_noise
+from lip_ray.tasks.operators import Blur, Boundary
+
+
+def _odd(width: int) -> int:
+    if width % 2 == 0:
+        raise ValueError("width must be odd, so that the kernel has a middle")
+    return width
+
+
+@final
+class GaussianKernel(Spec):
+    """Defocus: a Gaussian at pixel centres, scaled to sum 1."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    std: Annotated[float, Field(gt=0)]
+    """Standard deviation in pixels."""
+    width: Annotated[int, Field(ge=1), AfterValidator(_odd)] | None = None
+    """Side of the kernel in pixels, odd; by default three standard deviations to each side."""
+
+    def weights(self) -> Tensor:
+        """(width, width) float32."""
+        radius = math.ceil(3 * self.std) if self.width is None else self.width // 2
+        offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
+        line = torch.exp(-(offsets**2) / (2 * self.std**2))
+        line = line / line.sum()
+        return torch.outer(line, line).float()
+
+
+@final
+class MotionKernel(Spec):
+    """Motion along a line at constant speed, scaled to sum 1.
+
+    A pixel's weight falls linearly from 1 to 0 with its distance from a segment of `length` − 1
+    between end points, so a horizontal one of odd length is that many equal pixels.
+    """
+
+    kind: Literal["motion"] = "motion"
+    length: Annotated[float, Field(gt=1)]
+    """In pixels, the outermost ones included."""
+    angle: Annotated[float, Field(ge=0, lt=180)] = 0.0
+    """In degrees, counter-clockwise from the horizontal."""
+
+    def weights(self) -> Tensor:
+        """(h, w) float32, both odd and as small as holds all that is not 0."""
+        half, angle = (self.length - 1) / 2, math.radians(self.angle)
+        right, up = math.cos(angle), math.sin(angle)
+        columns, rows = (math.ceil(round(half * abs(reach), 9)) for reach in (right, up))
+        x = torch.arange(-columns, columns + 1, dtype=torch.float64)[None, :]
+        y = -torch.arange(-rows, rows + 1, dtype=torch.float64)[:, None]
+        along = (x * right + y * up).clamp(-half, half)
+        distance = torch.hypot(x - along * right, y - along * up)
+        weights = (1 - distance).clamp(min=0)
+        return (weights / weights.sum()).float()
+
+
+Kernel = Annotated[
+    GaussianKernel | MotionKernel,
+    Field(discriminator="kind"),
+    kind_or_mapping(GaussianKernel | MotionKernel),
+]
+"""What a point turns into."""
+
+
+@final
+class Deblurring(AbstractTask):
+    """The image convolved with a kernel that is known."""
+
+    kind: Literal["deblurring"] = "deblurring"
+    kernel: Kernel
+    boundary: Boundary = "replicate"
+    """How the image goes on beyond its border: with its outermost pixels, or from its other side.
+
+    Photos are continued better by the first; methods by FFT assume the second.
+    """
+    sigma: OptionalNoise = 0.0
+    """White Gaussian noise on the blurred image, in 8-bit grey levels, not clipped."""
+
+    def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
+        """A kernel that is larger than the image."""
+        yield from added_noise_conflicts(image, "sigma", self.sigma)
+        height, width = image.load().shape[1:]
+        rows, columns = self.kernel.weights().shape
+        if rows > height or columns > width:
+            yield (
+                "kernel",
+                f"is {rows}×{columns}, larger than {image.label} ({height}×{width})",
+            )
+
+    def realise(
+        self, image: BuiltinImage | FileImage, *, seed: int, device: torch.device
+    ) -> Problem:
+        """The clean image and the blurred one; the noise is keyed by seed and image."""
+        self.refuse_conflicts(image)
+        pixels, kernel = image.load()[None], self.kernel.weights()
+        operator = Blur(kernel.to(device), boundary=self.boundary)
+        if image.measured:
+            return Problem(measured=pixels.to(device), operator=operator)
+        blurred = Blur(kernel, boundary=self.boundary)(pixels)
+        return Problem(
+            clean=pixels.to(device),
+            measured=with_noise(blurred, self.sigma, seed=seed, image=image).to(device),
+            operator=operator,
+        )

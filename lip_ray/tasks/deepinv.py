@@ -1,0 +1,195 @@
+"""Any linear physics of the deepinv package, which need not be installed for anything else."""
+
+import inspect
+import warnings
+from collections.abc import Iterator
+from typing import Any, Literal, final
+
+import torch
+import torch.nn.functional as F
+from pydantic import JsonValue
+from torch import Tensor
+
+from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.rng import generator
+from lip_ray.spec import Spec
+from lip_ray.tasks.base import AbstractTask, Operator, Problem
+
+Shape = tuple[int, int, int]
+REFUSALS = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, RuntimeError,
+    TypeError, UserWarning, ValueError,
+)  # fmt: skip
+"""What deepinv's classes raise for arguments that do not suit them, or the image."""
+
+
+class Physics(Operator):
+    """The operator of a deepinv physics, for images of one shape."""
+
+    def __init__(self, physics: Any, shape: Shape) -> None:
+        """`physics` has a method A; `shape` is (C, H, W)."""
+        self.physics = physics
+        self.shape = shape
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Its method A."""
+        measurement: Tensor = self.physics.A(image)
+        return measurement
+
+    def image_shape(self, measurement: Tensor) -> Shape:
+        """The shape it was made for."""
+        return self.shape
+
+    def view(self, measurement: Tensor) -> Tensor:
+        """The measurement itself where it looks like the image, resized where only that differs.
+
+        Anything else is pulled back by the adjoint and stretched to [0, 1].
+        """
+        if measurement.ndim == 4 and measurement.shape[1] == self.shape[0]:
+            if measurement.shape[2:] == self.shape[1:]:
+                return measurement
+            return F.interpolate(measurement, size=self.shape[1:], mode="bicubic").clamp(0, 1)
+        pulled_back = self.adjoint(measurement)
+        least, most = torch.aminmax(pulled_back)
+        return (pulled_back - least) / (most - least).clamp(min=torch.finfo(most.dtype).tiny)
+
+
+@final
+class DeepinvNoise(Spec):
+    """A noise model of deepinv."""
+
+    name: str
+    """Of a class in deepinv.physics, like GaussianNoise."""
+    arguments: dict[str, JsonValue] = {}  # noqa: RUF012
+    """Of its constructor; its random numbers are keyed by seed and image."""
+
+
+@final
+class Deepinv(AbstractTask):
+    """A linear physics of deepinv, with one of its noise models."""
+
+    kind: Literal["deepinv"] = "deepinv"
+    name: str
+    """Of a subclass of LinearPhysics in deepinv.physics, like Tomography."""
+    arguments: dict[str, JsonValue] = {}  # noqa: RUF012
+    """Of its constructor; lists become tuples.
+
+    An `img_size` that the class needs and is not given is that of the image. Random numbers, if
+    the class draws any, are keyed by seed and image.
+    """
+    noise: DeepinvNoise | None = None
+
+    def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
+        """deepinv that is not installed, names it does not know, arguments it refuses."""
+        try:
+            found = _deepinv_physics()
+        except ImportError as error:
+            yield "kind", f"needs the package deepinv ({error}): pip install deepinv"
+            return
+        wrong = list(self._unknown_names(found))
+        if image.measured:
+            wrong += self._unknown_of_a_photo(found, image)
+        yield from wrong
+        if not wrong:
+            try:
+                measured = self._measured(found, image, seed=0)[0]
+            except REFUSALS as error:
+                yield "arguments", f"are refused by {self.name}, for {image.label}: {error}"
+                return
+            if not isinstance(measured, Tensor) or not measured.is_floating_point():
+                yield "name", f"{self.name} measures no real tensor, which a fit needs"
+            elif image.measured and measured.shape[1:] != image.load().shape:
+                yield (
+                    "arguments",
+                    f"say a measurement of {tuple(measured.shape[1:])}, but {image.label} is "
+                    f"{tuple(image.load().shape)}: set img_size to that of the image looked for",
+                )
+
+    def realise(
+        self, image: BuiltinImage | FileImage, *, seed: int, device: torch.device
+    ) -> Problem:
+        """The clean image and what the physics makes of it; all draws are made on the CPU."""
+        self.refuse_conflicts(image)
+        found = _deepinv_physics()
+        measured, physics, shape = self._measured(found, image, seed=seed)
+        pixels = image.load()[None].to(device)
+        return Problem(
+            clean=None if image.measured else pixels,
+            measured=pixels if image.measured else measured.to(device),
+            operator=Physics(physics.to(device), shape),
+        )
+
+    def _measured(
+        self, found: Any, image: BuiltinImage | FileImage, *, seed: int
+    ) -> tuple[Tensor, Any, Shape]:
+        """The measurement of the image, or of black where the image is one, and the physics.
+
+        The global generator, which some of the classes use, is seeded meanwhile.
+        """
+        pixels = image.load()[None]
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            draws = generator(seed, "physics", image=image.label)
+            torch.default_generator.manual_seed(draws.initial_seed())
+            shape = self._image_shape(image)
+            physics = _made(getattr(found, self.name), self.arguments, draws, shape)
+            if self.noise is not None:
+                draws = generator(seed, "noise", image=image.label)
+                noise = _made(getattr(found, self.noise.name), self.noise.arguments, draws, shape)
+                physics.set_noise_model(noise)
+            if image.measured:
+                return physics.A(pixels.new_zeros(1, *shape)), physics, shape
+            return physics(pixels), physics, shape
+
+    def _image_shape(self, image: BuiltinImage | FileImage) -> Shape:
+        """Of the image that is looked for: as given, or as the picture."""
+        given = self.arguments.get("img_size") if image.measured else None
+        channels, height, width = image.load().shape if given is None else _tuples(given)
+        return channels, height, width
+
+    def _unknown_names(self, found: Any) -> Iterator[tuple[str, str]]:
+        """The classes that deepinv does not have, or that are not linear."""
+        physics = getattr(found, self.name, None)
+        if not (inspect.isclass(physics) and issubclass(physics, found.LinearPhysics)):
+            yield "name", f"must be a subclass of deepinv.physics.LinearPhysics, got {self.name!r}"
+        if self.noise is not None:
+            noise = getattr(found, self.noise.name, None)
+            if not (inspect.isclass(noise) and issubclass(noise, found.NoiseModel)):
+                rule = "must be a subclass of deepinv.physics.NoiseModel"
+                yield "noise.name", f"{rule}, got {self.noise.name!r}"
+
+    def _unknown_of_a_photo(
+        self, found: Any, image: BuiltinImage | FileImage
+    ) -> Iterator[tuple[str, str]]:
+        """What a measured photo cannot be given: more noise, or an operator drawn anew."""
+        if self.noise is not None:
+            yield "noise", f"{image.label} is measured already and gets no more noise"
+        physics = getattr(found, self.name, None)
+        if inspect.isclass(physics) and "rng" in inspect.signature(physics).parameters:
+            yield "name", f"{self.name} draws its operator, which cannot have measured a photo"
+
+
+def _deepinv_physics() -> Any:
+    """The package's module. Raises ImportError where it is not installed."""
+    import deepinv.physics  # type: ignore[import-not-found, unused-ignore]
+
+    return deepinv.physics
+
+
+def _made(made: Any, arguments: dict[str, JsonValue], draws: torch.Generator, shape: Shape) -> Any:
+    """An instance, its random generator and the size it needs filled in where they are not given.
+
+    Arguments that a class would ignore are an error.
+    """
+    taken = inspect.signature(made).parameters
+    implied: dict[str, Any] = {"rng": draws} if "rng" in taken else {}
+    if "img_size" in taken and taken["img_size"].default is inspect.Parameter.empty:
+        implied["img_size"] = shape
+    given = {name: _tuples(value) for name, value in arguments.items()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*are ignored")
+        return made(**implied | given)
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, at any depth."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

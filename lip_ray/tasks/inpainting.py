@@ -1,0 +1,121 @@
+"""Inpainting: pixels are missing."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self, final
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from lip_ray.images import BuiltinImage, FileImage, Range
+from lip_ray.rng import generator
+from lip_ray.spec import Spec, kind_or_mapping
+from lip_ray.tasks.base import AbstractTask, Problem
+from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, with_noise
+from lip_ray.tasks.operators import Masking
+
+
+@final
+class RandomMask(Spec):
+    """Pixels kept at random, independently of each other; keyed by seed and image."""
+
+    kind: Literal["random"] = "random"
+    kept: Annotated[float, Field(gt=0, lt=1)]
+    """Probability of a pixel to be kept."""
+    channels: Literal["shared", "independent"] = "shared"
+    """Whether a pixel is missing in all channels, or each channel has a mask of its own.
+
+    The published scripts of the study draw independent ones, which is easier: a missing value
+    mostly has its other colours.
+    """
+
+
+@final
+class BoxMask(Spec):
+    """A rectangle is missing."""
+
+    kind: Literal["box"] = "box"
+    rows: Range
+    """First missing row and the one after the last."""
+    columns: Range
+    """First missing column and the one after the last."""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        for name, span in (("rows", self.rows), ("columns", self.columns)):
+            if not 0 <= span[0] < span[1]:
+                raise ValueError(f"{name} must be [first, end] with 0 <= first < end, got {span}")
+        return self
+
+
+MaskImage = Annotated[
+    RandomMask | FileImage | BoxMask,
+    Field(discriminator="kind"),
+    kind_or_mapping(RandomMask | FileImage | BoxMask),
+]
+"""Which pixels are missing. In a file white is kept and black is missing, split at mid-grey."""
+
+
+@final
+class Inpainting(AbstractTask):
+    """The image with missing pixels, which are 0 and do not count in the loss."""
+
+    kind: Literal["inpainting"] = "inpainting"
+    mask: MaskImage
+    """Of a measured photo it must be known: a file or a box."""
+    sigma: OptionalNoise = 0.0
+    """White Gaussian noise on the pixels that are kept, in 8-bit grey levels, not clipped."""
+
+    def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
+        """A mask that does not fit the image, or noise and chance on a measured one."""
+        yield from added_noise_conflicts(image, "sigma", self.sigma)
+        if image.measured and isinstance(self.mask, RandomMask):
+            yield "mask", f"{image.label} is measured already: its mask is a file or a box"
+        channels, height, width = image.load().shape
+        try:
+            mask = self._mask(image, seed=0)
+        except ValueError as error:
+            yield "mask", str(error)
+            return
+        if mask.shape[2:] != (height, width):
+            yield "mask", f"is {mask.shape[2]}×{mask.shape[3]}, {image.label} {height}×{width}"
+        if mask.shape[1] not in (1, channels):
+            yield (
+                "mask",
+                f"has {mask.shape[1]} channels, {image.label} {channels}: set channels on the mask",
+            )
+        if not isinstance(self.mask, RandomMask) and not bool(mask.any()):
+            yield "mask", f"keeps nothing of {image.label}"
+
+    def realise(
+        self, image: BuiltinImage | FileImage, *, seed: int, device: torch.device
+    ) -> Problem:
+        """The clean image and the masked one; mask and noise are keyed by seed and image."""
+        self.refuse_conflicts(image)
+        pixels = image.load()[None]
+        mask = self._mask(image, seed=seed)
+        measured = mask * with_noise(pixels, self.sigma, seed=seed, image=image)
+        return Problem(
+            clean=None if image.measured else pixels.to(device),
+            measured=measured.to(device),
+            operator=Masking(mask.to(device)),
+        )
+
+    def _mask(self, image: BuiltinImage | FileImage, *, seed: int) -> Tensor:
+        """(1, 1 or C, H, W) of 0 and 1. Raises ValueError where there is none."""
+        channels, height, width = image.load().shape
+        if isinstance(self.mask, FileImage):
+            return (self.mask.load()[None] >= 0.5).float()
+        if isinstance(self.mask, BoxMask):
+            rows, columns = self.mask.rows, self.mask.columns
+            if rows[1] > height or columns[1] > width:
+                raise ValueError(
+                    f"rows {rows}, columns {columns} are outside of "
+                    f"{image.label} ({height}×{width})"
+                )
+            mask = torch.ones(1, 1, height, width)
+            mask[..., slice(*rows), slice(*columns)] = 0
+            return mask
+        planes = channels if self.mask.channels == "independent" else 1
+        draws = generator(seed, "mask", image=image.label)
+        return (torch.rand(1, planes, height, width, generator=draws) < self.mask.kept).float()

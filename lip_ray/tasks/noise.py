@@ -1,0 +1,60 @@
+"""Noise on a measurement: its unit, its draws, and what a measured photo can be told of it."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+from pydantic import AfterValidator
+from torch import Tensor
+
+from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.rng import generator
+
+
+def _grey_levels(sigma: float) -> float:
+    if 0 < sigma < 1:
+        raise ValueError(
+            "sigma is in 8-bit grey levels, at least 1: "
+            f"for {sigma} in [0, 1] write {sigma * 255:g}"
+        )
+    if sigma < 1:
+        raise ValueError("sigma is in 8-bit grey levels, at least 1")
+    return sigma
+
+
+def _none_or_grey_levels(sigma: float) -> float:
+    return _grey_levels(sigma) if sigma else 0.0
+
+
+GreyLevels = Annotated[float, AfterValidator(_grey_levels)]
+"""A standard deviation in 8-bit grey levels: 25 means 25/255."""
+
+OptionalNoise = Annotated[float, AfterValidator(_none_or_grey_levels)]
+"""A standard deviation in 8-bit grey levels; 0 is no noise."""
+
+
+def with_noise(
+    measurement: Tensor, sigma: float, *, seed: int, image: BuiltinImage | FileImage
+) -> Tensor:
+    """The measurement plus white Gaussian noise, keyed by seed and image; on the CPU."""
+    if not sigma:
+        return measurement
+    draws = generator(seed, "noise", image=image.label)
+    return measurement + sigma / 255 * torch.randn(measurement.shape, generator=draws)
+
+
+def strength_conflicts(
+    image: BuiltinImage | FileImage, name: str, strength: float | None
+) -> Iterator[tuple[str, str]]:
+    """The noise that a task is about: needed for a clean image, refused for a measured one."""
+    if not image.measured and strength is None:
+        yield name, "is missing"
+    yield from added_noise_conflicts(image, name, strength)
+
+
+def added_noise_conflicts(
+    image: BuiltinImage | FileImage, name: str, strength: float | None
+) -> Iterator[tuple[str, str]]:
+    """Noise that a task adds: refused for a measured image."""
+    if image.measured and strength:
+        yield name, f"{image.label} is measured already and gets no more noise, got {strength:g}"
