@@ -1,15 +1,10 @@
 """The weights that matter: those on a path from the network's input to its output."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from lip_ray.pruning.flow import flow, linearised
 from lip_ray.pruning.mask import Mask
-
-TRANSPARENT = (nn.BatchNorm2d, nn.LeakyReLU, nn.ReLU, nn.Sigmoid, nn.Tanh)
-"""Layers that let a signal through channel by channel, so that they cut no path."""
 
 
 def effective(module: nn.Module, mask: Mask, input_shape: tuple[int, int, int]) -> int:
@@ -20,30 +15,13 @@ def effective(module: nn.Module, mask: Mask, input_shape: tuple[int, int, int]) 
     SynFlow, Tanaka et al. 2020, arXiv 2006.05467). `input_shape` is (C, H, W), as small as the
     network takes: paths are between channels, whatever the size. Zero means a collapsed network.
     """
-    linear = _linear(module)
+    linear = linearised(module, _UnitScale).cpu()
     weights = {name: layer.double().cpu().requires_grad_() for name, layer in mask.layers.items()}
-    biases = {
-        name: torch.zeros(p.shape, dtype=torch.float64)
-        for name, p in linear.named_parameters()
-        if name not in weights
-    }
-    ones = torch.ones(1, *input_shape, dtype=torch.float64)
-    flow: Tensor = functional_call(linear, weights | biases, ones)
-    gradients = torch.autograd.grad(flow.sum(), list(weights.values()))
+    gradients = torch.autograd.grad(flow(linear, weights, input_shape), list(weights.values()))
     return sum(
         int(((gradient > 0) & (weight > 0)).sum())
         for gradient, weight in zip(gradients, weights.values(), strict=True)
     )
-
-
-def _linear(module: nn.Module) -> nn.Module:
-    """A double-precision copy without normalisation and activation, scaled against overflow."""
-    linear = copy.deepcopy(module).cpu().double()
-    for parent in list(linear.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, TRANSPARENT):
-                setattr(parent, name, _UnitScale())
-    return linear
 
 
 class _UnitScale(nn.Module):

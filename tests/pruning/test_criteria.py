@@ -4,17 +4,9 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from toys import context
 
-from lip_ray.pruning import Magnitude, Mask, Random, Rate, ScoreContext, keep_top
-
-
-def context(weights, seed=0) -> ScoreContext:
-    """A context in which only the weights may be looked at."""
-
-    def no_loss(_) -> torch.Tensor:
-        raise AssertionError("this criterion has no use for the loss")
-
-    return ScoreContext(weights=weights, loss=no_loss, seed=seed)
+from lip_ray.pruning import Magnitude, Mask, Random, Rate, keep_top
 
 
 def test_magnitude_ranks_over_all_layers_at_once() -> None:
@@ -33,7 +25,7 @@ def test_magnitude_keeps_what_the_original_scripts_keep(shared: Path) -> None:
     weights = {name: tensors[f"state_dict.{name}"] for name in names}
     mask = Mask.dense(weights)
     for kept in Rate(rate=0.2, steps=3).kept(mask.total)[1:]:
-        mask = keep_top(Magnitude().score(context(weights)), mask, kept=kept)
+        mask = Magnitude().prune(lambda *_: context(weights), mask, kept=kept)
     for name in names:
         assert torch.equal(mask.layers[name], published[name + suffix].bool()), name
 
@@ -49,6 +41,13 @@ def test_random_keeps_every_layer_in_proportion() -> None:
     weights = {"a": torch.zeros(4000), "b": torch.zeros(16000)}
     chosen = keep_top(Random().score(context(weights)), Mask.dense(weights), kept=5000)
     assert abs(int(chosen.layers["a"].sum()) - 1000) < 150  # 5 standard deviations
+
+
+def test_random_by_layer_keeps_every_layer_exactly_in_proportion() -> None:
+    weights = {"a": torch.zeros(4000), "b": torch.zeros(16000)}
+    mask = Mask.dense(weights)
+    chosen = Random(scope="layer").prune(lambda *_: context(weights), mask, kept=5000)
+    assert int(chosen.layers["a"].sum()) == 1000
 
 
 def test_random_scores_have_no_ties() -> None:

@@ -2,12 +2,13 @@
 
 import torch
 import torch.nn.functional as F
+from toys import by_layer, chain_context, context
 
-from lip_ray.pruning import Mask, ScoreContext, Snip, keep_top
+from lip_ray.pruning import Mask, Snip, keep_top
 
 
 def scores_of(weights, loss):
-    return Snip().score(ScoreContext(weights=weights, loss=loss, seed=0))
+    return Snip().score(context(weights, loss=loss))
 
 
 def test_linear_regression_has_a_closed_form() -> None:
@@ -15,6 +16,22 @@ def test_linear_regression_has_a_closed_form() -> None:
     w, x, y = torch.tensor([1.0, -2.0, 0.0, 0.5]), torch.tensor([3.0, 1.0, 7.0, -4.0]), 2.0
     scores = scores_of({"w": w}, lambda weights: 0.5 * ((weights["w"] * x).sum() - y) ** 2)
     torch.testing.assert_close(scores["w"], torch.tensor([9.0, 6.0, 0.0, 6.0]))  # w·x − y = −3
+
+
+def test_two_linear_convolutions_by_hand() -> None:
+    """g_a = r x b and g_b = r x a, so |g·w| is |r x a_i b_i| for both: r x = −1.
+
+    Scores |g| alone, as one published code has them, would rank b₂'s gradient ½ lowest and a₂'s 3
+    highest, in the same channel.
+    """
+    scores = Snip().score(chain_context())
+    torch.testing.assert_close(scores, by_layer([0.5, 1.5], [0.5, 1.5]))
+    kept = Snip().prune(lambda *_: chain_context(), Mask.dense(scores), kept=2)
+    assert kept.layers["first.weight"].flatten().tolist() == [False, True]
+    assert kept.layers["second.weight"].flatten().tolist() == [False, True]
+    gradients = by_layer([0.25, 3.0], [2.0, 0.5])  # |r x b|, |r x a|
+    wrong = keep_top(gradients, Mask.dense(scores), kept=2)
+    assert wrong.layers["second.weight"].flatten().tolist() == [True, False]
 
 
 def test_the_gradient_of_two_convolutions_by_finite_differences() -> None:

@@ -1,0 +1,40 @@
+"""The linear network: what flows from a network's input to its output, path by path."""
+
+import copy
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+TRANSPARENT = (nn.BatchNorm2d, nn.LeakyReLU, nn.ReLU, nn.Sigmoid, nn.Tanh)
+"""Layers that let a signal through channel by channel, so that they cut no path."""
+
+
+def linearised(module: nn.Module, between: Callable[[], nn.Module] = nn.Identity) -> nn.Module:
+    """A double-precision copy with `between()` for every normalisation and activation.
+
+    Padding with zeros becomes padding with the border, so that no weight of a kernel is passed over
+    where the input is small.
+    """
+    linear = copy.deepcopy(module).double()
+    for parent in list(linear.modules()):
+        if isinstance(parent, nn.Conv2d) and parent.padding_mode == "zeros":
+            parent.padding_mode = "replicate"
+        for name, child in parent.named_children():
+            if isinstance(child, TRANSPARENT):
+                setattr(parent, name, between())
+    return linear
+
+
+def flow(linear: nn.Module, weights: Mapping[str, Tensor], input_shape: tuple[int, ...]) -> Tensor:
+    """The sum of the output for an input of ones, with these weights and without biases."""
+    device = next(iter(weights.values())).device
+    biases = {
+        name: torch.zeros_like(parameter)
+        for name, parameter in linear.named_parameters()
+        if name not in weights
+    }
+    ones = torch.ones(1, *input_shape, dtype=torch.float64, device=device)
+    output: Tensor = functional_call(linear, dict(weights) | biases, ones)
+    return output.sum()

@@ -1,0 +1,74 @@
+"""Optimal Eye Surgeon: learn a mask over the initial weights, which stay as drawn."""
+
+import math
+from typing import Annotated, Literal, final
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from lip_ray.pruning.base import AbstractPruner, Rounds, ScoreContext
+from lip_ray.pruning.mask import Scores
+from lip_ray.rng import generator
+
+
+@final
+class Oes(AbstractPruner):
+    """Keep the initial weights that a mask learned from the measurement keeps with most certainty.
+
+    Ghosh et al. 2024 (arXiv 2406.05288): every weight has a gate of probability σ(p), relaxed as a
+    Gumbel-softmax of two classes; the logits p descend the data loss of the gated network, one
+    sample a step, plus the divergence of the gates from the density aimed at. Defaults are those
+    of the published code, which gates biases and normalisation too.
+    """
+
+    kind: Literal["oes"] = "oes"
+    rounds: Rounds = None
+    steps: Annotated[int, Field(ge=1)] = 60_000
+    """Of Adam, every time that weights are scored."""
+    learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    temperature: Annotated[float, Field(gt=0)] = 0.2
+    """Of the relaxation; towards 0 the gates are 0 or 1."""
+    kl: Annotated[float, Field(ge=0)] = 1e-9
+    """Weight of the divergence, summed over all weights, beside the data loss."""
+
+    def score(self, context: ScoreContext) -> Scores:
+        """The logits, from 0; draws are keyed by seed and level. Nothing waits for the device."""
+        first, *_ = context.weights.values()
+        sizes = [weight.numel() for weight in context.weights.values()]
+        logits = torch.zeros(sum(sizes), dtype=first.dtype, device=first.device).requires_grad_()
+        prior = context.density / context.mask.density
+        optimizer = torch.optim.Adam([logits], lr=self.learning_rate, fused=True)
+        draws = generator(context.seed, "gates", level=context.level, device=first.device)
+        for _ in range(self.steps):
+            gates = relaxed(logits, self.temperature, draws).split(sizes)
+            gated = {
+                name: weight * gate.view_as(weight)
+                for (name, weight), gate in zip(context.weights.items(), gates, strict=True)
+            }
+            loss = context.loss(gated) + self.kl * divergence(logits, prior)
+            (logits.grad,) = torch.autograd.grad(loss, [logits])
+            optimizer.step()
+        learned = logits.detach().split(sizes)
+        return {
+            name: part.view(weight.shape)
+            for (name, weight), part in zip(context.weights.items(), learned, strict=True)
+        }
+
+
+def relaxed(logits: Tensor, temperature: float, draws: torch.Generator) -> Tensor:
+    """One sample of the gates, in [0, 1]: the Gumbel-softmax of two classes, the first's share.
+
+    The difference of two Gumbel variables is logistic, so one uniform draw a gate is enough
+    (Maddison et al. 2017, arXiv 1611.00712).
+    """
+    uniform = torch.rand(logits.shape, generator=draws, dtype=logits.dtype, device=logits.device)
+    return torch.sigmoid((logits + torch.logit(uniform)) / temperature)
+
+
+def divergence(logits: Tensor, density: float) -> Tensor:
+    """Σ KL(Bernoulli(σ(p)) ‖ Bernoulli(density)) in nats, for a density in (0, 1)."""
+    prior_logit = math.log(density) - math.log1p(-density)
+    each = torch.sigmoid(logits) * (logits - prior_logit) + F.logsigmoid(-logits)
+    return each.sum() - logits.numel() * math.log1p(-density)
