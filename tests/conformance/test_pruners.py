@@ -14,13 +14,18 @@ from lip_ray.priors import Skip
 from lip_ray.pruning import (
     AbstractPruner,
     Densities,
+    Grasp,
+    Magnitude,
     Mask,
+    Oes,
     Pruner,
     Random,
     Rate,
     ScoreContext,
-    keep_top,
+    Snip,
+    Synflow,
 )
+from lip_ray.pruning.allocation import keep_best, shares
 from lip_ray.records import LevelRecord
 from lip_ray.spec import Spec
 from lip_ray.tasks import Denoising
@@ -28,7 +33,19 @@ from lip_ray.trials import Context, Trajectory, run
 
 FAMILY = Pruner
 BASE = AbstractPruner
-EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {}
+EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {
+    Magnitude: (
+        Magnitude(),
+        Magnitude(scope="layer"),
+        Magnitude(at="dense"),
+        Magnitude(at="init", scope="erk"),
+    ),
+    Random: (Random(), Random(scope="layer"), Random(scope="erk")),
+    Snip: (Snip(), Snip(scope="layer"), Snip(rounds=3)),
+    Grasp: (Grasp(), Grasp(scope="erk", rounds=2)),
+    Synflow: (Synflow(rounds=4), Synflow(scope="layer", rounds=2), Synflow(rounds=None)),
+    Oes: (Oes(steps=5), Oes(steps=5, scope="layer"), Oes(steps=5, rounds=2)),
+}
 
 CPU = torch.device("cpu")
 IMAGE = BuiltinImage(name="astronaut", rows=(100, 112), columns=(200, 213))
@@ -50,19 +67,34 @@ class Bench:
             optimizer.zero_grad()
             problem.loss(self.prior.module(self.prior.latent)).backward()
             optimizer.step()
-        self.context = ScoreContext(
-            weights={name: weight.detach() for name, weight in self.prior.prunable().items()},
-            loss=lambda weights: problem.loss(self.prior.restored_with(weights)),
-            seed=seed,
-        )
+        self.seed, self.problem = seed, problem
         self.dense = Mask.dense(self.prior.prunable())
+        self.context = self.pruned(self.dense, 0.3)
+
+    def pruned(self, mask: Mask, density: float) -> ScoreContext:
+        """Of the network pruned by a mask."""
+        weights = {
+            name: weight.detach() * mask.layers[name]
+            for name, weight in self.prior.prunable().items()
+        }
+        side = PRIOR.minimum_side
+        return ScoreContext(
+            weights=weights,
+            mask=mask,
+            density=density,
+            loss=lambda weights: self.problem.loss(self.prior.restored_with(weights)),
+            module=self.prior.module,
+            latent_shape=PRIOR.latent_shape((3, side, side)),
+            seed=self.seed,
+            level=1,
+        )
 
 
 def ladder_of(pruner, bench: Bench) -> list[Mask]:
     """The masks of all levels, from the same weights."""
     masks = [bench.dense]
     for kept in LADDER.kept(bench.dense.total)[1:]:
-        masks.append(keep_top(pruner.score(bench.context), masks[-1], kept=kept))
+        masks.append(pruner.prune(bench.pruned, masks[-1], kept=kept))
     return masks
 
 
@@ -96,7 +128,7 @@ def same(one: Mask, other: Mask) -> bool:
 
 
 def test_a_criterion_says_which_weights_it_judges(example) -> None:
-    assert example.scores_at in ("trained", "init")
+    assert example.scores_at in ("trained", "dense", "init")
 
 
 def test_scores_are_finite_numbers_one_a_weight_in_every_layer(example) -> None:
@@ -116,8 +148,36 @@ def test_no_layer_is_left_out(example) -> None:
     scores = example.score(bench.context)
     for name, values in scores.items():
         assert len(values.unique()) > values.numel() / 2, name
-    last = keep_top(scores, bench.dense, kept=1)
+    last = example.prune(bench.pruned, bench.dense, kept=1)
     assert sorted(int(layer.sum()) for layer in last.layers.values())[-2:] == [0, 1]
+
+
+def test_the_scope_decides_how_many_each_layer_keeps(example) -> None:
+    bench = Bench()
+    mask = example.prune(bench.pruned, bench.dense, kept=bench.dense.total // 3)
+    counts = {name: int(layer.sum()) for name, layer in mask.layers.items()}
+    if example.scope == "global":
+        assert counts != shares(bench.dense, kept=mask.kept, scope="layer")
+    else:
+        assert counts == shares(bench.dense, kept=mask.kept, scope=example.scope)
+
+
+def test_only_the_network_that_is_asked_for_is_scored(example) -> None:
+    """The dense one in one shot; in rounds, what is left, down to the count."""
+    bench = Bench()
+    half = example.prune(bench.pruned, bench.dense, kept=bench.dense.total // 2)
+    asked: list[tuple[int, float]] = []
+
+    def context_of(mask: Mask, density: float) -> ScoreContext:
+        asked.append((mask.kept, density))
+        return bench.pruned(mask, density)
+
+    kept = bench.dense.total // 4
+    example.prune(context_of, half, kept=kept)
+    assert asked[0][0] == (bench.dense.total if example.rounds is None else half.kept)
+    assert asked[-1][1] == kept / bench.dense.total
+    assert len(asked) == (example.rounds or 1)
+    assert all(before[0] > after[0] for before, after in pairwise(asked))
 
 
 def test_scoring_is_pure(example) -> None:
@@ -148,13 +208,15 @@ def test_the_same_seed_gives_the_same_masks(example) -> None:
 
 
 def test_ties_are_broken_in_the_order_of_the_network(example) -> None:
-    """Whatever the criterion, among equal scores the first are kept."""
+    """Whatever the criterion, among equal scores that are ranked together the first are kept."""
     bench = Bench()
     scores = {name: torch.zeros_like(s) for name, s in example.score(bench.context).items()}
-    chosen = keep_top(scores, bench.dense, kept=100)
-    flat = torch.cat([layer.flatten() for layer in chosen.layers.values()])
-    assert bool(flat[:100].all())
-    assert not bool(flat[100:].any())
+    chosen = keep_best(scores, bench.dense, kept=100, scope=example.scope)
+    flat = [layer.flatten() for layer in chosen.layers.values()]
+    for ranked in [torch.cat(flat)] if example.scope == "global" else flat:
+        count = int(ranked.sum())
+        assert bool(ranked[:count].all())
+        assert not bool(ranked[count:].any())
 
 
 def test_rewound_weights_are_the_mask_times_the_initial_ones(example) -> None:
