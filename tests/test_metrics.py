@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from skimage.color import rgb2ycbcr
 from skimage.metrics import structural_similarity
 
-from lip_ray.metrics import SSIM_WINDOW, psnr, ssim
+from lip_ray.metrics import SSIM_WINDOW, luma, psnr, ssim
 
 
 def noisy_pair(channels: int, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,3 +75,19 @@ def test_ssim_keeps_its_digits_on_nearly_flat_images() -> None:
 def test_images_smaller_than_the_window_have_no_ssim(shape: tuple[int, int, int]) -> None:
     image, reference = noisy_pair(*shape)
     assert np.isnan(float(ssim(image, reference)))
+
+
+class TestLuma:
+    def test_it_is_the_y_channel_of_scikit_image(self) -> None:
+        image, _ = noisy_pair(3, 8, 9)
+        reference = rgb2ycbcr(image[0].permute(1, 2, 0).double().numpy())[..., 0] / 255
+        assert luma(image).shape == (1, 1, 8, 9)
+        assert np.allclose(luma(image)[0, 0].numpy(), reference, atol=1e-6)
+
+    @pytest.mark.parametrize(("level", "expected"), [(0.0, 16), (1.0, 235)])
+    def test_it_swings_from_16_to_235(self, level: float, expected: int) -> None:
+        assert float(luma(torch.full((1, 3, 1, 1), level))) * 255 == pytest.approx(expected)
+
+    def test_grey_is_its_own(self) -> None:
+        grey = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+        assert luma(grey) is grey

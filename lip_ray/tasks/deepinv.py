@@ -78,6 +78,7 @@ class Deepinv(AbstractTask):
     the class draws any, are keyed by seed and image.
     """
     noise: DeepinvNoise | None = None
+    """On the measurement; none unless given."""
 
     def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
         """deepinv that is not installed, names it does not know, arguments it refuses."""

@@ -1,5 +1,11 @@
 """The laws of every task: keyed draws, honest measurements, nothing global touched."""
 
+import math
+import sys
+from dataclasses import replace
+from types import ModuleType
+
+import numpy as np
 import pytest
 import torch
 from laws import (
@@ -7,26 +13,122 @@ from laws import (
 )
 from laws import test_every_member_has_an_example as test_every_member_has_an_example
 from laws import test_the_family_is_all_that_is_written as test_the_family_is_all_that_is_written
+from PIL import Image as Pillow
 
-from lip_ray.images import BuiltinImage
+from lip_ray.images import BuiltinImage, FileImage
 from lip_ray.spec import Spec
-from lip_ray.tasks import AbstractTask, Denoising, Task
+from lip_ray.tasks import (
+    AbstractTask,
+    Deblurring,
+    Deepinv,
+    Denoising,
+    ImpulseDenoising,
+    Inpainting,
+    PoissonDenoising,
+    Problem,
+    SuperResolution,
+    Task,
+)
+from lip_ray.tasks.deblurring import GaussianKernel, MotionKernel
+from lip_ray.tasks.inpainting import BoxMask, RandomMask
 
 FAMILY = Task
 BASE = AbstractTask
-EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {
-    Denoising: (Denoising(sigma=25.0), Denoising(sigma=50.0, clip=False)),
+BOX = BoxMask(rows=(4, 9), columns=(0, 12))
+GAUSSIAN = GaussianKernel(std=1.0)
+
+UNDRAWN: dict[type[Spec], tuple[AbstractTask, ...]] = {
+    Denoising: (),
+    PoissonDenoising: (),
+    ImpulseDenoising: (),
+    Inpainting: (Inpainting(mask=BOX),),
+    SuperResolution: (SuperResolution(factor=2), SuperResolution(factor=4, border=None)),
+    Deblurring: (
+        Deblurring(kernel=GAUSSIAN),
+        Deblurring(kernel=MotionKernel(length=5.0, angle=30.0), boundary="circular"),
+    ),
+    Deepinv: (Deepinv(name="LinearPhysics"), Deepinv(name="Rows", arguments={"kept": [1, 3]})),
 }
+"""Without any random draw: the measurement is what the operator says."""
+
+DRAWN: dict[type[Spec], tuple[AbstractTask, ...]] = {
+    Denoising: (Denoising(sigma=25.0), Denoising(sigma=50.0, clip=False)),
+    PoissonDenoising: (PoissonDenoising(peak=30.0),),
+    ImpulseDenoising: (ImpulseDenoising(share=0.2),),
+    Inpainting: (
+        Inpainting(mask=RandomMask(kept=0.5)),
+        Inpainting(mask=RandomMask(kept=0.5, channels="independent"), sigma=10.0),
+        Inpainting(mask=BOX, sigma=10.0),
+    ),
+    SuperResolution: (SuperResolution(factor=2, sigma=10.0),),
+    Deblurring: (Deblurring(kernel=GAUSSIAN, sigma=2.0),),
+    Deepinv: (),
+}
+EXAMPLES = {member: UNDRAWN[member] + DRAWN[member] for member in DRAWN}
+
+OF_A_PHOTO: dict[type[Spec], AbstractTask] = {
+    Denoising: Denoising(),
+    PoissonDenoising: PoissonDenoising(),
+    ImpulseDenoising: ImpulseDenoising(),
+    Inpainting: Inpainting(mask=BOX),
+    SuperResolution: SuperResolution(factor=2),
+    Deblurring: Deblurring(kernel=GAUSSIAN),
+    Deepinv: Deepinv(name="LinearPhysics"),
+}
+"""What a user says of a measurement of their own."""
 
 CPU = torch.device("cpu")
-COLOUR = BuiltinImage(name="astronaut", rows=(0, 20), columns=(0, 24))
-GREY = BuiltinImage(name="camera", rows=(0, 20), columns=(0, 24))
+COLOUR = BuiltinImage(name="astronaut", rows=(0, 20), columns=(100, 124))
+GREY = BuiltinImage(name="camera", rows=(100, 120), columns=(200, 224))
+LUMA_SWING = 219 / 255
+
+
+class LinearPhysics(torch.nn.Module):
+    """The identity, as in deepinv."""
+
+    def A(self, x):  # noqa: N802
+        return x
+
+    def forward(self, x):
+        return self.A(x)
+
+
+class Rows(LinearPhysics):
+    """Some of the rows, all else in one line."""
+
+    def __init__(self, kept):
+        super().__init__()
+        assert isinstance(kept, tuple)
+        self.kept = kept
+
+    def A(self, x):  # noqa: N802
+        return x[:, :, self.kept].flatten(1)
+
+
+@pytest.fixture(autouse=True)
+def deepinv(monkeypatch) -> None:
+    """A double of the package, which need not be installed."""
+    package, physics = ModuleType("deepinv"), ModuleType("deepinv.physics")
+    package.physics = physics
+    physics.LinearPhysics, physics.Rows = LinearPhysics, Rows
+    monkeypatch.setitem(sys.modules, "deepinv", package)
+    monkeypatch.setitem(sys.modules, "deepinv.physics", physics)
+
+
+def colours(image: torch.Tensor) -> torch.Tensor:
+    return image[0, :, 0, 0]
 
 
 @pytest.mark.parametrize("image", [COLOUR, GREY], ids=["colour", "grey"])
 class TestProblem:
-    def test_the_clean_image_is_the_image(self, example, image) -> None:
-        problem = example.realise(image, seed=0, device=CPU)
+    @pytest.fixture
+    def problem(self, example, image) -> Problem:
+        return example.realise(image, seed=0, device=CPU)
+
+    def test_nothing_is_in_its_way(self, example, image) -> None:
+        assert list(example.conflicts(image)) == []
+
+    def test_the_clean_image_is_the_image(self, problem, image) -> None:
         assert torch.equal(problem.clean, image.load()[None])
         assert problem.image_shape == tuple(image.load().shape)
         assert problem.measured.dtype == torch.float32
@@ -38,25 +140,111 @@ class TestProblem:
         second = example.realise(image, seed=3, device=CPU)
         assert torch.equal(first.measured, second.measured)
 
-    def test_the_seed_matters(self, example, image) -> None:
+    def test_the_seed_matters_where_anything_is_drawn(self, example, image) -> None:
         first = example.realise(image, seed=3, device=CPU)
         second = example.realise(image, seed=4, device=CPU)
-        assert not torch.equal(first.measured, second.measured)
+        drawn = example in DRAWN[type(example)]
+        assert torch.equal(first.measured, second.measured) is not drawn
+
+    def test_without_draws_the_operator_says_it_all(self, example, problem) -> None:
+        exact = torch.equal(problem.operator(problem.clean), problem.measured)
+        masked = isinstance(example, Inpainting) and not example.sigma  # what is drawn is the mask
+        assert exact is (masked or example in UNDRAWN[type(example)])
 
     def test_the_global_generator_is_left_alone(self, example, image) -> None:
         before = torch.get_rng_state()
         example.realise(image, seed=0, device=CPU)
         assert torch.equal(before, torch.get_rng_state())
 
-    def test_the_loss_is_a_scalar_with_a_gradient(self, example, image) -> None:
-        problem = example.realise(image, seed=0, device=CPU)
-        output = problem.clean.clone().requires_grad_()
+    def test_the_loss_is_a_scalar_with_a_gradient(self, problem) -> None:
+        output = (0.5 * problem.clean + 0.1).requires_grad_()
         loss = problem.loss(output)
         assert loss.shape == ()
         (gradient,) = torch.autograd.grad(loss, output)
         assert float(gradient.abs().max()) > 0
 
-    def test_psnr_is_measured_against_the_clean_image(self, example, image) -> None:
-        problem = example.realise(image, seed=0, device=CPU)
+    def test_psnr_is_measured_against_the_clean_image(self, problem) -> None:
+        swing = LUMA_SWING if problem.luma_border is not None and len(problem.clean[0]) == 3 else 1
         assert float(problem.psnr(problem.clean)) == float("inf")
-        assert float(problem.psnr(problem.clean + 0.1)) == pytest.approx(20, abs=1e-3)
+        expected = 20 - 20 * math.log10(swing)
+        assert float(problem.psnr(problem.clean + 0.1)) == pytest.approx(expected, abs=1e-3)
+        assert float(problem.ssim(problem.clean)) == pytest.approx(1)
+
+    def test_the_operator_is_linear_and_its_adjoint_the_transpose(self, problem) -> None:
+        draws = torch.Generator().manual_seed(0)
+        image, other = torch.randn((2, *problem.clean.shape), generator=draws)
+        measurement = torch.randn(problem.measured.shape, generator=draws)
+        operator = problem.operator
+        mixed = 2 * operator(image) - operator(other)
+        assert torch.allclose(operator(2 * image - other), mixed, atol=1e-5)
+        measured = float((operator(image) * measurement).sum())
+        pulled_back = float((image * operator.adjoint(measurement)).sum())
+        assert measured == pytest.approx(pulled_back, abs=1e-3)
+        assert operator.image_shape(measurement) == problem.image_shape
+
+    def test_the_view_is_as_large_as_the_image(self, problem) -> None:
+        assert problem.view.shape == (1, *problem.image_shape)
+        assert bool(torch.isfinite(problem.view).all())
+
+    def test_no_other_colour_is_better_than_the_constant(self, problem) -> None:
+        best = problem.constant()
+        assert best.shape == problem.clean.shape
+        assert bool((best == best[:, :, :1, :1]).all())
+        loss = float(problem.loss(best))
+        for channel in range(len(best[0])):
+            for change in (-0.02, 0.02):
+                other = best.clone()
+                other[:, channel] = (other[:, channel] + change).clamp(0, 1)
+                assert float(problem.loss(other)) >= loss - 1e-7
+
+    def test_an_oracle_changes_the_loss_alone(self, problem) -> None:
+        oracle = replace(problem, target="clean")
+        output = 0.5 * problem.clean + 0.1
+        assert float(oracle.loss(problem.clean)) == 0
+        assert float(oracle.loss(output)) == float(((output - problem.clean) ** 2).mean())
+        assert torch.equal(oracle.psnr(output), problem.psnr(output))
+        assert torch.equal(oracle.view, problem.view)
+        assert oracle.image_shape == problem.image_shape
+        assert torch.allclose(colours(oracle.constant()), problem.clean.mean((0, 2, 3)), atol=1e-6)
+
+
+class TestMeasuredPhoto:
+    @pytest.fixture(params=["colour", "grey"])
+    def photo(self, request, tmp_path) -> FileImage:
+        shape = {"colour": (20, 24, 3), "grey": (20, 24)}[request.param]
+        pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        Pillow.fromarray(pixels).save(tmp_path / "photo.png")
+        return FileImage(path=str(tmp_path / "photo.png"), measured=True)
+
+    def test_its_pixels_are_the_measurement_and_nothing_is_drawn(self, member, photo) -> None:
+        task = OF_A_PHOTO[member]
+        assert list(task.conflicts(photo)) == []
+        problem, again = (task.realise(photo, seed=seed, device=CPU) for seed in (0, 1))
+        pixels = photo.load()[None]
+        if isinstance(task, Inpainting):
+            pixels = problem.operator(pixels)  # what is missing counts for nothing
+        assert torch.equal(problem.measured, pixels)
+        assert torch.equal(again.measured, problem.measured)
+
+    def test_its_truth_is_unknown(self, member, photo) -> None:
+        problem = OF_A_PHOTO[member].realise(photo, seed=0, device=CPU)
+        assert problem.clean is None
+        output = torch.full((1, *problem.image_shape), 0.5, requires_grad=True)
+        assert math.isnan(float(problem.psnr(output)))
+        assert math.isnan(float(problem.ssim(output)))
+        (gradient,) = torch.autograd.grad(problem.loss(output), output)
+        assert float(gradient.abs().max()) > 0
+        assert problem.view.shape == problem.constant().shape == output.shape
+
+    def test_what_degrades_a_clean_image_is_refused(self, member, photo) -> None:
+        degrading = [
+            task
+            for task in DRAWN[member]
+            if not (isinstance(task, Inpainting) and isinstance(task.mask, RandomMask))
+        ]
+        for task in degrading:
+            ((path, message),) = task.conflicts(photo)
+            assert path in ("sigma", "peak", "share")
+            assert f"{photo.label} is measured already" in message
+            with pytest.raises(ValueError, match=f"{task.kind}, {path}"):
+                task.realise(photo, seed=0, device=CPU)

@@ -1,0 +1,134 @@
+"""A problem: what is fitted, what is compared, and the best image of one colour."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lip_ray.metrics import luma, psnr, ssim
+from lip_ray.tasks import Identity, Operator, Problem
+
+
+class Grey(Operator):
+    """The mean over the channels: an operator that mixes them."""
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return image.mean(1, keepdim=True)
+
+    def image_shape(self, measurement: Tensor) -> tuple[int, int, int]:
+        return 3, *measurement.shape[2:]
+
+
+class FirstPlane(Operator):
+    """Only the first channel is seen."""
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return image[:, :1]
+
+    def image_shape(self, measurement: Tensor) -> tuple[int, int, int]:
+        return 2, *measurement.shape[2:]
+
+
+def uniform(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+class TestLoss:
+    def test_it_is_the_mean_squared_error_of_the_measurement(self) -> None:
+        clean, output = uniform(1, 3, 4, 5), uniform(1, 3, 4, 5, seed=1)
+        problem = Problem(clean=clean, measured=Grey()(clean) + 0.5, operator=Grey())
+        expected = ((output.mean(1) - clean.mean(1) - 0.5) ** 2).mean()
+        assert float(problem.loss(output)) == pytest.approx(float(expected), rel=1e-6)
+
+    def test_without_an_operator_the_image_itself_is_measured(self) -> None:
+        measured = uniform(1, 1, 4, 5)
+        assert float(Problem(measured=measured).loss(measured + 0.1)) == pytest.approx(0.01)
+
+    def test_an_oracle_fits_the_clean_image(self) -> None:
+        clean = uniform(1, 3, 4, 5)
+        problem = Problem(clean=clean, measured=1 - clean, target="clean")
+        assert float(problem.loss(clean)) == 0
+
+    def test_there_is_no_oracle_for_a_measured_photo(self) -> None:
+        with pytest.raises(ValueError, match="target cannot be clean"):
+            Problem(measured=uniform(1, 3, 4, 5), target="clean")
+
+
+class TestMetrics:
+    def test_they_are_of_all_channels_and_pixels(self) -> None:
+        clean, output = uniform(1, 3, 16, 16), uniform(1, 3, 16, 16, seed=1)
+        problem = Problem(clean=clean, measured=clean)
+        assert torch.equal(problem.psnr(output), psnr(output, clean))
+        assert torch.equal(problem.ssim(output), ssim(output, clean))
+
+    def test_or_of_the_luma_inside_the_border(self) -> None:
+        clean, output = uniform(1, 3, 20, 24), uniform(1, 3, 20, 24, seed=1)
+        problem = Problem(clean=clean, measured=clean, luma_border=4)
+        x, y = luma(output)[..., 4:-4, 4:-4], luma(clean)[..., 4:-4, 4:-4]
+        assert torch.equal(problem.psnr(output), psnr(x, y))
+        assert torch.equal(problem.ssim(output), ssim(x, y))
+
+    def test_the_border_may_be_nothing(self) -> None:
+        clean, output = uniform(1, 1, 12, 12), uniform(1, 1, 12, 12, seed=1)
+        problem = Problem(clean=clean, measured=clean, luma_border=0)
+        assert torch.equal(problem.psnr(output), psnr(output, clean))
+
+    def test_nobody_knows_them_of_a_measured_photo(self) -> None:
+        problem = Problem(measured=uniform(1, 3, 16, 16))
+        assert problem.image_shape == (3, 16, 16)
+        for metric in (problem.psnr, problem.ssim):
+            value = metric(problem.measured)
+            assert value.shape == ()
+            assert math.isnan(float(value))
+
+
+class TestConstant:
+    def test_of_the_image_itself_it_is_the_mean_colour(self) -> None:
+        measured = uniform(1, 3, 7, 5)
+        constant = Problem(measured=measured).constant()
+        assert constant.shape == measured.shape
+        assert constant.dtype == torch.float32
+        assert torch.allclose(constant[..., 0, 0], measured.mean((2, 3)), atol=1e-7)
+
+    def test_a_colour_beyond_the_range_is_clamped(self) -> None:
+        measured = torch.tensor([-0.5, 1.5, 0.25]).reshape(1, 3, 1, 1).expand(-1, -1, 4, 4)
+        colour = Problem(measured=measured).constant()[0, :, 0, 0]
+        assert colour.tolist() == pytest.approx([0, 1, 0.25])
+
+    def test_an_oracle_knows_the_clean_colour(self) -> None:
+        clean = uniform(1, 3, 7, 5)
+        problem = Problem(clean=clean, measured=torch.zeros_like(clean), target="clean")
+        assert torch.allclose(problem.constant()[..., 0, 0], clean.mean((2, 3)), atol=1e-7)
+
+    def test_a_channel_that_nothing_measures_is_black(self) -> None:
+        measured = torch.full((1, 1, 3, 3), 0.75)
+        colour = Problem(measured=measured, operator=FirstPlane()).constant()[0, :, 0, 0]
+        assert colour.tolist() == pytest.approx([0.75, 0])
+
+    @given(level=st.floats(-0.5, 1.5))
+    def test_mixed_channels_are_solved_together(self, level: float) -> None:
+        """Clamping each channel on its own would not find the least loss."""
+        problem = Problem(measured=torch.full((1, 1, 2, 2), level), operator=Grey())
+        least = (level - min(max(level, 0), 1)) ** 2
+        assert float(problem.loss(problem.constant())) == pytest.approx(least, abs=1e-6)
+
+
+class TestAdjoint:
+    def test_it_is_the_transpose(self) -> None:
+        image, measurement = uniform(1, 3, 4, 5), uniform(1, 1, 4, 5, seed=1)
+        expected = (measurement / 3).expand(-1, 3, -1, -1)
+        assert torch.allclose(Grey().adjoint(measurement), expected)
+        assert torch.equal(Identity().adjoint(image), image)
+
+    def test_it_works_where_gradients_are_off(self) -> None:
+        with torch.no_grad():
+            pulled_back = Grey().adjoint(uniform(1, 1, 4, 5))
+        assert pulled_back.shape == (1, 3, 4, 5)
+        assert not pulled_back.requires_grad
+
+    def test_the_view_is_the_measurement_unless_said_otherwise(self) -> None:
+        measured = uniform(1, 3, 4, 5)
+        assert torch.equal(Problem(measured=measured).view, measured)
