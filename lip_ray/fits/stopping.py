@@ -1,6 +1,7 @@
 """Rules that choose a step of a fit without ever seeing the clean image."""
 
 from abc import ABC, abstractmethod
+from math import ceil, log
 from typing import Annotated, Literal, Protocol, Self, final
 
 import torch
@@ -112,7 +113,8 @@ class ExponentialVariance(AbstractStopping):
 
     Wang et al. 2021 (arXiv 2112.06074), algorithm 2. With forgetting factor α, mean and variance
     of outputs x begin at 0 and move as V ← (1 − α)(V + α‖x − M‖²), M ← M + α(x − M); V is divided
-    by the number of values in an image. The first outputs are far from 0, so V begins large.
+    by the number of values in an image. The first outputs are far from 0, so V begins large, rises
+    while M approaches them, and is below its first value again after ln α ÷ ln(1 − α) steps.
     """
 
     kind: Literal["emv"] = "emv"
@@ -120,6 +122,16 @@ class ExponentialVariance(AbstractStopping):
     """The weight of the newest output, in (0, 1): the memory is about 1 ÷ alpha steps."""
     look_every: Steps = 100
     """Every how many steps the host looks whether the fit is to end."""
+
+    @model_validator(mode="after")
+    def _outlasts_the_beginning(self) -> Self:
+        least = ceil(log(self.alpha) / log(1 - self.alpha))
+        if self.patience is not None and self.patience < least:
+            raise ValueError(
+                f"patience must be at least {least} with alpha {self.alpha}, or it can run out "
+                f"while the mean is still on its way from 0: got {self.patience}"
+            )
+        return self
 
     @property
     def interval(self) -> int:

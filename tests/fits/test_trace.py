@@ -41,6 +41,15 @@ class TestBest:
         best.offer(torch.tensor(NAN), 2, flat(2))
         assert int(best.step) == 1
 
+    def test_too_late_is_one_step_more_than_it_stays_open(self) -> None:
+        best = Best.none(flat(0))
+        for step, score in [(40, 1.0), (45, 2.0), (50, 1.0), (51, 9.0), (52, 9.0)]:
+            best.offer(torch.tensor(score), step, flat(step), closes_after=5)
+        assert (int(best.step), float(best.score)) == (45, 2.0)
+        best.offer(torch.tensor(3.0), 50, flat(50), closes_after=5)
+        assert int(best.step) == 50
+        assert torch.equal(best.image, flat(50))
+
     def test_the_image_is_kept_when_its_tensor_goes_on(self) -> None:
         best, shown = Best.none(flat(0)), flat(1)
         best.offer(torch.tensor(1.0), 0, shown)
@@ -84,6 +93,21 @@ def test_peak_and_selected_images_are_averages() -> None:
 )
 def test_the_first_bad_loss_is_found(losses, steps: int, expected: int) -> None:
     assert trace_of([0.5] * 3, losses=losses).finite(steps) == expected
+
+
+def test_a_step_whose_loss_is_not_finite_is_neither_peak_nor_selected() -> None:
+    """Though the output itself, made before the weights broke, is the best of all."""
+    trace = trace_of([0.8, 0.4, 0.2, 0.0, 0.0], losses=[1.0, 1.0, 1.0, NAN, INF], decay=0.0)
+    assert (int(trace.peak.step), int(trace.selected.step)) == (2, 2)
+
+
+def test_a_step_that_broke_on_another_image_does_not_count_either() -> None:
+    problem = Problem(clean=flat(0), measured=flat(0.5))
+    trace = Trace(problem, steps=2, decay=0.0, stopping=WindowedVariance(window=1, stride=1))
+    trace.observe(0, torch.tensor(1.0), flat(0.5), total=torch.tensor(2.0))
+    trace.observe(1, torch.tensor(1.0), flat(0.1), total=torch.tensor(NAN))
+    assert int(trace.peak.step) == 0
+    assert trace.rows(2)[:, LOSS].tolist() == [1.0, 1.0]
 
 
 def test_without_averaging_the_average_is_the_output() -> None:
