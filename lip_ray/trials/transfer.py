@@ -1,7 +1,7 @@
 """Transfers: the tickets of one ladder, evaluated on another image, task or noise."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, final
+from typing import Literal, Protocol, final
 
 import torch
 from torch import Tensor
@@ -19,6 +19,36 @@ from lip_ray.trials.tickets import Consensus, FromFile, Source
 from lip_ray.trials.trajectory import Images, Seed, Trajectory
 
 Travels = Literal["mask", "mask_and_weights", "layer_densities"]
+
+
+class Traveller(Protocol):
+    """What takes tickets over."""
+
+    @property
+    def source(self) -> Trajectory | Consensus | FromFile:
+        """Where they come from."""
+
+    @property
+    def travels(self) -> Travels:
+        """What of them is taken over."""
+
+    @property
+    def seed_used(self) -> int:
+        """Of its draws."""
+
+
+class Nursery(Protocol):
+    """Where the weights of the source's network are drawn."""
+
+    @property
+    def initial(self) -> Mapping[str, Tensor]:
+        """Those of the trial's own seed."""
+
+    def drawn(self, seed: int) -> Mapping[str, Tensor]:
+        """The initial weights of another seed."""
+
+    def fresh(self, seed: int) -> Mapping[str, Tensor]:
+        """Weights of the same distribution, keyed apart from the initial ones."""
 
 
 @final
@@ -156,12 +186,12 @@ def run(spec: Transfer, context: Context) -> Iterator[LevelRecord]:
             yield from bench.failed(level, kept, "the source has no ticket of this level")
             continue
         mask = masks[level]
-        results = bench.fit(level, _start(spec, level, bench, context), mask)
-        new = {} if _stored_already(spec) else {level: mask}
+        results = bench.fit(level, start(spec, level, bench, context), mask)
+        new = {} if stored_already(spec) else {level: mask}
         yield from bench.records(level, mask, results, masks=new, weights={})
 
 
-def travelled(spec: Transfer, masks: list[Mask]) -> list[Mask]:
+def travelled(spec: Traveller, masks: list[Mask]) -> list[Mask]:
     """The source's masks, or nested random ones with their number of weights in each layer."""
     if spec.travels != "layer_densities":
         return masks
@@ -177,18 +207,18 @@ def travelled(spec: Transfer, masks: list[Mask]) -> list[Mask]:
     return found
 
 
-def _start(spec: Transfer, level: int, bench: Bench, context: Context) -> Mapping[str, Tensor]:
+def start(spec: Traveller, level: int, nursery: Nursery, context: Context) -> Mapping[str, Tensor]:
     """The weights that a level begins with, before its mask."""
     if spec.travels == "mask":
-        return bench.fresh(spec.seed_used)
+        return nursery.fresh(spec.seed_used)
     if spec.travels == "layer_densities":
-        return bench.initial
+        return nursery.initial
     stored = spec.source.weights(level, context)
     if stored is not None:
         return stored
-    return bench.drawn(spec.source.seed if spec.source.seed is not None else spec.seed_used)
+    return nursery.drawn(spec.source.seed if spec.source.seed is not None else spec.seed_used)
 
 
-def _stored_already(spec: Transfer) -> bool:
+def stored_already(spec: Traveller) -> bool:
     """Whether the masks are, level by level, those of the source trajectory."""
     return isinstance(spec.source, Trajectory) and spec.travels != "layer_densities"
