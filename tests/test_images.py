@@ -232,6 +232,19 @@ class TestFileIdentity:
         (tmp_path / "cat.png").unlink()
         assert FileImage.model_validate_json(stored) == pair[0]
 
+    def test_a_measurement_is_another_image_than_the_photo(self, pair, tmp_path) -> None:
+        measured = FileImage(path=pair[0].path, measured=True)
+        assert not pair[0].measured
+        assert measured.id != pair[0].id
+        assert FileImage(path=pair[0].path, measured=False).id == pair[0].id
+        assert torch.equal(measured.load(), pair[0].load())
+        assert FileImage.model_validate_json(measured.model_dump_json()) == measured
+
+    def test_built_in_photos_are_no_measurements(self) -> None:
+        assert not BuiltinImage(name="camera").measured
+        with pytest.raises(ValidationError, match="measured"):
+            BuiltinImage(name="camera", measured=True)
+
     def test_the_path_is_relative_to_the_working_directory(self, pair, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         assert FileImage(path="cat.png") == pair[0]

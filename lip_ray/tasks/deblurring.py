@@ -55,7 +55,7 @@ class MotionKernel(Spec):
     """In degrees, counter-clockwise from the horizontal."""
 
     def weights(self) -> Tensor:
-        """(h, w) float32, both odd and as small as holds all that is not 0."""
+        """(h, w) float32, both odd; it reaches to the pixels around the end points."""
         half, angle = (self.length - 1) / 2, math.radians(self.angle)
         right, up = math.cos(angle), math.sin(angle)
         columns, rows = (math.ceil(round(half * abs(reach), 9)) for reach in (right, up))

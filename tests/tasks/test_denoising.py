@@ -1,14 +1,16 @@
-"""Denoising: the noise has the strength it says, in the units of the field."""
+"""Denoising: each noise has the strength and the distribution it says, in the field's units."""
 
 import pytest
 import torch
 from pydantic import ValidationError
 
 from lip_ray.images import BuiltinImage
-from lip_ray.tasks import Denoising
+from lip_ray.tasks import Denoising, ImpulseDenoising, PoissonDenoising
 
 CPU = torch.device("cpu")
 IMAGE = BuiltinImage(name="astronaut", rows=(0, 128), columns=(0, 128))
+GRADED = BuiltinImage(name="chelsea", rows=(0, 128), columns=(0, 128))
+"""Without any value that is black or white."""
 
 
 def noise_of(task: Denoising, image: BuiltinImage = IMAGE, seed: int = 0) -> torch.Tensor:
@@ -63,3 +65,75 @@ def test_a_sigma_in_unit_range_is_refused_with_the_translation(sigma: float, hin
 def test_impossible_sigmas_are_refused(sigma: float) -> None:
     with pytest.raises(ValidationError, match="sigma"):
         Denoising(sigma=sigma)
+
+
+class TestWhatIsGiven:
+    @pytest.mark.parametrize(
+        ("task", "name"),
+        [(Denoising(), "sigma"), (PoissonDenoising(), "peak"), (ImpulseDenoising(), "share")],
+    )
+    def test_a_clean_image_needs_a_strength_of_noise(self, task, name: str) -> None:
+        assert list(task.conflicts(IMAGE)) == [(name, "is missing")]
+        with pytest.raises(ValueError, match=f"{task.kind}, {name}: is missing"):
+            task.realise(IMAGE, seed=0, device=CPU)
+
+    @pytest.mark.parametrize("peak", [0.0, -1.0, float("inf")])
+    def test_impossible_peaks_are_refused(self, peak: float) -> None:
+        with pytest.raises(ValidationError, match="peak"):
+            PoissonDenoising(peak=peak)
+
+    @pytest.mark.parametrize("share", [0.0, 1.0, -0.1])
+    def test_impossible_shares_are_refused(self, share: float) -> None:
+        with pytest.raises(ValidationError, match="share"):
+            ImpulseDenoising(share=share)
+
+
+class TestPoisson:
+    @pytest.mark.parametrize("peak", [1.0, 30.0, 1e5])
+    def test_values_are_counts_over_the_peak(self, peak: float) -> None:
+        problem = PoissonDenoising(peak=peak).realise(IMAGE, seed=0, device=CPU)
+        counts = problem.measured.double() * peak
+        assert torch.allclose(counts, counts.round(), rtol=1e-6, atol=1e-6)
+        assert float(counts.min()) >= 0
+
+    @pytest.mark.parametrize("peak", [1.0, 30.0, 1e5])
+    def test_the_noise_has_mean_zero_and_the_variance_of_photons(self, peak: float) -> None:
+        problem = PoissonDenoising(peak=peak).realise(IMAGE, seed=0, device=CPU)
+        noise = (problem.measured - problem.clean).double()
+        variance = problem.clean.double() / peak
+        assert float((noise**2).mean()) == pytest.approx(float(variance.mean()), rel=0.05)
+        error = (float(variance.mean()) / noise.numel()) ** 0.5
+        assert float(noise.mean()) == pytest.approx(0, abs=4 * error)
+
+    def test_bright_pixels_have_more_noise(self) -> None:
+        problem = PoissonDenoising(peak=100.0).realise(IMAGE, seed=0, device=CPU)
+        squares = (problem.measured - problem.clean) ** 2
+        dark = problem.clean < 0.2
+        assert float(squares[dark].mean()) < 0.5 * float(squares[~dark].mean())
+
+
+class TestImpulses:
+    @pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
+    def test_the_share_is_hit_half_black_half_white(self, share: float) -> None:
+        problem = ImpulseDenoising(share=share).realise(GRADED, seed=0, device=CPU)
+        hit = problem.measured != problem.clean
+        values = problem.measured[hit]
+        assert set(values.unique().tolist()) == {0.0, 1.0}
+        count = hit.numel()
+        off = 4 * (share * (1 - share) / count) ** 0.5
+        assert float(hit.float().mean()) == pytest.approx(share, abs=off)
+        assert float(values.mean()) == pytest.approx(0.5, abs=2 / len(values) ** 0.5)
+
+    def test_channels_are_hit_independently(self) -> None:
+        problem = ImpulseDenoising(share=0.5).realise(GRADED, seed=0, device=CPU)
+        red, green, _ = (problem.measured != problem.clean)[0].float()
+        both = float((red * green).mean())
+        assert both == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / red.numel()) ** 0.5)
+
+    def test_what_a_small_share_hits_a_larger_one_hits_too(self) -> None:
+        few, many = (
+            ImpulseDenoising(share=share).realise(GRADED, seed=0, device=CPU)
+            for share in (0.1, 0.3)
+        )
+        hit = few.measured != few.clean
+        assert torch.equal(few.measured[hit], many.measured[hit])
