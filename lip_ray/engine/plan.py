@@ -97,14 +97,22 @@ def _seconds_per_step(trial: AbstractTrial, device: torch.device, threads: int) 
 def _labels(trials: Sequence[AbstractTrial]) -> list[str]:
     leaves = [dict(_leaves(json.loads(trial.model_dump_json()))) for trial in trials]
     names = dict.fromkeys(name for leaf in leaves for name in leaf)
-    varying = [
-        name for name in names if name != "seed" and len({leaf.get(name) for leaf in leaves}) > 1
-    ]
+    varying = [name for name in names if name != "seed" and _varies(name, leaves)]
     return [
         ", ".join(_named(name, leaf[name]) for name in varying if name in leaf)
         or trial.description.pruner
         for trial, leaf in zip(trials, leaves, strict=True)
     ]
+
+
+def _varies(name: str, leaves: Sequence[Mapping[str, str]]) -> bool:
+    """Whether trials that have the same kind of thing there differ in this field of it."""
+    kind = f"{name.rpartition('.')[0]}.kind".lstrip(".")
+    values: dict[str | None, set[str | None]] = {}
+    for leaf in leaves:
+        if name in leaf or name == kind:
+            values.setdefault(leaf.get(kind) if name != kind else None, set()).add(leaf.get(name))
+    return any(len(found) > 1 for found in values.values())
 
 
 def _leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:

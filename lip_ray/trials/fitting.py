@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import torch
@@ -23,6 +23,29 @@ Target = Literal["measured", "clean"]
 LatentDraw = Literal["kept", "redrawn"]
 
 
+@cache  # the trials of a sweep share few images
+def _examined(
+    image: BuiltinImage | FileImage, task: AbstractTask, prior: AbstractPrior, target: Target
+) -> tuple[tuple[Conflict, ...], tuple[int, int, int] | None]:
+    """What is wrong with one image, and the (C, H, W) that is looked for, where it can be told."""
+    try:
+        image.load()
+    except ValueError as error:
+        return (("images", str(error)),), None
+    wrong = tuple((f"task.{path}", message) for path, message in task.conflicts(image))
+    if wrong:
+        return wrong, None
+    problem = task.realise(image, seed=0, device=torch.device("cpu"))
+    _, height, width = problem.image_shape
+    least = prior.minimum_side
+    if min(height, width) < least:
+        size = f"{image.label} is {height}×{width}"
+        wrong += (("images", f"{size}, but this prior needs at least {least}×{least}"),)
+    if target == "clean" and problem.clean is None:
+        wrong += (("target", f"{image.label} is a measurement: no clean image is known"),)
+    return wrong, problem.image_shape
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """What is fitted to what: the part that trajectories and transfers have in common."""
@@ -36,26 +59,23 @@ class Setting:
     target: Target = "measured"
     latents: LatentDraw = "kept"
 
-    def conflicts(self) -> "list[Conflict]":
+    def conflicts(self) -> list[Conflict]:
         """What is wrong with the images in the company of task, prior and target."""
         found: list[Conflict] = []
-        channels = set()
+        shapes = []
         for image in self.images:
-            try:
-                image.load()
-            except ValueError as error:
-                found.append(("images", str(error)))
-                continue
-            wrong = [(f"task.{path}", message) for path, message in self.task.conflicts(image)]
-            found += wrong or self._misfits(image)
-            if not wrong:
-                channels.add(self.problem(image, torch.device("cpu")).image_shape[0])
+            wrong, shape = _examined(image, self.task, self.prior, self.target)
+            found += wrong
+            if shape:
+                shapes.append(shape)
+        channels = {shape[0] for shape in shapes}
         if len(channels) > 1:
+            counts = " and ".join(map(str, sorted(channels)))
             found.append(
                 (
                     "images",
-                    "images that share their weights must have equally many channels, got "
-                    f"{' and '.join(map(str, sorted(channels)))}: set channels on each",
+                    "images that share their weights must have equally many channels, "
+                    f"got {counts}: set channels on each",
                 )
             )
         labels = [image.label for image in self.images]
@@ -63,22 +83,11 @@ class Setting:
             found.append(("images", f"each image once, got {', '.join(labels)}"))
         return found
 
-    def _misfits(self, image: BuiltinImage | FileImage) -> list[Conflict]:
-        problem = self.problem(image, torch.device("cpu"))
-        _, height, width = problem.image_shape
-        least = self.prior.minimum_side
-        found: list[Conflict] = []
-        if min(height, width) < least:
-            found.append(
-                (
-                    "images",
-                    f"{image.label} is {height}×{width}, but this prior needs at least "
-                    f"{least}×{least}",
-                )
-            )
-        if self.target == "clean" and problem.clean is None:
-            found.append(("target", f"{image.label} is a measurement: no clean image is known"))
-        return found
+    @property
+    def channels(self) -> int | None:
+        """Of the images that are looked for; None where that cannot be told."""
+        _, shape = _examined(self.images[0], self.task, self.prior, self.target)
+        return shape[0] if shape else None
 
     def problem(self, image: BuiltinImage | FileImage, device: torch.device) -> Problem:
         """The problem of one image, its target as set."""

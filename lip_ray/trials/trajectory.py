@@ -157,10 +157,9 @@ class Trajectory(AbstractTrial):
 
     def conflicts(self) -> Iterator[Conflict]:
         """Reads the images and counts the network's weights; fits nothing."""
-        found = self.setting.conflicts()
-        yield from found
-        if not found:
-            channels = self.setting.first_shape[0]
+        yield from self.setting.conflicts()
+        channels = self.setting.channels
+        if channels is not None:
             try:
                 self.schedule.kept(self.prior.prunable_count(channels))
             except ValueError as error:

@@ -39,10 +39,13 @@ def test_every_table_comes_back_as_it_was_written(
 
     reader = Reader(tmp_path)
     [row] = reader.sql("from levels").to_pylist()
-    names = set(row) - {"outcome", "density"}
+    derived = {"density", "effective_density", "psnr_gap_db"}
+    names = set(row) - {"outcome"} - derived
     assert {name: row[name] for name in names} == {name: getattr(level, name) for name in names}
     assert row["outcome"] == "budget"
     assert row["density"] == level.kept / level.total
+    assert row["effective_density"] == level.effective / level.total
+    assert row["psnr_gap_db"] == level.psnr_peak_db - level.psnr_selected_db
     [began] = reader.sql("from trials").to_pylist()
     assert began["trial_id"] == trial.trial_id
     assert began["started_at"] == trial.started_at

@@ -15,7 +15,7 @@ from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
 from lip_ray.metrics import psnr, ssim
 from lip_ray.records import Outcome
 from lip_ray.tasks import Problem
-from lip_ray.trials.recording import curve, fit_columns, outcome_of, pictures
+from lip_ray.trials.recording import curve, fit_columns, pictures
 
 NAN = float("nan")
 
@@ -121,6 +121,24 @@ class TestColumns:
         known = {name for name, value in row.items() if value is not None}
         assert known == {"psnr_measured_db", "steps", "fit_s"}
 
+    def test_images_of_one_fit_share_its_time(self) -> None:
+        problem = problem_of()
+        assert fit_columns(result_of(5, problem), problem, share=3)["fit_s"] == 0.5
+
+    def test_without_a_clean_image_there_is_nothing_to_compare_with(self) -> None:
+        problem = replace(problem_of(), clean=None)
+        result = replace(result_of(50, problem_of()), peak=None)
+        result.rows[:, [PSNR_RAW, PSNR]] = NAN
+        row = fit_columns(result, problem)
+        assert {name for name, value in row.items() if value is None} == {
+            f"{metric}" for metric in row if metric.startswith(("psnr", "ssim", "peak"))
+        }
+        shown = curve(result)
+        assert (shown.psnr_db, shown.psnr_raw_db) == ((), ())
+        assert len(shown.loss) == len(shown.step) == 50
+        roles = [p.role for p in pictures(result, problem, with_problem=True)]
+        assert roles == ["measured", "selected", "final"]
+
     def test_images_too_small_have_no_ssim(self) -> None:
         problem = problem_of(side=8)
         row = fit_columns(result_of(5, problem), problem)
@@ -157,24 +175,3 @@ class TestPictures:
         result = replace(result_of(50, problem), selected=None, final=None)
         shown = pictures(result, problem, with_problem=False)
         assert [picture.role for picture in shown] == ["peak"]
-
-
-@pytest.mark.parametrize(
-    ("outcome", "effective", "expected"),
-    [
-        (Outcome.BUDGET, 7, Outcome.BUDGET),
-        (Outcome.STOPPED, 7, Outcome.STOPPED),
-        (Outcome.DIVERGED, 7, Outcome.DIVERGED),
-        (Outcome.BUDGET, 0, Outcome.COLLAPSED),
-        (Outcome.STOPPED, 0, Outcome.COLLAPSED),
-        (Outcome.DIVERGED, 0, Outcome.DIVERGED),
-    ],
-)
-def test_a_network_without_a_path_has_collapsed_unless_it_diverged(
-    outcome: Outcome, effective: int, expected: Outcome
-) -> None:
-    result = replace(result_of(5, problem_of()), outcome=outcome, reason="as the fit says")
-    found, reason = outcome_of(result, effective)
-    assert found is expected
-    assert (reason == "as the fit says") == (expected is not Outcome.COLLAPSED)
-    assert ("no path" in reason) == (expected is Outcome.COLLAPSED)

@@ -1,19 +1,22 @@
 """Trajectories: paired, nested, resumable level by level, and honest about what went wrong."""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
+from PIL import Image as Picture
+from shelves import NOTHING, Shelved
 from torch import Tensor
 
 from lip_ray.fits import Fit
 from lip_ray.pruning import Mask, effective
 from lip_ray.records import LevelRecord, Outcome
-from lip_ray.trials import Context, Trajectory, run
+from lip_ray.trials import AbstractTrial, Context, Trajectory, run
 
 CPU = torch.device("cpu")
 PRUNERS = ("magnitude", "random", "snip")
@@ -29,12 +32,18 @@ SPEC: dict[str, Any] = {
 }
 
 
+def crop(name: str) -> dict[str, Any]:
+    return SPEC["images"] | {"name": name}
+
+
 def trajectory(**changes: Any) -> Trajectory:
     return Trajectory.model_validate(SPEC | changes)
 
 
-def records_of(spec: Trajectory, **context: Any) -> list[LevelRecord]:
-    return list(run(spec, Context(device=CPU, **context)))
+def records_of(
+    spec: AbstractTrial, *, shelf: Shelved = NOTHING, first: int = 0
+) -> list[LevelRecord]:
+    return list(run(spec, Context(device=CPU, first_level=first, shelf=shelf)))
 
 
 def found(record: LevelRecord) -> dict[str, Any]:
@@ -71,18 +80,19 @@ def starts(monkeypatch) -> Iterator[list[Start]]:
     seen: list[Start] = []
     fit = Fit.run
 
-    def watched(self, prior, problem, mask, *, draws):
-        seen.append(
-            Start(
-                weights=prior.snapshot(),
-                latent=prior.latent.clone(),
-                clean=problem.clean.clone(),
-                measured=problem.measured.clone(),
-                mask=mask,
-                draws=draws.initial_seed(),
+    def watched(self, subjects, mask, **options):
+        for subject in subjects:
+            seen.append(
+                Start(
+                    weights=subject.prior.snapshot(),
+                    latent=subject.prior.latent.clone(),
+                    clean=subject.problem.clean.clone(),
+                    measured=subject.problem.measured.clone(),
+                    mask=mask,
+                    draws=subject.draws.initial_seed(),
+                )
             )
-        )
-        return fit(self, prior, problem, mask, draws=draws)
+        return fit(self, subjects, mask, **options)
 
     monkeypatch.setattr(Fit, "run", watched)
     return seen
@@ -227,10 +237,11 @@ class TestWhatIsRanked:
         fitted: list[dict[str, Tensor]] = []
         fit = Fit.run
 
-        def watched(self, prior, *arguments, **options):
-            result = fit(self, prior, *arguments, **options)
-            fitted.append({name: w.detach().clone() for name, w in prior.prunable().items()})
-            return result
+        def watched(self, subjects, *arguments, **options):
+            results = fit(self, subjects, *arguments, **options)
+            weights = subjects[0].prior.prunable()
+            fitted.append({name: w.detach().clone() for name, w in weights.items()})
+            return results
 
         monkeypatch.setattr(Fit, "run", watched)
         masks = masks_of(records_of(trajectory()))
@@ -255,18 +266,17 @@ class TestResuming:
     def test_any_level_is_where_it_can_go_on(self, pruner: str, level: int) -> None:
         spec = trajectory(pruner=pruner)
         whole = records_of(spec)
-        stored = whole[level - 1].masks[level]
-        rest = records_of(spec, first_level=level, masks=stored)
+        rest = records_of(spec, first=level, shelf=Shelved(whole[:level]))
         assert [found(record) for record in rest] == [found(record) for record in whole[level:]]
 
     def test_one_level_reruns_alone(self) -> None:
         spec = trajectory()
         whole = records_of(spec)
-        alone = run(spec, Context(device=CPU, first_level=2, masks=whole[1].masks[2]))
+        alone = run(spec, Context(device=CPU, first_level=2, shelf=Shelved(whole[:2])))
         assert found(next(alone)) == found(whole[2])
 
     def test_nothing_is_left_to_do_behind_the_last_level(self) -> None:
-        assert records_of(trajectory(), first_level=4) == []
+        assert records_of(trajectory(), first=4) == []
 
 
 class TestFailures:
@@ -305,15 +315,16 @@ class TestFailures:
     def test_a_run_broken_off_below_a_diverged_level_goes_on_failing(self) -> None:
         spec = trajectory(fit=self.HOPELESS)
         whole = records_of(spec)
-        rest = records_of(spec, first_level=2)
+        rest = records_of(spec, first=2, shelf=Shelved(whole[:2]))
         assert [found(record) for record in rest] == [found(record) for record in whole[2:]]
 
     def test_an_error_of_ours_is_not_mistaken_for_divergence(self) -> None:
         """A stored mask too sparse for the next level does not belong to this trial."""
         spec = trajectory()
-        sparse = records_of(spec)[2].masks[3]
+        whole = records_of(spec)
+        sparse = dataclasses.replace(whole[0], masks={1: whole[2].masks[3]})
         with pytest.raises(ValueError, match="kept must be between"):
-            records_of(spec, first_level=1, masks=sparse)
+            records_of(spec, first=1, shelf=Shelved([sparse]))
 
     @pytest.mark.parametrize("pruner", PRUNERS)
     def test_a_network_without_a_path_has_collapsed(self, pruner: str) -> None:
@@ -322,8 +333,17 @@ class TestFailures:
         assert last.outcome is Outcome.COLLAPSED
         assert last.effective == 0
         assert "no path" in last.reason
-        assert last.steps == 12
-        assert last.psnr_final_db is not None
+        assert last.steps == 0, "it is not fitted"
+        assert last.psnr_selected_db == last.psnr_peak_db == last.psnr_final_db > 0
+        assert last.curve is None
+
+    def test_a_collapsed_level_is_the_best_image_of_one_colour(self) -> None:
+        """What a fit of such a network would converge to."""
+        spec = trajectory(pruner="random", schedule=[1.0, 0.002])
+        *_, last = records_of(spec)
+        problem = spec.task.realise(spec.images[0], seed=0, device=CPU)
+        flat = problem.measured.mean(dim=(2, 3), keepdim=True).expand_as(problem.measured)
+        assert last.psnr_final_db == pytest.approx(float(problem.psnr(flat)), abs=1e-3)
 
     def test_patience_is_an_outcome(self) -> None:
         stopping = {"window": 6, "stride": 3, "patience": 3}
@@ -369,10 +389,22 @@ class TestConflicts:
         assert field == "images"
         assert "outside of astronaut" in message
 
-    def test_several_images_are_refused(self) -> None:
-        """One latent for several targets would fit their mean."""
-        with pytest.raises(ValidationError, match="at most 1"):
-            trajectory(images=["astronaut", "coffee"])
+    def test_a_clean_target_needs_a_clean_image(self, tmp_path) -> None:
+        Picture.fromarray(np.full((12, 12, 3), 99, np.uint8)).save(tmp_path / "mine.png")
+        photo = {"path": str(tmp_path / "mine.png"), "kind": "file", "measured": True}
+        spec = trajectory(images=photo, task={"kind": "denoising"}, target="clean")
+        ((field, message),) = spec.conflicts()
+        assert field == "target"
+        assert "no clean image is known" in message
+
+    def test_images_that_share_weights_have_as_many_channels(self) -> None:
+        ((field, message),) = trajectory(images=[crop("astronaut"), crop("camera")]).conflicts()
+        assert field == "images"
+        assert "equally many channels, got 1 and 3" in message
+
+    def test_an_image_is_there_once(self) -> None:
+        ((field, message),) = trajectory(images=[crop("coffee"), crop("coffee")]).conflicts()
+        assert (field, message) == ("images", "each image once, got coffee, coffee")
 
     def test_conflicts_draw_nothing(self) -> None:
         state = torch.get_rng_state()
