@@ -27,13 +27,31 @@ class Bench:
     outputs: list[Tensor]
     """Of the network, in the order they were made by the last fit."""
 
-    def fit(self, fit: Fit, *, seed: int = 0) -> FitResult:
+    def fit(self, fit: Fit, *, seed: int = 0, snapshot_at: int | None = None) -> FitResult:
         """Rewind and fit."""
+        return self.fit_all(fit, [self.subject(seed=seed)], snapshot_at=snapshot_at)[0]
+
+    def fit_all(
+        self, fit: Fit, subjects: list[Subject], *, snapshot_at: int | None = None
+    ) -> tuple[FitResult, ...]:
+        """Rewind and fit to several images."""
         self.outputs.clear()
         self.prior.rewind(self.initial, self.mask.layers)
+        return fit.run(subjects, self.mask, snapshot_at=snapshot_at)
+
+    def subject(self, *, seed: int = 0) -> Subject:
+        """The bench's own problem and latent."""
         draws = torch.Generator().manual_seed(seed)
-        subject = Subject(prior=self.prior, problem=self.problem, draws=draws)
-        return fit.run((subject,), self.mask)[0]
+        return Subject(prior=self.prior, problem=self.problem, draws=draws)
+
+    def other(self, *, height: int = 12, width: int = 20, seed: int = 5) -> Subject:
+        """Another image of another size, with a latent of its own, for the same network."""
+        image = BuiltinImage(name="astronaut", rows=(0, height), columns=(200, 200 + width))
+        problem = Denoising(sigma=25.0).realise(image, seed=1, device=CPU)
+        draws = torch.Generator().manual_seed(seed)
+        latent = torch.rand((1, 4, height, width), generator=draws) * 0.1
+        prior = replace(self.prior, latent=latent)
+        return Subject(prior=prior, problem=problem, draws=draws)
 
     def with_clean(self, clean: Tensor) -> "Bench":
         """The same measurement of what is said to be another image."""

@@ -1,7 +1,9 @@
 """The fit: what it minimises, records, stops at, survives, and never looks at."""
 
+import copy
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lip_ray.fits import Fit, arithmetic
+from lip_ray.fits import ExponentialVariance, Fit, Subject, WindowedVariance, arithmetic
 from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
 from lip_ray.metrics import psnr
 from lip_ray.pruning import Mask
@@ -209,6 +211,11 @@ class TestDivergence:
         assert bool(torch.isfinite(result.rows[:, LOSS]).all())
         assert len(sparse.outputs) <= min(10 * (at // 10 + 1), 55)
 
+    def test_nothing_is_taken_from_a_step_that_does_not_count(self, bench, short) -> None:
+        """The output of the first step is fine; its loss is not."""
+        bench.problem.measured[0, 0, 0, 0] = float("nan")
+        assert bench.fit(short()).peak is None
+
     def test_a_measurement_that_is_not_a_number(self, bench, short) -> None:
         bench.problem.measured[0, 0, 0, 0] = float("nan")
         result = bench.fit(short())
@@ -246,6 +253,288 @@ class TestMask:
             sparse.fit(short())
 
 
+class TestSubjects:
+    """Several images, one network."""
+
+    def test_what_is_minimised_is_the_sum_of_the_losses(self, sparse, short) -> None:
+        """Against a loop that adds the losses up and differentiates once."""
+        fit = short(steps=20, input_noise=0.0)
+        found = sparse.fit_all(fit, [sparse.subject(), sparse.other()])
+        fitted = weights_of(sparse)
+        subjects = [sparse.subject(), sparse.other()]
+        module = sparse.prior.module
+        sparse.prior.rewind(sparse.initial, sparse.mask.layers)
+        adam = torch.optim.Adam(module.parameters(), lr=fit.learning_rate)
+        for step in range(20):
+            losses = [one.problem.loss(module(one.prior.latent)) for one in subjects]
+            for loss, result in zip(losses, found, strict=True):
+                assert float(loss.detach()) == pytest.approx(
+                    float(result.rows[step, LOSS]), rel=1e-4
+                )
+            sum(losses).backward()
+            for name, weight in sparse.prior.prunable().items():
+                weight.grad.mul_(sparse.mask.layers[name])
+            adam.step()
+            adam.zero_grad()
+        for name, weight in sparse.prior.prunable().items():
+            torch.testing.assert_close(fitted[name], weight.detach(), rtol=1e-3, atol=1e-4)
+            assert not bool(fitted[name][~sparse.mask.layers[name]].any())
+
+    def test_each_image_passes_alone(self, bench, short) -> None:
+        """Normalisation sees one image: the first outputs are those of the images by themselves."""
+        bench.fit_all(short(steps=10, input_noise=0.0), [bench.subject(), bench.other()])
+        together = bench.outputs[:2]
+        bench.prior.rewind(bench.initial, bench.mask.layers)
+        with torch.no_grad():
+            alone = [
+                bench.prior.module(one.prior.latent) for one in (bench.subject(), bench.other())
+            ]
+        assert [tuple(output.shape[2:]) for output in together] == [(16, 15), (12, 20)]
+        assert all(torch.equal(*pair) for pair in zip(together, alone, strict=True))
+
+    def test_results_come_in_order_and_each_is_of_its_own_image(self, bench, short) -> None:
+        subjects = [bench.subject(), bench.other()]
+        results = bench.fit_all(short(average=0.0), subjects)
+        outputs = bench.outputs
+        assert len(outputs) == 2 * 60
+        for place, (subject, result) in enumerate(zip(subjects, results, strict=True)):
+            own = outputs[place::2]
+            losses = torch.stack([subject.problem.loss(output) for output in own])
+            torch.testing.assert_close(result.rows[:, LOSS], losses, rtol=1e-5, atol=1e-7)
+            for taken in (result.peak, result.selected, result.final):
+                assert torch.equal(taken.image, own[taken.step])
+            assert (result.outcome, result.steps) == (Outcome.BUDGET, 60)
+
+    def test_each_draws_its_own_noise(self, bench, short) -> None:
+        """Whoever else is fitted: the first latents are those of a fit alone."""
+        latents: list[Tensor] = []
+        bench.prior.module.register_forward_pre_hook(lambda _, inputs: latents.append(*inputs))
+        bench.fit_all(short(steps=10), [bench.subject(seed=3), bench.other(seed=4)])
+        together, latents[:] = latents[:], []
+        bench.fit_all(short(steps=10), [bench.subject(seed=3)])
+        assert all(torch.equal(*pair) for pair in zip(together[::2], latents, strict=True))
+        latents.clear()
+        bench.fit_all(short(steps=10), [bench.other(seed=4)])
+        assert all(torch.equal(*pair) for pair in zip(together[1::2], latents, strict=True))
+
+    def test_images_of_one_size_do_not_share_their_noise(self, bench, short) -> None:
+        latents: list[Tensor] = []
+        bench.prior.module.register_forward_pre_hook(lambda _, inputs: latents.append(*inputs))
+        subjects = [bench.subject(seed=3), bench.subject(seed=4), bench.subject(seed=3)]
+        bench.fit_all(short(steps=10), subjects)
+        assert not torch.equal(latents[0], latents[1])
+        assert torch.equal(latents[0], latents[2])
+
+    @pytest.mark.parametrize("at", [0, 13, 54])
+    def test_one_that_diverges_ends_the_fit_of_all_at_the_same_step(self, bench, short, at) -> None:
+        other = bench.other()
+        broken = Breaking(
+            clean=other.problem.clean, measured=other.problem.measured, at=at, value=float("nan")
+        )
+        subjects = [bench.subject(), replace(other, problem=broken)]
+        fine, bad = bench.fit_all(short(steps=55), subjects)
+        assert fine.outcome is bad.outcome is Outcome.DIVERGED
+        assert fine.steps == bad.steps == len(fine.rows) == len(bad.rows) == at
+        assert bad.reason == f"the loss of step {at} was not finite"
+        assert fine.reason == f"the loss of step {at} was not finite on another image of the fit"
+        for result in (fine, bad):
+            assert result.final is None
+            assert all(s is None or s.step < at for s in (result.peak, result.selected))
+        assert (fine.peak is None) == (at == 0)
+
+    def test_the_fit_stops_when_the_patience_of_all_has_run_out(self, bench, short) -> None:
+        def subjects() -> list[Subject]:
+            return [bench.subject(seed=2), bench.other(seed=7)]
+
+        fields = {"steps": 200, "learning_rate": 0.05}
+        whole = bench.fit_all(short(**fields), subjects())
+        statistics = [r.rows[:, STATISTIC].nan_to_num(nan=torch.inf) for r in whole]
+        patience = 15
+
+        def out(statistic: Tensor, end: int) -> bool:
+            return end - 1 - int(statistic[:end].argmin()) >= patience
+
+        ends = range(10, 201, 10)
+        alone = [next(end for end in ends if out(one, end)) for one in statistics]
+        both = next(end for end in ends if all(out(one, end) for one in statistics))
+        assert min(alone) < both < 200, "this fit does not tell one's patience from both's"
+        results = bench.fit_all(short(**fields, patience=patience), subjects())
+        assert [r.outcome for r in results] == [Outcome.STOPPED] * 2
+        assert [r.steps for r in results] == [both] * 2
+        for result, statistic in zip(results, statistics, strict=True):
+            assert result.selected.step == int(statistic[:both].argmin())
+
+    @pytest.mark.parametrize("count", [2, 3])
+    def test_memory_is_that_of_one_image(self, bench, short, count: int) -> None:
+        """No tensor that a backward pass needs outlives it."""
+
+        def most_alive(subjects: list[Subject]) -> int:
+            alive: WeakSet[Saved] = WeakSet()
+            counts: list[int] = []
+
+            def pack(tensor: Tensor) -> Saved:
+                saved = Saved(tensor)
+                alive.add(saved)
+                counts.append(len(alive))
+                return saved
+
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
+                bench.fit_all(short(steps=10), subjects)
+            return max(counts)
+
+        alone = most_alive([bench.subject()])
+        assert most_alive([bench.subject(seed=seed) for seed in range(count)]) == alone > 10
+
+    def test_none_at_all_are_refused(self, bench, short) -> None:
+        with pytest.raises(ValueError, match="subjects must be at least one"):
+            bench.fit_all(short(), [])
+
+    def test_networks_that_only_look_alike_are_refused(self, bench, short) -> None:
+        twin = replace(bench.prior, module=copy.deepcopy(bench.prior.module))
+        subjects = [bench.subject(), replace(bench.subject(), prior=twin)]
+        with pytest.raises(ValueError, match="subjects must share one network"):
+            bench.fit_all(short(), subjects)
+
+
+class Saved:
+    """A tensor kept for a backward pass, whose life can be watched."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+class TestWithoutACleanImage:
+    def test_there_is_no_peak_and_all_else_is_as_with_one(self, bench, short) -> None:
+        known = bench.fit(short())
+        unknown = bench.with_clean(None).fit(short())
+        assert unknown.peak is None
+        assert known.peak is not None
+        assert unknown.selected.step == known.selected.step
+        assert torch.equal(unknown.selected.image, known.selected.image)
+        assert torch.equal(unknown.final.image, known.final.image)
+        blind = [LOSS, STATISTIC]
+        assert equal_with_nan(unknown.rows[:, blind], known.rows[:, blind])
+        assert bool(unknown.rows[:, [PSNR, PSNR_RAW]].isnan().all())
+
+
+class TestSnapshot:
+    """The weights after some steps, for tickets that rewind to them."""
+
+    @pytest.mark.parametrize("at", [0, 1, 10, 37, 60])
+    def test_it_is_what_a_fit_of_so_many_steps_leaves(self, sparse, short, at: int) -> None:
+        result = sparse.fit(short(), snapshot_at=at)
+        if at:
+            sparse.fit(short(steps=at, window=1, stride=1))
+        else:
+            sparse.prior.rewind(sparse.initial, sparse.mask.layers)
+        assert result.snapshot.keys() == weights_of(sparse).keys()
+        assert equal(result.snapshot, weights_of(sparse))
+
+    def test_it_changes_nothing_else(self, sparse, short) -> None:
+        plain = sparse.fit(short())
+        weights = weights_of(sparse)
+        taken = sparse.fit(short(), snapshot_at=20)
+        assert plain.snapshot is None
+        assert equal_with_nan(plain.rows, taken.rows)
+        assert equal(weights, weights_of(sparse))
+
+    def test_all_images_have_the_same_one(self, bench, short) -> None:
+        one, other = bench.fit_all(short(), [bench.subject(), bench.other()], snapshot_at=7)
+        assert one.snapshot is other.snapshot is not None
+
+    def test_a_fit_that_ended_before_has_none(self, bench, short) -> None:
+        assert bench.fit(short(learning_rate=1e30), snapshot_at=2).snapshot is None
+        ended = bench.fit(short(steps=200, learning_rate=0.1, patience=15), snapshot_at=200)
+        assert ended.outcome is Outcome.STOPPED
+        assert ended.snapshot is None
+
+    def test_one_from_before_the_first_bad_loss_counts(self, bench, short) -> None:
+        result = bench.fit(short(learning_rate=1e30), snapshot_at=1)
+        assert (result.outcome, result.steps) == (Outcome.DIVERGED, 1)
+        assert result.snapshot is not None
+
+    @pytest.mark.parametrize("at", [-1, 61])
+    def test_steps_that_the_fit_does_not_take_are_refused(self, bench, short, at: int) -> None:
+        with pytest.raises(ValueError, match=f"snapshot_at must be from 0 to 60.* got {at}"):
+            bench.fit(short(), snapshot_at=at)
+
+
+class TestRunningOn:
+    @pytest.mark.parametrize("patience", [15, 30])
+    def test_the_choice_is_fixed_and_the_rest_is_of_the_whole_fit(
+        self, bench, short, patience: int
+    ) -> None:
+        fields = {"steps": 120, "learning_rate": 0.1}
+        whole = bench.fit(short(**fields))
+        weights = weights_of(bench)
+        rule = WindowedVariance(window=10, stride=5, patience=patience, run_on=True)
+        result = bench.fit(short(**fields, stopping=rule))
+        assert (result.outcome, result.steps) == (Outcome.BUDGET, 120)
+        assert equal(weights, weights_of(bench))
+        assert equal_with_nan(result.rows, whole.rows)
+        assert result.peak.step == whole.peak.step
+        assert torch.equal(result.final.image, whole.final.image)
+        selected = chosen(whole.rows[:, STATISTIC].tolist(), patience)
+        assert result.selected.step == selected
+        stopped = bench.fit(short(**fields | {"steps": selected + 1}))
+        assert torch.equal(result.selected.image, stopped.selected.image)
+
+    def test_it_costs_the_host_no_wait(self, bench, short, monkeypatch) -> None:
+        speed = TestSpeed()
+        rule = WindowedVariance(window=20, stride=5)
+        running_on = rule.model_copy(update={"patience": 15, "run_on": True})
+        plain = speed.waits(bench, short(steps=80, stopping=rule), monkeypatch)
+        assert speed.waits(bench, short(steps=80, stopping=running_on), monkeypatch) == plain
+
+
+def chosen(statistic: list[float], patience: int) -> int:
+    """The step of the least value, up to the first that is more than `patience` steps old."""
+    best = -1
+    for step, value in enumerate(statistic):
+        if best >= 0 and step > best + patience:
+            return best
+        if not np.isnan(value) and (best < 0 or value < statistic[best]):
+            best = step
+    return best
+
+
+class TestMovingVariance:
+    def test_it_is_taken_at_every_step_and_the_least_is_selected(self, bench, short) -> None:
+        result = bench.fit(short(stopping=ExponentialVariance()))
+        statistic = result.rows[:, STATISTIC]
+        assert bool(statistic.isfinite().all())
+        assert result.selected.step == int(statistic.argmin())
+        mean, variance = torch.zeros_like(bench.problem.clean, dtype=torch.float64), 0.0
+        for output, found in zip(bench.outputs, statistic.tolist(), strict=True):
+            variance = 0.9 * (variance + 0.1 * float((output - mean).square().mean()))
+            mean = 0.9 * mean + 0.1 * output
+            assert found == pytest.approx(variance, rel=1e-5)
+
+    def test_it_stops_where_the_host_looks(self, bench, short) -> None:
+        fields = {"steps": 400, "learning_rate": 0.1}
+        whole = bench.fit(short(**fields, stopping=ExponentialVariance()))
+        statistic = whole.rows[:, STATISTIC]
+        rule = ExponentialVariance(patience=25, look_every=7)
+        ends = [e for e in range(7, 401, 7) if e - 1 - int(statistic[:e].argmin()) >= 25]
+        assert ends, "this fit gives the rule no reason to stop"
+        result = bench.fit(short(**fields, stopping=rule))
+        assert (result.outcome, result.steps) == (Outcome.STOPPED, ends[0])
+        assert result.selected.step == int(statistic[: ends[0]].argmin())
+
+    def test_the_host_waits_an_interval_not_a_step(self, bench, short, monkeypatch) -> None:
+        speed = TestSpeed()
+        few = speed.waits(
+            bench, short(steps=20, stopping=ExponentialVariance(look_every=20)), monkeypatch
+        )
+        more = speed.waits(
+            bench, short(steps=80, stopping=ExponentialVariance(look_every=20)), monkeypatch
+        )
+        assert more == few + 3
+
+    def test_a_fit_of_one_step_has_a_choice(self, bench, short) -> None:
+        assert bench.fit(short(steps=1, stopping=ExponentialVariance())).selected.step == 0
+
+
 class Waits(TorchDispatchMode):
     """Counts the operations that make the host wait for the device."""
 
@@ -281,6 +570,15 @@ class TestSpeed:
         more = self.waits(sparse, short(steps=80, window=20), monkeypatch)
         assert longer == few > 0
         assert more == few + 3  # once in each of the other three windows
+
+    def test_more_images_cost_no_wait_a_step(self, sparse, short, monkeypatch) -> None:
+        def waits(fit: Fit) -> int:
+            pair = [sparse.subject(), sparse.other()]
+            with monkeypatch.context() as patch:
+                patch.setattr(sparse, "fit", lambda fit: sparse.fit_all(fit, pair))
+                return self.waits(sparse, fit, monkeypatch)
+
+        assert waits(short(steps=80, window=80)) == waits(short(steps=20, window=20)) > 0
 
     def test_patience_costs_one_more(self, bench, short, monkeypatch) -> None:
         few = self.waits(bench, short(steps=20, window=20, patience=500), monkeypatch)
