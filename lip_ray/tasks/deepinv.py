@@ -63,6 +63,10 @@ class DeepinvNoise(Spec):
     arguments: dict[str, JsonValue] = {}  # noqa: RUF012
     """Of its constructor; its random numbers are keyed by seed and image."""
 
+    def __hash__(self) -> int:
+        """Of the names: values may be lists, which have none."""
+        return hash((self.name, frozenset(self.arguments)))
+
 
 @final
 class Deepinv(AbstractTask):
@@ -79,6 +83,10 @@ class Deepinv(AbstractTask):
     """
     noise: DeepinvNoise | None = None
     """On the measurement; none unless given."""
+
+    def __hash__(self) -> int:
+        """Of the names: values may be lists, which have none."""
+        return hash((self.name, frozenset(self.arguments), self.noise))
 
     def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
         """deepinv that is not installed, names it does not know, arguments it refuses."""

@@ -238,3 +238,5 @@ def test_arguments_are_in_the_id_whatever_their_order() -> None:
     first, second, third = (TypeAdapter(Task).validate_python(w) for w in (written, turned, other))
     assert first.id == second.id
     assert first.id != third.id
+    assert hash(first) == hash(second)
+    assert len({first, second, third}) == 2
