@@ -1,0 +1,253 @@
+"""The fit of a classifier whose body is a prior's network: gradient descent by epochs."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Self, final
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lip_ray.datasets import Labelled, Split
+from lip_ray.fits.weights import GradientMask, Precision, _check_zeros, arithmetic
+from lip_ray.priors import UntrainedPrior
+from lip_ray.pruning import Mask
+from lip_ray.records import Outcome
+from lip_ray.rng import generator
+from lip_ray.spec import Spec
+
+
+class Classifier(nn.Module):
+    """(N, c, h, w) pictures in [0, 1] → (N, classes) logits, by a body and a linear head.
+
+    The body is the network of an untrained prior, with a picture where the latent would be. The
+    picture is resized to `side` pixels and its channels are repeated cyclically until they are as
+    many as the latent's: so every mask fits exactly and no layer is left dense, whereas published
+    code replaced the first convolutions by dense ones. The sigmoid that ends the prior is left
+    out: without parameters, it fits no mask, and it would make all features positive and shrink
+    their gradients fourfold at least. The head sees the flattened output; nothing follows it.
+    """
+
+    channels: Tensor
+
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        latent_channels: int,
+        picture_channels: int,
+        output_channels: int,
+        side: int,
+        classes: int,
+        draws: torch.Generator,
+    ) -> None:
+        """Takes the sigmoid out of `body`; the head's weights are drawn as PyTorch would."""
+        super().__init__()
+        for name, layer in body.named_children():
+            if isinstance(layer, nn.Sigmoid):
+                setattr(body, name, nn.Identity())
+        self.body = body
+        self.side = side
+        features = output_channels * side**2
+        self.head = nn.utils.skip_init(nn.Linear, features, classes)
+        for parameter in self.head.parameters():
+            nn.init.uniform_(parameter, -(features**-0.5), features**-0.5, generator=draws)
+        repeated = torch.arange(latent_channels) % picture_channels
+        self.register_buffer("channels", repeated, persistent=False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits."""
+        if pictures.shape[-2:] != (self.side, self.side):
+            pictures = F.interpolate(
+                pictures, (self.side, self.side), mode="bilinear", antialias=True
+            )
+        logits: Tensor = self.head(self.body(pictures[:, self.channels]).flatten(1))
+        return logits
+
+    def forget_statistics(self) -> None:
+        """Begin the running statistics anew: those of a latent say nothing of pictures."""
+        for layer in self.body.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.reset_running_stats()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochResult:
+    """How the fit of a classifier went."""
+
+    outcome: Outcome
+    reason: str = ""
+    steps: int = 0
+    seconds: float = 0.0
+    """Of all epochs; the test set is looked at afterwards."""
+    ends: tuple[int, ...] = ()
+    """The last step of each epoch."""
+    losses: tuple[float, ...] = ()
+    """Cross-entropy in nats, means over the steps of each epoch."""
+    errors: tuple[float, ...] = ()
+    """Shares of the validation set in [0, 1] that are wrong after each epoch."""
+    chosen: int | None = None
+    """The first epoch with the least error; none where the first did not end."""
+    accuracy: float | None = None
+    """On the test set, in [0, 1], after the chosen epoch."""
+    accuracy_final: float | None = None
+    """On the test set after the last epoch; none where the fit diverged."""
+
+
+@final
+class EpochFit(Spec):
+    """Stochastic gradient descent on the cross-entropy of logits; nothing is augmented.
+
+    The defaults are those of the lottery-image-prior study for CIFAR-10. Normalisation is by batch
+    statistics while learning and by running statistics where accuracy is measured.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 182
+    batch: Annotated[int, Field(ge=2)] = 256
+    """Pictures a step, at most: an epoch has as few batches as that allows, all but equally
+    large."""
+    learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 2e-4
+    """Of all parameters, added to their gradients."""
+    milestones: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = (91, 136)
+    """After so many epochs the learning rate is multiplied by `decay`; those that do not come
+    do nothing."""
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.1
+    precision: Precision = "fp32"
+    """fp32 is exact; tf32 and bf16 (autocast) change the numbers."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must rise, got {list(self.milestones)}")
+        return self
+
+    def batches(self, pictures: int) -> int:
+        """Of an epoch over so many pictures."""
+        return -(-pictures // self.batch)
+
+    def run(
+        self, classifier: Classifier, mask: Mask, split: Split, *, seed: int, level: int
+    ) -> EpochResult:
+        """Fit all parameters; pruned weights of the body are zero after every step.
+
+        The order of the pictures is keyed by (seed, "shuffle", level). The host waits for the
+        device once an epoch. The test set is looked at when all epochs are over: nothing that it
+        says changes what is learned or which epoch is chosen.
+        """
+        device = next(classifier.parameters()).device
+        with arithmetic(self.precision, device):
+            return _Descent(self, classifier, mask).run(split.to(device), seed=seed, level=level)
+
+    def rehearse(self, classifier: Classifier, mask: Mask, split: Split, *, steps: int) -> float:
+        """The seconds that so many steps take here."""
+        device = next(classifier.parameters()).device
+        training = split.training.to(device)
+        with arithmetic(self.precision, device):
+            descent = _Descent(self, classifier, mask)
+            started, done = time.perf_counter(), 0
+            while done < steps:
+                losses = descent.epoch(training, torch.arange(len(training)), steps=steps - done)
+                done += len(losses)
+            bool(losses.isfinite().all())  # waits for the device
+            return time.perf_counter() - started
+
+
+class _Descent:
+    """A classifier and its optimizer on the way down."""
+
+    def __init__(self, fit: EpochFit, classifier: Classifier, mask: Mask) -> None:
+        self._fit = fit
+        self._classifier = classifier
+        self._mask = mask
+        self._body = UntrainedPrior(classifier.body, torch.empty(0))
+        self._apply_mask = GradientMask(self._body, mask)
+        self._optimizer = torch.optim.SGD(
+            classifier.parameters(),
+            lr=fit.learning_rate,
+            momentum=fit.momentum,
+            weight_decay=fit.weight_decay,
+            fused=True,
+        )
+
+    def run(self, split: Split, *, seed: int, level: int) -> EpochResult:
+        """All epochs, then the test set."""
+        shuffle = generator(seed, "shuffle", level=level)
+        batches = self._fit.batches(len(split.training))
+        losses: list[float] = []
+        errors: list[float] = []
+        best: dict[str, Tensor] = {}
+        reason, steps = "", self._fit.epochs * batches
+        started = time.perf_counter()
+        for epoch in range(self._fit.epochs):
+            passed = sum(milestone <= epoch for milestone in self._fit.milestones)
+            for group in self._optimizer.param_groups:
+                group["lr"] = self._fit.learning_rate * self._fit.decay**passed
+            order = torch.randperm(len(split.training), generator=shuffle)
+            found = self.epoch(split.training, order).cpu()
+            if not bool(found.isfinite().all()):
+                steps = epoch * batches + int((~found.isfinite()).nonzero()[0])
+                reason = f"the loss of step {steps} was not finite"
+                break
+            error = 1 - self.accuracy(split.validation)
+            if not errors or error < min(errors):
+                best = {n: value.clone() for n, value in self._classifier.state_dict().items()}
+            losses.append(float(found.double().mean()))
+            errors.append(error)
+        seconds = time.perf_counter() - started
+        _check_zeros(self._body, self._mask)
+        final = None if reason else self.accuracy(split.test)
+        if best:
+            self._classifier.load_state_dict(best)
+            _check_zeros(self._body, self._mask)
+        return EpochResult(
+            outcome=Outcome.DIVERGED if reason else Outcome.BUDGET,
+            reason=reason,
+            steps=steps,
+            seconds=seconds,
+            ends=tuple((epoch + 1) * batches - 1 for epoch in range(len(losses))),
+            losses=tuple(losses),
+            errors=tuple(errors),
+            chosen=errors.index(min(errors)) if errors else None,
+            accuracy=self.accuracy(split.test) if best else None,
+            accuracy_final=final,
+        )
+
+    def epoch(self, training: Labelled, order: Tensor, *, steps: int | None = None) -> Tensor:
+        """Step once a batch, at most `steps` times; the losses, on the device."""
+        self._classifier.train()
+        order = order.to(training.labels.device)
+        losses = []
+        for chosen in order.tensor_split(self._fit.batches(len(order)))[:steps]:
+            batch = training[chosen]
+            loss = F.cross_entropy(self._logits(batch), batch.labels)
+            loss.backward()
+            self._apply_mask()
+            self._optimizer.step()
+            self._optimizer.zero_grad()
+            losses.append(loss.detach())
+        return torch.stack(losses)
+
+    @torch.no_grad()
+    def accuracy(self, held_out: Labelled) -> float:
+        """The share in [0, 1] that is right, by running statistics; what is not finite is wrong."""
+        self._classifier.eval()
+        return float(sum(self._right(held_out))) / len(held_out)
+
+    def _right(self, held_out: Labelled) -> Iterator[Tensor]:
+        everything = torch.arange(len(held_out), device=held_out.labels.device)
+        for chosen in everything.split(self._fit.batch):
+            batch = held_out[chosen]
+            logits = self._logits(batch)
+            right = (logits.argmax(1) == batch.labels) & logits.isfinite().all(1)
+            yield right.sum()
+
+    def _logits(self, batch: Labelled) -> Tensor:
+        """In full precision, whatever the network computes in."""
+        reduced = self._fit.precision == "bf16"
+        with torch.autocast(batch.labels.device.type, torch.bfloat16, enabled=reduced):
+            logits: Tensor = self._classifier(batch.values)
+        return logits.float()

@@ -1,0 +1,309 @@
+"""Classification: the tickets of one ladder as bodies of classifiers, far from any image to
+restore."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, final
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from lip_ray.datasets import Dataset, Split
+from lip_ray.fits.classifier import Classifier, EpochFit, EpochResult
+from lip_ray.priors import UntrainedPrior
+from lip_ray.priors.base import LAYOUTS
+from lip_ray.pruning import Mask, effective
+from lip_ray.records import Curve, LevelRecord, Outcome
+from lip_ray.rng import generator
+from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size
+from lip_ray.trials.recording import machine_columns
+from lip_ray.trials.tickets import Source
+from lip_ray.trials.trajectory import Seed
+from lip_ray.trials.transfer import Travels, source_conflicts, start, stored_already, travelled
+
+
+@final
+class Classification(AbstractTrial):
+    """The tickets of `source`, level by level, learn to classify; level 0 is the dense network.
+
+    The network takes pictures in place of its latent, a linear head reads its output, and
+    accuracy is measured on a test set that chooses nothing. It is the high-level task of the
+    lottery-image-prior study, which pruned a classifier anew; no image prior's ticket was ever
+    tried there.
+    """
+
+    kind: Literal["classification"] = "classification"
+    source: Source
+    dataset: Dataset
+    side: Annotated[int, Field(ge=2)] | None = None
+    """Of the pictures as the network gets them, in pixels; by default the smallest multiple of
+    their own that it takes. Published: 50 for CIFAR-10."""
+    travels: Travels = "mask_and_weights"
+    """mask_and_weights: the mask, and the weights that the source rewinds to; mask: the mask, on
+    weights drawn afresh; layer_densities: as many weights in each layer, at random places, on
+    weights of its own seed. The head is drawn, and the same for all of them."""
+    fit: EpochFit = EpochFit()
+    seed: Seed | None = None
+    """Of the head, the validation set, the order of the pictures and all other draws; by default
+    the source's."""
+
+    @property
+    def levels(self) -> int:
+        """As many as the source has."""
+        return self.source.levels
+
+    @property
+    def steps(self) -> int:
+        """Of all epochs."""
+        return self.fit.epochs * self.fit.batches(len(self._split.training))
+
+    @property
+    def seed_used(self) -> int:
+        """Its own, or the source's."""
+        given = self.source.seed if self.seed is None else self.seed
+        return given or 0
+
+    @property
+    def sources(self) -> tuple[AbstractTrial, ...]:
+        """The trajectories that find the tickets."""
+        return self.source.finders
+
+    @property
+    def description(self) -> Description:
+        """Its names in tables; its image is the dataset."""
+        return Description(
+            pruner=self.source.label,
+            prior=self.source.prior.kind,
+            task=self.kind,
+            image=self.dataset.label,
+            travels=self.travels,
+        )
+
+    @property
+    def side_used(self) -> int:
+        """As set, or the smallest multiple of the pictures' own that the network takes."""
+        if self.side is not None:
+            return self.side
+        own = self.dataset.shape[1]
+        return own * -(-self.source.prior.minimum_side // own)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what the body makes of a picture."""
+        return self.source.channels(), self.side_used, self.side_used
+
+    @property
+    def size(self) -> Size:
+        """Of body and head; a step is a full batch of `fit.batch` pictures."""
+        classifier = self.classifier(torch.Generator()).to("meta")
+        pictures = torch.empty(self.fit.batch, *self.dataset.shape, device="meta")
+        with FlopCounterMode(display=False) as counter:
+            classifier(pictures).sum().backward()
+        return Size(
+            parameters=sum(parameter.numel() for parameter in classifier.parameters()),
+            macs_per_step=counter.get_total_flops() // 2,
+        )
+
+    @property
+    def rehearsal(self) -> str:
+        """All that a step's cost depends on."""
+        channels, side, _ = self.image_shape
+        return f"{self.kind} {self.dataset.label} {channels}×{side} {self.source.prior.id} " + (
+            f"{self.fit.batch} {self.fit.precision}"
+        )
+
+    def rehearse(self, steps: int, *, device: torch.device) -> float:
+        """The seconds of so many steps of the dense network here, no accuracy measured."""
+        bench = Bench(self, device)
+        bench.rewind(bench.initial, bench.dense)
+        return self.fit.rehearse(bench.classifier, bench.dense, self._split, steps=steps)
+
+    def classifier(self, draws: torch.Generator) -> Classifier:
+        """Body and head on the CPU; all weights drawn from `draws`."""
+        prior = self.source.prior
+        channels, side, _ = self.image_shape
+        return Classifier(
+            prior.module(self.image_shape, draws),
+            latent_channels=prior.latent_shape(self.image_shape)[0],
+            picture_channels=self.dataset.shape[0],
+            output_channels=channels,
+            side=side,
+            classes=self.dataset.classes,
+            draws=draws,
+        )
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Reads the dataset, the source's images and ticket files; fits nothing."""
+        wrong = list(source_conflicts(self.source, self.seed, self.travels))
+        yield from wrong
+        try:
+            self.dataset.split(self.seed_used)
+        except ValueError as error:
+            yield "dataset", str(error)
+        least = self.source.prior.minimum_side
+        if self.side_used < least:
+            yield "side", f"must be at least {least} for this prior, got {self.side_used}"
+        elif not wrong:
+            yield from self._misfits()
+
+    def _misfits(self) -> Iterator[Conflict]:
+        """What stands against a picture in the latent's place."""
+        latent_channels, *sides = self.source.prior.latent_shape(self.image_shape)
+        if sides != [self.side_used] * 2:
+            yield (
+                "source",
+                f"the latent of {self.source.prior.kind} is smaller than what it makes, so no "
+                "picture can take its place: allowed are priors whose latent is as large as the "
+                "image, such as skip and oes_unet",
+            )
+        elif latent_channels < self.dataset.shape[0]:
+            yield (
+                "source",
+                f"the network takes {latent_channels} channels and the pictures of "
+                f"{self.dataset.label} have {self.dataset.shape[0]}: allowed are priors of at "
+                "least as many input_channels",
+            )
+
+    @property
+    def _split(self) -> Split:
+        return self.dataset.split(self.seed_used)
+
+
+def run(spec: Classification, context: Context) -> Iterator[LevelRecord]:
+    """Take over, learn, record: one record per level, dense first.
+
+    Levels that the source has no ticket for are recorded as failed.
+    """
+    bench = Bench(spec, context.device)
+    masks = travelled(spec, spec.source.masks(context, bench.dense))
+    for level in range(context.first_level, spec.levels):
+        if level >= len(masks):
+            yield bench.failed(level, spec.source.counts(bench.dense.total)[level])
+            continue
+        mask = masks[level]
+        result = bench.fit(level, start(spec, level, bench, context), mask)
+        new = {} if stored_already(spec) else {level: mask}
+        yield bench.record(level, mask, result, masks=new)
+
+
+class Bench:
+    """A classification on a device: the classifier, and the pictures."""
+
+    def __init__(self, spec: Classification, device: torch.device) -> None:
+        self._spec = spec
+        self._split = spec.dataset.split(spec.seed_used).to(device)
+        self.device = device
+        self.classifier = spec.classifier(generator(spec.seed_used, "classifier"))
+        layout = LAYOUTS.get(device.type, torch.contiguous_format)
+        self.classifier.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        self._body = UntrainedPrior(self.classifier.body, torch.empty(0))
+        self._head = {n: w.clone() for n, w in self.classifier.head.state_dict().items()}
+        self.dense = Mask.dense(self._body.prunable())
+
+    @property
+    def initial(self) -> dict[str, Tensor]:
+        """The body's initial weights of the trial's own seed."""
+        return self.drawn(self._spec.seed_used)
+
+    def drawn(self, seed: int) -> dict[str, Tensor]:
+        """The body's initial weights of a seed: those of an image's fit."""
+        return self._drawn(generator(seed, "initial weights"))
+
+    def fresh(self, seed: int) -> dict[str, Tensor]:
+        """Weights of the same distribution as the initial ones, keyed apart from them."""
+        return self._drawn(generator(seed, "fresh initial weights"))
+
+    def _drawn(self, draws: torch.Generator) -> dict[str, Tensor]:
+        module = self._spec.source.prior.module(self._spec.image_shape, draws)
+        return {name: value.to(self.device) for name, value in module.state_dict().items()}
+
+    def rewind(self, weights: Mapping[str, Tensor], mask: Mask) -> None:
+        """Set the body to `weights` times `mask`, the head to what was drawn for it."""
+        self._body.rewind(weights, mask.layers)
+        self.classifier.forget_statistics()
+        self.classifier.head.load_state_dict(self._head)
+
+    def fit(self, level: int, weights: Mapping[str, Tensor], mask: Mask) -> EpochResult:
+        """Learn from these weights on, if the picture has a path to the head."""
+        self.rewind(weights, mask)
+        if self._effective(mask) == 0:
+            return self._collapsed()
+        return self._spec.fit.run(
+            self.classifier, mask, self._split, seed=self._spec.seed_used, level=level
+        )
+
+    def _effective(self, mask: Mask) -> int:
+        """Kept weights on a path from the picture to the head."""
+        side, prior = self._spec.source.prior.minimum_side, self._spec.source.prior
+        smallest = prior.latent_shape((self._spec.image_shape[0], side, side))
+        return effective(self.classifier.body, mask, smallest)
+
+    def _collapsed(self) -> EpochResult:
+        """Only biases reach the head: the most frequent class of the training set."""
+        guess = self._split.training.labels.bincount().argmax()
+        accuracy = float((self._split.test.labels == guess).double().mean())
+        return EpochResult(
+            outcome=Outcome.COLLAPSED,
+            reason="no path from picture to head is left, so every picture gets the most frequent "
+            "class of the training set: it is not fitted",
+            accuracy=accuracy,
+            accuracy_final=accuracy,
+        )
+
+    def record(
+        self, level: int, mask: Mask, result: EpochResult, *, masks: Mapping[int, Mask]
+    ) -> LevelRecord:
+        """The row of a level.
+
+        Its curve has one entry an epoch: the loss, and the validation error as the statistic whose
+        least value chooses.
+        """
+        chosen = result.chosen
+        return LevelRecord(
+            **self._identity(level, mask.kept),
+            effective=self._effective(mask),
+            selected_step=result.ends[chosen] if chosen is not None else None,
+            steps=result.steps,
+            loss_final=result.losses[-1] if result.losses else None,
+            accuracy=result.accuracy,
+            accuracy_final=result.accuracy_final,
+            outcome=result.outcome,
+            reason=result.reason,
+            fit_s=result.seconds,
+            masks={level: mask.to_rows() for level, mask in masks.items()},
+            curve=_curve(result) if result.ends else None,
+            **machine_columns(self.device),
+        )
+
+    def failed(self, level: int, kept: int) -> LevelRecord:
+        """The row of a level that has no ticket."""
+        return LevelRecord(
+            **self._identity(level, kept),
+            effective=None,
+            outcome=Outcome.FAILED,
+            reason="the source has no ticket of this level",
+            **machine_columns(self.device),
+        )
+
+    def _identity(self, level: int, kept: int) -> dict[str, Any]:
+        everything = sum(parameter.numel() for parameter in self.classifier.parameters())
+        return {
+            "trial_id": self._spec.id,
+            "level": level,
+            "image": self._spec.dataset.label,
+            "kept": kept,
+            "total": self.dense.total,
+            "kept_all": kept + everything - self.dense.total,
+            "total_all": everything,
+        }
+
+
+def _curve(result: EpochResult) -> Curve:
+    return Curve(
+        step=result.ends,
+        loss=result.losses,
+        psnr_raw_db=(),
+        psnr_db=(),
+        statistic=result.errors,
+    )
