@@ -23,9 +23,9 @@ class Grasp(AbstractPruner):
     def score(self, context: ScoreContext) -> Scores:
         """w · Hg at initialisation, over the weights that are left.
 
-        Hg is exact, from differentiating twice in reverse: beside the forward pass's activations
-        only the gradients by them are saved, and the second pass frees both as it goes: less than two
-        copies saved, and 2.3 to 2.5 times a training step's memory at the peak.
+        Hg is exact, from differentiating twice in reverse. Beside the forward pass's activations
+        only the gradients by them are saved, less than two copies in all, and the second pass frees
+        both as it goes; with what is on the way, the peak is 2.3 to 2.5 training steps' memory.
         """
         weights = {name: w.detach().requires_grad_() for name, w in context.weights.items()}
         leaves = list(weights.values())

@@ -61,7 +61,7 @@ def same(one: Mask, other: Mask) -> bool:
     return all(torch.equal(one.layers[name], other.layers[name]) for name in one.layers)
 
 
-def halves(layers: Iterable[torch.Tensor]) -> list[int]:
+def counts(layers: Iterable[torch.Tensor]) -> list[int]:
     return [int(layer.sum()) for layer in layers]
 
 
@@ -110,7 +110,7 @@ def test_a_scope_says_how_many_each_layer_keeps(scope, kept: list[int]) -> None:
     """Sums of sides 12 and 14: 50 × 12 ÷ 26 is 23.1."""
     for rounds in (None, 1, 5):
         mask = Watched(scope=scope, rounds=rounds).prune(Contexts(WEIGHTS), DENSE, kept=50)
-        assert halves(mask.layers.values()) == kept
+        assert counts(mask.layers.values()) == kept
 
 
 @pytest.mark.parametrize("rounds", [None, 1, 4])
