@@ -6,9 +6,15 @@ A page is `frontier_report(store)`. In a notebook, for a store of one problem:
     frontier_figure(points, frontier_table(points))
 """
 
+from .classification import classification_figure as classification_figure
+from .classification import classification_table as classification_table
 from .frontier import frontier_figure as frontier_figure
-from .frontier import frontier_points as frontier_points
 from .frontier import frontier_table as frontier_table
-from .frontier import summary_table as summary_table
+from .points import frontier_points as frontier_points
 from .report import frontier_report as frontier_report
+from .size import size_figure as size_figure
+from .size import size_table as size_table
 from .status import status_table as status_table
+from .summary import summary_table as summary_table
+from .transfer import transfer_figure as transfer_figure
+from .transfer import transfer_table as transfer_table

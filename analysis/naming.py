@@ -37,7 +37,8 @@ def _difference(key: str, others: Sequence[str], settings: str) -> str:
     own = flat_settings(settings) | flat_settings(key)
     paths = sorted({path for leaves in flat for path in leaves})
     differing = [path for path in paths if len({leaves.get(path) for leaves in flat}) > 1]
-    said = ", ".join(f"{path} {own.get(path, 'none')}" for path in differing)
+    said = ", ".join(f"{path} {own[path]}" for path in differing if path in own)
+    said = said or ", ".join(f"{path} none" for path in differing)
     return f" ({said})" if said else ""
 
 

@@ -28,20 +28,37 @@
     );
   }
 
+  function chosen(control) {
+    if (control.tagName === "SELECT") return control.selectedIndex;
+    return [...control.querySelectorAll("input")].findIndex(({ checked }) => checked);
+  }
+
+  /* Sets `a.b.c` of an object. */
+  function set(object, path, value) {
+    const names = path.split(".");
+    const last = names.pop();
+    names.reduce((inner, name) => (inner[name] ??= {}), object)[last] = value;
+  }
+
   /* The figure's own buttons, which no keyboard reaches, are taken out and their work done. */
   function draw(section) {
     const chart = section.querySelector(".chart");
     if (!chart) return;
     const { data, layout } = themed(page.figures[chart.id]);
-    const [heights, changes] = layout.updatemenus[0].buttons[shown(section)].args;
-    data.forEach((trace, place) => (trace.y = heights.y[place]));
-    layout.yaxis.title.text = changes["yaxis.title.text"];
+    for (const control of section.querySelectorAll("[data-menu]")) {
+      const { buttons } = layout.updatemenus[control.dataset.menu];
+      const [traces, changes] = buttons[chosen(control)].args;
+      for (const [path, values] of Object.entries(traces))
+        data.forEach((trace, place) => set(trace, path, values[place]));
+      for (const [path, value] of Object.entries(changes)) set(layout, path, value);
+    }
     layout.margin.t = 40;
     delete layout.updatemenus;
     Plotly.react(chart, data, layout, page.config);
   }
 
   function fillGallery(section) {
+    if (!section.querySelector(".which")) return;
     const which = shown(section);
     section.querySelector(".which").textContent = page.which[which];
     for (const tile of section.querySelectorAll("[data-fit]")) {

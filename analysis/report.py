@@ -13,21 +13,21 @@ import pandas as pd
 import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
-from .frontier import (
+from .frontier import frontier_figure, frontier_table
+from .identity import DENSE, KINDS
+from .look import BUTTONS, PALETTE
+from .markup import Section, chart, controls, mean_text, number_table, tuples
+from .naming import flat_settings
+from .points import (
     BAD_OUTCOMES,
-    BUTTONS,
-    DENSE,
-    PALETTE,
     WHICH,
     density_text,
     distinct_fits,
-    frontier_figure,
     frontier_points,
-    frontier_table,
     sample_text,
     sparsity_text,
 )
-from .naming import flat_settings
+from .sections import classification_sections, size_sections, transfer_sections
 
 PICTURES_MB = 40.0
 """By default a page embeds no more than this many megabytes of PNG files."""
@@ -50,6 +50,8 @@ CONTENT_POLICY = (
     "img-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 """The browser itself refuses every request to the outside."""
+
+SHOWN_KINDS = {*KINDS, "classification"}
 
 TITLE = "Accuracy against density"
 
@@ -105,32 +107,80 @@ class _Pictures:
 
 
 def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
-    """A self-contained HTML page: per problem a figure, a gallery and a table; no network needed.
+    """A self-contained HTML page: a section per problem, comparison and matrix; no network needed.
 
-    Pictures beyond `pictures_mb` megabytes stay out, and the page says how many.
+    Each problem has its frontier, gallery and numbers. Networks of different kinds on one image
+    and task are compared by size, transfers in matrices of sources and targets, classifiers by
+    accuracy. Pictures beyond `pictures_mb` megabytes stay out, and the page says how many.
+
     Raises ValueError when the store has no finished level.
     """
     trials, levels = store.frame("trials"), store.frame("levels")
-    points = frontier_points(trials, levels)
-    fits = distinct_fits(points)
-    pictures = _pictures(_pictures_of(fits, store), int(pictures_mb * 1e6))
-    table = frontier_table(points)
-    sections, figures = [], {}
-    for place, (problem, own) in enumerate(fits.groupby("problem", observed=True)):
-        own_table = table[table["problem"] == problem]
-        if own_table["n"].any():
-            figures[f"chart-{place}"] = json.loads(pio.to_json(frontier_figure(own, own_table)))
-        sections.append(_section(place, own, own_table, pictures))
+    kinds = set(trials.loc[trials["trial_id"].isin(levels["trial_id"]), "kind"])
+    if not kinds & SHOWN_KINDS:
+        raise ValueError("no finished level in the store: run a sweep of trajectories first")
+    sections: list[Section] = []
+    fits, pictures = pd.DataFrame(), _Pictures(uris=(), places={})
+    if kinds & set(KINDS):
+        points = frontier_points(trials, levels)
+        fits = distinct_fits(points)
+        pictures = _pictures(_pictures_of(fits, store), int(pictures_mb * 1e6))
+        sections += _frontier_sections(fits, frontier_table(points), pictures)
+        sections += size_sections(trials, levels)
+    if "transfer" in kinds:
+        sections += transfer_sections(trials, levels)
+    if "classification" in kinds:
+        sections += classification_sections(trials, levels)
+    figures = {section.chart: section.figure for section in sections if section.figure is not None}
     data = {
         "config": CONFIG,
         "palette": PALETTE,
         "which": WHICH,
-        "figures": figures,
-        "fits": {fit.Index: _card(fit, pictures) for fit in _rows(fits)},
+        "figures": {name: json.loads(pio.to_json(figure)) for name, figure in figures.items()},
+        "fits": {fit.Index: _card(fit, pictures) for fit in tuples(fits)},
         "pictures": pictures.uris,
     }
+    introduction = INTRODUCTION if kinds & set(KINDS) else ""
+    body = "".join(section.html for section in sections)
     footer = _footer(trials, levels, pictures)
-    return _page(INTRODUCTION + "".join(sections) + footer, data)
+    return _page(introduction + _contents(sections) + body + footer, data)
+
+
+def _frontier_sections(
+    fits: pd.DataFrame, table: pd.DataFrame, pictures: _Pictures
+) -> Iterator[Section]:
+    for place, (problem, own) in enumerate(fits.groupby("problem", observed=True)):
+        rows = table[table["problem"] == problem]
+        figure = frontier_figure(own, rows) if rows["n"].any() else None
+        name = f"chart-{place}"
+        drawn = chart(
+            name,
+            "PSNR against density; the numbers are in the table below",
+            LEGEND_NOTE,
+            rows=own["method"].nunique(),
+            carded=True,
+        )
+        yield Section(
+            name=f"problem-{place}",
+            title=str(problem),
+            body=f"{_settings(own)}{_switch(place)}{NO_CHART if figure is None else drawn}"
+            f"{_gallery(own, pictures)}{_numbers(rows)}",
+            chart=name,
+            figure=figure,
+        )
+
+
+def _contents(sections: Sequence[Section]) -> str:
+    """Links to the sections, where there are several."""
+    if len(sections) < 2:
+        return ""
+    items = "".join(f'<li><a href="#{s.name}">{escape(s.title)}</a></li>' for s in sections)
+    return f'<nav aria-label="Contents"><ul>{items}</ul></nav>'
+
+
+def _switch(place: int) -> str:
+    """Radio buttons for the three PSNRs of the figure, the gallery and the cards."""
+    return controls(f"which-{place}", "PSNR and pictures shown", BUTTONS)
 
 
 def _pictures_of(fits: pd.DataFrame, store: Frames) -> pd.DataFrame:
@@ -144,7 +194,7 @@ def _pictures(reconstructions: pd.DataFrame, budget: int) -> _Pictures:
     known: dict[bytes, int] = {}
     places = {}
     rank = reconstructions["role"].map({role: i for i, role in enumerate(EMBEDDING_ORDER)})
-    for row in _rows(reconstructions.assign(rank=rank).sort_values("rank", kind="stable")):
+    for row in tuples(reconstructions.assign(rank=rank).sort_values("rank", kind="stable")):
         png = bytes(row.png)
         if png not in known and len(png) <= budget:
             known[png] = len(known)
@@ -174,10 +224,6 @@ def _card(fit: Any, pictures: _Pictures) -> dict[str, Any]:
             for which in WHICH
         ],
     }
-
-
-def _rows(frame: pd.DataFrame) -> Iterator[Any]:
-    return iter(frame.itertuples())
 
 
 def _scores(fit: Any, which: str) -> list[list[str]]:
@@ -218,35 +264,6 @@ def _db(value: float) -> str:
     return "none" if pd.isna(value) else f"{value:.2f} dB"
 
 
-def _section(place: int, fits: pd.DataFrame, table: pd.DataFrame, pictures: _Pictures) -> str:
-    problem = escape(str(fits["problem"].iloc[0]))
-    return (
-        f'<section aria-labelledby="problem-{place}"><h2 id="problem-{place}">{problem}</h2>'
-        f"{_settings(fits)}{_switch(place)}"
-        f"{_chart(place, fits['method'].nunique()) if table['n'].any() else NO_CHART}"
-        f"{_gallery(fits, pictures)}{_numbers(table)}</section>"
-    )
-
-
-def _switch(place: int) -> str:
-    """Radio buttons for the three PSNRs: they work with a keyboard, a finger and a mouse."""
-    buttons = "".join(
-        f'<label><input type="radio" name="which-{place}" value="{which}" autocomplete="off"'
-        f"{' checked' if which == WHICH[0] else ''}><span>{BUTTONS[which]}</span></label>"
-        for which in WHICH
-    )
-    return f'<fieldset class="switch"><legend>PSNR and pictures shown</legend>{buttons}</fieldset>'
-
-
-def _chart(place: int, methods: int) -> str:
-    """Where the script draws; on a phone it grows with its legend, a line a method."""
-    return (
-        f'<figure><div class="chart" id="chart-{place}" style="--methods: {methods}" role="img" '
-        f'aria-label="PSNR against density; the numbers are in the table below"></div>'
-        f"<figcaption>{LEGEND_NOTE}</figcaption></figure>"
-    )
-
-
 def _settings(fits: pd.DataFrame) -> str:
     """The settings that matter most as a sentence, all of them folded away."""
     settings = flat_settings(fits["settings"].iloc[0])
@@ -277,10 +294,10 @@ def _gallery(fits: pd.DataFrame, pictures: _Pictures) -> str:
 
 def _strip(method: str, fits: pd.DataFrame, pictures: _Pictures) -> str:
     """A method's reconstructions in a row; before the dense one, what it was fitted to."""
-    tiles = [_fit_tile(fit, pictures) for fit in _rows(fits)]
+    tiles = [_fit_tile(fit, pictures) for fit in tuples(fits)]
     if method == DENSE:
         method = "The problem, and the dense network"
-        tiles.insert(0, _problem_tiles(next(_rows(fits)), pictures))
+        tiles.insert(0, _problem_tiles(next(tuples(fits)), pictures))
     return f'<h4>{escape(method)}</h4><div class="strip">{"".join(tiles)}</div>'
 
 
@@ -321,37 +338,27 @@ def _tile(place: int, alt: str, head: str, line: str, *, fit: int | None = None)
 def _numbers(table: pd.DataFrame) -> str:
     """The table of one problem as HTML: a row per method and density."""
     heads = ["Method", "Density", "Kept", "Effective", "Selected", "Peak", "Final", "Seeds", "Note"]
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     groups = table.groupby(["method", "kept"], observed=True, sort=False)
-    body = "".join(_row(group) for _, group in groups)
     sample = f" {sample_text(table)}." if table["n"].any() else ""
-    return (
-        f"<h3>Numbers</h3><p>{NUMBERS_NOTE}{sample}</p>"
-        f'<div class="wide" role="region" aria-label="Numbers" tabindex="0">'
-        f'<table aria-label="Mean PSNR by method and density">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return number_table(
+        "Mean PSNR by method and density",
+        NUMBERS_NOTE + sample,
+        heads,
+        map(_row, dict(list(groups)).values()),
     )
 
 
-def _row(group: pd.DataFrame) -> str:
+def _row(group: pd.DataFrame) -> list[str]:
     first = group.iloc[0]
-    cells = [
+    return [
+        str(first["method"]),
         density_text(first["density"]),
         _count(first["kept"]),
         _count(first["effective"]),
-        *(_interval(row) for row in _rows(group)),
+        *(mean_text(row.mean_db, row.low_db, row.high_db) for row in tuples(group)),
         _count(first["seeds"]),
         _note(group),
     ]
-    head = f'<th scope="row">{escape(str(first["method"]))}</th>'
-    return f"<tr>{head}{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
-
-
-def _interval(row: Any) -> str:
-    if row.n == 0:
-        return "none"
-    mean = f"{row.mean_db:.2f}"
-    return mean if pd.isna(row.low_db) else f"{mean} [{row.low_db:.2f}, {row.high_db:.2f}]"
 
 
 def _note(group: pd.DataFrame) -> str:
@@ -364,9 +371,9 @@ def _note(group: pd.DataFrame) -> str:
 
 def _footer(trials: pd.DataFrame, levels: pd.DataFrame, pictures: _Pictures) -> str:
     said = [f"Trials: {len(trials)}, fits: {len(levels)}."]
-    others = int((trials["kind"] != "trajectory").sum())
+    others = int((~trials["kind"].isin(SHOWN_KINDS)).sum())
     if others:
-        said.append(f"Trials of other kinds than trajectory, not shown: {others}.")
+        said.append(f"Trials of kinds that have no page yet, not shown: {others}.")
     if pictures.left_out:
         said.append(f"Pictures left out to keep the page small: {pictures.left_out}.")
     said.append(f"Made by lip-ray {version('lip-ray')}.")
@@ -381,7 +388,7 @@ def _unfinished(trials: pd.DataFrame) -> str:
     items = "".join(
         f"<li>{escape(f'{trial.trial_id} ({trial.pruner}, {trial.image}, seed {trial.seed})')}: "
         f"{trial.levels_done} of {trial.levels} levels</li>"
-        for trial in _rows(trials)
+        for trial in tuples(trials)
     )
     said = f"Incomplete trials, shown as far as they got: {len(trials)}"
     return f"<details><summary>{said}</summary><ul>{items}</ul></details>"

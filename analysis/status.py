@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from .frontier import BAD_OUTCOMES
+from .points import BAD_OUTCOMES
 
 
 def status_table(sweeps: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:

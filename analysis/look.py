@@ -1,0 +1,132 @@
+"""How all figures look: colours, dashes, symbols, axes, buttons."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("solid", "dash", "dashdot", "dot", "longdashdot", "12px 3px 3px 3px 3px 3px")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "pentagon", "hexagram")
+BASE_DASHES = ("longdash", "dashdot", "dot")
+
+PALETTE = {"ink": "#222222", "muted": "#767676", "paper": "#FFFFFF", "grid": "#EBEBEB"}
+"""The colours that are no method's, by their use: a page may put its own in their place."""
+
+BUTTONS = {"selected": "Selected", "peak": "Peak (oracle)", "final": "Final"}
+
+AXIS_TITLES = {
+    "selected": "PSNR of the selected step (dB)",
+    "peak": "Peak PSNR over the fit, an oracle (dB)",
+    "final": "PSNR of the last step (dB)",
+}
+
+TICK_GAP = 1 / 7
+"""The least share of a log axis between two of its labels, for them to fit on a phone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """How a method looks, in colour and without."""
+
+    colour: str
+    dash: str
+    symbol: str | None
+
+
+MEASURED_STYLE = Style(colour=PALETTE["muted"], dash="dot", symbol=None)
+
+
+def method_style(place: int) -> Style:
+    """Of the method at that place; colour, dash and symbol go round at different lengths."""
+    return Style(
+        colour=OKABE_ITO[place % len(OKABE_ITO)],
+        dash=DASHES[place % len(DASHES)],
+        symbol=SYMBOLS[place % len(SYMBOLS)],
+    )
+
+
+def base_style(place: int) -> Style:
+    """Of the dense method at that place."""
+    return Style(
+        colour=PALETTE["muted" if place else "ink"],
+        dash=BASE_DASHES[place % len(BASE_DASHES)],
+        symbol=SYMBOLS[place % len(SYMBOLS)],
+    )
+
+
+def layout(y_title: str) -> dict[str, Any]:
+    """What figures have in common: a legend below, no upload, no drag."""
+    return {
+        "template": "plotly_white",
+        "paper_bgcolor": PALETTE["paper"],
+        "plot_bgcolor": PALETTE["paper"],
+        "hovermode": "closest",
+        "dragmode": False,
+        "margin": {"l": 62, "r": 16, "t": 56, "b": 92},
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": PALETTE["ink"]},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
+        "modebar": {"remove": ["sendChartToCloud", "select2d", "lasso2d"]},
+        "uirevision": "hidden methods and zoom outlive a redraw",
+        "yaxis": {"title": {"text": y_title}, "zeroline": False, **axis_lines()},
+    }
+
+
+def axis_lines() -> dict[str, Any]:
+    """Lines and ticks of an axis."""
+    lines = {"linecolor": PALETTE["muted"], "gridcolor": PALETTE["grid"]}
+    return {"showline": True, "ticks": "outside", "tickcolor": PALETTE["muted"], **lines}
+
+
+def menu(buttons: list[dict[str, Any]], *, kind: str = "buttons", x: float = 0) -> dict[str, Any]:
+    """Buttons, or a dropdown, above a figure; the first is active."""
+    side = "left" if x == 0 else "right"
+    place = {"x": x, "xanchor": side, "y": 1, "yanchor": "bottom", "pad": {"b": 12}}
+    direction = "right" if kind == "buttons" else "down"
+    return {"type": kind, "direction": direction, "active": 0, "buttons": buttons, **place}
+
+
+def log_axis(values: Iterable[float], labels: Mapping[float, str], title: str) -> dict[str, Any]:
+    """A log axis from most on the left to least on the right, labelled where there is room."""
+    falling = sorted(set(values), reverse=True)
+    ticks = sparse_ticks(falling)
+    return {
+        "type": "log",
+        "range": [math.log10(falling[0] * 1.12), math.log10(falling[-1] / 1.12)],
+        "tickvals": ticks,
+        "ticktext": [labels[tick] for tick in ticks],
+        "tickangle": 0,
+        "tickfont": {"size": 12},
+        "title": {"text": title},
+        **axis_lines(),
+    }
+
+
+def sparse_ticks(values: list[float]) -> list[float]:
+    """The ends of the falling values, and those between that leave room for each other."""
+    first, last = values[0], values[-1]
+    gap = math.log(first / last) * TICK_GAP
+    ticks = [first]
+    for value in values[1:-1]:
+        if min(math.log(ticks[-1] / value), math.log(value / last)) >= gap:
+            ticks.append(value)
+    return ticks if first == last else [*ticks, last]
+
+
+def numbers(values: Iterable[float]) -> list[float | None]:
+    """Plain floats for JSON, None where there is no finite one."""
+    return [float(value) if math.isfinite(value) else None for value in values]
+
+
+def spread(values: Iterable[float]) -> list[float]:
+    """A range with room for all finite values."""
+    finite = [value for value in values if math.isfinite(value)] or [0.0]
+    low, high = float(min(finite)), float(max(finite))
+    margin = 0.06 * (high - low) or 1.0
+    return [low - margin, high + margin]
+
+
+def plain(text: str) -> str:
+    """Text that Plotly, which takes names for markup, shows as it is."""
+    return escape(text, quote=False)

@@ -1,0 +1,99 @@
+"""Pieces of a page: sections, charts, controls, tables. All text is escaped here."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One part of a page under its own heading."""
+
+    name: str
+    """For links to it."""
+    title: str
+    body: str
+    """HTML."""
+    chart: str
+    """The id of the element that the figure is drawn in."""
+    figure: go.Figure | None
+
+    @property
+    def html(self) -> str:
+        """All of it."""
+        return (
+            f'<section aria-labelledby="{self.name}"><h2 id="{self.name}">{escape(self.title)}</h2>'
+            f"{self.body}</section>"
+        )
+
+
+def chart(name: str, label: str, note: str, *, rows: int, carded: bool = False) -> str:
+    """Where the script draws; on a phone it grows by a line for each of `rows`.
+
+    A carded one shows the page's own card at a mark, others what Plotly says.
+    """
+    kind = "chart carded" if carded else "chart"
+    return (
+        f'<figure><div class="{kind}" id="{name}" style="--methods: {rows}" role="img" '
+        f'aria-label="{escape(label)}"></div><figcaption>{note}</figcaption></figure>'
+    )
+
+
+def controls(name: str, legend: str, choices: Mapping[str, str], *, menu: int = 0) -> str:
+    """Radio buttons for a figure's menu: they work with a keyboard, a finger and a mouse."""
+    buttons = "".join(
+        f'<label><input type="radio" name="{name}" value="{value}" autocomplete="off"'
+        f"{'' if place else ' checked'}><span>{escape(label)}</span></label>"
+        for place, (value, label) in enumerate(choices.items())
+    )
+    return (
+        f'<fieldset class="switch" data-menu="{menu}"><legend>{escape(legend)}</legend>'
+        f"{buttons}</fieldset>"
+    )
+
+
+def dropdown(legend: str, choices: Sequence[str], *, chosen: int, menu: int) -> str:
+    """A list to choose one from, for a figure's menu."""
+    options = "".join(
+        f"<option{' selected' if place == chosen else ''}>{escape(choice)}</option>"
+        for place, choice in enumerate(choices)
+    )
+    return (
+        f'<label class="choice">{escape(legend)}'
+        f'<select data-menu="{menu}" autocomplete="off">{options}</select></label>'
+    )
+
+
+def number_table(label: str, note: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table that scrolls sideways where it is too wide; a row's first cell is its head."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+    body = "".join(_row(row) for row in rows)
+    return (
+        f"<h3>Numbers</h3><p>{note}</p>"
+        f'<div class="wide" role="region" aria-label="Numbers" tabindex="0">'
+        f'<table aria-label="{escape(label)}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def mean_text(mean: float, low: float, high: float, form: str = ".2f") -> str:
+    """A mean and its interval, as far as there are."""
+    if pd.isna(mean):
+        return "none"
+    said = f"{mean:{form}}"
+    said = said if pd.isna(low) else f"{said} [{low:{form}}, {high:{form}}]"
+    return said.replace("-", "−")
+
+
+def tuples(frame: pd.DataFrame) -> Iterator[Any]:
+    """The rows, their columns as attributes of whatever type is in them."""
+    return iter(frame.itertuples())
+
+
+def _row(cells: Sequence[str]) -> str:
+    head, *rest = (escape(cell) for cell in cells)
+    return f'<tr><th scope="row">{head}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'

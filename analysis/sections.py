@@ -1,0 +1,165 @@
+"""The parts of a page beside the frontiers: networks by size, transfers, classifiers."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from .classification import PLOT, classification_figure, classification_table
+from .look import BUTTONS
+from .markup import Section, chart, controls, dropdown, mean_text, number_table, tuples
+from .points import FAILURES, density_text, sample_text
+from .size import count_text, size_figure, size_table
+from .transfer import MATRIX, transfer_figure, transfer_table
+
+SIZE_NOTE = """
+Parameters are all that the network has left: weights, biases and normalisation. Points are means
+over seeds, bars their Student-t intervals, cut off where they are very wide. The lines of sparse
+networks begin at the dense one.
+"""
+
+TRANSFER_NOTE = """
+In a cell: PSNR of the transferred ticket − that of the native one, which the same method found on
+the target itself, at the same density; the mean over seeds. Blue is better than native, orange is
+worse. The diagonal is outlined: where tickets did not travel back to where they come from, it has
+the native ticket's own PSNR. Point at a cell, or tap it, for intervals and the dense network.
+"""
+
+TRANSFER_NUMBERS = """
+Mean PSNR in dB at the selected step, and the mean difference to the native ticket and to the dense
+fit from the same initial weights, over seeds; in brackets Student-t intervals.
+"""
+
+TRAVELS = {
+    "mask_and_weights": "mask and weights travel",
+    "mask": "the mask travels, weights are drawn afresh",
+    "layer_densities": "only the densities of the layers travel",
+}
+
+CLASSIFICATION_NOTE = """
+Accuracy on the held-out test set: selected is at the epoch that validation chose, final after the
+last. Points are means over seeds, bars their Student-t intervals, cut off where they are very wide.
+"""
+
+
+def size_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Section]:
+    """One per image and task on which several priors have a PSNR."""
+    table = size_table(trials, levels)
+    for place, (comparison, rows) in enumerate(table.groupby("comparison", observed=True)):
+        if not rows["n"].any():
+            continue
+        heads = ["Network and method", "Parameters", "Density", "Selected", "Peak", "Final", "n"]
+        groups = rows.groupby(["series", "network", "kept_all"], observed=True, sort=False)
+        name = f"size-{place}"
+        yield Section(
+            name=f"by-{name}",
+            title=f"Networks by size, {comparison}",
+            body=controls(f"which-{name}", "PSNR shown", BUTTONS)
+            + chart(name, "PSNR against parameters", SIZE_NOTE, rows=rows["series"].nunique())
+            + number_table(
+                "Mean PSNR by network and size",
+                f"Mean PSNR in dB over seeds. {sample_text(rows)}.",
+                heads,
+                [_size_row(group) for _, group in groups],
+            ),
+            chart=name,
+            figure=size_figure(rows),
+        )
+
+
+def transfer_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Section]:
+    """One per network, method and travels that went elsewhere than where tickets come from."""
+    table = transfer_table(trials, levels)
+    networks = table["network"].nunique()
+    groups = table.groupby(list(MATRIX), observed=True)
+    for place, ((network, method, travels), rows) in enumerate(groups):
+        if rows["own"].all() or not rows["n"].any():
+            continue
+        title = f"Transfers of {method}, {TRAVELS.get(str(travels), travels)}"
+        name = f"transfer-{place}"
+        yield Section(
+            name=f"of-{name}",
+            title=f"{title}: {network}" if networks > 1 else title,
+            body=_matrix(rows, name) + _transfer_numbers(rows),
+            chart=name,
+            figure=transfer_figure(rows) if rows["n_native"].any() else None,
+        )
+
+
+def classification_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Section]:
+    """One per problem of classifiers."""
+    table = classification_table(trials, levels)
+    for place, (problem, rows) in enumerate(table.groupby("problem", observed=True)):
+        name = f"accuracy-{place}"
+        drawn = rows["n"].any()
+        groups = rows.groupby(["method", "kept"], observed=True, sort=False)
+        figure = controls(f"which-{name}", "Accuracy shown", PLOT.buttons) + chart(
+            name, "Accuracy against density", CLASSIFICATION_NOTE, rows=rows["method"].nunique()
+        )
+        heads = ["Method", "Density", "Kept", "Selected", "Final", "Seeds", "Note"]
+        said = f"Mean test accuracy. {sample_text(rows)}." if drawn else ""
+        numbers = [_classification_row(group) for _, group in groups]
+        yield Section(
+            name=f"of-{name}",
+            title=str(problem),
+            body=(figure if drawn else "")
+            + number_table("Mean accuracy by method and density", said, heads, numbers),
+            chart=name,
+            figure=classification_figure(rows) if drawn else None,
+        )
+
+
+def _size_row(group: pd.DataFrame) -> Sequence[str]:
+    first = group.iloc[0]
+    return [
+        str(first["series"]),
+        count_text(first["kept_all"]),
+        density_text(first["density"]),
+        *(mean_text(row.mean_db, row.low_db, row.high_db) for row in tuples(group)),
+        str(first["n"]),
+    ]
+
+
+def _matrix(rows: pd.DataFrame, name: str) -> str:
+    """Controls and figure, or why there is none."""
+    if not rows["n_native"].any():
+        return "<p>The targets have no tickets of their own to compare with.</p>"
+    figure = transfer_figure(rows)
+    choice = figure.layout.updatemenus[1]
+    densities = [button.label for button in choice.buttons]
+    height = rows["source"].nunique() * 2
+    return (
+        f'<div class="controls">{controls(f"which-{name}", "PSNR shown", BUTTONS)}'
+        f"{dropdown('Density', densities, chosen=choice.active, menu=1)}</div>"
+        + chart(name, "Differences of transferred to native tickets", TRANSFER_NOTE, rows=height)
+    )
+
+
+def _transfer_numbers(rows: pd.DataFrame) -> str:
+    heads = ["Found on", "Fitted on", "Density", "PSNR", "To native", "To dense", "n"]
+    selected = rows[rows["which"] == "selected"]
+    cells = [
+        [
+            str(row.source),
+            str(row.target),
+            density_text(row.density),
+            mean_text(row.mean_db, float("nan"), float("nan")),
+            mean_text(row.to_native_db, row.to_native_low_db, row.to_native_high_db, "+.2f"),
+            mean_text(row.to_dense_db, row.to_dense_low_db, row.to_dense_high_db, "+.2f"),
+            str(row.n),
+        ]
+        for row in tuples(selected)
+    ]
+    return number_table("Transfers by source, target, density", TRANSFER_NUMBERS, heads, cells)
+
+
+def _classification_row(group: pd.DataFrame) -> Sequence[str]:
+    first = group.iloc[0]
+    counts = {name: first[name] for name in FAILURES} | {"without accuracy": first["missing"]}
+    return [
+        str(first["method"]),
+        density_text(first["density"]),
+        f"{first['kept']:,}",
+        *(mean_text(row.mean, row.low, row.high, ".4f") for row in tuples(group)),
+        str(first["seeds"]),
+        ", ".join(f"{count} {name}" for name, count in counts.items() if count),
+    ]
