@@ -1,101 +1,21 @@
 """Trajectories: paired, nested, resumable level by level, and honest about what went wrong."""
 
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from ladders import CPU, SPEC, Shelved, Start, crop, found, masks_of, records_of, trajectory
 from PIL import Image as Picture
-from shelves import NOTHING, Shelved
 from torch import Tensor
 
 from lip_ray.fits import Fit
-from lip_ray.pruning import Mask, effective
-from lip_ray.records import LevelRecord, Outcome
-from lip_ray.trials import AbstractTrial, Context, Trajectory, run
+from lip_ray.pruning import effective
+from lip_ray.records import Outcome
+from lip_ray.trials import Context, Trajectory, run
 
-CPU = torch.device("cpu")
 PRUNERS = ("magnitude", "random", "snip")
-OF_THE_RUN = {"fit_s", "memory_mb", "host", "finished_at"}
-"""Columns that say how a level was run, not what it found."""
-
-SPEC: dict[str, Any] = {
-    "images": {"kind": "builtin", "name": "astronaut", "rows": (100, 112), "columns": (200, 213)},
-    "task": {"kind": "denoising", "sigma": 25.0},
-    "prior": {"kind": "skip", "width": 4, "scales": 2, "skip_width": 2, "input_channels": 3},
-    "schedule": [1.0, 0.6, 0.4, 0.3],
-    "fit": {"steps": 12, "stopping": {"window": 6, "stride": 3}},
-}
-
-
-def crop(name: str) -> dict[str, Any]:
-    return SPEC["images"] | {"name": name}
-
-
-def trajectory(**changes: Any) -> Trajectory:
-    return Trajectory.model_validate(SPEC | changes)
-
-
-def records_of(
-    spec: AbstractTrial, *, shelf: Shelved = NOTHING, first: int = 0
-) -> list[LevelRecord]:
-    return list(run(spec, Context(device=CPU, first_level=first, shelf=shelf)))
-
-
-def found(record: LevelRecord) -> dict[str, Any]:
-    """What a record says of its level, in a form in which NaN equals itself."""
-    return {
-        field.name: repr(getattr(record, field.name))
-        if field.name not in ("masks", "reconstructions")
-        else getattr(record, field.name)
-        for field in fields(record)
-        if field.name not in OF_THE_RUN
-    }
-
-
-def masks_of(records: list[LevelRecord]) -> dict[int, Mask]:
-    rows = {level: mask for record in records for level, mask in record.masks.items()}
-    return {level: Mask.from_rows(mask, device=CPU) for level, mask in rows.items()}
-
-
-@dataclass
-class Start:
-    """What a level's fit was given."""
-
-    weights: dict[str, Tensor]
-    latent: Tensor
-    clean: Tensor
-    measured: Tensor
-    mask: Mask
-    draws: int
-
-
-@pytest.fixture
-def starts(monkeypatch) -> Iterator[list[Start]]:
-    """What every fit was given, in order."""
-    seen: list[Start] = []
-    fit = Fit.run
-
-    def watched(self, subjects, mask, **options):
-        for subject in subjects:
-            seen.append(
-                Start(
-                    weights=subject.prior.snapshot(),
-                    latent=subject.prior.latent.clone(),
-                    clean=subject.problem.clean.clone(),
-                    measured=subject.problem.measured.clone(),
-                    mask=mask,
-                    draws=subject.draws.initial_seed(),
-                )
-            )
-        return fit(self, subjects, mask, **options)
-
-    monkeypatch.setattr(Fit, "run", watched)
-    return seen
 
 
 def starts_of(starts: list[Start], spec: Trajectory) -> list[Start]:

@@ -1,0 +1,86 @@
+"""Small ladders to test with, and what trials have left for each other, in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lip_ray.pruning import Mask
+from lip_ray.records import LayerMask, LevelRecord, StoredTensor
+from lip_ray.trials import AbstractTrial, Context, Trajectory, run
+
+CPU = torch.device("cpu")
+OF_THE_RUN = {"fit_s", "memory_mb", "host", "finished_at"}
+"""Columns that say how a level was run, not what it found."""
+
+SPEC: dict[str, Any] = {
+    "images": {"kind": "builtin", "name": "astronaut", "rows": (100, 112), "columns": (200, 213)},
+    "task": {"kind": "denoising", "sigma": 25.0},
+    "prior": {"kind": "skip", "width": 4, "scales": 2, "skip_width": 2, "input_channels": 3},
+    "schedule": [1.0, 0.6, 0.4, 0.3],
+    "fit": {"steps": 12, "stopping": {"window": 6, "stride": 3}},
+}
+
+
+class Shelved:
+    """The masks and weights in records, as a store would give them back."""
+
+    def __init__(self, records: Sequence[LevelRecord]) -> None:
+        self._masks = {(r.trial_id, at): m for r in records for at, m in r.masks.items()}
+        self._weights = {(r.trial_id, at): w for r in records for at, w in r.weights.items()}
+
+    def masks(self, trial_id: str, level: int) -> tuple[LayerMask, ...] | None:
+        """Of that very level."""
+        return self._masks.get((trial_id, level))
+
+    def weights(self, trial_id: str, level: int) -> tuple[StoredTensor, ...] | None:
+        """Of that level or the nearest above."""
+        levels = [at for name, at in self._weights if name == trial_id and at <= level]
+        return self._weights[trial_id, max(levels)] if levels else None
+
+
+NOTHING = Shelved(())
+
+
+def crop(name: str) -> dict[str, Any]:
+    return SPEC["images"] | {"name": name}
+
+
+def trajectory(**changes: Any) -> Trajectory:
+    return Trajectory.model_validate(SPEC | changes)
+
+
+def records_of(
+    spec: AbstractTrial, *, shelf: Shelved = NOTHING, first: int = 0
+) -> list[LevelRecord]:
+    return list(run(spec, Context(device=CPU, first_level=first, shelf=shelf)))
+
+
+def found(record: LevelRecord) -> dict[str, Any]:
+    """What a record says of its level, in a form in which NaN equals itself."""
+    return {
+        field.name: repr(getattr(record, field.name))
+        if field.name not in ("masks", "reconstructions")
+        else getattr(record, field.name)
+        for field in fields(record)
+        if field.name not in OF_THE_RUN
+    }
+
+
+def masks_of(records: list[LevelRecord]) -> dict[int, Mask]:
+    rows = {level: mask for record in records for level, mask in record.masks.items()}
+    return {level: Mask.from_rows(mask, device=CPU) for level, mask in rows.items()}
+
+
+@dataclass
+class Start:
+    """What a level's fit was given."""
+
+    weights: dict[str, Tensor]
+    latent: Tensor
+    clean: Tensor
+    measured: Tensor
+    mask: Mask
+    draws: int
