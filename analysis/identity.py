@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from .naming import tuples
+
 KINDS = ("trajectory", "transfer")
 """The kinds of trial that restore images."""
 
@@ -46,7 +48,7 @@ def identities(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     chosen = trials.loc[trials["kind"].isin(KINDS), ["trial_id", "pruner", "spec", "canonical"]]
     pairs = levels[["trial_id", "image"]].drop_duplicates().merge(chosen, on="trial_id")
     rows = []
-    for row in pairs.itertuples():
+    for row in tuples(pairs):
         full = _identity(json.loads(row.spec), row.image, row.pruner)
         keys = _identity(json.loads(row.canonical), row.image, row.pruner)
         found = {"trial_id": row.trial_id, "image": row.image}
@@ -187,7 +189,7 @@ def _origin(spec: Spec, source: Spec, finders: list[Spec]) -> dict[str, Any]:
 
 def _finder(spec: Spec) -> dict[str, Any]:
     """How a trajectory finds tickets."""
-    fields = DEFAULTS | spec
+    fields = {**DEFAULTS, **spec}
     return {name: fields[name] for name in METHOD_FIELDS if name in fields}
 
 

@@ -1,9 +1,8 @@
 """Pieces of a page: sections, charts, controls, tables. All text is escaped here."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -87,11 +86,6 @@ def mean_text(mean: float, low: float, high: float, form: str = ".2f") -> str:
     said = f"{mean:{form}}"
     said = said if pd.isna(low) else f"{said} [{low:{form}}, {high:{form}}]"
     return said.replace("-", "−")
-
-
-def tuples(frame: pd.DataFrame) -> Iterator[Any]:
-    """The rows, their columns as attributes of whatever type is in them."""
-    return iter(frame.itertuples())
 
 
 def _row(cells: Sequence[str]) -> str:

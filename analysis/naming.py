@@ -1,7 +1,7 @@
 """Names that tell apart what has the same short name, by the settings in which they differ."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -29,6 +29,11 @@ def distinct_names(names: pd.Series, keys: pd.Series, settings: pd.Series) -> "p
 def flat_settings(settings: str) -> dict[str, str]:
     """The leaves of a JSON object as text, by dotted path: `task.sigma` → `25.0`."""
     return dict(_leaves(json.loads(settings), ""))
+
+
+def tuples(frame: pd.DataFrame) -> Iterator[Any]:
+    """The rows, their columns as attributes of whatever type is in them."""
+    return iter(frame.itertuples())
 
 
 def _difference(key: str, others: Sequence[str], settings: str) -> str:

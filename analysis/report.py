@@ -16,8 +16,8 @@ from plotly.offline import get_plotlyjs
 from .frontier import frontier_figure, frontier_table
 from .identity import DENSE, KINDS
 from .look import BUTTONS, PALETTE
-from .markup import Section, chart, controls, mean_text, number_table, tuples
-from .naming import flat_settings
+from .markup import Section, chart, controls, mean_text, number_table
+from .naming import flat_settings, tuples
 from .points import (
     BAD_OUTCOMES,
     WHICH,

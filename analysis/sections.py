@@ -6,7 +6,8 @@ import pandas as pd
 
 from .classification import PLOT, classification_figure, classification_table
 from .look import BUTTONS
-from .markup import Section, chart, controls, dropdown, mean_text, number_table, tuples
+from .markup import Section, chart, controls, dropdown, mean_text, number_table
+from .naming import tuples
 from .points import FAILURES, density_text, sample_text
 from .size import count_text, size_figure, size_table
 from .transfer import MATRIX, transfer_figure, transfer_table

@@ -269,7 +269,12 @@ def _colour_bar() -> dict[str, Any]:
 def _look(table: pd.DataFrame) -> dict[str, Any]:
     """Sources down, targets across, the diagonal outlined."""
     sources, targets = _axes(table)
-    axis = {"showgrid": False, "zeroline": False, "automargin": True, "fixedrange": True}
+    axis: dict[str, Any] = {
+        "showgrid": False,
+        "zeroline": False,
+        "automargin": True,
+        "fixedrange": True,
+    }
     axis |= {"type": "category", "ticks": "", "linecolor": PALETTE["muted"]}
     return layout("") | {
         "xaxis": {**axis, "title": {"text": "fitted on", "standoff": 8}, "tickangle": "auto"},
