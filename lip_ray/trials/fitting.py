@@ -78,6 +78,15 @@ class Setting:
                     f"got {counts}: set channels on each",
                 )
             )
+        elif not all(self.prior.shares_network(shapes[0], shape) for shape in shapes):
+            sizes = " and ".join(f"{height}×{width}" for _, height, width in dict.fromkeys(shapes))
+            found.append(
+                (
+                    "images",
+                    f"a {self.prior.kind} network makes images of one size only, got {sizes}: "
+                    "set size on each",
+                )
+            )
         labels = [image.label for image in self.images]
         if len(set(labels)) < len(labels):
             found.append(("images", f"each image once, got {', '.join(labels)}"))

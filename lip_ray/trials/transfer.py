@@ -1,9 +1,11 @@
 """Transfers: the tickets of one ladder, evaluated on another image, task or noise."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, Protocol, final
+from itertools import pairwise
+from typing import Annotated, Literal, Protocol, Self, final
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from lip_ray.fits import Fit
@@ -67,15 +69,36 @@ class Transfer(AbstractTrial):
     """mask_and_weights: the mask, and the weights that the source rewinds to; mask: the mask, on
     weights drawn afresh; layer_densities: as many weights in each layer, at random places, on
     the source's initial weights."""
+    take: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...] | None, Field(strict=False, min_length=1)
+    ] = None
+    """The levels of the source that are evaluated, in rising order; by default all."""
     fit: Fit = Fit()
     seed: Seed | None = None
     """Of the noise, the latent and all other draws; by default the source's, so that both meet
     the same ones on the same image."""
 
+    @model_validator(mode="after")
+    def _takes_what_there_is(self) -> Self:
+        taken = self.take or ()
+        if any(later <= level for level, later in pairwise(taken)):
+            raise ValueError(f"take must rise from level to level, got {list(taken)}")
+        if taken and taken[-1] >= self.source.levels:
+            raise ValueError(
+                f"take must be levels of the source, which has 0 to {self.source.levels - 1}: "
+                f"got {list(taken)}"
+            )
+        return self
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        """By level of this trial, the source's level that it evaluates."""
+        return tuple(range(self.source.levels)) if self.take is None else self.take
+
     @property
     def levels(self) -> int:
-        """As many as the source has."""
-        return self.source.levels
+        """As many as are taken."""
+        return len(self.taken)
 
     @property
     def steps(self) -> int:
@@ -180,14 +203,14 @@ def run(spec: Transfer, context: Context) -> Iterator[LevelRecord]:
     """
     bench = Bench(spec.setting, context.device)
     masks = travelled(spec, spec.source.masks(context, bench.dense))
-    for level in range(context.first_level, spec.levels):
-        if level >= len(masks):
-            kept = spec.source.counts(bench.dense.total)[level]
+    for level, there in list(enumerate(spec.taken))[context.first_level :]:
+        if there >= len(masks):
+            kept = spec.source.counts(bench.dense.total)[there]
             yield from bench.failed(level, kept, "the source has no ticket of this level")
             continue
-        mask = masks[level]
-        results = bench.fit(level, start(spec, level, bench, context), mask)
-        new = {} if stored_already(spec) else {level: mask}
+        mask = masks[there]
+        results = bench.fit(there, start(spec, there, bench, context), mask)
+        new = {} if spec.take is None and stored_already(spec) else {level: mask}
         yield from bench.records(level, mask, results, masks=new, weights={})
 
 

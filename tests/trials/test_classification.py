@@ -15,7 +15,8 @@ from lip_ray.fits.classifier import EpochFit
 from lip_ray.priors import Skip
 from lip_ray.pruning import Mask, effective
 from lip_ray.records import LayerMask, LevelRecord, Outcome, StoredTensor
-from lip_ray.trials import Context, trajectory
+from lip_ray.rng import generator
+from lip_ray.trials import Context, ticketfile, trajectory
 from lip_ray.trials.base import stored
 from lip_ray.trials.classification import Classification, run
 from lip_ray.trials.trajectory import Trajectory
@@ -197,8 +198,8 @@ class TestWhatTravels:
     def test_the_mask_alone(self, shelf: Shelf, starts: list[Start]) -> None:
         spec = classification(travels="mask")
         records_of(spec, shelf)
-        fresh = starts[0].body
-        assert not torch.equal(fresh["2.1.weight"], initial(seed=5)["2.1.weight"])
+        draws = generator(5, "fresh initial weights")  # as a transfer's
+        fresh = spec.source.prior.module((1, 8, 8), draws).state_dict()
         for level, start in enumerate(starts):
             assert start.mask.to_rows() == shelf.masks(spec.source.id, level)
             assert_begins_at(start, fresh)
@@ -262,6 +263,29 @@ class TestWhatTravels:
         assert [set(record.masks) for record in records] == [{0}, {1}, {2}]
         for record in records:
             assert sum(row.kept for row in record.masks[record.level]) == record.kept
+
+    def test_a_ticket_from_a_file(self, tmp_path: Path, starts: list[Start]) -> None:
+        draws, weights, path = (
+            generator(0, "test"),
+            initial(seed=3),
+            tmp_path / "ticket.safetensors",
+        )
+        masks = {
+            name: torch.rand(w.shape, generator=draws) < 0.5
+            for name, w in weights.items()
+            if w.ndim == 4
+        }
+        about = {"prior": SOURCE["prior"]}
+        ticketfile.write(ticketfile.Ticket(about=about, weights=weights, masks=masks), path)
+        spec = classification(source={"kind": "file", "path": str(path)}, seed=3)
+        assert list(spec.conflicts()) == []
+        (field, message), *_ = spec.model_copy(update={"seed": None}).conflicts()
+        assert (field, message) == ("seed", "is missing: a ticket from a file brings none")
+        records = records_of(spec, Shelf())
+        assert [set(record.masks) for record in records] == [{0}, {1}]
+        kept = sum(int(mask.sum()) for mask in masks.values())
+        assert records[1].kept == kept
+        assert_begins_at(starts[1], weights)
 
 
 class TestFailures:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from ladders import NOTHING, SPEC, Shelved, Start, crop, found, masks_of, records_of, trajectory
+from pydantic import ValidationError
 
 from lip_ray.records import Outcome
 from lip_ray.trials import Transfer
@@ -86,6 +87,26 @@ class TestWhatTravels:
         assert all(not record.masks for record in records_of(transfer(), shelf=shelf))
         own = records_of(transfer(travels="layer_densities"), shelf=shelf)
         assert [set(record.masks) for record in own] == [{0}, {1}, {2}, {3}]
+
+
+class TestSomeLevels:
+    def test_those_taken_are_as_in_the_whole(self, shelf) -> None:
+        changes = {"images": crop("coffee"), "travels": "layer_densities"}
+        whole = records_of(transfer(**changes), shelf=shelf)
+        some = records_of(transfer(**changes, take=[1, 3]), shelf=shelf)
+        assert [record.level for record in some] == [0, 1]
+        for one, other in zip(some, (whole[1], whole[3]), strict=True):
+            assert one.kept == other.kept
+            assert one.curve.psnr_db == other.curve.psnr_db
+        assert [set(record.masks) for record in some] == [{0}, {1}]
+
+    @pytest.mark.parametrize(
+        ("take", "message"),
+        [([2, 2], "must rise"), ([4], "which has 0 to 3: got"), ([], "least 1")],
+    )
+    def test_levels_that_there_are_not(self, take, message: str) -> None:
+        with pytest.raises(ValidationError, match=message):
+            transfer(take=take)
 
 
 class TestElsewhere:
