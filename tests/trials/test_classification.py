@@ -265,17 +265,14 @@ class TestWhatTravels:
             assert sum(row.kept for row in record.masks[record.level]) == record.kept
 
     def test_a_ticket_from_a_file(self, tmp_path: Path, starts: list[Start]) -> None:
-        draws, weights, path = (
-            generator(0, "test"),
-            initial(seed=3),
-            tmp_path / "ticket.safetensors",
-        )
+        draws, weights = generator(0, "test"), initial(seed=3)
+        path = tmp_path / "ticket.safetensors"
         masks = {
             name: torch.rand(w.shape, generator=draws) < 0.5
             for name, w in weights.items()
             if w.ndim == 4
         }
-        about = {"prior": SOURCE["prior"]}
+        about = {"prior": SOURCE["prior"], "image_channels": 1}
         ticketfile.write(ticketfile.Ticket(about=about, weights=weights, masks=masks), path)
         spec = classification(source={"kind": "file", "path": str(path)}, seed=3)
         assert list(spec.conflicts()) == []
