@@ -57,8 +57,9 @@ class Nursery(Protocol):
 class Transfer(AbstractTrial):
     """The tickets of `source`, level by level, fitted anew; level 0 is the dense network.
 
-    On the source's own image and task, `layer_densities` is the layer-wise random baseline of its
-    criterion, and `mask` tells whether the ticket needs its weights.
+    Images, task and fit are by default those of the trajectory that is the source. On these,
+    `layer_densities` is the layer-wise random baseline of its criterion, and `mask` tells whether
+    the ticket needs its weights.
     """
 
     kind: Literal["transfer"] = "transfer"
@@ -77,6 +78,18 @@ class Transfer(AbstractTrial):
     seed: Seed | None = None
     """Of the noise, the latent and all other draws; by default the source's, so that both meet
     the same ones on the same image."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_the_source(cls, fields: object) -> object:
+        """What is left out is written down, so that the spec says all by itself."""
+        source = fields.get("source") if isinstance(fields, dict) else None
+        if isinstance(source, Trajectory):
+            source = source.model_dump(mode="json")
+        if not isinstance(fields, dict) or not isinstance(source, dict):
+            return fields
+        found = {name: source[name] for name in ("images", "task", "fit") if name in source}
+        return found | fields
 
     @model_validator(mode="after")
     def _takes_what_there_is(self) -> Self:

@@ -89,6 +89,14 @@ class TestWhatTravels:
         assert [set(record.masks) for record in own] == [{0}, {1}, {2}, {3}]
 
 
+def test_what_is_left_out_is_as_in_the_source() -> None:
+    source = trajectory(images=crop("coffee"))
+    spec = Transfer.model_validate({"source": source})
+    assert (spec.images, spec.task, spec.fit) == (source.images, source.task, source.fit)
+    written = Transfer.model_validate({"source": source.model_dump(mode="json")})
+    assert written.id == spec.id == Transfer.model_validate_json(spec.model_dump_json()).id
+
+
 class TestSomeLevels:
     def test_those_taken_are_as_in_the_whole(self, shelf) -> None:
         changes = {"images": crop("coffee"), "travels": "layer_densities"}
