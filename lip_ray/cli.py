@@ -5,10 +5,10 @@ Exit codes: 0 done, 1 incomplete or unwell, 2 wrong input, 130 interrupted.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, get_args
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast, get_args
 
 import typer
 from rich.console import Console
@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lip_ray.sweep import Sweep
+    from lip_ray.trials.ticketfile import Ticket
 
 BAD_INPUT = 2
 INCOMPLETE = 1
 INTERRUPTED = 130
+
+TEXTS = ("table", "csv", "json")
+"""Formats of what is not the answer to a query."""
 
 app = typer.Typer(
     help="Sweeps that map the accuracy-sparsity frontier of image priors.",
@@ -32,6 +36,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+tickets = typer.Typer(no_args_is_help=True, help="Take tickets out of a store, compare, list them.")
+app.add_typer(tickets, name="tickets")
 
 SweepArgument = Annotated[
     str, typer.Argument(metavar="SWEEP", help="A YAML file, or the name of a shipped sweep.")
@@ -49,6 +56,17 @@ SetOption = Annotated[
 QuickOption = Annotated[
     bool, typer.Option("--quick", help="Apply the sweep's quick block: seconds, not hours.")
 ]
+TicketArgument = Annotated[
+    str, typer.Argument(metavar="TICKET", help="TRIAL_ID@LEVEL, or a .safetensors file.")
+]
+TicketOption = Annotated[
+    Path,
+    typer.Option("--output", "-o", metavar="FILE", help="The .safetensors file to write."),
+]
+FormatOption = Annotated[
+    str, typer.Option("--format", metavar="FORMAT", help=f"{', '.join(get_args(Format))}.")
+]
+TextOption = Annotated[str, typer.Option("--format", metavar="FORMAT", help=f"{', '.join(TEXTS)}.")]
 
 
 def main() -> None:
@@ -141,20 +159,10 @@ def query(
         ),
     ],
     store: StoreOption = None,
-    form: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help=f"{', '.join(get_args(Format))}.")
-    ] = "table",
+    form: FormatOption = "table",
 ) -> None:
     """Ask a store in SQL (DuckDB's), reading only."""
-    formats: tuple[Format, ...] = get_args(Format)
-    chosen = next((known for known in formats if known == form), None)
-    if chosen is None:
-        _refuse(f"--format: unknown format {form!r}; allowed: {', '.join(formats)}")
-    if chosen == "parquet" and sys.stdout.isatty():
-        _refuse("--format: parquet is binary, so send it to a file: lip query ... > result.parquet")
-    with _mistakes_in_one_message():
-        result = Reader(_store(store)).sql(sql)
-    sys.stdout.buffer.write(rendered(result, chosen))
+    _print_answer(sql, store, form)
 
 
 @app.command()
@@ -172,6 +180,74 @@ def report(
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(page, encoding="utf-8")
     typer.echo(output)
+
+
+@tickets.command("list")
+def list_tickets(store: StoreOption = None, form: FormatOption = "table") -> None:
+    """List the tickets of a store, with their densities and PSNR."""
+    from lip_ray.tickets import LISTING
+
+    _print_answer(LISTING, store, form)
+
+
+@tickets.command()
+def export(ticket: TicketArgument, output: TicketOption, store: StoreOption = None) -> None:
+    """Write a ticket of a store, mask and weights, into a file for PyTorch or a sweep."""
+    from lip_ray.tickets import write
+
+    with _mistakes_in_one_message(OSError):
+        chosen = _ticket(ticket, store)
+        write(chosen, output)
+    _print_ticket(chosen, output)
+
+
+@tickets.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="TRIAL_ID@LEVEL or a file.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="TRIAL_ID@LEVEL or a file.")],
+    store: StoreOption = None,
+    form: TextOption = "table",
+) -> None:
+    """Compare two masks layer by layer: densities, and their overlap against chance."""
+    _allowed(form, TEXTS)
+    with _mistakes_in_one_message():
+        from lip_ray.tickets import compare
+
+        frame = compare(_ticket(first, store), _ticket(second, store))
+    if form == "table":
+        _print_frame(frame)
+    elif form == "csv":
+        typer.echo(frame.to_csv(index=False), nl=False)
+    else:
+        typer.echo(frame.to_json(orient="records", force_ascii=False, double_precision=15))
+
+
+@app.command("import")
+def import_ticket(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Published masks or weights.")],
+    prior: Annotated[
+        str, typer.Option(metavar="PRIOR", help="Of the network, in YAML: {kind: skip, width: 8}.")
+    ],
+    output: TicketOption,
+    channels: Annotated[int, typer.Option(min=1, help="Of the network's images.")] = 3,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="State dict that the ticket rewinds to.")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**63 - 1, help="Of initial weights where none are read: 0."),
+    ] = None,
+) -> None:
+    """Make a ticket of a published file: mask files of lottery-image-prior, flat masks of Optimal
+    Eye Surgeon, state dicts of Deep Image Prior. Which of them it is shows in the file."""
+    with _mistakes_in_one_message(OSError):
+        from lip_ray.tickets import imported, prior_named, write
+
+        ticket = imported(
+            file, prior_named(prior), image_channels=channels, weights=weights, seed=seed
+        )
+        write(ticket, output)
+    _print_ticket(ticket, output)
 
 
 @app.command()
@@ -225,6 +301,20 @@ def _store(given: str | None) -> str:
     return found[0]
 
 
+def _ticket(reference: str, store: str | None) -> "Ticket":
+    """The ticket in a file, or of a level in the store."""
+    from lip_ray.tickets import export, is_file, read
+
+    if is_file(reference):
+        return read(Path(reference))
+    return export(Reader(_store(store)), reference)
+
+
+def _allowed(form: str, formats: Sequence[str]) -> None:
+    if form not in formats:
+        _refuse(f"--format: unknown format {form!r}; allowed: {', '.join(formats)}")
+
+
 @contextmanager
 def _mistakes_in_one_message(*more: type[ValueError] | type[OSError]) -> Iterator[None]:
     """Turn what a user can have got wrong into one message and exit code 2."""
@@ -239,6 +329,26 @@ def _mistakes_in_one_message(*more: type[ValueError] | type[OSError]) -> Iterato
 def _refuse(message: str) -> NoReturn:
     typer.echo(message, err=True)
     raise typer.Exit(BAD_INPUT)
+
+
+def _print_answer(sql: str, store: str | None, form: str) -> None:
+    formats: tuple[Format, ...] = get_args(Format)
+    _allowed(form, formats)
+    if form == "parquet" and sys.stdout.isatty():
+        _refuse("--format: parquet is binary, so send it to a file: lip query ... > result.parquet")
+    with _mistakes_in_one_message():
+        result = Reader(_store(store)).sql(sql)
+    sys.stdout.buffer.write(rendered(result, cast(Format, form)))
+
+
+def _print_ticket(ticket: "Ticket", path: Path) -> None:
+    about = ticket.about
+    typer.echo(
+        f"{path}: keeps {about['kept']:,} of {about['total']:,} weights (density "
+        f"{about['density']:.4g}); weights: {about['weights']}"
+    )
+    for note in about.get("notes", ()):
+        typer.echo(f"note: {note}")
 
 
 def _print_summary(store: str) -> None:

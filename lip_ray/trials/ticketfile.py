@@ -2,22 +2,33 @@
 
 The tensors are the network's state dict, pruned weights zero, under its own names, and for every
 prunable weight `<name>_mask`, true where it is kept. What the ticket is stands in the file's
-metadata under `ticket`, as JSON; the .json beside it repeats that.
+metadata under `ticket`, as JSON; the .json beside it repeats that. Equal tickets make equal bytes.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
+from lip_ray.errors import UserError
+from lip_ray.priors import AbstractPrior, UntrainedPrior
+
+SUFFIX = ".safetensors"
 MASK = "_mask"
 KEY = "ticket"
+NAMED = 5
+"""Tensors that a message names before it only counts them."""
+
+
+class TicketError(UserError):
+    """There is no such ticket, or it is not the one that is wanted; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +36,8 @@ class Ticket:
     """A mask and the weights it rewinds to; tensors on the CPU."""
 
     about: Mapping[str, Any]
-    """The prior's spec under `prior`; counts and origin beside it."""
+    """The prior's spec under `prior`, channels of its images under `image_channels`; counts and
+    origin beside them."""
     weights: Mapping[str, Tensor] = field(repr=False)
     masks: Mapping[str, Tensor] = field(repr=False)
     """Boolean, by the name of the prunable weight."""
@@ -36,7 +48,7 @@ class Ticket:
 def write(ticket: Ticket, path: Path) -> None:
     """Write PATH, which must end in .safetensors, and its .json. Raises OSError."""
     tensors = {
-        name: value * ticket.masks[name] if name in ticket.masks else value
+        name: value.masked_fill(~ticket.masks[name], 0) if name in ticket.masks else value
         for name, value in ticket.weights.items()
     }
     tensors |= {name + MASK: mask for name, mask in ticket.masks.items()}
@@ -48,7 +60,7 @@ def write(ticket: Ticket, path: Path) -> None:
 
 
 def read(path: Path) -> Ticket:
-    """The ticket in a file. Raises ValueError when it is missing or none."""
+    """The ticket in a file. Raises TicketError when it is missing or none."""
     try:
         data = path.read_bytes()
         with safe_open(path, "pt") as opened:
@@ -56,16 +68,61 @@ def read(path: Path) -> Ticket:
         tensors = load(data)
         about = json.loads(metadata[KEY])
     except OSError as error:
-        raise ValueError(f"cannot read ticket {path}: {error.strerror}") from error
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"{path} is no ticket: lip tickets export and lip import write them ({error})"
-        ) from error
+        raise TicketError(f"cannot read ticket {path}: {error.strerror}") from error
+    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
+        raise _no_ticket(path, str(error)) from error
+    if not isinstance(about, dict) or not about.keys() >= {"prior", "image_channels"}:
+        raise _no_ticket(path, "it does not say its prior and image_channels")
+    masks = {n.removesuffix(MASK): value for n, value in tensors.items() if n.endswith(MASK)}
+    strange = [name for name, mask in masks.items() if mask.dtype != torch.bool]
+    if strange:
+        raise _no_ticket(path, f"masks must be boolean, not {_listed(strange)}")
     return Ticket(
         about=about,
         weights={n: value for n, value in tensors.items() if not n.endswith(MASK)},
-        masks={
-            name.removesuffix(MASK): value for name, value in tensors.items() if name.endswith(MASK)
-        },
+        masks=masks,
         sha256=hashlib.sha256(data).hexdigest(),
     )
+
+
+def ordered(ticket: Ticket, prior: AbstractPrior) -> Ticket:
+    """The ticket, its tensors in the order of the prior's network (a file sorts them).
+
+    Raises TicketError where names or shapes are those of another network.
+    """
+    channels = ticket.about["image_channels"]
+    if not isinstance(channels, int) or channels < 1:
+        raise TicketError(f"image_channels must be a whole number from 1, got {channels!r}")
+    with torch.device("meta"):
+        module = prior.network(channels)
+    weights, masks = module.state_dict(), UntrainedPrior(module, torch.empty(0)).prunable()
+    for found, expected in ((ticket.weights, weights), (ticket.masks, masks)):
+        differing = [
+            name
+            for name in dict.fromkeys([*expected, *found])
+            if name not in found
+            or name not in expected
+            or found[name].shape != expected[name].shape
+        ]
+        if differing:
+            raise TicketError(
+                f"the ticket is one of another network than the prior {prior.kind}: it differs in "
+                f"{_listed(differing)}"
+            )
+    return replace(
+        ticket,
+        weights={name: ticket.weights[name] for name in weights},
+        masks={name: ticket.masks[name] for name in masks},
+    )
+
+
+def _no_ticket(path: Path, reason: str) -> TicketError:
+    return TicketError(
+        f"{path} is no ticket: lip tickets export and lip import write them ({reason})"
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

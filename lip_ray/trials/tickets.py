@@ -82,11 +82,15 @@ class Consensus(Spec):
         """None: a consensus rewinds to what its seed draws."""
 
     def masks(self, context: Context, dense: Mask) -> list[Mask]:
-        """By level, dense first, down to the last that all trajectories have."""
+        """By level, dense first, down to the last that all trajectories have.
+
+        What some found below that is left out: each has an equal say.
+        """
         ladders = [trajectory.masks(context, dense) for trajectory in self.trajectories]
-        ranks = _survival([mask for ladder in ladders for mask in ladder[1:]], dense)
+        shared = list(zip(*(ladder[1:] for ladder in ladders), strict=False))
+        ranks = _survival([mask for level in shared for mask in level], dense)
         agreed = [dense]
-        for level in zip(*(ladder[1:] for ladder in ladders), strict=False):
+        for level in shared:
             scores = ranks if self.rule == "mean_rank" else _votes(level, ranks, dense)
             agreed.append(keep_top(scores, agreed[-1], kept=level[0].kept))
         return agreed
@@ -111,7 +115,8 @@ def _votes(masks: Sequence[Mask], ranks: Mapping[str, Tensor], dense: Mask) -> d
 class FromFile(Spec):
     """One ticket out of a file that `lip tickets export` or `lip import` wrote.
 
-    Level 0 is the dense network, level 1 the ticket.
+    Level 0 is the dense network, with initial weights of the seed of the trial that takes the
+    ticket over; level 1 is the ticket.
     """
 
     kind: Literal["file"] = "file"
@@ -163,26 +168,30 @@ class FromFile(Spec):
 
     def channels(self) -> int:
         """Of the images that the network makes."""
-        *_, last = self.read().masks.values()
-        return len(last)
+        return int(self.read().about["image_channels"])
 
-    def weights(self, level: int, context: Context) -> dict[str, Tensor]:
-        """Those in the file."""
+    def weights(self, level: int, context: Context) -> dict[str, Tensor] | None:
+        """Those in the file; none for the dense network, whose pruned weights it does not have."""
+        if level == 0:
+            return None
         return {name: value.to(context.device) for name, value in self.read().weights.items()}
 
     def masks(self, context: Context, dense: Mask) -> list[Mask]:
         """The dense mask and the file's."""
         layers = self.read().masks
-        return [dense, Mask({name: layers[name].to(context.device) for name in dense.layers})]
+        return [dense, Mask({name: mask.to(context.device) for name, mask in layers.items()})]
 
     def read(self) -> ticketfile.Ticket:
-        """The ticket. Raises ValueError when the file is missing, changed or none."""
+        """The ticket, in the order of the network.
+
+        Raises TicketError when the file is missing, changed, none or of another network.
+        """
         ticket = ticketfile.read(Path(self.path))
         if ticket.sha256 != self.sha256:
-            raise ValueError(
+            raise ticketfile.TicketError(
                 f"{self.path} has changed since its sha256 {self.sha256[:12]}… was noted"
             )
-        return ticket
+        return ticketfile.ordered(ticket, self.prior)
 
 
 Source = Annotated[
