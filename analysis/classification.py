@@ -60,8 +60,20 @@ def classification_figure(table: pd.DataFrame) -> go.Figure:
         raise ValueError("a figure of classifiers shows one problem: choose its rows")
     if not table["n"].any():
         raise ValueError("no classifier has an accuracy")
-    noted = table.assign(note="n = " + table["n"].astype(str))
+    noted = _from_dense(table).assign(note=lambda rows: "n = " + rows["n"].astype(str))
     return curve_figure(noted, density_axis(table["density"], note=sample_text(table)), PLOT)
+
+
+def _from_dense(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of all methods, each led by the dense ones; the dense alone where there is none."""
+    dense = table[table["method"] == DENSE]
+    methods = [name for name in table["method"].cat.categories if name in set(table["method"])]
+    parts = [
+        pd.concat([dense.assign(method=method), table[table["method"] == method]])
+        for method in methods
+        if method != DENSE
+    ]
+    return pd.concat(parts).astype({"method": table["method"].dtype}) if parts else dense
 
 
 def _points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:

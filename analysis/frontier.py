@@ -84,7 +84,7 @@ def frontier_figure(points: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
 def density_axis(densities: Iterable[float], *, note: str) -> dict[str, Any]:
     """From dense on the left to sparse on the right, with sparsity below density."""
     labels = {one: f"{density_text(one)}<br>{sparsity_text(one)}" for one in densities}
-    return log_axis(labels, labels, f"Density (below it: sparsity)<br><sub>{note}</sub>")
+    return log_axis(labels, f"Density (below it: sparsity)<br><sub>{note}</sub>")
 
 
 def _means(fits: pd.DataFrame, which: str) -> pd.DataFrame:

@@ -87,10 +87,10 @@ def menu(buttons: list[dict[str, Any]], *, kind: str = "buttons", x: float = 0) 
     return {"type": kind, "direction": direction, "active": 0, "buttons": buttons, **place}
 
 
-def log_axis(values: Iterable[float], labels: Mapping[float, str], title: str) -> dict[str, Any]:
+def log_axis(labels: Mapping[float, str], title: str, *, gap: float = TICK_GAP) -> dict[str, Any]:
     """A log axis from most on the left to least on the right, labelled where there is room."""
-    falling = sorted(set(values), reverse=True)
-    ticks = sparse_ticks(falling)
+    falling = sorted(labels, reverse=True)
+    ticks = sparse_ticks(falling, gap)
     return {
         "type": "log",
         "range": [math.log10(falling[0] * 1.12), math.log10(falling[-1] / 1.12)],
@@ -103,10 +103,10 @@ def log_axis(values: Iterable[float], labels: Mapping[float, str], title: str) -
     }
 
 
-def sparse_ticks(values: list[float]) -> list[float]:
-    """The ends of the falling values, and those between that leave room for each other."""
+def sparse_ticks(values: list[float], share: float) -> list[float]:
+    """The ends of the falling values, and those between with that share of the axis around."""
     first, last = values[0], values[-1]
-    gap = math.log(first / last) * TICK_GAP
+    gap = math.log(first / last) * share
     ticks = [first]
     for value in values[1:-1]:
         if min(math.log(ticks[-1] / value), math.log(value / last)) >= gap:

@@ -22,7 +22,7 @@ TRANSFER_NOTE = """
 In a cell: PSNR of the transferred ticket − that of the native one, which the same method found on
 the target itself, at the same density; the mean over seeds. Blue is better than native, orange is
 worse. The diagonal is outlined: where tickets did not travel back to where they come from, it has
-the native ticket's own PSNR. Point at a cell, or tap it, for intervals and the dense network.
+the native ticket's own PSNR in dB. Point at a cell, or tap it, for intervals and the dense network.
 """
 
 TRANSFER_NUMBERS = """
@@ -72,9 +72,8 @@ def transfer_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Se
     table = transfer_table(trials, levels)
     networks = table["network"].nunique()
     groups = table.groupby(list(MATRIX), observed=True)
-    for place, ((network, method, travels), rows) in enumerate(groups):
-        if rows["own"].all() or not rows["n"].any():
-            continue
+    away = [(key, rows) for key, rows in groups if not rows["own"].all() and rows["n"].any()]
+    for place, ((network, method, travels), rows) in enumerate(away):
         title = f"Transfers of {method}, {TRAVELS.get(str(travels), travels)}"
         name = f"transfer-{place}"
         yield Section(

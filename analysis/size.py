@@ -8,6 +8,9 @@ from .look import AXIS_TITLES, BUTTONS, log_axis
 from .naming import distinct_names
 from .points import CONFIDENCE, WHICH, described_points, distinct_fits, sample_text, with_interval
 
+TICK_GAP = 1 / 5
+"""Of the axis: counts are wider than densities."""
+
 PLOT = Plot(
     x="kept_all",
     series="series",
@@ -62,7 +65,7 @@ def size_figure(table: pd.DataFrame) -> go.Figure:
     notes = table["network"] + "<br>n = " + table["n"].astype(str)
     counts = {one: count_text(one) for one in table["kept_all"]}
     title = f"Parameters left, biases and all<br><sub>{sample_text(table)}</sub>"
-    return curve_figure(table.assign(note=notes), log_axis(counts, counts, title), PLOT)
+    return curve_figure(table.assign(note=notes), log_axis(counts, title, gap=TICK_GAP), PLOT)
 
 
 def count_text(count: float) -> str:

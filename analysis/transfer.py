@@ -1,6 +1,7 @@
 """Transfers: tickets of one image or task on another, against those found there."""
 
 from collections.abc import Iterable
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,11 @@ GROUP = (*MATRIX, "source", "target", "kept")
 
 PAIR = ("problem_key", "finder_key", "kept", "seed")
 """What a transfer has in common with its native ticket."""
+
+ACROSS = "down: found on, across: fitted on"
+
+LABEL_WIDTH = 16
+"""Characters in a line of a label, unless a single word is longer."""
 
 WORSE, BETTER = "#B35806", "#2166AC"
 
@@ -54,8 +60,8 @@ def transfer_table(
     Raises ValueError when there is no fit at all, or `confidence` is not within 0 and 1.
     """
     points = described_points(trials, levels)
-    fits = _labelled(points)
-    fits = distinct_fits(fits[(fits["kind"] == "transfer") & (fits["kept"] < fits["total"])])
+    fits = points[(points["kind"] == "transfer") & (points["kept"] < points["total"])]
+    fits = _labelled(distinct_fits(fits))
     parts = [_means(_paired(fits, points, which), which) for which in WHICH]
     table = pd.concat(parts, ignore_index=True)
     for to in ("native", "dense"):
@@ -72,8 +78,8 @@ def transfer_figure(table: pd.DataFrame) -> go.Figure:
     """Sources by targets: the difference to the native ticket, at a density from a dropdown.
 
     `table` has one matrix's rows of a `transfer_table`. Where tickets did not go back to where they
-    come from, the outlined diagonal has the native ticket's own PSNR. A cell without a native
-    ticket to compare with is left blank.
+    come from, the outlined diagonal has the native ticket's own PSNR. Sources and targets without
+    any native ticket to compare with are left out, single cells left blank.
 
     Raises ValueError when that is more than one matrix, or nothing has a native ticket.
     """
@@ -81,6 +87,9 @@ def transfer_figure(table: pd.DataFrame) -> go.Figure:
         raise ValueError("a transfer figure shows one network, method and travels: choose its rows")
     if not table["n_native"].any():
         raise ValueError("no transfer has a native ticket to compare with")
+    for end in ("source", "target"):
+        known = table.loc[table["n_native"] > 0, end]
+        table = table[table[end].isin(known)]
     kept = _kept(table)
     shown = len(kept) // 2
     figure = go.Figure(_matrices(table, WHICH[0], shown=shown))
@@ -101,19 +110,15 @@ def transfer_figure(table: pd.DataFrame) -> go.Figure:
     return figure
 
 
-def _labelled(points: pd.DataFrame) -> pd.DataFrame:
-    """The points with network, method, travels, source and target as names that tell apart."""
-    found = points.assign(own=points["source_key"] == points["target_key"])
+def _labelled(transfers: pd.DataFrame) -> pd.DataFrame:
+    """Transfers with network, method, source and target as names that tell apart."""
+    found = transfers.assign(own=transfers["source_key"] == transfers["target_key"])
     for column, part in (("network", "network"), ("method", "finder")):
-        columns = (found[f"{part}_{end}"] for end in ("name", "key", "settings"))
-        found[column] = distinct_names(*columns)
-    transfers = found["kind"] == "transfer"
-    ends = _ends(found[transfers])
+        name, key, settings = (found[f"{part}_{end}"] for end in ("name", "key", "settings"))
+        found[column] = distinct_names(name, key, settings)
+    ends = _ends(found)
     names = distinct_names(ends["name"], ends["key"], ends["settings"])
-    count = int(transfers.sum())
-    order = pd.CategoricalDtype(names.categories, ordered=True)
-    found["source"] = pd.Series(names[:count], index=found.index[transfers]).astype(order)
-    found["target"] = pd.Series(names[count:], index=found.index[transfers]).astype(order)
+    found["source"], found["target"] = names[: len(found)], names[len(found) :]
     return found
 
 
@@ -201,8 +206,8 @@ def _matrices(table: pd.DataFrame, which: str, *, shown: int) -> list[go.Heatmap
         cells = [[_cell(rows, source, target) for target in targets] for source in sources]
         traces.append(
             go.Heatmap(
-                x=[plain(name) for name in targets],
-                y=[plain(name) for name in sources],
+                x=[_label(name) for name in targets],
+                y=[_label(name) for name in sources],
                 z=[numbers([z for z, _, _ in line]) for line in cells],
                 text=[[text for _, text, _ in line] for line in cells],
                 customdata=[[said for _, _, said in line] for line in cells],
@@ -229,7 +234,7 @@ def _cell(rows: pd.DataFrame, source: str, target: str) -> tuple[float, str, str
         native = to_target["native_db"].mean()
         if source != target or pd.isna(native):
             return np.nan, "", ""
-        return 0.0, f"{native:.1f} dB", f"native ticket<br>{native:.2f} dB"
+        return 0.0, f"{native:.1f}", f"native ticket<br>{native:.2f} dB"
     row = found.iloc[0]
     said = f"{row['mean_db']:.2f} dB, n = {row['n']}"
     if row["n_native"]:
@@ -255,33 +260,38 @@ def _colour_bar() -> dict[str, Any]:
     return {
         "orientation": "h",
         "x": 0.5,
+        "xref": "container",
         "y": 0,
         "yref": "container",
         "yanchor": "bottom",
-        "len": 0.9,
+        "len": 200,
+        "lenmode": "pixels",
         "thickness": 10,
-        "title": {"text": "Transferred − native (dB)", "side": "top"},
+        "title": {"text": "dB to native", "side": "right"},
         "outlinewidth": 0,
         "ticks": "outside",
+        "nticks": 4,
+        "tickangle": 0,
     }
 
 
 def _look(table: pd.DataFrame) -> dict[str, Any]:
     """Sources down, targets across, the diagonal outlined."""
     sources, targets = _axes(table)
-    axis: dict[str, Any] = {
-        "showgrid": False,
-        "zeroline": False,
-        "automargin": True,
-        "fixedrange": True,
-    }
-    axis |= {"type": "category", "ticks": "", "linecolor": PALETTE["muted"]}
+    axis: dict[str, Any] = {"showgrid": False, "zeroline": False, "automargin": True}
+    axis |= {"type": "category", "ticks": "", "fixedrange": True, "linecolor": PALETTE["muted"]}
+    axis["tickfont"] = {"size": 12}
     return layout("") | {
-        "xaxis": {**axis, "title": {"text": "fitted on", "standoff": 8}, "tickangle": "auto"},
-        "yaxis": {**axis, "title": {"text": "found on"}, "autorange": "reversed"},
-        "margin": {"l": 20, "r": 12, "t": 56, "b": 150},
+        "xaxis": {**axis, "title": {"text": ACROSS, "standoff": 8}},
+        "yaxis": {**axis, "autorange": "reversed"},
+        "margin": {"l": 20, "r": 12, "t": 56, "b": 120},
         "shapes": list(_outlines(sources, targets)),
     }
+
+
+def _label(name: str) -> str:
+    """A name in short lines."""
+    return "<br>".join(plain(line) for line in wrap(name, LABEL_WIDTH, break_long_words=False))
 
 
 def _outlines(sources: list[str], targets: list[str]) -> Iterable[dict[str, Any]]:
