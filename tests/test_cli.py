@@ -60,7 +60,8 @@ def lip(*arguments: object) -> Result:
 
 def test_help_names_every_command() -> None:
     shown = lip("--help").output
-    for command in ("run", "plan", "status", "query", "report", "doctor", "schema"):
+    commands = "run", "plan", "status", "query", "report", "tickets", "import", "doctor", "schema"
+    for command in commands:
         assert f" {command} " in shown
 
 
@@ -130,6 +131,117 @@ def test_report_writes_the_page_and_says_where(stored: Path, tmp_path: Path) -> 
     page = (tmp_path / "pages" / "page.html").read_text()
     assert "magnitude" in page
     assert "random" in page
+
+
+def references(store: Path) -> dict[tuple[str, int], str]:
+    """The tickets of the stored sweep, by pruner and level."""
+    rows = json.loads(lip("tickets", "list", "--store", store, "--format", "json").stdout)
+    return {(row["pruner"], int(row["ticket"].partition("@")[2])): row["ticket"] for row in rows}
+
+
+def test_tickets_are_listed_with_what_they_are_worth(stored: Path) -> None:
+    shown = lip("tickets", "list", "--store", stored).stdout.splitlines()
+    assert shown[0].split() == [
+        *("ticket", "pruner", "travels", "image"),
+        *("density", "effective_density", "psnr_selected_db"),
+    ]
+    assert len(shown) == 5
+    assert references(stored).keys() == {(p, n) for p in ("magnitude", "random") for n in (0, 1)}
+
+
+def test_an_exported_ticket_is_a_source_of_a_sweep(stored: Path, tmp_path: Path) -> None:
+    reference = references(stored)["magnitude", 1]
+    shown = lip("tickets", "export", reference[:4] + "@1", "-o", "x.safetensors", "--store", stored)
+    assert shown.exit_code == 0, shown.output
+    (line,) = shown.output.splitlines()
+    assert line.startswith("x.safetensors: keeps ")
+    assert line.endswith("(density 0.5); weights: initial weights of seed 0")
+    assert json.loads((tmp_path / "x.json").read_text())["trial_id"] == reference[:-2]
+    sweep = SWEEP.replace("  images", "  kind: transfer\n  seed: 0\n  images").partition("grid")[0]
+    sweep = "".join(k for k in sweep.splitlines(True) if not k.strip().startswith(("pri", "sch")))
+    Path("y.yaml").write_text(f"{sweep}  source: {{kind: file, path: x.safetensors}}\n")
+    planned = lip("plan", "y.yaml")
+    assert planned.exit_code == 0, planned.output
+    assert "2 levels left" in planned.output
+
+
+def test_two_tickets_are_compared_in_every_format(stored: Path) -> None:
+    known = references(stored)
+    lip("tickets", "export", known["random", 1], "-o", "x.safetensors", "--store", stored)
+    pair = known["magnitude", 1], "x.safetensors", "--store", stored
+    table = lip("tickets", "compare", *pair).stdout.splitlines()
+    lines = lip("tickets", "compare", *pair, "--format", "csv").stdout.splitlines()
+    rows = json.loads(lip("tickets", "compare", *pair, "--format", "json").stdout)
+    assert table[0].split() == lines[0].split(",") == list(rows[0])
+    assert len(table) == len(lines) == len(rows) + 1
+    totals = {row["layer"]: row for row in rows[-2:]}
+    assert list(totals) == ["total", "total by layer"]
+    assert totals["total"]["density_a"] == totals["total"]["density_b"] == 0.5
+    assert totals["total"]["iou_by_chance"] == pytest.approx(1 / 3)
+    assert 0 < totals["total"]["effective_density_b"] <= 0.5
+    assert rows[0]["effective_density_a"] is None
+
+
+def test_files_alone_need_no_store(stored: Path) -> None:
+    reference = references(stored)["magnitude", 1]
+    lip("tickets", "export", reference, "-o", "x.safetensors", "--store", stored)
+    shown = lip("tickets", "compare", "x.safetensors", "x.safetensors", "--format", "json")
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.stdout)[-1]["iou"] == 1
+
+
+def test_import_says_what_is_different_here(shared: Path) -> None:
+    masks = shared / "oracles" / "skip_small_mask_prune_state_3.pt"
+    prior = "{kind: skip, width: 8, scales: 3, skip_width: 4, input_channels: 4}"
+    shown = lip("import", masks, "--prior", prior, "--seed", 5, "-o", "x.safetensors")
+    assert shown.exit_code == 0, shown.output
+    first, *notes = shown.output.splitlines()
+    assert "3,101 of 6,056 weights (density 0.5121); weights: initial weights of seed 5" in first
+    assert [note.partition(" ")[0] for note in notes] == ["note:", "note:"]
+    refused = lip("import", masks, "--prior", "skip", "-o", "y.safetensors")
+    assert refused.exit_code == 2
+    assert "made for another network" in refused.stderr
+    assert not Path("y.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("export", "{magnitude}9", "-o", "x.safetensors"), "has no level 9; levels there are: 0"),
+        (("export", "{magnitude}1", "-o", "x.pt"), "must end in .safetensors, got x.pt"),
+        (("export", "{magnitude}1", "-o", "tiny.yaml/x.safetensors"), "File exists: 'tiny.yaml'"),
+        (("export", "0123456789abcdef@1", "-o", "x.safetensors"), "no trial 0123456789abcdef"),
+        (("export", "x.safetensors", "-o", "y.safetensors"), "cannot read ticket x.safetensors"),
+        (("compare", "{magnitude}1", "cat.png"), "'cat.png' is no ticket: allowed are TRIAL_ID@"),
+        (("compare", "a@1", "b@1", "--format", "parquet"), "unknown format 'parquet'; allowed: t"),
+    ],
+)
+def test_wrong_tickets_are_one_message(
+    arguments: tuple[str, ...], message: str, stored: Path
+) -> None:
+    trial = references(stored)["magnitude", 1].removesuffix("1")
+    refused = lip("tickets", *(a.format(magnitude=trial) for a in arguments), "--store", stored)
+    assert refused.exit_code == 2, refused.output
+    assert message in refused.stderr
+    assert "Traceback" not in refused.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere.pt", "--prior", "skip"), "nowhere.pt: cannot be read: No such file"),
+        (("tiny.yaml", "--prior", "skip"), "tiny.yaml: is no file of tensors"),
+        (("tiny.yaml", "--prior", "slip"), "prior: unknown kind 'slip'; did you mean 'skip'?"),
+        (("tiny.yaml", "--prior", "{a"), "prior: line 1"),
+        (("tiny.yaml", "--prior", "skip", "--seed", "1", "--weights", "a"), "give one of them"),
+    ],
+)
+def test_a_wrong_import_is_one_message(arguments: tuple[str, ...], message: str) -> None:
+    refused = lip("import", *arguments, "-o", "x.safetensors")
+    assert refused.exit_code == 2, refused.output
+    assert message in refused.stderr
+    assert "Traceback" not in refused.output
+    assert not Path("x.safetensors").exists()
 
 
 def test_schema_is_the_shipped_file() -> None:
