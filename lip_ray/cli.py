@@ -231,11 +231,11 @@ def import_ticket(
     output: TicketOption,
     channels: Annotated[int, typer.Option(min=1, help="Of the network's images.")] = 3,
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="State dict that the ticket rewinds to.")
+        Path | None, typer.Option(metavar="FILE", help="Rewind to this state dict.")
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, max=2**63 - 1, help="Of initial weights where none are read: 0."),
+        typer.Option(min=0, max=2**63 - 1, help="Rewind to initial weights of this seed."),
     ] = None,
 ) -> None:
     """Make a ticket of a published file: mask files of lottery-image-prior, flat masks of Optimal

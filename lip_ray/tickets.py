@@ -143,9 +143,9 @@ def imported(
 ) -> Ticket:
     """The ticket in a published file; `about` has notes on what of it is different here.
 
-    The weights are those of the file `weights`, else the file's own, else the initial ones of
-    `seed` (0 by default). Raises CheckpointError where a file is not of this prior,
-    and TicketError.
+    The weights are those of the file `weights`, or the initial ones of `seed`; with neither the
+    file's own, and where it has none those of seed 0. Raises CheckpointError where a file is not of
+    this prior, and TicketError.
     """
     if weights and seed is not None:
         raise TicketError("weights are read from a file or drawn by a seed: give one of them")
