@@ -28,7 +28,7 @@ GROUP = (*MATRIX, "source", "target", "kept")
 PAIR = ("problem_key", "finder_key", "kept", "seed")
 """What a transfer has in common with its native ticket."""
 
-ACROSS = "down: found on, across: fitted on"
+READING = "down: found on<br>across: fitted on<br>cells: dB to the native ticket"
 
 LABEL_WIDTH = 16
 """Characters in a line of a label, unless a single word is longer."""
@@ -217,7 +217,7 @@ def _matrices(table: pd.DataFrame, which: str, *, shown: int) -> list[go.Heatmap
                 zmin=-limit,
                 zmax=limit,
                 colorscale=[[0, WORSE], [0.5, "#F7F7F7"], [1, BETTER]],
-                colorbar=_colour_bar(),
+                showscale=False,
                 visible=place == shown,
                 xgap=2,
                 ygap=2,
@@ -253,26 +253,7 @@ def _signed(row: pd.Series, to: str) -> str:
 
 def signed_text(value: float) -> str:
     """A difference in dB with its sign, and a true minus."""
-    return f"{value:+.2f}".replace("-", "−")
-
-
-def _colour_bar() -> dict[str, Any]:
-    return {
-        "orientation": "h",
-        "x": 0.5,
-        "xref": "container",
-        "y": 0,
-        "yref": "container",
-        "yanchor": "bottom",
-        "len": 200,
-        "lenmode": "pixels",
-        "thickness": 10,
-        "title": {"text": "dB to native", "side": "right"},
-        "outlinewidth": 0,
-        "ticks": "outside",
-        "nticks": 4,
-        "tickangle": 0,
-    }
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def _look(table: pd.DataFrame) -> dict[str, Any]:
@@ -282,15 +263,16 @@ def _look(table: pd.DataFrame) -> dict[str, Any]:
     axis |= {"type": "category", "ticks": "", "fixedrange": True, "linecolor": PALETTE["muted"]}
     axis["tickfont"] = {"size": 12}
     return layout("") | {
-        "xaxis": {**axis, "title": {"text": ACROSS, "standoff": 8}},
+        "xaxis": {**axis, "title": {"text": READING, "standoff": 12, "font": {"size": 12}}},
         "yaxis": {**axis, "autorange": "reversed"},
-        "margin": {"l": 20, "r": 12, "t": 56, "b": 120},
+        "margin": {"l": 20, "r": 12, "t": 56, "b": 90},
         "shapes": list(_outlines(sources, targets)),
     }
 
 
 def _label(name: str) -> str:
-    """A name in short lines."""
+    """A name in short lines, none of which begins or ends in an equals sign."""
+    name = name.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
     return "<br>".join(plain(line) for line in wrap(name, LABEL_WIDTH, break_long_words=False))
 
 

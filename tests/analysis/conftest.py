@@ -82,6 +82,33 @@ def make_trial(pruner: str = "magnitude", seed: int = 0, /, **changes: Any) -> d
     }
 
 
+def make_transfer(
+    found: dict[str, Any], target: str, /, *, source: dict[str, Any] | None = None, **changes: Any
+) -> dict[str, Any]:
+    """A row of `trials`: the tickets of a trajectory's row, fitted to an image of that name."""
+    own = json.loads(found["spec"])
+    spec = {
+        "kind": "transfer",
+        "source": source or own,
+        "images": [{"kind": "builtin", "name": target, "size": [128, 128]}],
+        "task": own["task"],
+        "travels": "mask_and_weights",
+        "fit": own["fit"],
+        "seed": None,
+    } | changes
+    text = json.dumps(spec)
+    return found | {
+        "trial_id": f"moved-{zlib.crc32(text.encode()):x}",
+        "kind": "transfer",
+        "image": target,
+        "seed": found["seed"] if spec["seed"] is None else spec["seed"],
+        "source_ids": [found["trial_id"]],
+        "travels": spec["travels"],
+        "spec": text,
+        "canonical": json.dumps(json.loads(text, object_hook=_without_location)),
+    }
+
+
 def make_level(trial: dict[str, Any], level: int = 0, **changes: Any) -> dict[str, Any]:
     """A row of `levels`: a good fit, save for `changes`."""
     kept = changes["kept"] if "kept" in changes else round(TOTAL * DENSITIES[level])
@@ -142,6 +169,68 @@ def study() -> FakeStore:
     """Three pruners by two seeds on one problem, all complete."""
     trials = [make_trial(pruner, seed) for pruner in SELECTED_DB for seed in (0, 1)]
     return make_store(trials, [_fit(trial, i) for trial in trials for i in range(len(DENSITIES))])
+
+
+@pytest.fixture(scope="session")
+def travelled() -> FakeStore:
+    """Tickets of two images, on the other one and by layer densities on their own; two seeds."""
+    fits = []
+    for seed in (0, 1):
+        found = {}
+        for image, dense in (("astronaut", 27.0), ("camera", 29.0)):
+            images = [{"kind": "builtin", "name": image, "size": [128, 128]}]
+            found[image] = make_trial("magnitude", seed, images=images) | {"image": image}
+            fits.append((found[image], dense, 0.2))
+        for source, target, dense in (("astronaut", "camera", 29.0), ("camera", "astronaut", 27.0)):
+            fits.append((make_transfer(found[source], target), dense, 0.7))
+        own = make_transfer(found["camera"], "camera", travels="layer_densities")
+        fits.append((own, 29.0, 1.0))
+    levels = [
+        make_level(trial, level, psnr=dense - loss * level + (0.2 * level - 0.2) * (level > 0))
+        for trial, dense, loss in fits
+        for level in range(4)
+    ]
+    return make_store([trial for trial, *_ in fits], levels)
+
+
+@pytest.fixture(scope="session")
+def sizes() -> FakeStore:
+    """A skip network with tickets of two pruners beside deep decoders of two widths; two seeds."""
+    trials, levels = [], []
+    for seed in (0, 1):
+        for pruner, psnr in (("magnitude", 26.0), ("random", 25.0)):
+            trials.append(make_trial(pruner, seed))
+            levels.append(make_level(trials[-1], psnr=27.0 + seed))
+            levels.append(make_level(trials[-1], 1, psnr=psnr + seed))
+        for width, weights, psnr in ((64, 25_000, 24.0), (128, 100_224, 26.0)):
+            prior = {"kind": "deep_decoder", "width": width}
+            trials.append(make_trial("magnitude", seed, prior=prior) | {"prior": "deep_decoder"})
+            size = {"kept": weights, "total": weights, "density": 1.0}
+            size |= {"kept_all": weights, "total_all": weights}
+            levels.append(make_level(trials[-1], psnr=psnr + seed, **size))
+    return make_store(trials, levels)
+
+
+@pytest.fixture(scope="session")
+def classifiers() -> FakeStore:
+    """Two pruners by two seeds on one data set."""
+    none = dict.fromkeys(f"psnr_{name}_db" for name in ("measured", "peak", "selected", "final"))
+    said = {"kind": "classification", "image": "digits", "task": "classification"}
+    trials, levels = [], []
+    for seed in (0, 1):
+        for pruner, accuracy in (("magnitude", 0.9), ("random", 0.8)):
+            trials.append(make_trial(pruner, seed, kind="classification") | said)
+            for level, mean in enumerate((0.95, accuracy)):
+                at = mean + (0.1 * seed if (level, pruner) == (1, "random") else 0.0)
+                scores = {"accuracy": at, "accuracy_final": at - 0.05}
+                levels.append(make_level(trials[-1], level, **none, **scores))
+    return make_store(trials, levels)
+
+
+@pytest.fixture(scope="session")
+def transfer_row() -> Callable[..., dict[str, Any]]:
+    """Makes rows of `trials` for transfers."""
+    return make_transfer
 
 
 @pytest.fixture(scope="session")

@@ -351,3 +351,56 @@ def test_the_figure_alone_has_a_switch_and_no_upload(
     )
     assert not any("share" in title.lower() for title in titles)
     context.close()
+
+
+@pytest.fixture(scope="module")
+def other_pages(
+    travelled: Any, sizes: Any, classifiers: Any, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Pages of the other sections."""
+    folder = tmp_path_factory.mktemp("pages")
+    stores = {"transfer-0": travelled, "size-0": sizes, "accuracy-0": classifiers}
+    for name, store in stores.items():
+        (folder / f"{name}.html").write_text(frontier_report(store), encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in stores}
+
+
+@pytest.mark.parametrize("name", ["transfer-0", "size-0", "accuracy-0"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_other_sections_are_drawn_without_complaint_or_request(
+    browser: Any, other_pages: dict[str, Path], name: str, viewport: dict[str, int]
+) -> None:
+    context = browser.new_context(viewport=viewport)
+    opened = OpenPage(context.new_page())
+    opened.page.goto(other_pages[name].as_uri())
+    section = opened.page.locator(f"section:has(#{name})")
+    section.locator(".chart .main-svg").first.wait_for()
+    section.get_by_role("radio", name="Final").check()
+    width = opened.page.evaluate("() => document.documentElement.scrollWidth")
+    assert width == viewport["width"]
+    assert opened.complaints == []
+    assert len([url for url in opened.requests if not url.startswith("data:")]) == 1
+    context.close()
+
+
+def test_matrix_shows_the_density_and_the_psnr_that_are_chosen(
+    opener: Opener, other_pages: dict[str, Path]
+) -> None:
+    opened = opener(other_pages["transfer-0"])
+    section = opened.page.locator("section:has(#transfer-0)")
+    chart = section.locator(".chart")
+    shown = "(gd) => gd._fullData.filter((t) => t.visible === true).map((t) => t.text[0][1])"
+    assert chart.evaluate(shown) == ["−1.00"]
+    section.get_by_role("combobox").select_option(label="0.12 (88 % removed)")
+    assert chart.evaluate(shown) == ["−1.50"]
+    section.get_by_role("radio", name="Peak").check()
+    assert chart.evaluate(shown) == ["−1.50"]
+    assert chart.evaluate("(gd) => gd._fullData.map((t) => t.visible)") == [False, False, True]
+
+
+def test_contents_lead_to_the_sections(opener: Opener, other_pages: dict[str, Path]) -> None:
+    opened = opener(other_pages["size-0"])
+    links = opened.page.locator("nav a")
+    links.last.click()
+    assert links.last.text_content() == "Networks by size, astronaut: denoising, σ = 25"
+    assert inside(opened.page.locator("#by-size-0").bounding_box(), DESKTOP)
