@@ -402,3 +402,23 @@ def test_summary_has_a_row_per_density(study: Any) -> None:
 def test_densities_as_text(density: float, density_said: str, sparsity_said: str) -> None:
     assert density_text(density) == density_said
     assert sparsity_text(density) == sparsity_said
+
+
+def test_a_summary_without_any_psnr_has_the_rest(trial_row: Row, level_row: Row) -> None:
+    trial = trial_row()
+    levels = [level_row(trial, level, **NO_PSNR) for level in (0, 1)]
+    summary = summary_table(pd.DataFrame([trial]), pd.DataFrame(levels))
+    assert summary.columns.tolist() == [
+        "problem", "method", "density", "seeds", "collapsed", "diverged", "failed",
+    ]  # fmt: skip
+    assert summary["method"].tolist() == ["dense", "magnitude"]
+
+
+def test_a_summary_of_kinds_unknown_here_is_empty(trial_row: Row, level_row: Row) -> None:
+    trial = trial_row() | {"kind": "generator"}
+    assert summary_table(pd.DataFrame([trial]), pd.DataFrame([level_row(trial)])).empty
+
+
+def test_a_summary_of_nothing_is_refused(study: Any) -> None:
+    with pytest.raises(ValueError, match="no finished level"):
+        summary_table(study.frame("trials"), study.frame("levels").iloc[:0])
