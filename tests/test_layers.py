@@ -12,11 +12,11 @@ import pytest
 
 FLOORS = (
     {"errors", "records", "rng", "spec", "yaml"},
-    {"images", "metrics", "problems"},
+    {"datasets", "images", "metrics", "problems"},
     {"priors", "pruning", "tasks"},
     {"fits"},
     {"trials"},
-    {"sweep"},
+    {"sweep", "tickets"},
     {"engine"},
     {"cli"},
 )
@@ -30,7 +30,7 @@ BESIDE = {
 }
 """Units on no floor, and all that they may import."""
 
-ALSO = {"engine": {"store"}, "cli": {"analysis", "store", "sweeps"}}
+ALSO = {"engine": {"store"}, "tickets": {"store"}, "cli": {"analysis", "store", "sweeps"}}
 """What is used from beside the floors, and by whom."""
 
 ONLY_IN = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Picture
@@ -871,3 +872,137 @@ def test_whatever_is_written_it_is_a_sweep_or_refused_in_plain_words(
         plain_lines(error)
     else:
         assert sweep.trials
+
+
+class TestCases:
+    """Fields that are set together."""
+
+    def test_each_case_meets_each_point_of_the_grid(self) -> None:
+        document = tiny(
+            cases=[{"task.sigma": 15, "fit.steps": 100}, {"task.sigma": 50, "fit.steps": 200}],
+            grid={"seed": [0, 1]},
+        )
+        trials = built(document).trials
+        assert [(t.task.sigma, t.fit.steps, t.seed) for t in trials] == [
+            (15, 100, 0),
+            (15, 100, 1),
+            (50, 200, 0),
+            (50, 200, 1),
+        ]
+
+    @pytest.mark.parametrize(
+        ("cases", "lines"),
+        [
+            (
+                [{"task.sigma": 0.1}, {"task.sigma": 25}],
+                [
+                    "cases[0].task.sigma: sigma is in 8-bit grey levels, at least 1: "
+                    "for 0.1 in [0, 1] write 25.5, got 0.1"
+                ],
+            ),
+            (
+                [{"fit.setps": 3}],
+                [
+                    "cases[0].fit.setps: unknown key 'setps'; did you mean 'steps'? allowed: "
+                    "steps, learning_rate, input_noise, average, stopping, precision, compiled"
+                ],
+            ),
+            (
+                [{"seed": 1}, {"seed": 1}],
+                ["grid: gives the trial {'seed': 1} twice"],
+            ),
+            ([3], ["cases.0: must be a mapping, got 3"]),
+        ],
+    )
+    def test_what_is_wrong_is_told_by_its_case(self, cases: Any, lines: list[str]) -> None:
+        assert faults(tiny(cases=cases)) == lines
+
+    def test_a_case_and_an_axis_cannot_set_the_same(self) -> None:
+        document = tiny(cases=[{"fit": {"steps": 100}}], grid={"fit.steps": [100, 200]})
+        assert faults(document) == ["grid: fit and fit.steps set the same field"]
+
+    def test_they_are_replaced_as_a_whole(self) -> None:
+        document = tiny(cases=[{"seed": 1}, {"seed": 2}], quick={"cases": [{"seed": 3}]})
+        assert [trial.seed for trial in built(document, quick=True).trials] == [3]
+        assert [t.seed for t in built(document, overrides=["cases=[{seed: 4}]"]).trials] == [4]
+        assert fault(document, "seed=5") == "trial.seed: cases[0] sets seed: set cases instead"
+        assert fault(document, "cases=5") == "cases: must be a list of mappings, got 5"
+
+
+class TestSources:
+    """All tickets of another sweep, on these images and tasks."""
+
+    @pytest.fixture
+    def found(self, tmp_path: Path) -> Path:
+        """A sweep of two pruners and two seeds, in a folder of its own."""
+        path = tmp_path / "finding" / "found.yaml"
+        path.parent.mkdir()
+        document = tiny(
+            grid={"pruner": ["magnitude", "random"], "seed": [0, 1]},
+            quick={"grid.seed": [0], "fit.steps": 100},
+        )
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    def transfers(self, **sections: Any) -> dict[str, Any]:
+        return {
+            "name": "moved",
+            "sources": "finding/found.yaml",
+            "trial": {"kind": "transfer"},
+        } | sections
+
+    def test_every_trajectory_becomes_a_source(self, found: Path, tmp_path: Path) -> None:
+        tasks = [{"kind": "denoising", "sigma": sigma} for sigma in (25, 50)]
+        sweep = Sweep.build(self.transfers(grid={"task": tasks}), folder=tmp_path)
+        trajectories = Sweep.from_yaml(found).trials
+        assert [trial.source.id for trial in sweep.trials] == [
+            trajectory.id for trajectory in trajectories for _ in range(2)
+        ]
+        assert [trial.task.sigma for trial in sweep.trials[:2]] == [25, 50]
+
+    def test_a_file_finds_it_from_its_own_folder(self, found: Path, tmp_path: Path) -> None:
+        path = tmp_path / "moved.yaml"
+        path.write_text(yaml.safe_dump(self.transfers()))
+        assert len(Sweep.from_yaml(path).trials) == 4
+        assert len(Sweep.from_yaml(path, quick=True).trials) == 2, "quick shrinks the sources too"
+
+    def test_some_of_them_changed(self, found: Path, tmp_path: Path) -> None:
+        sources = {
+            "sweep": "finding/found.yaml",
+            "where": {"pruner.kind": "random", "seed": [1, 7]},
+            "set": {"fit.steps": 150},
+        }
+        (trial,) = Sweep.build(self.transfers(sources=sources), folder=tmp_path).trials
+        assert (trial.source.pruner.kind, trial.source.seed) == ("random", 1)
+        assert trial.source.fit.steps == 150
+
+    @pytest.mark.parametrize(
+        ("sources", "line"),
+        [
+            ("none.yaml", "sources: none.yaml: cannot be read: No such file or directory"),
+            (
+                {"sweep": "finding/found.yaml", "where": {"pruner.kind": "snip"}},
+                "sources: finding/found.yaml has no trajectory where {'pruner.kind': 'snip'}",
+            ),
+            (
+                {"sweep": "finding/found.yaml", "whre": {}},
+                "sources.whre: unknown key 'whre'; did you mean 'where'? "
+                "allowed: sweep, set, where",
+            ),
+            (
+                {"sweep": "finding/found.yaml", "set": {"fit.steps": 0}},
+                "sources: finding/found.yaml: trial.fit.steps: must be at least 1, got 0",
+            ),
+        ],
+    )
+    def test_what_is_wrong_with_them(
+        self, found: Path, tmp_path: Path, sources: Any, line: str
+    ) -> None:
+        assert faults(self.transfers(sources=sources)) == [line]
+
+    def test_sources_of_sources_are_refused(self, found: Path, tmp_path: Path) -> None:
+        (tmp_path / "moved.yaml").write_text(yaml.safe_dump(self.transfers()))
+        (line,) = faults(self.transfers(sources="moved.yaml"))
+        assert line == (
+            "sources: moved.yaml: sources: the sources of a sweep cannot have sources themselves"
+        )

@@ -14,6 +14,9 @@ from lip_ray.trials import AbstractTrial
 PROBE_S = 1.0
 PROBE_STEPS = 5
 
+IDENTITY = ("kind", "name")
+"""The fields that say what something is; its others tell it from its own like only."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedTrial:
@@ -106,12 +109,14 @@ def _labels(trials: Sequence[AbstractTrial]) -> list[str]:
 
 
 def _varies(name: str, leaves: Sequence[Mapping[str, str]]) -> bool:
-    """Whether trials that have the same kind of thing there differ in this field of it."""
-    kind = f"{name.rpartition('.')[0]}.kind".lstrip(".")
-    values: dict[str | None, set[str | None]] = {}
+    """Whether trials differ in it that have the same thing there, by its kind and name."""
+    parent, _, own = name.rpartition(".")
+    asked = IDENTITY[: IDENTITY.index(own)] if own in IDENTITY else IDENTITY
+    beside = [f"{parent}.{part}".lstrip(".") for part in asked]
+    values: dict[tuple[str | None, ...], set[str | None]] = {}
     for leaf in leaves:
-        if name in leaf or name == kind:
-            values.setdefault(leaf.get(kind) if name != kind else None, set()).add(leaf.get(name))
+        if name in leaf or own == "kind":
+            values.setdefault(tuple(map(leaf.get, beside)), set()).add(leaf.get(name))
     return any(len(found) > 1 for found in values.values())
 
 

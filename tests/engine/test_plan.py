@@ -71,3 +71,39 @@ def test_the_pace_is_measured_without_changing_the_thread_count(sweep: Sweep) ->
     seconds = estimated_s(plan(sweep, {}), Room(device="cpu", trials_at_once=1), threads=1)
     assert seconds > 0
     assert torch.get_num_threads() == before
+
+
+def test_labels_compare_only_what_is_of_the_same_kind_and_name(sweep: Sweep) -> None:
+    """A field that one criterion has and another lacks, or another photo's crop, says nothing."""
+    trial = sweep.trials[0].model_dump(mode="json")
+    images = [
+        {"kind": "builtin", "name": "moon", "rows": [0, 32], "columns": [0, 32]},
+        {"kind": "builtin", "name": "camera", "size": [32, 32]},
+    ]
+    pruners = ["magnitude", {"kind": "snip", "rounds": 2}, {"kind": "snip", "rounds": 3}]
+    text = {"name": "s", "trial": trial, "grid": {"images": images, "pruner": pruners}}
+    labels = [p.label for p in plan(Sweep.build(text), {})]
+    assert labels[:3] == [
+        "moon, magnitude",
+        "moon, snip, pruner.rounds=2",
+        "moon, snip, pruner.rounds=3",
+    ]
+    assert labels[3] == "camera, magnitude"
+
+
+def test_sources_come_first_and_once(sweep: Sweep) -> None:
+    """A sweep of transfers brings the trajectories that it needs; what is stored is not left."""
+    sources = [trial.model_dump(mode="json") for trial in sweep.trials[:2]]
+    text = {
+        "name": "moved",
+        "trial": {"kind": "transfer"},
+        "grid": {"source": sources, "travels": ["mask", "layer_densities"]},
+    }
+    moved = Sweep.build(text)
+    planned = plan(moved, {})
+    first, second, *_ = sweep.trials
+    assert [p.trial.id for p in planned] == [
+        first.id, moved.trials[0].id, moved.trials[1].id,
+        second.id, moved.trials[2].id, moved.trials[3].id,
+    ]  # fmt: skip
+    assert [p.levels_left for p in plan(moved, {first.id: 4})] == [0, 4, 4, 4, 4, 4]
