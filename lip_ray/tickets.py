@@ -21,7 +21,7 @@ from lip_ray.records import Outcome
 from lip_ray.rng import generator
 from lip_ray.spec import Spec
 from lip_ray.store import Reader
-from lip_ray.trials import Context, Trajectory, Transfer, Trial, ticketfile
+from lip_ray.trials import Classification, Context, Trajectory, Transfer, Trial, ticketfile
 from lip_ray.trials.rewinding import FineTune, Reinit, ToStep
 from lip_ray.trials.ticketfile import Ticket, TicketError
 from lip_ray.trials.tickets import Source
@@ -42,6 +42,8 @@ having bool_and(levels.outcome <> '{Outcome.FAILED}')
 order by trials.image, pruner, trial_id, level
 """
 """The tickets of a store, as SQL; PSNRs are means over the images of a trial."""
+
+AnyTrial = Trajectory | Transfer | Classification
 
 _TRIAL: TypeAdapter[Any] = TypeAdapter(Trial)
 _CPU = torch.device("cpu")
@@ -114,7 +116,7 @@ def export(store: Reader, reference: str) -> Ticket:
     """
     trial_id, level = resolve(store, reference)
     (row,) = store.sql(f"select spec from trials where trial_id = '{trial_id}'").to_pylist()
-    trial: Trajectory | Transfer = _TRIAL.validate_json(row["spec"])
+    trial: AnyTrial = _TRIAL.validate_json(row["spec"])
     context = Context(device=_CPU, shelf=store)
     mask = context.mask(_mask_owner(trial).id, level)
     if mask is None:
@@ -249,7 +251,7 @@ def _trial_id(store: Reader, prefix: str) -> str:
     )
 
 
-def _mask_owner(trial: Trajectory | Transfer) -> Spec:
+def _mask_owner(trial: AnyTrial) -> Spec:
     """Under whose id the masks are stored; those that a transfer takes as they are have been."""
     finder = _finder(trial)
     taken = isinstance(finder, Trajectory) and (
@@ -258,13 +260,13 @@ def _mask_owner(trial: Trajectory | Transfer) -> Spec:
     return finder if taken else trial
 
 
-def _finder(trial: Trajectory | Transfer) -> Source:
+def _finder(trial: AnyTrial) -> Source:
     """Where its tickets come from."""
     return trial if isinstance(trial, Trajectory) else trial.source
 
 
 def _begins_with(
-    trial: Trajectory | Transfer, level: int, context: Context, *, channels: int
+    trial: AnyTrial, level: int, context: Context, *, channels: int
 ) -> tuple[Mapping[str, Tensor], str]:
     """The weights that a level is fitted from, before its mask, and what they are."""
     if isinstance(trial, Trajectory):

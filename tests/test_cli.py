@@ -302,7 +302,7 @@ def test_wrong_input_is_one_message_and_nothing_is_written(
     ("arguments", "message"),
     [
         (("run", "nowhere.yaml"), "nowhere.yaml: 1 problem"),
-        (("run", "quickstrat"), "no file 'quickstrat', and no shipped sweep: quickstart"),
+        (("run", "quickstrat"), "no file 'quickstrat', and no shipped sweep: "),
         (("query", "select 1"), "--store PATH is needed: there is none under results/"),
         (("query", "select 1", "--store", "nowhere"), "there is no store in"),
         (("query", "select 1", "--format", "xml"), "unknown format 'xml'; allowed: table, csv"),

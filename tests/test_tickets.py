@@ -19,7 +19,8 @@ from lip_ray.priors import AbstractPrior, OesUnet, Skip, UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import LevelRecord, TrialRecord
 from lip_ray.store import Reader, Writer
-from lip_ray.trials import Context, Trajectory, Transfer, run
+from lip_ray.tickets import AnyTrial
+from lip_ray.trials import Classification, Context, Trajectory, Transfer, run
 from lip_ray.trials.ticketfile import Ticket, TicketError
 
 CPU = torch.device("cpu")
@@ -48,7 +49,12 @@ def transfer(source: object, **changes: Any) -> Transfer:
     return Transfer.model_validate(fields | changes)
 
 
-TRIALS: dict[str, Trajectory | Transfer] = {
+def classification(source: Trajectory, **changes: Any) -> Classification:
+    fields = {"dataset": "digits", "fit": {"epochs": 1, "batch": 512}, "source": source}
+    return Classification.model_validate(fields | changes)
+
+
+TRIALS: dict[str, AnyTrial] = {
     **{str(rewind): trajectory(rewind=rewind) for rewind in REWINDS},
     "other image": trajectory(images=COFFEE),
     "random": trajectory(pruner="random"),
@@ -64,7 +70,11 @@ TRIALS["consensus"] = transfer(
 )
 
 
-def stored(writer: Writer, trials: Sequence[Trajectory | Transfer]) -> Reader:
+TRIALS["learnt"] = classification(TRIALS["finetune"])
+TRIALS["learnt anew"] = classification(TRIALS["init"], travels="layer_densities", seed=4)
+
+
+def stored(writer: Writer, trials: Sequence[AnyTrial]) -> Reader:
     """The store, after running these one after the other, without Ray."""
     reader = Reader(writer.root)
     for trial in trials:
@@ -75,7 +85,7 @@ def stored(writer: Writer, trials: Sequence[Trajectory | Transfer]) -> Reader:
     return reader
 
 
-def trial_record(trial: Trajectory | Transfer) -> TrialRecord:
+def trial_record(trial: AnyTrial) -> TrialRecord:
     from lip_ray.engine.trainable import trial_record
 
     return trial_record(trial, device="cpu")
@@ -135,6 +145,12 @@ class TestRoundTrip:
         there = list(run(TRIALS["consensus"], Context(device=CPU, shelf=store)))
         assert found(again) == found(there[1])
 
+    def test_a_classifier_has_the_body_of_its_source(self, store: Reader) -> None:
+        learnt = tickets.export(store, reference("learnt", 1))
+        source = tickets.export(store, reference("finetune", 1))
+        assert_equal(learnt.weights, source.weights)
+        assert_equal(learnt.masks, source.masks)
+
     def test_a_ticket_out_of_a_file_leaves_the_store_again(
         self, store: Reader, tmp_path: Path
     ) -> None:
@@ -180,6 +196,8 @@ class TestRoundTrip:
             ("mask", "fresh initial weights of seed 0"),
             ("layer_densities", "initial weights of seed 0"),
             ("consensus", "initial weights of seed 0"),
+            ("learnt", "end of the fit of level 1"),
+            ("learnt anew", "initial weights of seed 4"),
         ],
     )
     def test_it_says_what_its_weights_are(self, name: str, weights: str, store: Reader) -> None:
