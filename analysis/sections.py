@@ -81,7 +81,7 @@ def transfer_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Se
             title=f"{title}: {network}" if networks > 1 else title,
             body=_matrix(rows, name) + _transfer_numbers(rows),
             chart=name,
-            figure=transfer_figure(rows) if rows["n_native"].any() else None,
+            figure=transfer_figure(rows) if _comparable(rows) else None,
         )
 
 
@@ -121,7 +121,7 @@ def _size_row(group: pd.DataFrame) -> Sequence[str]:
 
 def _matrix(rows: pd.DataFrame, name: str) -> str:
     """Controls and figure, or why there is none."""
-    if not rows["n_native"].any():
+    if not _comparable(rows):
         return "<p>The targets have no tickets of their own to compare with.</p>"
     figure = transfer_figure(rows)
     choice = figure.layout.updatemenus[1]
@@ -132,6 +132,11 @@ def _matrix(rows: pd.DataFrame, name: str) -> str:
         f"{dropdown('Density', densities, chosen=choice.active, menu=1)}</div>"
         + chart(name, "Differences of transferred to native tickets", TRANSFER_NOTE, rows=height)
     )
+
+
+def _comparable(rows: pd.DataFrame) -> bool:
+    """Whether a ticket that went elsewhere meets a native one there."""
+    return bool(rows.loc[~rows["own"], "n_native"].any())
 
 
 def _transfer_numbers(rows: pd.DataFrame) -> str:
