@@ -1,6 +1,7 @@
 """What a sweep has left to do: its trials less what the store holds."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -99,25 +100,27 @@ def _seconds_per_step(trial: AbstractTrial, device: torch.device, threads: int) 
 
 def _labels(trials: Sequence[AbstractTrial]) -> list[str]:
     leaves = [dict(_leaves(json.loads(trial.model_dump_json()))) for trial in trials]
-    names = dict.fromkeys(name for leaf in leaves for name in leaf)
-    varying = [name for name in names if name != "seed" and _varies(name, leaves)]
+    names = dict.fromkeys(name for leaf in leaves for name in leaf if name != "seed")
+    values: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for leaf in leaves:
+        for name in leaf:
+            values[_compared(name, leaf)].add(leaf[name])
     return [
-        ", ".join(_named(name, leaf[name]) for name in varying if name in leaf)
+        ", ".join(
+            _named(name, leaf[name])
+            for name in names
+            if name in leaf and len(values[_compared(name, leaf)]) > 1
+        )
         or trial.description.pruner
         for trial, leaf in zip(trials, leaves, strict=True)
     ]
 
 
-def _varies(name: str, leaves: Sequence[Mapping[str, str]]) -> bool:
-    """Whether trials differ in it that have the same thing there, by its kind and name."""
+def _compared(name: str, leaf: Mapping[str, str]) -> tuple[str, ...]:
+    """A field, and the kind and name of what it is of: only the same things are compared in it."""
     parent, _, own = name.rpartition(".")
     asked = IDENTITY[: IDENTITY.index(own)] if own in IDENTITY else IDENTITY
-    beside = [f"{parent}.{part}".lstrip(".") for part in asked]
-    values: dict[tuple[str | None, ...], set[str | None]] = {}
-    for leaf in leaves:
-        if name in leaf or own == "kind":
-            values.setdefault(tuple(map(leaf.get, beside)), set()).add(leaf.get(name))
-    return any(len(found) > 1 for found in values.values())
+    return (name, *(leaf.get(f"{parent}.{part}".lstrip("."), "") for part in asked))
 
 
 def _leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:
