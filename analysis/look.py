@@ -9,7 +9,7 @@ from typing import Any
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("solid", "dash", "dashdot", "dot", "longdashdot", "12px 3px 3px 3px 3px 3px")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "pentagon", "hexagram")
-BASE_DASHES = ("longdash", "dashdot", "dot")
+BASE_DASHES = ("longdash", "dashdot", "longdashdot", "dash")
 
 PALETTE = {"ink": "#222222", "muted": "#767676", "paper": "#FFFFFF", "grid": "#EBEBEB"}
 """The colours that are no method's, by their use: a page may put its own in their place."""

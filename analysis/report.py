@@ -68,7 +68,8 @@ clean image: an upper bound, and what papers report. <b>Final</b> is at the last
 LEGEND_NOTE = """
 Density is kept ÷ prunable weights. Open marks are fits, one a seed; lines join their means. Pale
 bars are Student-t intervals of the mean over seeds within this one image; with few seeds they are
-wide and may leave the axis. The dense fit of a seed is the same for all methods and counted once.
+wide and may leave the axis. The dense fit of a seed is the same for all methods and counted once;
+other initial weights, a clean target or several images at once have dense lines of their own.
 A cross is a collapsed fit: the mask leaves no path from input to output, the image is one flat
 colour, and its PSNR is real. Point at a mark, or tap it, to see what that fit restored.
 """
