@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Picture
+from pydantic import TypeAdapter
 
 from lip_ray.fits import Fit, WindowedVariance
 from lip_ray.images import BuiltinImage, FileImage
@@ -27,7 +28,7 @@ from lip_ray.pruning import Densities, Magnitude, Random, Rate, Snip
 from lip_ray.spec import Spec
 from lip_ray.sweep import Sweep
 from lip_ray.tasks import Denoising
-from lip_ray.trials import Trajectory
+from lip_ray.trials import Trajectory, Trial
 
 QUICKSTART = Path(str(files("lip_ray.sweeps"))) / "quickstart.yaml"
 CAMERA = BuiltinImage(name="camera")
@@ -66,6 +67,60 @@ PINNED = {
     ),
 }
 
+NEWER: dict[str, Any] = {
+    "PHOTON": {
+        "images": "camera",
+        "task": {"kind": "poisson", "peak": 30},
+        "prior": "deep_decoder",
+        "pruner": {"kind": "oes", "steps": 100, "scope": "erk"},
+        "rewind": {"kind": "step", "step": 100},
+        "target": "clean",
+        "latents": "redrawn",
+        "fit": {"stopping": {"kind": "emv", "patience": 500, "run_on": True}},
+    },
+    "HOLES": {
+        "images": ["camera", "moon"],
+        "task": {"kind": "inpainting", "mask": {"kind": "random", "kept": 0.5}},
+        "prior": {"kind": "oes_unet"},
+        "pruner": {"kind": "magnitude", "at": "dense", "scope": "layer"},
+        "rewind": "finetune",
+    },
+    "MOVED": {
+        "kind": "transfer",
+        "source": {"images": "camera", "task": {"kind": "denoising", "sigma": 25}},
+        "images": "moon",
+        "task": {"kind": "super_resolution", "factor": 4},
+        "travels": "layer_densities",
+        "take": [4, 8],
+        "seed": 3,
+    },
+    "AGREED": {
+        "kind": "transfer",
+        "source": {
+            "kind": "consensus",
+            "rule": "vote",
+            "trajectories": [
+                {"images": name, "task": {"kind": "denoising", "sigma": 25}}
+                for name in ("camera", "moon")
+            ],
+        },
+        "images": "clock",
+        "task": {"kind": "deblurring", "kernel": {"kind": "motion", "length": 9}},
+    },
+    "READ": {
+        "kind": "classification",
+        "source": {"images": "camera", "task": {"kind": "denoising", "sigma": 25}},
+        "dataset": "digits",
+    },
+}
+NEWER_IDS = {
+    "PHOTON": "858b50421121f670",
+    "HOLES": "fa98ffab8c53dcf9",
+    "MOVED": "319a3a3761d52580",
+    "AGREED": "97659fc054ce1a65",
+    "READ": "d7bcb4c5b67f4a7d",
+}
+
 QUICKSTART_TRIALS = [
     "7637090c86e6c619",
     "db3ef85f932759bd",
@@ -76,46 +131,14 @@ QUICKSTART_TRIALS = [
 ]
 
 REQUIRED = "required"
-FRAMING = {"rows": None, "columns": None, "size": None, "channels": None}
-DEFAULTS: dict[str, dict[str, object]] = {
-    "Trajectory": {
-        "kind": "trajectory",
-        "images": REQUIRED,
-        "task": REQUIRED,
-        "prior": {"kind": "skip"},
-        "pruner": {"kind": "magnitude"},
-        "schedule": {"kind": "rate"},
-        "fit": {},
-        "seed": 0,
-    },
-    "BuiltinImage": {**FRAMING, "kind": "builtin", "name": REQUIRED},
-    "FileImage": {
-        **FRAMING,
-        "kind": "file",
-        "path": REQUIRED,
-        "name": REQUIRED,
-        "sha256": REQUIRED,
-    },
-    "Denoising": {"kind": "denoising", "sigma": REQUIRED, "clip": True},
-    "Skip": {"kind": "skip", "width": 128, "scales": 5, "skip_width": 4, "input_channels": 32},
-    "Magnitude": {"kind": "magnitude"},
-    "Random": {"kind": "random"},
-    "Snip": {"kind": "snip"},
-    "Rate": {"kind": "rate", "rate": 0.2, "steps": 16},
-    "Densities": {"kind": "densities", "densities": REQUIRED},
-    "Fit": {
-        "steps": 3000,
-        "learning_rate": 0.01,
-        "input_noise": 1 / 30,
-        "average": 0.99,
-        "stopping": {"kind": "wmv"},
-        "precision": "fp32",
-        "compiled": False,
-    },
-    "WindowedVariance": {"kind": "wmv", "window": 100, "stride": 10, "patience": None},
-}
-"""Of every spec a trajectory is made of; a default that is a spec, by how it differs from its
-own class's defaults."""
+DEFAULTS: dict[str, dict[str, object]] = json.loads(
+    Path(__file__).with_name("pinned_defaults.json").read_text(encoding="utf-8")
+)
+"""Of every spec a trial is made of; a default that is a spec, by how it differs from its own
+class's defaults."""
+
+ANY_TRIAL: TypeAdapter[Any] = TypeAdapter(Trial)
+TRIALS = tuple(get_args(get_args(Trial)[0]))
 
 
 def spec_classes(annotation: Any) -> Iterator[type[Spec]]:
@@ -134,6 +157,7 @@ def defaults(spec: type[Spec]) -> dict[str, object]:
         default = field.get_default(call_default_factory=True, validated_data={})
         is_spec = isinstance(default, Spec)
         default = json.loads(default.canonical_json()) if is_spec else default
+        default = list(default) if isinstance(default, tuple) else default
         found[name] = REQUIRED if field.is_required() else default
     return found
 
@@ -142,6 +166,10 @@ class TestPinned:
     @pytest.mark.parametrize("pinned", PINNED)
     def test_ids(self, pinned: str) -> None:
         assert PINNED[pinned].id == pinned
+
+    @pytest.mark.parametrize("name", NEWER)
+    def test_ids_of_all_kinds_of_trials(self, name: str) -> None:
+        assert ANY_TRIAL.validate_python(NEWER[name]).id == NEWER_IDS[name]
 
     def test_the_id_is_the_hash_of_what_was_said(self) -> None:
         said = (
@@ -178,9 +206,12 @@ class TestPinned:
         assert trial.id == "c4b8d747345c6586"
 
     def test_every_spec_class_is_pinned(self) -> None:
-        assert {found.__name__ for found in spec_classes(Trajectory)} == set(DEFAULTS)
+        found = {spec.__name__ for trial in TRIALS for spec in spec_classes(trial)}
+        assert found == set(DEFAULTS)
 
-    @pytest.mark.parametrize("spec", dict.fromkeys(spec_classes(Trajectory)))
+    @pytest.mark.parametrize(
+        "spec", dict.fromkeys(spec for trial in TRIALS for spec in spec_classes(trial))
+    )
     def test_a_default_never_changes(self, spec: type[Spec]) -> None:
         found, pinned = defaults(spec), DEFAULTS[spec.__name__]
         assert {name: found.get(name, "gone") for name in pinned} == pinned

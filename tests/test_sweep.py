@@ -581,7 +581,8 @@ class TestOneFault:
     )
     def test_no_mapping_at_all(self, document: object, got: str) -> None:
         assert fault(document) == (
-            f"a sweep is a mapping with the keys name, trial, sources, cases, grid, quick, run; got {got}"
+            "a sweep is a mapping with the keys name, trial, sources, cases, grid, quick, run; "
+            f"got {got}"
         )
 
     @pytest.mark.parametrize(
@@ -666,7 +667,8 @@ class TestFaultsInTheGrid:
                 {"trial.seed": [0, 1]},
                 [
                     "grid.trial.seed: unknown key 'trial'; allowed: "
-                    "kind, images, task, prior, pruner, schedule, rewind, target, latents, fit, seed"
+                    "kind, images, task, prior, pruner, schedule, rewind, target, latents, fit, "
+                    "seed"
                 ],
             ),
             ({"seed": [0, 0]}, ["grid: gives the trial {'seed': 0} twice"]),
@@ -802,11 +804,13 @@ class TestFiles:
         [
             (
                 "",
-                "a sweep is a mapping with the keys name, trial, sources, cases, grid, quick, run; got null",
+                "a sweep is a mapping with the keys name, trial, sources, cases, grid, quick, run; "
+                "got null",
             ),
             (
                 "- a",
-                "a sweep is a mapping with the keys name, trial, sources, cases, grid, quick, run; got ['a']",
+                "a sweep is a mapping with the keys name, trial, sources, cases, grid, quick, run; "
+                "got ['a']",
             ),
             ("name: a\nname: b", "line 2: duplicate key 'name'"),
             ("name: a\n\ttrial: 3", "line 2: found character '\\t' that cannot start any token"),

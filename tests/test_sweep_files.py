@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,32 @@ import yaml as pyyaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from lip_ray import yaml
+from lip_ray.pruning import Oes
 from lip_ray.sweep import Sweep, SweepError, json_schema, json_schema_text
+from lip_ray.trials import AbstractTrial, Trajectory
 
 FOLDER = Path(str(files("lip_ray.sweeps")))
 FILES = sorted(FOLDER.rglob("*.yaml"))
+PAPER = FOLDER / "paper"
 HEADINGS = ("Question", "Trials", "Cost", "Expected")
 QUICK_STEPS = 1000
+CHOICES = frozenset({"kind", "travels", "target", "latents", "rule", "scope", "at"})
+PFLOP_PER_GPU_HOUR = 54
+"""As sweeps/paper/README.md assumes: 15 TFLOP/s, sustained."""
 
 each = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FOLDER)))
+
+
+def sweep_of(path: Path, *, quick: bool = False) -> Sweep:
+    """Read once; skipped where its pictures come with a package that is not here."""
+    if "dataset: digits" in path.read_text(encoding="utf-8"):
+        pytest.importorskip("sklearn")
+    return _read(path, quick=quick)
+
+
+@cache
+def _read(path: Path, *, quick: bool) -> Sweep:
+    return Sweep.from_yaml(path, quick=quick)
 
 
 def head(path: Path) -> dict[str, str]:
@@ -33,27 +53,96 @@ def head(path: Path) -> dict[str, str]:
     return {heading: " ".join(said.split()) for heading, said in found}
 
 
-def steps(sweep: Sweep) -> int:
-    """Of all fits together, at most."""
-    return sum(trial.levels * trial.fit.steps for trial in sweep.trials)
+def with_sources(trials: Iterable[AbstractTrial]) -> dict[str, AbstractTrial]:
+    """By id, what has to run: the trials and all that they take tickets from."""
+    found: dict[str, AbstractTrial] = {}
+    for trial in trials:
+        found |= with_sources(trial.sources) | {trial.id: trial}
+    return found
+
+
+def fits(trials: Iterable[AbstractTrial]) -> int:
+    """One a level."""
+    return sum(trial.levels for trial in trials)
+
+
+def steps(trial: AbstractTrial) -> int:
+    """Of all its fits, at most, and of the masks that it learns."""
+    if not isinstance(trial, Trajectory):
+        return trial.levels * trial.steps
+    learned = trial.pruner.steps if isinstance(trial.pruner, Oes) else 0
+    return trial.levels * trial.fit.steps + (trial.levels - 1) * learned
+
+
+def pflop(trials: Iterable[AbstractTrial]) -> float:
+    """Two operations a multiply-add, all levels as dense as the first."""
+    macs: dict[str, int] = {}
+    total = 0
+    for trial in trials:
+        alike = trial.rehearsal
+        if alike not in macs:
+            macs[alike] = trial.size.macs_per_step * trial.images_per_level
+        total += 2 * macs[alike] * steps(trial)
+    return total / 1e15
+
+
+def tried(value: object, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every choice between methods that a spec makes, and where; ladders apart."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key in CHOICES and isinstance(item, str):
+                yield f"{path}.{key}", item
+            elif key != "schedule":
+                yield from tried(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for item in value:
+            yield from tried(item, path)
 
 
 def test_there_are_sweeps() -> None:
     assert FOLDER / "quickstart.yaml" in FILES
+    assert PAPER / "existence.yaml" in FILES
+
+
+def test_no_two_have_a_name_in_common() -> None:
+    names = [path.stem for path in FILES]
+    assert len(set(names)) == len(names)
 
 
 @each
 class TestEveryFile:
     def test_is_a_sweep_of_its_own_name(self, path: Path) -> None:
-        sweep = Sweep.from_yaml(path)
+        sweep = sweep_of(path)
         assert sweep.name == path.stem
         assert sweep.trials
 
     def test_shrinks(self, path: Path) -> None:
-        whole, quick = Sweep.from_yaml(path), Sweep.from_yaml(path, quick=True)
-        assert steps(quick) <= min(QUICK_STEPS, steps(whole) / 10)
-        kinds = [{trial.pruner.kind for trial in sweep.trials} for sweep in (whole, quick)]
-        assert kinds[0] == kinds[1], "the quick one tries whatever the whole one does"
+        whole, quick = (
+            with_sources(sweep_of(path, quick=q).trials).values() for q in (False, True)
+        )
+        budget = sum(map(steps, quick))
+        assert budget <= min(QUICK_STEPS, sum(map(steps, whole)) / 10)
+
+    def test_tries_in_short_whatever_the_whole_one_does(self, path: Path) -> None:
+        whole, quick = (
+            {
+                choice
+                for trial in sweep_of(path, quick=q).trials
+                for choice in tried(trial.model_dump(mode="json"))
+            }
+            for q in (False, True)
+        )
+        assert quick == whole
+
+    def test_its_sources_shrink_with_it(self, path: Path) -> None:
+        written = yaml.parse(path.read_text(encoding="utf-8")).get("sources")
+        if written is None:
+            pytest.skip("it finds its own tickets")
+        name = written if isinstance(written, str) else written["sweep"]
+        shrunk = {trial.id for trial in sweep_of(path.parent / name, quick=True).trials}
+        taken = {source.id for t in sweep_of(path, quick=True).trials for source in t.sources}
+        assert taken
+        assert taken <= shrunk
 
     def test_says_what_it_is_for(self, path: Path) -> None:
         said = head(path)
@@ -61,13 +150,13 @@ class TestEveryFile:
             assert len(said.get(heading, "")) > 20, heading
 
     def test_counts_its_trials_and_fits(self, path: Path) -> None:
-        said, sweep = head(path)["Trials"], Sweep.from_yaml(path)
+        said, sweep = head(path)["Trials"], sweep_of(path)
         trials = re.match(r"\d+", said)
         assert trials is not None
         assert int(trials.group()) == len(sweep.trials)
-        fits = re.search(r"(\d+) fits", said)
-        assert fits is not None
-        assert int(fits.group(1)) == sum(trial.levels for trial in sweep.trials)
+        counted = re.search(r"(\d+) fits", said)
+        assert counted is not None
+        assert int(counted.group(1)) == fits(sweep.trials)
 
     def test_names_the_schema(self, path: Path) -> None:
         first = path.read_text(encoding="utf-8").splitlines()[0]
@@ -82,6 +171,62 @@ class TestEveryFile:
     def test_other_readers_of_yaml_see_the_same(self, path: Path) -> None:
         text = path.read_text(encoding="utf-8")
         assert pyyaml.safe_load(text) == yaml.parse(text)
+
+
+def table() -> dict[str, list[str]]:
+    """By file, the cells of its row in the paper sweeps' page: trials, fits, PFLOP, GPU-hours."""
+    text = (PAPER / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[[\w-]+\]\(([\w-]+\.yaml)\) \|(.*)\|$", text, re.MULTILINE)
+    return {file: [cell.strip() for cell in cells.split("|")][-4:] for file, cells in rows}
+
+
+class TestPaper:
+    def test_the_page_has_every_sweep(self) -> None:
+        assert sorted(table()) == [path.name for path in FILES if path.parent == PAPER]
+
+    @pytest.mark.parametrize("file", sorted(table()))
+    def test_the_page_counts_right(self, file: str) -> None:
+        trials = sweep_of(PAPER / file).trials
+        cost = pflop(trials)
+        hours = cost / PFLOP_PER_GPU_HOUR
+        expected = [str(len(trials)), str(fits(trials)), f"{cost:.1f}", f"{hours:.1f}"]
+        assert table()[file] == expected
+
+    def test_the_page_adds_up(self) -> None:
+        trials = with_sources(t for file in table() for t in sweep_of(PAPER / file).trials)
+        cost = pflop(trials.values())
+        said = re.search(
+            r"^(\d+) trials, (\d+) fits, ([\d.]+) PFLOP, ([\d.]+) GPU-hours",
+            (PAPER / "README.md").read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
+        assert said is not None
+        hours = cost / PFLOP_PER_GPU_HOUR
+        counts = (len(trials), fits(trials.values()), f"{cost:.1f}", f"{hours:.1f}")
+        assert said.groups() == tuple(map(str, counts))
+
+    @pytest.mark.parametrize(
+        ("file", "other", "shared"),
+        [
+            ("noise", "existence", 12),  # σ = 25 on equal terms
+            ("rewinding", "existence", 6),  # astronaut, to the initial weights
+            ("consensus", "domain", 15),  # the five pictures that agree, three seeds
+        ],
+    )
+    def test_what_they_share_runs_once(self, file: str, other: str, shared: int) -> None:
+        ours, theirs = (
+            with_sources(sweep_of(PAPER / f"{name}.yaml").trials).keys() for name in (file, other)
+        )
+        assert len(ours & theirs) == shared
+
+    def test_all_results_are_in_one_store(self) -> None:
+        assert {sweep_of(PAPER / file).store for file in table()} == {"results/paper"}
+
+    def test_seeds_are_paired(self) -> None:
+        for file in table():
+            trials = sweep_of(PAPER / file).trials
+            counts = [sum(t.seed_used == seed for t in trials) for seed in (0, 1, 2)]
+            assert counts == [len(trials) / 3] * 3, file
 
 
 RIGHT: dict[str, Any] = {

@@ -200,6 +200,13 @@ def source_conflicts(
                 "the source draws weights afresh at every level, so only its mask can travel: "
                 "allowed: mask, layer_densities",
             )
+    channels = {finder.setting.channels for finder in source.finders}
+    if len(channels) > 1:
+        counts = " and ".join(map(str, channels))
+        yield (
+            "source.trajectories",
+            f"masks of networks for {counts} channels have nothing to agree on: set channels",
+        )
     if isinstance(source, FromFile):
         if seed is None:
             yield "seed", "is missing: a ticket from a file brings none"

@@ -1,0 +1,61 @@
+"""Every task with every prior and every criterion, through `lip run`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from lip_ray.priors import Prior
+from lip_ray.pruning import Pruner
+from lip_ray.spec import kind_of
+from lip_ray.store import Reader
+from lip_ray.sweep import Sweep
+from lip_ray.tasks import Task
+
+SWEEP = Path(__file__).parents[2] / "sweeps" / "small" / "combinations.yaml"
+
+WITHOUT_A_PACKAGE = {"deepinv"}
+"""Tasks that need an optional package."""
+
+
+def kinds(family: object) -> set[str]:
+    """Of all members of a family."""
+    (union, *_) = get_args(family)
+    return {kind_of(member) for member in get_args(union)}
+
+
+def test_the_sweep_leaves_no_kind_out() -> None:
+    trials = Sweep.from_yaml(SWEEP).trials
+    for name, family in (("task", Task), ("prior", Prior), ("pruner", Pruner)):
+        found = {getattr(trial, name).kind for trial in trials}
+        assert found == kinds(family) - WITHOUT_A_PACKAGE, name
+
+
+def test_a_sample_runs(lip: Callable, tmp_path: Path) -> None:
+    """Each prior with each criterion that differs in what it needs, on one task."""
+    run = lip(
+        "run", SWEEP, "--quick", "--store", "some",
+        "--set", "grid.pruner=[grasp, {kind: oes, steps: 3}]",
+    )  # fmt: skip
+    code, output = run.finish()
+    assert code == 0, output
+    levels = Reader(tmp_path / "some").frame("levels")
+    assert len(levels) == 12
+    assert set(levels["outcome"]) == {"budget"}
+
+
+@pytest.mark.slow
+def test_all_of_them_run(lip: Callable, tmp_path: Path) -> None:
+    code, output = lip("run", SWEEP, "--store", "all").finish()
+    assert code == 0, output
+    reader = Reader(tmp_path / "all")
+    trials = Sweep.from_yaml(SWEEP).trials
+    assert reader.levels_done() == {trial.id: trial.levels for trial in trials}
+    levels = reader.frame("levels").set_index(["trial_id", "level"])
+    assert set(levels["outcome"]) == {"budget"}
+    assert levels["psnr_selected_db"].notna().all()
+    assert set(reader.frame("trials")["task"]) == {
+        json.loads(trial.task.model_dump_json())["kind"] for trial in trials
+    }
