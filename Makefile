@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: quickstart test test-slow lint format check clean
+.PHONY: quickstart test test-combinations test-slow lint format check clean
 
 quickstart: $(VENV)/installed ## Run the shipped study and write its page.
 	$(BIN)/lip run sweeps/quickstart.yaml
@@ -17,6 +17,9 @@ test: $(VENV)/installed-dev ## Everything but the slow tests.
 
 test-slow: $(VENV)/installed-dev ## The tests that take minutes.
 	$(BIN)/python -m pytest -m slow
+
+test-combinations: $(VENV)/installed-dev ## Every task with every prior and criterion: minutes.
+	$(BIN)/python -m pytest -m slow tests/engine/test_combinations.py
 
 lint: $(VENV)/installed-dev ## Lint, format and types.
 	$(BIN)/ruff check .

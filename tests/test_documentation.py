@@ -98,7 +98,11 @@ def lip_in(words: list[str]) -> Iterator[list[str]]:
 
 def mistake(arguments: list[str], *, complete: bool = True) -> str:
     """What the command line would say of these arguments; nothing where they are right."""
-    group: Any = typer.main.get_command(app)
+    return said_of(typer.main.get_command(app), arguments, complete=complete)
+
+
+def said_of(group: Any, arguments: list[str], *, complete: bool) -> str:
+    """The same of the commands in one group."""
     name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if name.startswith("-"):
         known = {option for param in group.params for option in param.opts} | {"--help"}
@@ -107,6 +111,8 @@ def mistake(arguments: list[str], *, complete: bool = True) -> str:
         return "" if not name and not complete else f"no such command {name!r}"
     if "--help" in rest:
         return ""
+    if hasattr(group.commands[name], "commands"):
+        return said_of(group.commands[name], rest, complete=complete)
     try:
         group.commands[name].make_context(name, list(rest))
     except Exception as error:
@@ -190,6 +196,7 @@ class TestTheChecker:
             "LIP_RAY_STORE=here .venv/bin/lip status | head -3; lip doctor",
             "lip run SWEEP [--store PATH] [--set dotted.path=value]…",
             "lip run <sweep> --store <folder>",
+            "lip tickets compare 1234@2 ticket.safetensors",
             "lip --help\nlip run --help\nlip --version",
             "pip install lip-ray\npython -m lips nothing",
         ],
@@ -204,6 +211,8 @@ class TestTheChecker:
             "lip run quickstart --quickly",
             "lip run",
             "lip run one two",
+            "lip tickets fly",
+            "lip tickets compare only-one",
             "lip --verbose",
             "lip",
             "cd there && lip status --stroe results",
