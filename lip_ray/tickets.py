@@ -254,10 +254,10 @@ def _trial_id(store: Reader, prefix: str) -> str:
 def _mask_owner(trial: AnyTrial) -> Spec:
     """Under whose id the masks are stored; those that a transfer takes as they are have been."""
     finder = _finder(trial)
-    taken = isinstance(finder, Trajectory) and (
-        isinstance(trial, Trajectory) or trial.travels != "layer_densities"
-    )
-    return finder if taken else trial
+    if isinstance(trial, Trajectory) or not isinstance(finder, Trajectory):
+        return trial
+    some_levels = isinstance(trial, Transfer) and trial.take is not None
+    return trial if some_levels or trial.travels == "layer_densities" else finder
 
 
 def _finder(trial: AnyTrial) -> Source:
@@ -272,6 +272,8 @@ def _begins_with(
     if isinstance(trial, Trajectory):
         return _rewound_to(trial, level, context, channels=channels)
     prior, seed = trial.source.prior, trial.seed_used
+    if isinstance(trial, Transfer):
+        level = trial.taken[level]
     if trial.travels == "mask":
         drawn = _drawn(prior, channels, seed, purpose="fresh initial weights")
         return drawn, f"fresh initial weights of seed {seed}"

@@ -172,6 +172,14 @@ class TestRoundTrip:
         assert one.about["weights"] == "fresh initial weights of seed 0 and level 1"
         assert not torch.equal(one.weights["9.1.weight"], two.weights["9.1.weight"])
 
+    def test_a_level_that_was_taken_is_the_sources(self, store: Reader, tmp_path: Path) -> None:
+        some = transfer(TRIALS["finetune"], take=[2])
+        reader = stored(Writer.open(tmp_path / "store"), [TRIALS["finetune"], some])
+        taken = tickets.export(reader, f"{some.id}@0")
+        there = tickets.export(store, reference("finetune", 2))
+        assert_equal(taken.weights, there.weights)
+        assert_equal(taken.masks, there.masks)
+
     def test_the_same_ticket_is_the_same_bytes(self, store: Reader, tmp_path: Path) -> None:
         one = exported(store, "init", 2, tmp_path).read_bytes()
         assert exported(store, "init", 2, tmp_path).read_bytes() == one

@@ -57,9 +57,8 @@ def _table(result: pa.Table) -> bytes:
     if not result.num_rows:
         return ("  ".join(result.column_names) + "\n").encode()
     frame = result.to_pandas(types_mapper=pd.ArrowDtype)  # keeps integers whole beside nulls
-    text = frame.to_string(
-        index=False, na_rep="", max_colwidth=CELL_WIDTH, float_format="{:.6g}".format
-    )
+    shown = frame.astype(object).where(frame.notna(), "")
+    text = shown.to_string(index=False, max_colwidth=CELL_WIDTH, float_format="{:.6g}".format)
     return f"{text}\n".encode()
 
 

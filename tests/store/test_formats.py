@@ -73,6 +73,11 @@ def test_many_wide_columns_are_not_cut() -> None:
     assert text.count("x" * 50) == 30
 
 
+def test_what_is_not_there_is_blank(result: pa.Table) -> None:
+    *_, last = rendered(result, "table").decode().splitlines()
+    assert last.strip() == ""
+
+
 @pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
 def test_no_rows_are_still_a_result(form: str) -> None:
     nothing = pa.table({"a": pa.array([], pa.int64())})
