@@ -74,7 +74,8 @@ def test_many_wide_columns_are_not_cut() -> None:
 
 
 def test_what_is_not_there_is_blank(result: pa.Table) -> None:
-    *_, last = rendered(result, "table").decode().splitlines()
+    nulls = result.drop_columns(["real"])
+    *_, last = rendered(nulls, "table").decode().splitlines()
     assert last.strip() == ""
 
 
