@@ -28,6 +28,7 @@ RULES = {
     "int_type": "must be a whole number",
     "less_than": "must be less than {lt:g}",
     "less_than_equal": "must be at most {le:g}",
+    "none_required": "must be left out",
     "string_type": "must be text",
     "too_long": "must be a list of at most {max_length}",
     "too_short": "must be a list of at least {min_length}",

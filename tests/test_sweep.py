@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -1010,3 +1011,77 @@ class TestSources:
         assert line == (
             "sources: moved.yaml: sources: the sources of a sweep cannot have sources themselves"
         )
+
+
+SMALL = {"kind": "builtin", "name": "camera", "size": [32, 32]}
+FOUND = {**TINY["trial"], "pruner": "magnitude"}
+
+
+class TestSenseless:
+    """What cannot be meant is refused before anything runs, with the reason."""
+
+    @pytest.mark.parametrize(
+        ("changes", "line"),
+        [
+            (
+                {
+                    "task": {"kind": "super_resolution", "factor": 8},
+                    "images": {**SMALL, "size": [36, 36]},
+                },
+                r"trial.task.factor: .*36.*8",
+            ),
+            ({"prior": "oes_unet"}, r"trial.images: camera is 32×32, .* needs at least 129×129"),
+            (
+                {
+                    "images": [SMALL, {"kind": "builtin", "name": "moon", "size": [33, 33]}],
+                    "prior": {"kind": "deep_decoder", "width": 8, "layers": 2},
+                },
+                r"trial.images: a deep_decoder network makes images of one size only, "
+                r"got 32×32 and 33×33: set size on each",
+            ),
+            ({"pruner": {"kind": "random", "rounds": 3}}, r"trial.pruner.rounds: .*3"),
+            ({"pruner": {"kind": "magnitude", "rounds": 3}}, r"trial.pruner.rounds: .*3"),
+            (
+                {"rewind": {"kind": "step", "step": 100}},
+                r"trial: rewind.step must be less than the fit's steps: got step 100 and steps 100",
+            ),
+            (
+                {"fit": {"steps": 100, "stopping": {"run_on": True}}},
+                r"trial.fit.stopping: run_on needs a patience",
+            ),
+            (
+                {"kind": "transfer", "source": {**FOUND, "rewind": "reinit"}},
+                r"trial.travels: .* only its mask can travel",
+            ),
+            (
+                {"kind": "transfer", "source": FOUND, "take": [5]},
+                r"trial: take must be levels of the source, which has 0 to 1: got \[5\]",
+            ),
+            (
+                {
+                    "kind": "transfer",
+                    "source": {
+                        "kind": "consensus",
+                        "trajectories": [FOUND, {**FOUND, "schedule": [1, 0.3]}],
+                    },
+                    "images": SMALL,
+                    "task": TINY["trial"]["task"],
+                },
+                r"trial.source: trajectories must have the same schedule",
+            ),
+            (
+                {
+                    "kind": "classification",
+                    "source": {**FOUND, "prior": {"kind": "deep_decoder", "width": 8, "layers": 2}},
+                    "dataset": "digits",
+                },
+                r"trial.source: the latent of deep_decoder is smaller",
+            ),
+        ],
+    )
+    def test_why(self, changes: dict[str, Any], line: str) -> None:
+        document = tiny()
+        if "kind" in changes:
+            document["trial"] = {}
+        document["trial"] |= changes
+        assert re.match(line, fault(document)), fault(document)

@@ -33,6 +33,11 @@ class Oes(AbstractPruner):
     kl: Annotated[float, Field(ge=0)] = 1e-9
     """Weight of the divergence, summed over all weights, beside the data loss."""
 
+    @property
+    def steps_per_level(self) -> int:
+        """Of all masks that are learned on the way to a level."""
+        return self.steps * (self.rounds or 1)
+
     def score(self, context: ScoreContext) -> Scores:
         """The logits, from 0; draws are keyed by seed and level. Nothing waits for the device."""
         first, *_ = context.weights.values()
