@@ -139,6 +139,7 @@ def plain(problem: Problem, prior: UntrainedPrior, steps: int) -> Loop:
         layer = network.get_submodule(name.removesuffix(".weight"))
         prune.custom_from_mask(layer, "weight", kept)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    assert problem.clean is not None
     clean = problem.clean[0].cpu().numpy()
 
     def block() -> float:

@@ -10,6 +10,7 @@ share is taken within a round and reported as its median over rounds, with the l
 import statistics
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Annotated, cast
 
 import torch
@@ -56,12 +57,12 @@ def main(
         "all, emv": everything(ExponentialVariance(), problem, total),
     }
     for watch in watches.values():
-        timed(where, lambda watch=watch: watch(output), updates)  # memory is taken
+        timed(where, partial(watch, output), updates)  # memory is taken
     with arithmetic(cast(Precision, precision), where):
         seconds = [
             {"step": timed(where, step, steps)}
             | {
-                name: timed(where, lambda watch=watch: watch(output), updates)
+                name: timed(where, partial(watch, output), updates)
                 for name, watch in watches.items()
             }
             for _ in range(rounds)

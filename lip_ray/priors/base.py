@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -127,10 +128,7 @@ class AbstractPrior(Spec, ABC):
 
     def prunable_count(self, image_channels: int) -> int:
         """The number of prunable weights for images of so many channels, nothing drawn."""
-        with torch.device("meta"):
-            module = self.network(image_channels)
-        empty = UntrainedPrior(module, torch.empty(0))
-        return sum(weight.numel() for weight in empty.prunable().values())
+        return _prunable_count(self, image_channels)
 
     def cost(self, image_shape: Shape) -> Cost:
         """Sizes, and the multiply-adds of one step at this image shape; nothing drawn or run."""
@@ -144,6 +142,14 @@ class AbstractPrior(Spec, ABC):
             prunable=sum(weight.numel() for weight in prior.prunable().values()),
             macs_per_step=counter.get_total_flops() // 2,
         )
+
+
+@cache  # the trials of a sweep share few networks
+def _prunable_count(prior: AbstractPrior, image_channels: int) -> int:
+    with torch.device("meta"):
+        module = prior.network(image_channels)
+    empty = UntrainedPrior(module, torch.empty(0))
+    return sum(weight.numel() for weight in empty.prunable().values())
 
 
 def initialise(module: nn.Module, draws: torch.Generator) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -93,6 +93,14 @@ class Setting:
         return found
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the first image that is looked for. Raises ValueError without one."""
+        wrong, shape = _examined(self.images[0], self.task, self.prior, self.target)
+        if shape is None:
+            raise ValueError("; ".join(message for _, message in wrong))
+        return shape
+
+    @property
     def channels(self) -> int | None:
         """Of the images that are looked for; None where that cannot be told."""
         _, shape = _examined(self.images[0], self.task, self.prior, self.target)
@@ -103,15 +111,10 @@ class Setting:
         problem = self.task.realise(image, seed=self.seed, device=device)
         return replace(problem, target=self.target)
 
-    @cached_property
-    def first_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the first image that is looked for."""
-        return self.problem(self.images[0], torch.device("cpu")).image_shape
-
     @property
     def size(self) -> Size:
         """Of the network; a step of several images costs the sum over them."""
-        cost = self.prior.cost(self.first_shape)
+        cost = self.prior.cost(self.shape)
         return Size(parameters=cost.parameters, macs_per_step=cost.macs_per_step)
 
     @property

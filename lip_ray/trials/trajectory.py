@@ -125,7 +125,7 @@ class Trajectory(AbstractTrial):
 
     def channels(self) -> int:
         """Of the images that its network makes."""
-        return self.setting.first_shape[0]
+        return self.setting.shape[0]
 
     def masks(self, context: Context, dense: Mask) -> list[Mask]:
         """The masks it has left by level, dense first, down to the last that there is."""

@@ -178,7 +178,7 @@ class Transfer(AbstractTrial):
         found = self.setting.conflicts()
         yield from found
         if not wrong and not found:
-            ours, theirs = self.setting.first_shape[0], self.source.channels()
+            ours, theirs = self.setting.shape[0], self.source.channels()
             if ours != theirs:
                 yield (
                     "images",
