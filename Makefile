@@ -18,8 +18,8 @@ test: $(VENV)/installed-dev ## Everything but the slow tests.
 test-slow: $(VENV)/installed-dev ## The tests that take minutes.
 	$(BIN)/python -m pytest -m slow
 
-test-combinations: $(VENV)/installed-dev ## Every task with every prior and criterion: minutes.
-	$(BIN)/python -m pytest -m slow tests/engine/test_combinations.py
+test-combinations: $(VENV)/installed-dev ## All tasks with all priors and criteria; the study in short.
+	$(BIN)/python -m pytest -m slow tests/engine/test_combinations.py tests/test_sweep_files.py
 
 lint: $(VENV)/installed-dev ## Lint, format and types.
 	$(BIN)/ruff check .

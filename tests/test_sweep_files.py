@@ -28,6 +28,8 @@ CHOICES = frozenset({"kind", "travels", "target", "latents", "rule", "scope", "a
 PFLOP_PER_GPU_HOUR = 54
 """As sweeps/paper/README.md assumes: 15 TFLOP/s, sustained."""
 
+WITH_SOURCES = [path for path in FILES if "\nsources:" in path.read_text(encoding="utf-8")]
+
 each = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FOLDER)))
 
 
@@ -131,6 +133,16 @@ def test_no_two_have_a_name_in_common() -> None:
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.parametrize("path", WITH_SOURCES, ids=lambda path: path.stem)
+def test_sources_shrink_with_their_sweep(path: Path) -> None:
+    written = yaml.parse(path.read_text(encoding="utf-8"))["sources"]
+    name = written if isinstance(written, str) else written["sweep"]
+    shrunk = {trial.id for trial in sweep_of(path.parent / name, quick=True).trials}
+    taken = {source.id for t in sweep_of(path, quick=True).trials for source in t.sources}
+    assert taken
+    assert taken <= shrunk
+
+
 @each
 class TestEveryFile:
     def test_is_a_sweep_of_its_own_name(self, path: Path) -> None:
@@ -156,16 +168,6 @@ class TestEveryFile:
             for q in (False, True)
         )
         assert quick == whole
-
-    def test_its_sources_shrink_with_it(self, path: Path) -> None:
-        written = yaml.parse(path.read_text(encoding="utf-8")).get("sources")
-        if written is None:
-            pytest.skip("it finds its own tickets")
-        name = written if isinstance(written, str) else written["sweep"]
-        shrunk = {trial.id for trial in sweep_of(path.parent / name, quick=True).trials}
-        taken = {source.id for t in sweep_of(path, quick=True).trials for source in t.sources}
-        assert taken
-        assert taken <= shrunk
 
     def test_says_what_it_is_for(self, path: Path) -> None:
         said = head(path)
@@ -243,6 +245,7 @@ class TestPaper:
         assert len(ours & theirs) == shared
 
     @pytest.mark.parametrize("file", sorted(table()))
+    @pytest.mark.slow
     def test_the_short_one_runs_to_its_end(self, file: str) -> None:
         for trial in sweep_of(PAPER / file, quick=True).trials:
             records = records_of(trial)

@@ -33,19 +33,6 @@ def test_the_sweep_leaves_no_kind_out() -> None:
         assert found == kinds(family) - WITHOUT_A_PACKAGE, name
 
 
-def test_a_sample_runs(lip: Callable, tmp_path: Path) -> None:
-    """Each prior with each criterion that differs in what it needs, on one task."""
-    run = lip(
-        "run", SWEEP, "--quick", "--store", "some",
-        "--set", "grid.pruner=[grasp, {kind: oes, steps: 3}]",
-    )  # fmt: skip
-    code, output = run.finish()
-    assert code == 0, output
-    levels = Reader(tmp_path / "some").frame("levels")
-    assert len(levels) == 12
-    assert set(levels["outcome"]) == {"budget"}
-
-
 @pytest.mark.slow
 def test_all_of_them_run(lip: Callable, tmp_path: Path) -> None:
     code, output = lip("run", SWEEP, "--store", "all").finish()
