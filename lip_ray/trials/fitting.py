@@ -1,5 +1,6 @@
 """The fit of one level, made concrete: problems, network, latents and draws of a trial."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -16,7 +17,7 @@ from lip_ray.pruning import Mask, ScoreContext, effective
 from lip_ray.records import LevelRecord, Outcome
 from lip_ray.rng import generator
 from lip_ray.tasks import AbstractTask, Problem
-from lip_ray.trials.base import Conflict, Size, stored
+from lip_ray.trials.base import AbstractTrial, Conflict, Size, stored
 from lip_ray.trials.recording import curve, fit_columns, machine_columns, pictures
 
 Target = Literal["measured", "clean"]
@@ -130,6 +131,34 @@ class Setting:
         brief = self.fit.model_copy(update={"steps": steps, "stopping": rule})
         results = brief.run(bench.subjects(level=0), Mask.dense(bench.prior.prunable()))
         return results[0].seconds
+
+
+class AbstractRestoration(AbstractTrial, ABC):
+    """A trial that restores images: one setting tells its rows, its size and its pace."""
+
+    @property
+    @abstractmethod
+    def setting(self) -> Setting:
+        """What is fitted to what."""
+
+    @property
+    def images_per_level(self) -> int:
+        """One row an image."""
+        return len(self.setting.images)
+
+    @property
+    def size(self) -> Size:
+        """Of the network."""
+        return self.setting.size
+
+    @property
+    def rehearsal(self) -> str:
+        """All that a step's cost depends on."""
+        return self.setting.rehearsal
+
+    def rehearse(self, steps: int, *, device: torch.device) -> float:
+        """The seconds that so many dense steps take here."""
+        return self.setting.rehearse(steps, device=device)
 
 
 class Bench:

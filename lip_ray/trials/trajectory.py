@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal, Self, final
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -22,8 +21,8 @@ from lip_ray.pruning import (
 from lip_ray.records import LevelRecord
 from lip_ray.spec import one_or_many
 from lip_ray.tasks import Task
-from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size, together
-from lip_ray.trials.fitting import Bench, LatentDraw, Setting, Target
+from lip_ray.trials.base import Conflict, Context, Description, together
+from lip_ray.trials.fitting import AbstractRestoration, Bench, LatentDraw, Setting, Target
 from lip_ray.trials.rewinding import FineTune, Reinit, Rewind, ToInit, ToStep
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -33,7 +32,7 @@ Images = Annotated[
 
 
 @final
-class Trajectory(AbstractTrial):
+class Trajectory(AbstractRestoration):
     """A ladder of tickets of one network: what the study calls a lottery run.
 
     Dense fitting is level 0 of any trajectory. Several images share the weights; each has its own
@@ -79,11 +78,6 @@ class Trajectory(AbstractTrial):
     def seed_used(self) -> int:
         """Its own."""
         return self.seed
-
-    @property
-    def images_per_level(self) -> int:
-        """One row an image."""
-        return len(self.images)
 
     @property
     def description(self) -> Description:
@@ -140,20 +134,6 @@ class Trajectory(AbstractTrial):
     def weights(self, level: int, context: Context) -> dict[str, Tensor] | None:
         """What a level begins with; None where the seed draws it."""
         return context.weights(self.id, level)
-
-    @property
-    def size(self) -> Size:
-        """Of the network."""
-        return self.setting.size
-
-    @property
-    def rehearsal(self) -> str:
-        """All that a step's cost depends on."""
-        return self.setting.rehearsal
-
-    def rehearse(self, steps: int, *, device: torch.device) -> float:
-        """The seconds that so many dense steps take here."""
-        return self.setting.rehearse(steps, device=device)
 
     def conflicts(self) -> Iterator[Conflict]:
         """Reads the images and counts the network's weights; fits nothing."""

@@ -14,8 +14,8 @@ from lip_ray.pruning.allocation import keep_counts
 from lip_ray.records import LevelRecord
 from lip_ray.rng import generator
 from lip_ray.tasks import Task
-from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size, together
-from lip_ray.trials.fitting import Bench, Setting
+from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, together
+from lip_ray.trials.fitting import AbstractRestoration, Bench, Setting
 from lip_ray.trials.rewinding import Reinit
 from lip_ray.trials.tickets import Consensus, FromFile, Source
 from lip_ray.trials.trajectory import Images, Seed, Trajectory
@@ -54,7 +54,7 @@ class Nursery(Protocol):
 
 
 @final
-class Transfer(AbstractTrial):
+class Transfer(AbstractRestoration):
     """The tickets of `source`, level by level, fitted anew; level 0 is the dense network.
 
     Images, task and fit are by default those of the trajectory that is the source. On these,
@@ -130,11 +130,6 @@ class Transfer(AbstractTrial):
         return self.source.finders
 
     @property
-    def images_per_level(self) -> int:
-        """One row an image."""
-        return len(self.images)
-
-    @property
     def description(self) -> Description:
         """Its names in tables."""
         return Description(
@@ -156,20 +151,6 @@ class Transfer(AbstractTrial):
             fit=self.fit,
             seed=self.seed_used,
         )
-
-    @property
-    def size(self) -> Size:
-        """Of the network."""
-        return self.setting.size
-
-    @property
-    def rehearsal(self) -> str:
-        """All that a step's cost depends on."""
-        return self.setting.rehearsal
-
-    def rehearse(self, steps: int, *, device: torch.device) -> float:
-        """The seconds that so many dense steps take here."""
-        return self.setting.rehearse(steps, device=device)
 
     def conflicts(self) -> Iterator[Conflict]:
         """Reads images and ticket files; fits nothing."""
