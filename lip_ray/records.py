@@ -59,7 +59,10 @@ class Curve:
     statistic: tuple[float, ...]
 
 
-ReconstructionRole = Literal["clean", "measured", "peak", "selected", "final"]
+ReconstructionRole = Literal["clean", "measured", "peak", "selected", "final", "samples"]
+Split = Literal["in_range", "training", "held_out", "unknown"]
+"""Where a reconstructed image comes from, seen from its generator: drawn from it, one that it was
+trained on, one that it was not, or nobody knows, as its training images are not at hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,16 @@ class LevelRecord:
     accuracy_final: float | None = None
     """The same after the last epoch."""
 
+    split: Split | None = None
+    """Of a reconstructed image."""
+    l2_per_pixel: float | None = None
+    """Of the selected reconstruction: mean squared error in the generator's own range of values,
+    as compressed sensing with generative models reports it (Bora et al. 2017)."""
+    critic_gap: float | None = None
+    """Of a generator: the critic's mean score of real images less that of generated ones."""
+    frechet: float | None = None
+    """Of a generator: Fréchet distance of generated to training images, by their pixels."""
+
     outcome: Outcome
     reason: str = ""
     fit_s: float = 0.0
@@ -119,6 +132,8 @@ class LevelRecord:
     run broken off between two levels goes on without fitting the last one again."""
     weights: Mapping[int, tuple[StoredTensor, ...]] = field(default_factory=dict, repr=False)
     """By level: the weights that it and the levels below begin with, where no seed draws them."""
+    network: tuple[StoredTensor, ...] = field(default=(), repr=False)
+    """The network that the level ended with, where it is a result and not a means: a generator."""
     curve: Curve | None = field(default=None, repr=False)
     reconstructions: tuple[Reconstruction, ...] = field(default=(), repr=False)
 

@@ -3,10 +3,12 @@
     ROOT/lip-ray-store.json               which layout the store has
     ROOT/sweeps/<sweep>-<sweep_id>.parquet
     ROOT/trials/<trial_id>.parquet
-    ROOT/<table>/<trial_id>-<level>.parquet    levels, curves, masks, weights, reconstructions
+    ROOT/<table>/<trial_id>-<level>.parquet    levels, curves, masks, weights, networks,
+                                               reconstructions
+    ROOT/unfinished/<trial_id>-<level>         the state of a long level that is being fitted
 
 A file's name is a pure function of what is in it, so whoever writes the same thing twice writes
-the same file.
+the same file. Only an unfinished level's state is ever replaced, and removed with its commit.
 """
 
 import json
@@ -38,6 +40,11 @@ def trial_file(root: Path, trial_id: str) -> Path:
 def level_file(root: Path, table: str, trial_id: str, level: int) -> Path:
     """One table's rows of one level of a trial."""
     return root / table / f"{trial_id}-{level:03d}{SUFFIX}"
+
+
+def unfinished_file(root: Path, trial_id: str, level: int) -> Path:
+    """How far a level has come that is not committed yet."""
+    return root / "unfinished" / f"{trial_id}-{level:03d}"
 
 
 def level_of(path: Path) -> tuple[str, int]:

@@ -20,6 +20,7 @@ from lip_ray.store.paths import (
     level_file,
     level_of,
     root_of,
+    unfinished_file,
 )
 from lip_ray.store.schema import TABLES
 
@@ -29,12 +30,34 @@ if TYPE_CHECKING:
 LEVELS_VIEW = """
 create view levels as
 select *, effective / total as effective_density,
-       psnr_peak_db - psnr_selected_db as psnr_gap_db
+       psnr_peak_db - psnr_selected_db as psnr_gap_db,
+       pow(10, -psnr_selected_db / 10) as mse_selected
 from files.levels
 """
 """With what follows from the columns: a gap of 0 dB is a stopping rule as good as an oracle."""
 
-PER_LEVEL = ("curves", "masks", "weights", "reconstructions")
+SENSING_VIEW = """
+create view sensing as
+select level.trial_id, level.level, level.image, level.split, trial.pruner, trial.prior, trial.task,
+       trial.spec->>'$.solver.kind' as solver, (trial.spec->>'$.task.m')::integer as m,
+       coalesce((trial.spec->>'$.task.outliers.share')::double, 0) as outlier_share, trial.seed,
+       level.kept, level.total, level.density, level.psnr_selected_db, level.psnr_peak_db,
+       level.psnr_final_db, level.mse_selected, level.l2_per_pixel,
+       floor.psnr_selected_db as psnr_floor_db
+from levels as level join files.trials as trial using (trial_id)
+left join (
+    select reach.level, reach.image, reach.psnr_selected_db, whole.trial_id
+    from files.levels as reach join files.trials as whole using (trial_id)
+    where whole.kind = 'reconstruction' and whole.task = 'projection'
+) as floor
+on list_contains(trial.source_ids, floor.trial_id)
+   and floor.level = level.level and floor.image = level.image
+where trial.kind = 'reconstruction'
+"""
+"""Reconstructions with what tells them apart. The floor is the best fit of the same generator to
+the image itself, from as many restarts: what no solver can be expected to pass."""
+
+PER_LEVEL = ("curves", "masks", "weights", "networks", "reconstructions")
 """Tables whose rows count only once their level is committed."""
 
 WORST_LAST = [str(outcome) for outcome in (
@@ -95,8 +118,24 @@ class Reader:
         for above in range(level, -1, -1):
             path = level_file(self._root, "weights", trial_id, above)
             if path.is_file():
-                return _stored_tensors(path)
+                return _stored_tensors(path, "weights")
         return None
+
+    def network(self, trial_id: str, level: int) -> tuple[StoredTensor, ...] | None:
+        """The generator that a level ended with; None where none was stored.
+
+        Raises StoreError for a file that cannot be read.
+        """
+        path = level_file(self._root, "networks", trial_id, level)
+        return _stored_tensors(path, "networks") if path.is_file() else None
+
+    def unfinished(self, trial_id: str, level: int) -> bytes | None:
+        """How far a level has come that is not committed yet; None where nothing was noted."""
+        path = unfinished_file(self._root, trial_id, level)
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
 
     def sql(self, query: str) -> pa.Table:
         """The result of one reading statement over the tables `TABLES`, as Arrow.
@@ -138,6 +177,7 @@ class Reader:
                 "semi join files.levels using (trial_id, level)"
             )
         connection.sql(TRIALS_VIEW)
+        connection.sql(SENSING_VIEW)
         connection.sql(f"set allowed_directories = [{_literal(self._root)}]")
         connection.sql("set enable_external_access = false")
         connection.sql("set lock_configuration = true")
@@ -160,9 +200,9 @@ def _in_user_words(error: duckdb.Error) -> str:
     return re.sub(r"^\w+ Error: ", "", str(error)).strip()
 
 
-def _stored_tensors(path: Path) -> tuple[StoredTensor, ...]:
+def _stored_tensors(path: Path, table_name: str) -> tuple[StoredTensor, ...]:
     try:
-        table = pq.read_table(path, schema=TABLES["weights"]).sort_by("position")
+        table = pq.read_table(path, schema=TABLES[table_name]).sort_by("position")
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} is damaged: {error}") from error
     return tuple(

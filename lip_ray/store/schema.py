@@ -5,7 +5,7 @@ Times are naive UTC. Strings, not dictionaries: files hold a few rows each.
 
 import pyarrow as pa
 
-VERSION = 2
+VERSION = 3
 """Of the layout and the columns below. A newer store is refused, an older one stays readable."""
 
 VERSION_KEY = "lip_ray_schema"
@@ -77,6 +77,10 @@ LEVELS = pa.schema(
         ("loss_final", pa.float64()),
         ("accuracy", pa.float64()),
         ("accuracy_final", pa.float64()),
+        ("split", pa.string()),
+        ("l2_per_pixel", pa.float64()),
+        ("critic_gap", pa.float64()),
+        ("frechet", pa.float64()),
         ("outcome", pa.string()),
         ("reason", pa.string()),
         ("fit_s", pa.float64()),
@@ -88,7 +92,8 @@ LEVELS = pa.schema(
     ]
 )
 """One row a level and image: the commit mark of everything else about it. Queries see
-`effective_density` and `psnr_gap_db`, peak − selected, beside these columns."""
+`effective_density`, `psnr_gap_db`, peak − selected, and `mse_selected`, in [0, 1] units, beside
+these columns."""
 
 CURVES = pa.schema(
     [
@@ -120,7 +125,7 @@ layer's weights, packed eight to a byte, most significant first. Where `within` 
 a bit only for each weight that the mask of that level keeps; the others are pruned. Queries see
 `density`, the layer's own, beside these columns."""
 
-WEIGHTS = pa.schema(
+_TENSORS = pa.schema(
     [
         ("trial_id", pa.string()),
         ("level", pa.int32()),
@@ -131,8 +136,13 @@ WEIGHTS = pa.schema(
         ("values", pa.binary()),
     ]
 )
+
+WEIGHTS = _TENSORS
 """One row a parameter or buffer that a level, and those below up to the next stored one, begin
 with; nothing where the seed draws them. `values` are little-endian, row by row."""
+
+NETWORKS = _TENSORS
+"""One row a parameter or buffer of the generator that a level ended with; `values` likewise."""
 
 RECONSTRUCTIONS = pa.schema(
     [
@@ -144,7 +154,8 @@ RECONSTRUCTIONS = pa.schema(
         ("png", pa.binary()),
     ]
 )
-"""One row a level, image and role: clean, measured, peak, selected or final."""
+"""One row a level, image and role: clean, measured, peak, selected or final; or samples, a sheet of
+what a generator makes."""
 
 TABLES: dict[str, pa.Schema] = {
     "sweeps": SWEEPS,
@@ -153,8 +164,9 @@ TABLES: dict[str, pa.Schema] = {
     "curves": CURVES,
     "masks": MASKS,
     "weights": WEIGHTS,
+    "networks": NETWORKS,
     "reconstructions": RECONSTRUCTIONS,
 }
 
-PACKED = frozenset({"masks", "weights"})
+PACKED = frozenset({"masks", "networks", "weights"})
 """Tables worth compressing; the others' loose files grow by it, or hold PNGs."""

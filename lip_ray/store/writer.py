@@ -6,7 +6,8 @@ import os
 import platform
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +15,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lip_ray.records import LayerMask, LevelRecord, SweepRecord, TrialRecord
+from lip_ray.records import LayerMask, LevelRecord, StoredTensor, SweepRecord, TrialRecord
 from lip_ray.store import masks
 from lip_ray.store.paths import (
     MARKER,
@@ -24,6 +25,7 @@ from lip_ray.store.paths import (
     root_of,
     sweep_file,
     trial_file,
+    unfinished_file,
 )
 from lip_ray.store.schema import PACKED, TABLES, VERSION, VERSION_KEY
 
@@ -112,16 +114,13 @@ class Writer:
         ]
         new_weights = {level: t for record in records for level, t in record.weights.items()}
         ours += [
-            self._write(
-                level_file(self._root, "weights", first.trial_id, level),
-                "weights",
-                [
-                    {"trial_id": first.trial_id, "level": level, "position": i} | asdict(tensor)
-                    for i, tensor in enumerate(tensors)
-                ],
-            )
+            self._write_tensors("weights", first.trial_id, level, tensors)
             for level, tensors in sorted(new_weights.items())
         ]
+        if first.network:
+            ours.append(
+                self._write_tensors("networks", first.trial_id, first.level, first.network)
+            )
         tables: Mapping[str, list[dict[str, Any]]] = {
             "curves": [
                 key | {"image": record.image} | asdict(record.curve)
@@ -139,7 +138,30 @@ class Writer:
             path = level_file(self._root, table, first.trial_id, first.level)
             if rows:
                 ours.append(self._write(path, table, rows))
+        unfinished_file(self._root, first.trial_id, first.level).unlink(missing_ok=True)
         return all(ours)
+
+    def keep_unfinished(self, trial_id: str, level: int, state: bytes) -> None:
+        """Note how far a level has come, in place of what was noted before."""
+        path = unfinished_file(self._root, trial_id, level)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            with _drafted(path, state) as draft:
+                draft.replace(path)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    def _write_tensors(
+        self, table: str, trial_id: str, level: int, tensors: Sequence[StoredTensor]
+    ) -> bool:
+        return self._write(
+            level_file(self._root, table, trial_id, level),
+            table,
+            [
+                {"trial_id": trial_id, "level": level, "position": i} | asdict(tensor)
+                for i, tensor in enumerate(tensors)
+            ],
+        )
 
     def _mask_rows(
         self, trial_id: str, level: int, layers: Sequence[LayerMask]
@@ -188,13 +210,7 @@ def _publish(path: Path, content: bytes) -> bool:
 
     A hard link fails where the name is taken, so the first writer wins and files never change.
     """
-    unique = f"{platform.node()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-    draft = path.with_name(f".{path.name}.{unique}.tmp")  # hidden: no reader takes it for data
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    with _drafted(path, content) as draft:
         try:
             os.link(draft, path)
         except FileExistsError:
@@ -208,6 +224,19 @@ def _publish(path: Path, content: bytes) -> bool:
             draft.rename(path)
         _sync_folder(path.parent)
         return True
+
+
+@contextmanager
+def _drafted(path: Path, content: bytes) -> Iterator[Path]:
+    """The content in a file beside `path`, safe on disk; gone afterwards unless it was moved."""
+    unique = f"{platform.node()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    draft = path.with_name(f".{path.name}.{unique}.tmp")  # hidden: no reader takes it for data
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield draft
     finally:
         draft.unlink(missing_ok=True)
 

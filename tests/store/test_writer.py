@@ -39,13 +39,14 @@ def test_every_table_comes_back_as_it_was_written(
 
     reader = Reader(tmp_path)
     [row] = reader.sql("from levels").to_pylist()
-    derived = {"density", "effective_density", "psnr_gap_db"}
+    derived = {"density", "effective_density", "psnr_gap_db", "mse_selected"}
     names = set(row) - {"outcome"} - derived
     assert {name: row[name] for name in names} == {name: getattr(level, name) for name in names}
     assert row["outcome"] == "budget"
     assert row["density"] == level.kept / level.total
     assert row["effective_density"] == level.effective / level.total
     assert row["psnr_gap_db"] == level.psnr_peak_db - level.psnr_selected_db
+    assert row["mse_selected"] == pytest.approx(10 ** (-level.psnr_selected_db / 10))
     [began] = reader.sql("from trials").to_pylist()
     assert began["trial_id"] == trial.trial_id
     assert began["started_at"] == trial.started_at
