@@ -1,10 +1,8 @@
-"""The image catalogue: built-in photos and files; crop, size, channels, checksum, PNG."""
+"""The image catalogue: photos, files, arrays, digits; crop, size, channels, checksum, PNG."""
 
-import hashlib
 import io
-from functools import cache
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from functools import cache, lru_cache
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, cast
 
 import numpy as np
 import skimage.data
@@ -15,6 +13,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from skimage.transform import resize
 from torch import Tensor
 
+from lip_ray import fingerprint, npz
+from lip_ray.datasets import Digits
 from lip_ray.spec import RunOnly, Spec
 
 BuiltinName = Literal[
@@ -28,10 +28,26 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_BIT_DEPTH_AT = 24
 GREY_MODES = ("1", "L", "LA", "La")
 THUMBNAIL_SIDE = 256
+WHAT = "image"
 UNREADABLE = (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError)
 """All that Pillow raises for bytes that are no picture."""
 
 Range = Annotated[tuple[int, int], Field(strict=False)]
+
+
+class Picture(Protocol):
+    """What a problem is made of: an image of the catalogue, or one that a generator draws."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is the measurement itself, so that nobody knows the clean image."""
+
+    @property
+    def label(self) -> str:
+        """The name in tables and figures, and the key of all draws made for this image."""
+
+    def load(self) -> Tensor:
+        """(C, H, W) float32 in [0, 1] on the CPU. Raises ValueError when it cannot be read."""
 
 
 class Framing(Spec):
@@ -96,15 +112,7 @@ class FileImage(Framing):
     @model_validator(mode="before")
     @classmethod
     def _fingerprinted(cls, fields: object) -> object:
-        if not isinstance(fields, dict):
-            return fields
-        if not isinstance(fields.get("path"), str):
-            return {"name": "", "sha256": ""} | fields  # only the path is at fault
-        path = Path(fields["path"]).expanduser().resolve()
-        found = {"path": str(path), "name": path.stem}
-        if "sha256" not in fields:
-            found["sha256"] = hashlib.sha256(_read(path)).hexdigest()
-        return found | fields | {"path": str(path)}
+        return fingerprint.filled(fields, name=fingerprint.stem, sha256=fingerprint.sha256_of(WHAT))
 
     @property
     def label(self) -> str:
@@ -120,12 +128,88 @@ class FileImage(Framing):
         return _framed(self)
 
     def _pixels(self) -> np.ndarray[Any, Any]:
-        data = _read(Path(self.path))
-        if hashlib.sha256(data).hexdigest() != self.sha256:
-            raise ValueError(
-                f"{self.path} has changed since its sha256 {self.sha256[:12]}… was noted"
-            )
-        return _decode(data, self.path)
+        return decoded(fingerprint.read(self.path, self.sha256, WHAT), self.path)
+
+
+class ArrayImage(Framing):
+    """One picture of an array in an .npz file, known by the content of that file.
+
+    The array is uint8 of shape (N, H, W) or (N, H, W, 3), 255 is white.
+    """
+
+    kind: Literal["npz"] = "npz"
+    path: Annotated[str, RunOnly()]
+    """Of the .npz file, relative to the working directory; stored absolute."""
+    array: str
+    """Its name in the file; by default the only array of pictures there is."""
+    index: Annotated[int, Field(ge=0)]
+    """Which picture of the array, from 0; a list stands for several images."""
+    name: str
+    """In tables and figures; by default the file's own name without its ending."""
+    sha256: str
+    """Of the file's bytes; filled in when the path is read first, checked ever after."""
+    measured: ClassVar[Literal[False]] = False
+    """They are what is looked for, never a measurement of it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fingerprinted(cls, fields: object) -> object:
+        return fingerprint.filled(
+            fields,
+            array=npz.only_array,
+            name=fingerprint.stem,
+            sha256=fingerprint.sha256_of(npz.WHAT),
+        )
+
+    @property
+    def label(self) -> str:
+        """The name in tables and figures, and the key of all draws made for this image."""
+        return f"{self.name}-{self.array}-{self.index}-{self.sha256[:6]}"
+
+    def load(self) -> Tensor:
+        """(C, H, W) float32 in [0, 1] on the CPU.
+
+        Raises ValueError when the file is missing, changed or no archive, when it has no such array
+        of pictures or the array no such picture, or when the crop is outside of it.
+        """
+        return _framed(self)
+
+    def _pixels(self) -> np.ndarray[Any, Any]:
+        pictures = _array(self.path, self.sha256, self.array)
+        _refuse_beyond(self.index, len(pictures), f"array {self.array!r} of {self.path}")
+        return cast("np.ndarray[Any, Any]", pictures[self.index])
+
+
+class DigitImage(Framing):
+    """A handwritten digit of scikit-learn, of the sets that the dataset `digits` is split into.
+
+    Its grey levels, 0 to 16, are scaled to 0 to 255 and rounded, as in the image set of digits.
+    """
+
+    kind: Literal["digit"] = "digit"
+    index: Annotated[int, Field(ge=0)]
+    """Which digit of the set, from 0; a list stands for several images."""
+    split: Literal["test", "training"] = "test"
+    """The set: what generators of digits never learn from, or what they do."""
+    measured: ClassVar[Literal[False]] = False
+    """They are what is looked for, never a measurement of it."""
+
+    @property
+    def label(self) -> str:
+        """The name in tables and figures, and the key of all draws made for this image."""
+        return f"digit-{self.index}" if self.split == "test" else f"digit-training-{self.index}"
+
+    def load(self) -> Tensor:
+        """(1, H, W) or (3, H, W) float32 in [0, 1] on the CPU, of 8×8 pixels without a `size`.
+
+        Raises ValueError when the set has no such digit, or when the crop is outside of it.
+        """
+        return _framed(self)
+
+    def _pixels(self) -> np.ndarray[Any, Any]:
+        pictures = digits(self.split)
+        _refuse_beyond(self.index, len(pictures), f"the {self.split} set of digits")
+        return cast("np.ndarray[Any, Any]", pictures[self.index])
 
 
 def _expand_name(value: object) -> object:
@@ -136,22 +220,32 @@ def _expand_name(value: object) -> object:
     return {"kind": "builtin", "name": value}
 
 
+AnyImage = BuiltinImage | FileImage | ArrayImage | DigitImage
+
 Image = Annotated[
-    BuiltinImage | FileImage,
+    AnyImage,
     Field(discriminator="kind"),
-    BeforeValidator(_expand_name, json_schema_input_type=str | BuiltinImage | FileImage),
+    BeforeValidator(_expand_name, json_schema_input_type=str | AnyImage),
 ]
 """`astronaut` stands for the built-in photo, `photos/cat.png` for the file."""
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"cannot read image {path}: {error.strerror}") from error
+def digits(split: Literal["test", "training"]) -> np.ndarray[Any, Any]:
+    """(N, 8, 8) uint8: scikit-learn's digits of a set, scaled to 0 to 255 and rounded."""
+    training, test = Digits().load()
+    values = (test if split == "test" else training).values[:, 0]
+    return rounded(values).numpy()
 
 
-def _decode(data: bytes, path: str) -> np.ndarray[Any, Any]:
+_array = lru_cache(maxsize=2)(npz.read)
+
+
+def _refuse_beyond(index: int, count: int, where: str) -> None:
+    if index >= count:
+        raise ValueError(f"index must be from 0 to {count - 1} in {where}, got {index}")
+
+
+def decoded(data: bytes, path: str) -> np.ndarray[Any, Any]:
     """(H, W) or (H, W, 3) uint8 pixels, upright."""
     if data.startswith(PNG_SIGNATURE) and data[PNG_BIT_DEPTH_AT : PNG_BIT_DEPTH_AT + 1] == b"\x10":
         raise ValueError(f"{path} is a 16-bit PNG; only 8-bit images are read, convert it first")
@@ -170,19 +264,26 @@ def _decode(data: bytes, path: str) -> np.ndarray[Any, Any]:
 
 
 @cache
-def _framed(image: BuiltinImage | FileImage) -> Tensor:
-    pixels = image._pixels()
+def _framed(image: AnyImage) -> Tensor:
+    return framed(image._pixels(), image, image.label)
+
+
+def framed(pixels: np.ndarray[Any, Any], framing: Framing, label: str) -> Tensor:
+    """(C, H, W) float32 in [0, 1]: what a framing makes of (H, W) or (H, W, C) uint8 pixels.
+
+    Raises ValueError, which names the picture by its label, when the crop is outside of it.
+    """
     height, width = pixels.shape[:2]
-    rows, columns = image.rows or (0, height), image.columns or (0, width)
+    rows, columns = framing.rows or (0, height), framing.columns or (0, width)
     if rows[1] > height or columns[1] > width:
         raise ValueError(
-            f"crop rows {rows}, columns {columns} is outside of {image.label} ({height}×{width})"
+            f"crop rows {rows}, columns {columns} is outside of {label} ({height}×{width})"
         )
     cropped = pixels[slice(*rows), slice(*columns)].astype(np.float64) / 255
-    if image.size is not None:
-        cropped = resize(cropped, image.size, order=1, anti_aliasing=True)
+    if framing.size is not None:
+        cropped = resize(cropped, framing.size, order=1, anti_aliasing=True)
     planes = torch.from_numpy(np.atleast_3d(cropped)).permute(2, 0, 1).contiguous()
-    return _recoloured(planes, image.channels).float().clamp(0, 1)
+    return _recoloured(planes, framing.channels).float().clamp(0, 1)
 
 
 def _recoloured(planes: Tensor, channels: int | None) -> Tensor:
@@ -194,10 +295,15 @@ def _recoloured(planes: Tensor, channels: int | None) -> Tensor:
     return torch.einsum("c,chw->hw", luminance, planes)[None]
 
 
+def rounded(image: Tensor) -> Tensor:
+    """An image in [0, 1] as uint8, 255 for 1; values beyond are clipped."""
+    return image.clamp(0, 1).mul(255).round().to(torch.uint8)
+
+
 def png(image: Tensor) -> bytes:
     """A PNG of a (1, C, H, W) or (C, H, W) image in [0, 1], at most 256 pixels a side."""
-    planes = image.detach().reshape(-1, *image.shape[-2:]).clamp(0, 1).mul(255).round()
-    pixels = planes.to("cpu", torch.uint8).permute(1, 2, 0).numpy()
+    planes = rounded(image.detach().reshape(-1, *image.shape[-2:]))
+    pixels = planes.cpu().permute(1, 2, 0).numpy()
     picture = PillowImage.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
     picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     buffer = io.BytesIO()
