@@ -10,51 +10,29 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from lip_ray.priors.network import LAYOUTS as LAYOUTS
+from lip_ray.priors.network import Cost as Cost
+from lip_ray.priors.network import Network, placed
+from lip_ray.priors.network import initialise as initialise
 from lip_ray.rng import generator
 from lip_ray.spec import Spec
 
 Shape = tuple[int, int, int]
 """(channels, height, width)."""
-LAYOUTS = {"cuda": torch.channels_last}
-"""The faster memory layout by device; on CPUs the plain one measures faster."""
 
 
 @dataclass(frozen=True)
-class UntrainedPrior:
+class UntrainedPrior(Network):
     """A network in training mode and the latent it turns into an image.
 
     The latent is (1, C, H, W); the network's output is (1, channels, H, W) in [0, 1].
     """
 
-    module: nn.Module
     latent: Tensor
 
     def with_latent(self, latent: Tensor) -> "UntrainedPrior":
         """The same network before another latent."""
         return replace(self, latent=latent)
-
-    def prunable(self) -> dict[str, Tensor]:
-        """The weights of all convolutions, by state-dict name, in the network's order."""
-        return {
-            f"{name}.weight": layer.weight
-            for name, layer in self.module.named_modules()
-            if isinstance(layer, nn.Conv2d)
-        }
-
-    def parameter_count(self) -> int:
-        """All parameters: weights, biases and normalisation."""
-        return sum(parameter.numel() for parameter in self.module.parameters())
-
-    def snapshot(self) -> dict[str, Tensor]:
-        """A copy of all parameters and buffers, by state-dict name."""
-        return {name: value.clone() for name, value in self.module.state_dict().items()}
-
-    def rewind(self, weights: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> None:
-        """Set parameters and buffers to `weights`, prunable ones times their mask, bit for bit."""
-        self.module.load_state_dict(dict(weights))
-        with torch.no_grad():
-            for name, weight in self.prunable().items():
-                weight.masked_fill_(~mask[name], 0)
 
     def restored_with(self, weights: Mapping[str, Tensor]) -> Tensor:
         """The image that the network makes of the latent with these prunable weights instead.
@@ -64,18 +42,6 @@ class UntrainedPrior:
         buffers = {name: value.clone() for name, value in self.module.named_buffers()}
         output: Tensor = functional_call(self.module, dict(weights) | buffers, self.latent)
         return output
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """What a network is and takes, for images of one shape."""
-
-    parameters: int
-    """All of them: weights, biases and normalisation."""
-    prunable: int
-    """The weights of convolutions."""
-    macs_per_step: int
-    """Multiply-adds of the convolutions in one forward and backward pass of the dense network."""
 
 
 class AbstractPrior(Spec, ABC):
@@ -123,8 +89,7 @@ class AbstractPrior(Spec, ABC):
         module = self.module(image_shape, generator(seed, "initial weights"))
         latent = self.latent(image_shape, generator(seed, "latent", image=image))
         layout = LAYOUTS.get(device.type, torch.contiguous_format)
-        module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-        return UntrainedPrior(module, latent.to(device, memory_format=layout))
+        return UntrainedPrior(placed(module, device), latent.to(device, memory_format=layout))
 
     def prunable_count(self, image_channels: int) -> int:
         """The number of prunable weights for images of so many channels, nothing drawn."""
@@ -150,17 +115,3 @@ def _prunable_count(prior: AbstractPrior, image_channels: int) -> int:
         module = prior.network(image_channels)
     empty = UntrainedPrior(module, torch.empty(0))
     return sum(weight.numel() for weight in empty.prunable().values())
-
-
-def initialise(module: nn.Module, draws: torch.Generator) -> None:
-    """PyTorch's own initial distributions, drawn from `draws` in the network's order.
-
-    Convolutions: uniform on ±1/√fan_in, weights and biases; normalisation: the identity.
-    """
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            bound = layer.weight[0].numel() ** -0.5
-            for parameter in layer.parameters(recurse=False):
-                nn.init.uniform_(parameter, -bound, bound, generator=draws)
-        elif isinstance(layer, nn.BatchNorm2d):
-            layer.reset_parameters()

@@ -1,0 +1,27 @@
+"""The critic of a generator that brings none of its own."""
+
+from torch import nn
+
+from lip_ray.priors.base import Shape
+from lip_ray.priors.generators.blocks import SLOPE
+
+SMALLEST = 4
+"""Pixels a side at which the linear layer takes over."""
+WIDEST = 512
+
+
+def critic(image_shape: Shape, *, width: int) -> nn.Module:
+    """(N, C, H, W) → (N,) scores: convolutions 4×4 of stride 2, then one linear layer.
+
+    `width` channels at first, twice as many at each scale up to 512; LeakyReLU 0.2; no
+    normalisation, so that the score of an image depends on no other (Gulrajani et al. 2017,
+    arXiv 1704.00028, section 4).
+    """
+    inward, height, width_px = image_shape
+    layers: list[nn.Module] = []
+    while min(height, width_px) > SMALLEST:
+        layers += [nn.Conv2d(inward, width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
+        inward, width = width, min(2 * width, max(width, WIDEST))
+        height, width_px = height // 2, width_px // 2
+    layers += [nn.Flatten(), nn.Linear(inward * height * width_px, 1), nn.Flatten(0)]
+    return nn.Sequential(*layers)

@@ -1,0 +1,89 @@
+"""What every network is here: weights that can be pruned, counted, copied and rewound."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lip_ray.priors.equalised import Equalised
+
+LAYOUTS = {"cuda": torch.channels_last}
+"""The faster memory layout by device; on CPUs the plain one measures faster."""
+PRUNABLE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+"""Layers whose weights can be pruned; biases and normalisation never are."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network whose weights can be pruned and rewound."""
+
+    module: nn.Module
+
+    def prunable(self) -> dict[str, Tensor]:
+        """The weights of all convolutions and linear layers, by state-dict name, in its order."""
+        return {
+            f"{name}.weight": layer.weight
+            for name, layer in self.module.named_modules()
+            if isinstance(layer, PRUNABLE)
+        }
+
+    def factors(self) -> dict[str, float]:
+        """By prunable weight, what its layer multiplies it by when it runs.
+
+        1 everywhere but in layers with an equalised learning rate.
+        """
+        equalised = {
+            f"{name}.module.weight": layer.factor
+            for name, layer in self.module.named_modules()
+            if isinstance(layer, Equalised)
+        }
+        return {name: equalised.get(name, 1.0) for name in self.prunable()}
+
+    def parameter_count(self) -> int:
+        """All parameters: weights, biases and normalisation."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """A copy of all parameters and buffers, by state-dict name."""
+        return {name: value.clone() for name, value in self.module.state_dict().items()}
+
+    def rewind(self, weights: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> None:
+        """Set parameters and buffers to `weights`, prunable ones times their mask, bit for bit."""
+        self.module.load_state_dict(dict(weights))
+        with torch.no_grad():
+            for name, weight in self.prunable().items():
+                weight.masked_fill_(~mask[name], 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a network is and takes, for images of one shape."""
+
+    parameters: int
+    """All of them: weights, biases and normalisation."""
+    prunable: int
+    """The weights of convolutions and linear layers."""
+    macs_per_step: int
+    """Multiply-adds of these in one forward and backward pass of the dense network."""
+
+
+def placed(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module on a device, in the memory layout that is faster there."""
+    layout = LAYOUTS.get(device.type, torch.contiguous_format)
+    return module.to(device).to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
+
+
+def initialise(module: nn.Module, draws: torch.Generator) -> None:
+    """PyTorch's own initial distributions, drawn from `draws` in the network's order.
+
+    Convolutions and linear layers: uniform on ±1/√fan_in, weights and biases; normalisation: the
+    identity.
+    """
+    for layer in module.modules():
+        if isinstance(layer, PRUNABLE):
+            bound = layer.weight[0].numel() ** -0.5
+            for parameter in layer.parameters(recurse=False):
+                nn.init.uniform_(parameter, -bound, bound, generator=draws)
+        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.reset_parameters()
