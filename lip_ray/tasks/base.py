@@ -10,23 +10,27 @@ import torch.nn.functional as F
 from scipy.optimize import lsq_linear
 from torch import Tensor
 
-from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.images import Picture
 from lip_ray.metrics import luma, psnr, ssim
 from lip_ray.spec import Spec
 
 
 class Operator(ABC):
-    """A linear map from an image (1, C, H, W) to a measurement of any shape."""
+    """A linear map from images (N, C, H, W) to as many measurements, each of any shape."""
 
     @abstractmethod
-    def __call__(self, image: Tensor) -> Tensor:
-        """The measurement of an image, without noise."""
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, …): the measurement of each image, without noise."""
 
     def adjoint(self, measurement: Tensor) -> Tensor:
-        """The transpose: ⟨A x, y⟩ = ⟨x, Aᵀ y⟩ for all images x and measurements y."""
-        image = measurement.new_zeros((1, *self.image_shape(measurement)), requires_grad=True)
+        """The transpose: ⟨A x, y⟩ = ⟨x, Aᵀ y⟩ for all images x and measurements y.
+
+        (N, …) → (N, C, H, W), the transpose of each measurement.
+        """
+        shape = (len(measurement), *self.image_shape(measurement))
+        images = measurement.new_zeros(shape, requires_grad=True)
         with torch.enable_grad():
-            (pulled_back,) = torch.autograd.grad(self(image), image, measurement)
+            (pulled_back,) = torch.autograd.grad(self(images), images, measurement)
         return pulled_back
 
     def image_shape(self, measurement: Tensor) -> tuple[int, int, int]:
@@ -35,16 +39,16 @@ class Operator(ABC):
         return channels, height, width
 
     def view(self, measurement: Tensor) -> Tensor:
-        """How galleries show a measurement: (1, C, H, W), as large as the image."""
+        """How galleries show a measurement (1, …): (1, C, H, W), as large as the image."""
         return measurement
 
 
 class Identity(Operator):
     """The image itself."""
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """The image."""
-        return image
+    def __call__(self, images: Tensor) -> Tensor:
+        """The images."""
+        return images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,7 @@ class Problem:
     """A measurement and, where it is known, the image it is of; all on one device."""
 
     measured: Tensor
+    """(1, …): what the operator makes of an image, with its noise."""
     clean: Tensor | None = None
     """(1, C, H, W) in [0, 1]; None for a user's own measurement, whose truth nobody knows."""
     operator: Operator = field(default_factory=Identity)
@@ -109,11 +114,11 @@ class Problem:
         """
         channels, height, width = self.image_shape
         planes = torch.eye(channels, dtype=self.measured.dtype, device=self.measured.device)
-        pure = planes[:, None, :, None, None].expand(-1, 1, -1, height, width)
+        pure = planes[..., None, None].expand(-1, -1, height, width)
         if self.target == "clean" and self.clean is not None:
             columns, values = pure, self.clean
         else:
-            columns, values = torch.stack([self.operator(one) for one in pure]), self.measured
+            columns, values = self.operator(pure), self.measured
         system = columns.reshape(channels, -1).double().T
         basis, triangle = torch.linalg.qr(system)
         right = basis.T @ values.reshape(-1).double()
@@ -139,19 +144,17 @@ class AbstractTask(Spec, ABC):
     kind: str
 
     @abstractmethod
-    def realise(
-        self, image: BuiltinImage | FileImage, *, seed: int, device: torch.device
-    ) -> Problem:
+    def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
         """The problem of restoring `image` from a measurement drawn with `seed`."""
 
-    def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
+    def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """What keeps the task from an image: the path of a field and what is wrong with it.
 
         Raises ValueError where the image itself cannot be loaded.
         """
         yield from ()
 
-    def refuse_conflicts(self, image: BuiltinImage | FileImage) -> None:
+    def refuse_conflicts(self, image: Picture) -> None:
         """Raise ValueError with the first conflict, if there is any."""
         for path, message in self.conflicts(image):
             raise ValueError(f"{self.kind}, {path}: {message}")

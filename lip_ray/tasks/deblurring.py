@@ -8,7 +8,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.images import Picture
 from lip_ray.spec import Spec, kind_or_mapping
 from lip_ray.tasks.base import AbstractTask, Problem
 from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, with_noise
@@ -89,7 +89,7 @@ class Deblurring(AbstractTask):
     sigma: OptionalNoise = 0.0
     """White Gaussian noise on the blurred image, in 8-bit grey levels, not clipped."""
 
-    def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
+    def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A kernel that is larger than the image."""
         yield from added_noise_conflicts(image, "sigma", self.sigma)
         height, width = image.load().shape[1:]
@@ -100,9 +100,7 @@ class Deblurring(AbstractTask):
                 f"is {rows}×{columns}, larger than {image.label} ({height}×{width})",
             )
 
-    def realise(
-        self, image: BuiltinImage | FileImage, *, seed: int, device: torch.device
-    ) -> Problem:
+    def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
         """The clean image and the blurred one; the noise is keyed by seed and image."""
         self.refuse_conflicts(image)
         pixels, kernel = image.load()[None], self.kernel.weights()

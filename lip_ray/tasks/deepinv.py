@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import JsonValue
 from torch import Tensor
 
-from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.images import Picture
 from lip_ray.rng import generator
 from lip_ray.spec import Spec
 from lip_ray.tasks.base import AbstractTask, Operator, Problem
@@ -31,9 +31,9 @@ class Physics(Operator):
         self.physics = physics
         self.shape = shape
 
-    def __call__(self, image: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Tensor:
         """Its method A."""
-        measurement: Tensor = self.physics.A(image)
+        measurement: Tensor = self.physics.A(images)
         return measurement
 
     def image_shape(self, measurement: Tensor) -> Shape:
@@ -88,7 +88,7 @@ class Deepinv(AbstractTask):
         """Of the names: values may be lists, which have none."""
         return hash((self.name, frozenset(self.arguments), self.noise))
 
-    def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
+    def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """deepinv that is not installed, names it does not know, arguments it refuses."""
         try:
             found = _deepinv_physics()
@@ -114,9 +114,7 @@ class Deepinv(AbstractTask):
                     f"{tuple(image.load().shape)}: set img_size to that of the image looked for",
                 )
 
-    def realise(
-        self, image: BuiltinImage | FileImage, *, seed: int, device: torch.device
-    ) -> Problem:
+    def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
         """The clean image and what the physics makes of it; all draws are made on the CPU."""
         self.refuse_conflicts(image)
         found = _deepinv_physics()
@@ -128,9 +126,7 @@ class Deepinv(AbstractTask):
             operator=Physics(physics.to(device), shape),
         )
 
-    def _measured(
-        self, found: Any, image: BuiltinImage | FileImage, *, seed: int
-    ) -> tuple[Tensor, Any, Shape]:
+    def _measured(self, found: Any, image: Picture, *, seed: int) -> tuple[Tensor, Any, Shape]:
         """The measurement of the image, or of black where the image is one, and the physics.
 
         The global generator, which some of the classes use, is seeded meanwhile.
@@ -149,7 +145,7 @@ class Deepinv(AbstractTask):
                 return physics.A(pixels.new_zeros(1, *shape)), physics, shape
             return physics(pixels), physics, shape
 
-    def _image_shape(self, image: BuiltinImage | FileImage) -> Shape:
+    def _image_shape(self, image: Picture) -> Shape:
         """Of the image that is looked for: as given, or as the picture."""
         given = self.arguments.get("img_size") if image.measured else None
         channels, height, width = image.load().shape if given is None else _tuples(given)
@@ -166,9 +162,7 @@ class Deepinv(AbstractTask):
                 rule = "must be a subclass of deepinv.physics.NoiseModel"
                 yield "noise.name", f"{rule}, got {self.noise.name!r}"
 
-    def _unknown_of_a_photo(
-        self, found: Any, image: BuiltinImage | FileImage
-    ) -> Iterator[tuple[str, str]]:
+    def _unknown_of_a_photo(self, found: Any, image: Picture) -> Iterator[tuple[str, str]]:
         """What a measured photo cannot be given: more noise, or an operator drawn anew."""
         if self.noise is not None:
             yield "noise", f"{image.label} is measured already and gets no more noise"

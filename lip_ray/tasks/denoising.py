@@ -6,7 +6,7 @@ from typing import Annotated, Literal, final
 import torch
 from pydantic import Field
 
-from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.images import Picture
 from lip_ray.rng import generator
 from lip_ray.tasks.base import AbstractTask, Problem
 from lip_ray.tasks.noise import GreyLevels, strength_conflicts, with_noise
@@ -22,13 +22,11 @@ class Denoising(AbstractTask):
     clip: bool = True
     """Whether the noisy image is clipped to [0, 1], as the published scripts do."""
 
-    def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
+    def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A clean image without a strength of noise, or a measured one with it."""
         yield from strength_conflicts(image, "sigma", self.sigma)
 
-    def realise(
-        self, image: BuiltinImage | FileImage, *, seed: int, device: torch.device
-    ) -> Problem:
+    def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
         """The clean image and its noisy copy; the noise is keyed by seed and image."""
         self.refuse_conflicts(image)
         pixels = image.load()[None]
@@ -48,13 +46,11 @@ class PoissonDenoising(AbstractTask):
     peak: Annotated[float, Field(gt=0)] | None = None
     """Photons expected at white. Needed but for a measured photo, which has its own."""
 
-    def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
+    def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A clean image without a strength of noise, or a measured one with it."""
         yield from strength_conflicts(image, "peak", self.peak)
 
-    def realise(
-        self, image: BuiltinImage | FileImage, *, seed: int, device: torch.device
-    ) -> Problem:
+    def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
         """The clean image and its counts over `peak`, independent over pixels and channels."""
         self.refuse_conflicts(image)
         pixels = image.load()[None]
@@ -76,13 +72,11 @@ class ImpulseDenoising(AbstractTask):
     Needed but for a measured photo, which has its own.
     """
 
-    def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
+    def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A clean image without a strength of noise, or a measured one with it."""
         yield from strength_conflicts(image, "share", self.share)
 
-    def realise(
-        self, image: BuiltinImage | FileImage, *, seed: int, device: torch.device
-    ) -> Problem:
+    def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
         """The clean image and its copy with impulses; all hit at one share are hit at a larger."""
         self.refuse_conflicts(image)
         pixels = image.load()[None]

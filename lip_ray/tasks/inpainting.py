@@ -7,7 +7,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from lip_ray.images import BuiltinImage, FileImage, Range
+from lip_ray.images import FileImage, Picture, Range
 from lip_ray.rng import generator
 from lip_ray.spec import Spec, kind_or_mapping
 from lip_ray.tasks.base import AbstractTask, Problem
@@ -66,7 +66,7 @@ class Inpainting(AbstractTask):
     sigma: OptionalNoise = 0.0
     """White Gaussian noise on the pixels that are kept, in 8-bit grey levels, not clipped."""
 
-    def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
+    def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A mask that does not fit the image, or noise and chance on a measured one."""
         yield from added_noise_conflicts(image, "sigma", self.sigma)
         if image.measured and isinstance(self.mask, RandomMask):
@@ -87,9 +87,7 @@ class Inpainting(AbstractTask):
         if not isinstance(self.mask, RandomMask) and not bool(mask.any()):
             yield "mask", f"keeps nothing of {image.label}"
 
-    def realise(
-        self, image: BuiltinImage | FileImage, *, seed: int, device: torch.device
-    ) -> Problem:
+    def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
         """The clean image and the masked one; mask and noise are keyed by seed and image."""
         self.refuse_conflicts(image)
         pixels = image.load()[None]
@@ -101,7 +99,7 @@ class Inpainting(AbstractTask):
             operator=Masking(mask.to(device)),
         )
 
-    def _mask(self, image: BuiltinImage | FileImage, *, seed: int) -> Tensor:
+    def _mask(self, image: Picture, *, seed: int) -> Tensor:
         """(1, 1 or C, H, W) of 0 and 1. Raises ValueError where there is none."""
         channels, height, width = image.load().shape
         if isinstance(self.mask, FileImage):

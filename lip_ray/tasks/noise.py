@@ -7,7 +7,7 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor
 
-from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.images import Picture
 from lip_ray.rng import generator
 
 
@@ -33,9 +33,7 @@ OptionalNoise = Annotated[float, AfterValidator(_none_or_grey_levels)]
 """A standard deviation in 8-bit grey levels; 0 is no noise."""
 
 
-def with_noise(
-    measurement: Tensor, sigma: float, *, seed: int, image: BuiltinImage | FileImage
-) -> Tensor:
+def with_noise(measurement: Tensor, sigma: float, *, seed: int, image: Picture) -> Tensor:
     """The measurement plus white Gaussian noise, keyed by seed and image; on the CPU."""
     if not sigma:
         return measurement
@@ -44,7 +42,7 @@ def with_noise(
 
 
 def strength_conflicts(
-    image: BuiltinImage | FileImage, name: str, strength: float | None
+    image: Picture, name: str, strength: float | None
 ) -> Iterator[tuple[str, str]]:
     """The noise that a task is about: needed for a clean image, refused for a measured one."""
     if not image.measured and strength is None:
@@ -53,7 +51,7 @@ def strength_conflicts(
 
 
 def added_noise_conflicts(
-    image: BuiltinImage | FileImage, name: str, strength: float | None
+    image: Picture, name: str, strength: float | None
 ) -> Iterator[tuple[str, str]]:
     """Noise that a task adds: refused for a measured image."""
     if image.measured and strength:

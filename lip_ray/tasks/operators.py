@@ -18,9 +18,9 @@ class Masking(Operator):
         """`mask` is (1, 1 or C, H, W): 1 where a value is kept and 0 where it is missing."""
         self.mask = mask
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """The masked image."""
-        return image * self.mask
+    def __call__(self, images: Tensor) -> Tensor:
+        """The masked images."""
+        return images * self.mask
 
 
 class Downsampling(Operator):
@@ -34,10 +34,10 @@ class Downsampling(Operator):
         self.factor = factor
         self.kernel = lanczos2(factor).float().to(device)
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """(1, C, H, W) → (1, C, H / factor, W / factor)."""
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, H / factor, W / factor)."""
         beyond = (len(self.kernel) - self.factor) // 2
-        padded = F.pad(image, (beyond,) * 4, mode="replicate")
+        padded = F.pad(images, (beyond,) * 4, mode="replicate")
         return _filtered(padded, self.kernel, stride=self.factor)
 
     def image_shape(self, measurement: Tensor) -> tuple[int, int, int]:
@@ -62,10 +62,10 @@ class Blur(Operator):
         self.kernel = kernel
         self.boundary = boundary
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """The blurred image."""
+    def __call__(self, images: Tensor) -> Tensor:
+        """The blurred images."""
         rows, columns = (side // 2 for side in self.kernel.shape)
-        padded = F.pad(image, (columns, columns, rows, rows), mode=self.boundary)
+        padded = F.pad(images, (columns, columns, rows, rows), mode=self.boundary)
         return _filtered(padded, self.kernel.flip(0, 1))
 
 
@@ -81,8 +81,8 @@ def lanczos2(factor: int) -> Tensor:
     return torch.outer(line, line)
 
 
-def _filtered(image: Tensor, kernel: Tensor, *, stride: int = 1) -> Tensor:
+def _filtered(images: Tensor, kernel: Tensor, *, stride: int = 1) -> Tensor:
     """Correlation of each channel with a kernel, where it lies inside."""
-    channels = image.shape[1]
-    weight = kernel.to(image.dtype).expand(channels, 1, -1, -1)
-    return F.conv2d(image, weight, stride=stride, groups=channels)
+    channels = images.shape[1]
+    weight = kernel.to(images.dtype).expand(channels, 1, -1, -1)
+    return F.conv2d(images, weight, stride=stride, groups=channels)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, final
 import torch
 from pydantic import Field
 
-from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.images import Picture
 from lip_ray.tasks.base import AbstractTask, Problem
 from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, with_noise
 from lip_ray.tasks.operators import Downsampling
@@ -27,7 +27,7 @@ class SuperResolution(AbstractTask):
     null: of all channels and pixels, as for other tasks.
     """
 
-    def conflicts(self, image: BuiltinImage | FileImage) -> Iterator[tuple[str, str]]:
+    def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A size that the factor does not divide, a border that leaves nothing."""
         yield from added_noise_conflicts(image, "sigma", self.sigma)
         height, width = image.load().shape[1:]
@@ -42,9 +42,7 @@ class SuperResolution(AbstractTask):
         if self.border is not None and min(height, width) <= 2 * self.border:
             yield "border", f"leaves nothing of {image.label} ({height}×{width}), got {self.border}"
 
-    def realise(
-        self, image: BuiltinImage | FileImage, *, seed: int, device: torch.device
-    ) -> Problem:
+    def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
         """The clean image and the small one; the noise is keyed by seed and image."""
         self.refuse_conflicts(image)
         pixels = image.load()[None]

@@ -182,6 +182,15 @@ class TestProblem:
         assert measured == pytest.approx(pulled_back, abs=1e-3)
         assert operator.image_shape(measurement) == problem.image_shape
 
+    def test_images_are_measured_side_by_side(self, problem) -> None:
+        draws = torch.Generator().manual_seed(0)
+        images = torch.rand((3, *problem.image_shape), generator=draws)
+        together, alone = problem.operator(images), [problem.operator(one[None]) for one in images]
+        assert problem.measured.shape == (1, *together.shape[1:])
+        assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+        pulled_back = [problem.operator.adjoint(one) for one in alone]
+        assert torch.allclose(problem.operator.adjoint(together), torch.cat(pulled_back), atol=1e-5)
+
     def test_the_view_is_as_large_as_the_image(self, problem) -> None:
         assert problem.view.shape == (1, *problem.image_shape)
         assert bool(torch.isfinite(problem.view).all())
