@@ -1,17 +1,15 @@
 """Classifiers: accuracy of every ticket against the share of weights it keeps."""
 
 import json
-from collections.abc import Set
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from .curves import Plot, curve_figure
 from .frontier import density_axis
-from .identity import DEFAULTS, DENSE, METHOD_FIELDS
-from .naming import distinct_names
-from .points import CONFIDENCE, FAILURES, sample_text, with_interval
+from .identity import DEFAULTS, METHOD_FIELDS
+from .ladders import from_dense, ladder_points, ladder_table, only
+from .points import CONFIDENCE, sample_text
 
 SCORES = {"selected": "accuracy", "final": "accuracy_final"}
 """The columns of `levels`, by which epoch they are of."""
@@ -40,15 +38,7 @@ def classification_table(
 
     Raises ValueError when no classifier is trained, or `confidence` is not within 0 and 1.
     """
-    points = _points(trials, levels)
-    fits = points.drop_duplicates(["problem", "method", "kept", "seed"])
-    table = pd.concat([_means(fits, which) for which in SCORES], ignore_index=True)
-    names = ("mean", "deviation", "n", "low", "high")
-    table = with_interval(table, confidence, names).drop(columns="deviation")
-    table["missing"] = table["seeds"] - table["n"]
-    table["which"] = pd.Categorical(table["which"], categories=list(SCORES), ordered=True)
-    order = ["problem", "method", "kept", "which"]
-    return table.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
+    return ladder_table(_points(trials, levels), SCORES, confidence=confidence)
 
 
 def classification_figure(table: pd.DataFrame) -> go.Figure:
@@ -60,20 +50,8 @@ def classification_figure(table: pd.DataFrame) -> go.Figure:
         raise ValueError("a figure of classifiers shows one problem: choose its rows")
     if not table["n"].any():
         raise ValueError("no classifier has an accuracy")
-    noted = _from_dense(table).assign(note=lambda rows: "n = " + rows["n"].astype(str))
+    noted = from_dense(table).assign(note=lambda rows: "n = " + rows["n"].astype(str))
     return curve_figure(noted, density_axis(table["density"], note=sample_text(table)), PLOT)
-
-
-def _from_dense(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of all methods, each led by the dense ones; the dense alone where there is none."""
-    dense = table[table["method"] == DENSE]
-    methods = [name for name in table["method"].cat.categories if name in set(table["method"])]
-    parts = [
-        pd.concat([dense.assign(method=method), table[table["method"] == method]])
-        for method in methods
-        if method != DENSE
-    ]
-    return pd.concat(parts).astype({"method": table["method"].dtype}) if parts else dense
 
 
 def _points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -83,38 +61,12 @@ def _points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     of_problem = {name for spec in (*specs, *keys) for name in spec} - {*METHOD_FIELDS, "seed"}
     described = chosen[["trial_id", "pruner", "seed"]].assign(
         name=chosen["image"] + ": " + chosen["task"],
-        key=[_only(spec, of_problem) for spec in keys],
-        settings=[_only(spec, of_problem) for spec in specs],
-        method_key=[_only(spec, {*METHOD_FIELDS}) for spec in keys],
-        method_settings=[_only(spec, {*METHOD_FIELDS}) for spec in specs],
+        key=[only(spec, of_problem) for spec in keys],
+        settings=[only(spec, of_problem) for spec in specs],
+        method_key=[only(spec, {*METHOD_FIELDS}) for spec in keys],
+        method_settings=[only(spec, {*METHOD_FIELDS}) for spec in specs],
     )
-    points = levels.merge(described, on="trial_id", validate="many_to_one")
+    points = ladder_points(levels, described)
     if points.empty:
         raise ValueError("no finished level of a classifier in the store")
-    points["problem"] = distinct_names(points["name"], points["key"], points["settings"])
-    methods = distinct_names(points["pruner"], points["method_key"], points["method_settings"])
-    points["method"] = methods.set_categories([DENSE, *methods.categories])
-    points.loc[points["kept"] == points["total"], "method"] = DENSE
     return points.astype(dict.fromkeys(SCORES.values(), float))
-
-
-def _means(fits: pd.DataFrame, which: str) -> pd.DataFrame:
-    outcomes = {name: fits["outcome"] == name for name in FAILURES}
-    groups = fits.assign(which=which, **outcomes).groupby(
-        ["problem", "method", "kept", "which"], observed=True, as_index=False
-    )
-    score = SCORES[which]
-    table = groups.agg(
-        total=("total", "first"),
-        density=("density", "first"),
-        seeds=(score, "size"),
-        n=(score, "count"),
-        mean=(score, "mean"),
-        deviation=(score, "std"),
-        **{name: (name, "sum") for name in FAILURES},
-    )
-    return pd.DataFrame(table)
-
-
-def _only(spec: dict[str, Any], names: Set[str]) -> str:
-    return json.dumps({name: spec[name] for name in names if name in spec}, sort_keys=True)

@@ -1,9 +1,7 @@
 """One page that shows a store's frontiers: figures, reconstructions and numbers, all offline."""
 
-import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
 from importlib.resources import files
@@ -18,6 +16,7 @@ from .identity import DENSE, KINDS
 from .look import BUTTONS, PALETTE
 from .markup import Section, chart, controls, mean_text, number_table
 from .naming import flat_settings, tuples
+from .pictures import PICTURE_KEY, Pictures, db_text, pictures_within, tile
 from .points import (
     BAD_OUTCOMES,
     WHICH,
@@ -31,9 +30,6 @@ from .sections import classification_sections, size_sections, transfer_sections
 
 PICTURES_MB = 40.0
 """By default a page embeds no more than this many megabytes of PNG files."""
-
-EMBEDDING_ORDER = ("clean", "measured", "selected", "peak", "final")
-"""Which pictures come first where there is not room for all."""
 
 CONFIG = {
     "showSendToCloud": False,
@@ -89,24 +85,6 @@ class Frames(Protocol):
         """The table of that name."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Pictures:
-    """PNG files as data URIs, equal ones once, and where to find that of a fit."""
-
-    uris: Sequence[str]
-    places: Mapping[tuple[str, int, str, str], int]
-    """By trial, level, image and role; -1 where it is stored but there was no room."""
-
-    def place(self, fit: Any, role: str) -> int:
-        """The index in `uris` of a fit's picture, -1 where the page has none."""
-        return self.places.get((fit.trial_id, fit.level, fit.image, role), -1)
-
-    @property
-    def left_out(self) -> int:
-        """How many pictures are stored but not in the page."""
-        return sum(place < 0 for place in self.places.values())
-
-
 def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
     """A self-contained HTML page: a section per problem, comparison and matrix; no network needed.
 
@@ -121,11 +99,11 @@ def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
     if not kinds & SHOWN_KINDS:
         raise ValueError("no finished level in the store: run a sweep of trajectories first")
     sections: list[Section] = []
-    fits, pictures = pd.DataFrame(), _Pictures(uris=(), places={})
+    fits, pictures = pd.DataFrame(), Pictures(uris=(), places={})
     if kinds & set(KINDS):
         points = frontier_points(trials, levels)
         fits = distinct_fits(points)
-        pictures = _pictures(_pictures_of(fits, store), int(pictures_mb * 1e6))
+        pictures = pictures_within(_pictures_of(fits, store), int(pictures_mb * 1e6))
         sections += _frontier_sections(fits, frontier_table(points), pictures)
         sections += size_sections(trials, levels)
     if "transfer" in kinds:
@@ -148,7 +126,7 @@ def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
 
 
 def _frontier_sections(
-    fits: pd.DataFrame, table: pd.DataFrame, pictures: _Pictures
+    fits: pd.DataFrame, table: pd.DataFrame, pictures: Pictures
 ) -> Iterator[Section]:
     for place, (problem, own) in enumerate(fits.groupby("problem", observed=True)):
         rows = table[table["problem"] == problem]
@@ -186,26 +164,10 @@ def _switch(place: int) -> str:
 
 def _pictures_of(fits: pd.DataFrame, store: Frames) -> pd.DataFrame:
     """The stored pictures of these fits only."""
-    keys = ["trial_id", "level", "image"]
-    return store.frame("reconstructions").merge(fits[keys], on=keys)
+    return store.frame("reconstructions").merge(fits[PICTURE_KEY], on=PICTURE_KEY)
 
 
-def _pictures(reconstructions: pd.DataFrame, budget: int) -> _Pictures:
-    """The pictures that fit into `budget` bytes of PNG, in `EMBEDDING_ORDER`."""
-    known: dict[bytes, int] = {}
-    places = {}
-    rank = reconstructions["role"].map({role: i for i, role in enumerate(EMBEDDING_ORDER)})
-    for row in tuples(reconstructions.assign(rank=rank).sort_values("rank", kind="stable")):
-        png = bytes(row.png)
-        if png not in known and len(png) <= budget:
-            known[png] = len(known)
-            budget -= len(png)
-        places[row.trial_id, row.level, row.image, row.role] = known.get(png, -1)
-    uris = [f"data:image/png;base64,{base64.b64encode(png).decode()}" for png in known]
-    return _Pictures(uris=uris, places=places)
-
-
-def _card(fit: Any, pictures: _Pictures) -> dict[str, Any]:
+def _card(fit: Any, pictures: Pictures) -> dict[str, Any]:
     """What the page's script shows of a fit: rows that hold for all of it, and a view a PSNR."""
     return {
         "title": f"{fit.method}, seed {fit.seed}",
@@ -229,7 +191,7 @@ def _card(fit: Any, pictures: _Pictures) -> dict[str, Any]:
 
 def _scores(fit: Any, which: str) -> list[list[str]]:
     psnr, ssim = getattr(fit, f"psnr_{which}_db"), getattr(fit, f"ssim_{which}")
-    return [["PSNR", _db(psnr)], ["SSIM", "none" if pd.isna(ssim) else f"{ssim:.3f}"]]
+    return [["PSNR", db_text(psnr)], ["SSIM", "none" if pd.isna(ssim) else f"{ssim:.3f}"]]
 
 
 def _step(fit: Any, which: str) -> Any:
@@ -246,7 +208,7 @@ def _outcome(fit: Any) -> str:
 
 def _line(fit: Any, which: str) -> str:
     """The PSNR as a caption, and what went wrong."""
-    score = _db(getattr(fit, f"psnr_{which}_db"))
+    score = db_text(getattr(fit, f"psnr_{which}_db"))
     return f"{score}, {fit.outcome}" if fit.outcome in BAD_OUTCOMES else score
 
 
@@ -259,10 +221,6 @@ def _alt(fit: Any, which: str) -> str:
 
 def _count(value: Any) -> str:
     return "none" if pd.isna(value) else f"{value:,.0f}"
-
-
-def _db(value: float) -> str:
-    return "none" if pd.isna(value) else f"{value:.2f} dB"
 
 
 def _settings(fits: pd.DataFrame) -> str:
@@ -279,7 +237,7 @@ def _settings(fits: pd.DataFrame) -> str:
     return f"<p>{escape(said)}</p><details><summary>All settings</summary><dl>{rows}</dl></details>"
 
 
-def _gallery(fits: pd.DataFrame, pictures: _Pictures) -> str:
+def _gallery(fits: pd.DataFrame, pictures: Pictures) -> str:
     """The reconstructions of the seed with the most fits, dense first, then by method."""
     seed = fits["seed"].mode().iloc[0]
     own = fits[fits["seed"] == seed].sort_values("kept", ascending=False, kind="stable")
@@ -293,7 +251,7 @@ def _gallery(fits: pd.DataFrame, pictures: _Pictures) -> str:
     )
 
 
-def _strip(method: str, fits: pd.DataFrame, pictures: _Pictures) -> str:
+def _strip(method: str, fits: pd.DataFrame, pictures: Pictures) -> str:
     """A method's reconstructions in a row; before the dense one, what it was fitted to."""
     tiles = [_fit_tile(fit, pictures) for fit in tuples(fits)]
     if method == DENSE:
@@ -302,37 +260,26 @@ def _strip(method: str, fits: pd.DataFrame, pictures: _Pictures) -> str:
     return f'<h4>{escape(method)}</h4><div class="strip">{"".join(tiles)}</div>'
 
 
-def _problem_tiles(dense: Any, pictures: _Pictures) -> str:
+def _problem_tiles(dense: Any, pictures: Pictures) -> str:
     """The clean image where one is known, and the measurement."""
-    clean = _tile(pictures.place(dense, "clean"), f"{dense.image}, clean", "clean", "")
+    clean = tile(pictures.place(dense, "clean"), f"{dense.image}, clean", "clean", "")
     known = (dense.trial_id, dense.level, dense.image, "clean") in pictures.places
-    return (clean if known else "") + _tile(
+    return (clean if known else "") + tile(
         pictures.place(dense, "measured"),
         f"{dense.image}, measured",
         "measurement",
-        _db(dense.psnr_measured_db),
+        db_text(dense.psnr_measured_db),
     )
 
 
-def _fit_tile(fit: Any, pictures: _Pictures) -> str:
+def _fit_tile(fit: Any, pictures: Pictures) -> str:
     which = WHICH[0]
-    return _tile(
+    return tile(
         pictures.place(fit, which),
         _alt(fit, which),
         f"{density_text(fit.density)} ({sparsity_text(fit.density)})",
         _line(fit, which),
         fit=fit.Index,
-    )
-
-
-def _tile(place: int, alt: str, head: str, line: str, *, fit: int | None = None) -> str:
-    """A picture, filled in by the page's script, with its caption; that of a fit changes."""
-    named = "" if fit is None else f' data-fit="{fit}"'
-    return (
-        f'<figure class="tile"{named}>'
-        f'<img data-picture="{place}" alt="{escape(alt)}" width="128" height="128" hidden>'
-        f'<div class="blank">no picture</div>'
-        f"<figcaption><b>{escape(head)}</b><br><span>{escape(line)}</span></figcaption></figure>"
     )
 
 
@@ -370,7 +317,7 @@ def _note(group: pd.DataFrame) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
-def _footer(trials: pd.DataFrame, levels: pd.DataFrame, pictures: _Pictures) -> str:
+def _footer(trials: pd.DataFrame, levels: pd.DataFrame, pictures: Pictures) -> str:
     said = [f"Trials: {len(trials)}, fits: {len(levels)}."]
     others = int((~trials["kind"].isin(SHOWN_KINDS)).sum())
     if others:
