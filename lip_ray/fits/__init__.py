@@ -1,5 +1,16 @@
 """Fits: what is optimised, how it is watched, and when it stops."""
 
+from lip_ray.fits.adversarial import AdversarialFit as AdversarialFit
+from lip_ray.fits.adversarial import AdversarialResult as AdversarialResult
+from lip_ray.fits.keeping import Keeper as Keeper
+from lip_ray.fits.lasso import Lasso as Lasso
+from lip_ray.fits.latent import L1 as L1
+from lip_ray.fits.latent import AbstractSolver as AbstractSolver
+from lip_ray.fits.latent import Erm as Erm
+from lip_ray.fits.latent import Huber as Huber
+from lip_ray.fits.latent import MedianOfMeans as MedianOfMeans
+from lip_ray.fits.latent import Solver as Solver
+from lip_ray.fits.latent import Trimmed as Trimmed
 from lip_ray.fits.stopping import ExponentialVariance as ExponentialVariance
 from lip_ray.fits.stopping import Stopping as Stopping
 from lip_ray.fits.stopping import WindowedVariance as WindowedVariance

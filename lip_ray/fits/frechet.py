@@ -40,4 +40,5 @@ def _covariance_root(features: Tensor) -> Tensor:
     count = len(features)
     if count < 2:
         raise ValueError(f"a covariance needs at least two pictures, got {count}")
-    return torch.linalg.qr(features - features.mean(0), mode="r").R / (count - 1) ** 0.5
+    root: Tensor = torch.linalg.qr(features - features.mean(0), mode="r").R
+    return root.div((count - 1) ** 0.5)

@@ -13,6 +13,7 @@ from torch import Tensor
 from lip_ray.fits.stopping import Stopping, WindowedVariance
 from lip_ray.fits.trace import Best, Trace
 from lip_ray.priors import UntrainedPrior
+from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
 from lip_ray.spec import Spec
@@ -186,7 +187,7 @@ class InputNoise:
 class GradientMask:
     """Zeroes the gradients of pruned weights: Adam's moments, and so the weights, stay zero."""
 
-    def __init__(self, prior: UntrainedPrior, mask: Mask) -> None:
+    def __init__(self, prior: Network, mask: Mask) -> None:
         sparse = {n: w for n, w in prior.prunable().items() if not bool(mask.layers[n].all())}
         self._weights = list(sparse.values())
         self._masks = [  # in the layout of the weights, or the product is not one launch
@@ -218,7 +219,7 @@ def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
             switch.fp32_precision = value
 
 
-def _check_zeros(prior: UntrainedPrior, mask: Mask) -> None:
+def _check_zeros(prior: Network, mask: Mask) -> None:
     """NaN passes: a masked gradient that was not finite is NaN, and the fit diverged."""
     for name, weight in prior.prunable().items():
         pruned = weight.detach()[~mask.layers[name]]

@@ -1,0 +1,474 @@
+"""The fit of a generator against a critic: a Wasserstein GAN with gradient penalty."""
+
+import copy
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, final
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from lip_ray.fits.frechet import frechet, pixel_features
+from lip_ray.fits.keeping import Keeper, digest, sealed, unsealed
+from lip_ray.fits.weights import GradientMask, Precision, _check_zeros, arithmetic
+from lip_ray.priors.generators import AbstractGenerator, GeneratorPrior
+from lip_ray.priors.network import Network
+from lip_ray.pruning import Mask
+from lip_ray.records import Outcome
+from lip_ray.rng import generator as keyed
+from lip_ray.spec import Spec
+
+INTERVAL = 20
+"""Every how many steps the host looks at the device and at the clock."""
+RESIDENT_BYTES = 2**30
+"""A larger set of pictures stays where it is, and each minibatch is moved."""
+JUDGED = 1024
+"""Pictures of each kind, at most, that the critic's gap is measured on."""
+COMPARED = 4096
+"""Pictures of each kind, at most, that the Fréchet distance is measured on."""
+SAMPLES = 64
+
+State = dict[str, Tensor]
+"""Parameters and buffers by state-dict name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialResult:
+    """How an adversarial fit went; what is measured at its end is none where it diverged."""
+
+    outcome: Outcome
+    reason: str
+    steps: int
+    """Of the generator."""
+    seconds: float
+    """Of all steps, without what is measured at the end or was lost in a break."""
+    rows: Tensor
+    """(steps, 3) on the host: the critic's loss, the generator's loss, and the critic's gap on
+    its minibatch: mean score of real pictures − mean score of generated ones."""
+    average: State
+    """The averaged generator."""
+    generator: State
+    critic: State
+    snapshot: tuple[State, State] | None
+    """Generator and critic after the `snapshot_at` steps that were asked for; none where the fit
+    ended before."""
+    critic_gap: float | None
+    """Of the critic between real pictures and those of the average, both networks in evaluation
+    mode."""
+    frechet: float | None
+    """Squared Fréchet distance of the average's pictures from real ones by their pixels."""
+    samples: Tensor | None
+    """(64, C, H, W) in [0, 1] on the host, from the average; their latents are keyed by the seed
+    alone."""
+
+
+@final
+class AdversarialFit(Spec):
+    """WGAN-GP (Gulrajani et al. 2017, arXiv 1704.00028) as the lottery-image-prior study trained.
+
+    The critic's loss is mean D(fake) − mean D(real) + gradient_penalty · mean (‖∇D(x̂)‖ − 1)² +
+    drift · mean D(real)², with x̂ uniform between a real and a generated picture; the generator's is
+    −mean D(fake). Drift and the average of the generator are those of Karras et al. 2018 (arXiv
+    1710.10196). Networks normalise by batch statistics while they learn.
+    """
+
+    steps: Annotated[int, Field(ge=1)] = 5600
+    """Of the generator; the default is the study's 30 epochs over 12000 pictures."""
+    batch: Annotated[int, Field(ge=1)] = 64
+    """Pictures of each kind that a step of either network sees."""
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    """Of Adam, for both networks."""
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    critic_steps: Annotated[int, Field(ge=1)] = 1
+    """Before each step of the generator."""
+    gradient_penalty: Annotated[float, Field(ge=0)] = 10.0
+    drift: Annotated[float, Field(ge=0)] = 1e-3
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the exponential moving average of the generator's weights and running statistics.
+    It begins lower, at step t with (1 + t) ÷ (10 + t), so that initial weights are soon forgotten;
+    0 makes the average the generator itself."""
+    precision: Precision = "fp32"
+    """fp32 is exact; tf32 and bf16 (autocast, but for the gradient penalty) change the numbers."""
+
+    def conflicts(self, count: int) -> Iterator[tuple[str, str]]:
+        """What keeps the fit from so many pictures: the field and what is wrong with it."""
+        if count < 2:
+            yield "images", f"must be at least two pictures, got {count}"
+        elif self.batch > count:
+            yield "batch", f"must be at most {count}, the number of pictures: got {self.batch}"
+
+    def run(
+        self,
+        generator: GeneratorPrior,
+        critic: Network,
+        spec: AbstractGenerator,
+        images: Tensor,
+        mask: Mask,
+        critic_mask: Mask | None = None,
+        *,
+        seed: int,
+        level: int,
+        snapshot_at: int | None = None,
+        keeper: Keeper | None = None,
+    ) -> AdversarialResult:
+        """Fit both networks to `images`, (N, C, H, W) uint8, and leave them as fitted.
+
+        Weights that the masks remove must be zero, and are after every step: in the generator, in
+        the critic and in the average. Draws are keyed by (seed, purpose, level), so a level reruns
+        alone. With a keeper the fit goes on from what was saved, to the same bits; what is damaged
+        is ignored. Raises ValueError where it was saved by another fit.
+        """
+        self._check(spec, images, snapshot_at)
+        duel = _Duel(self, generator, critic, spec, images, mask, critic_mask, seed, level)
+        with arithmetic(self.precision, duel.device):
+            course = _Course(duel, self.steps, snapshot_at, keeper)
+            reason = course.run()
+            duel.end()
+            measured = None if reason else duel.measure()
+        return course.result(reason, measured)
+
+    def rehearse(
+        self,
+        generator: GeneratorPrior,
+        critic: Network,
+        spec: AbstractGenerator,
+        images: Tensor,
+        mask: Mask,
+        critic_mask: Mask | None = None,
+        *,
+        steps: int,
+    ) -> float:
+        """The seconds that so many steps take here; nothing is measured at their end."""
+        self._check(spec, images, None)
+        duel = _Duel(self, generator, critic, spec, images, mask, critic_mask, 0, 0)
+        with arithmetic(self.precision, duel.device):
+            started = time.perf_counter()
+            rows = [duel.step(number) for number in range(steps)]
+            bool(torch.stack(rows).isfinite().all())  # waits for the device
+            return time.perf_counter() - started
+
+    def _check(self, spec: AbstractGenerator, images: Tensor, snapshot_at: int | None) -> None:
+        if images.dtype != torch.uint8 or tuple(images.shape[1:]) != tuple(spec.image_shape):
+            raise ValueError(
+                f"images must be (N, {', '.join(map(str, spec.image_shape))}) uint8, what the "
+                f"generator makes: got {tuple(images.shape)} {images.dtype}"
+            )
+        for path, message in self.conflicts(len(images)):
+            raise ValueError(f"{path} {message}")
+        if snapshot_at is not None and not 0 <= snapshot_at <= self.steps:
+            raise ValueError(
+                f"snapshot_at must be from 0 to {self.steps}, the fit's steps: got {snapshot_at}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """What is found at the end of a fit."""
+
+    critic_gap: float
+    frechet: float
+    samples: Tensor
+
+
+class _Duel:
+    """Generator, critic, the generator's average, their optimizers, and all that is drawn."""
+
+    def __init__(
+        self,
+        fit: AdversarialFit,
+        generator: GeneratorPrior,
+        critic: Network,
+        spec: AbstractGenerator,
+        images: Tensor,
+        mask: Mask,
+        critic_mask: Mask | None,
+        seed: int,
+        level: int,
+    ) -> None:
+        self._fit = fit
+        self._spec = spec
+        self._draws = {
+            purpose: keyed(seed, purpose, level=level)
+            for purpose in ("minibatches", "adversarial latents", "interpolates")
+        }
+        self.generator = generator
+        self.critic = critic
+        self.average = replace(generator, module=copy.deepcopy(generator.module).eval())
+        self.device = next(generator.module.parameters()).device
+        self.images = images.to(self.device) if images.nbytes <= RESIDENT_BYTES else images
+        self._order = torch.empty(0, dtype=torch.int64)
+        self.mask = mask
+        self.critic_mask = critic_mask or Mask.dense(critic.prunable())
+        self._mask_generator = GradientMask(generator, self.mask)
+        self._mask_critic = GradientMask(critic, self.critic_mask)
+        self._generator_adam = self._adam(generator.module)
+        self._critic_adam = self._adam(critic.module)
+        self._seed = seed
+        self._level = level
+
+    def _adam(self, module: nn.Module) -> torch.optim.Adam:
+        fit = self._fit
+        betas = (fit.beta_1, fit.beta_2)
+        return torch.optim.Adam(module.parameters(), lr=fit.learning_rate, betas=betas, fused=True)
+
+    def step(self, number: int) -> Tensor:
+        """One step of the generator after those of the critic: a row of losses, on the device."""
+        self.generator.module.train()
+        self.critic.module.train()
+        for _ in range(self._fit.critic_steps):
+            critic_loss, gap = self._step_critic()
+        generator_loss = self._step_generator()
+        self._follow(min(self._fit.average, (1 + number) / (10 + number)))
+        return torch.stack((critic_loss, generator_loss, gap))
+
+    def _step_critic(self) -> tuple[Tensor, Tensor]:
+        fit = self._fit
+        real = self._own(self._minibatch())
+        with torch.no_grad():
+            fake = self._generated()
+        real_scores, fake_scores = self._scores(real), self._scores(fake)
+        gap = real_scores.mean() - fake_scores.mean()
+        loss = -gap
+        if fit.drift:
+            loss = loss + fit.drift * real_scores.square().mean()
+        if fit.gradient_penalty:
+            loss = loss + fit.gradient_penalty * self._penalty(real, fake)
+        loss.backward()
+        self._mask_critic()
+        self._critic_adam.step()
+        self._critic_adam.zero_grad()
+        return loss.detach(), gap.detach()
+
+    def _step_generator(self) -> Tensor:
+        loss = -self._scores(self._generated()).mean()
+        loss.backward(inputs=list(self.generator.module.parameters()))  # none of the critic's
+        self._mask_generator()
+        self._generator_adam.step()
+        self._generator_adam.zero_grad()
+        return loss.detach()
+
+    def _penalty(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Mean squared distance of the gradient's norm from 1, in full precision."""
+        share = torch.rand((len(real), 1, 1, 1), generator=self._draws["interpolates"])
+        mixed = torch.lerp(fake, real, share.to(self.device)).requires_grad_()
+        scores = self.critic.module(mixed).sum()
+        (gradient,) = torch.autograd.grad(scores, mixed, create_graph=True)
+        norms: Tensor = gradient.flatten(1).norm(dim=1)
+        return (norms - 1).square().mean()
+
+    def _follow(self, decay: float) -> None:
+        """Move the average's parameters and running statistics towards the generator's."""
+        own = list(self.average.module.state_dict().values())
+        new = list(self.generator.module.state_dict().values())
+        pairs = list(zip(own, new, strict=True))
+        floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([one for one, _ in floats], [other for _, other in floats], 1 - decay)
+        for one, other in pairs:
+            if not one.is_floating_point():
+                one.copy_(other)
+
+    def _minibatch(self) -> Tensor:
+        """Pictures in [0, 1]; every one is seen once before any is seen again, but for a rest."""
+        if len(self._order) < self._fit.batch:
+            self._order = torch.randperm(len(self.images), generator=self._draws["minibatches"])
+        chosen, self._order = self._order.tensor_split([self._fit.batch])
+        return self._real(chosen)
+
+    def _real(self, chosen: Tensor) -> Tensor:
+        return self.images[chosen.to(self.images.device)].to(self.device).float() / 255
+
+    def _generated(self) -> Tensor:
+        """A minibatch in the network's own range, in full precision."""
+        latents = self._spec.latents(self._fit.batch, self._draws["adversarial latents"])
+        with self._autocast():
+            pictures: Tensor = self.generator.module(latents.to(self.device))
+        return pictures.float()
+
+    def _scores(self, pictures: Tensor) -> Tensor:
+        with self._autocast():
+            scores: Tensor = self.critic.module(pictures)
+        return scores.float()
+
+    def _autocast(self) -> torch.autocast:
+        reduced = self._fit.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=reduced)
+
+    def _own(self, pictures: Tensor) -> Tensor:
+        """Pictures in [0, 1] in the range that the generator makes and the critic sees."""
+        return pictures * 2 - 1 if self.generator.output == "symmetric" else pictures
+
+    def identity(self) -> dict[str, str]:
+        """What tells this fit from others, before its first step."""
+        networks = (self.generator, self.critic)
+        masks = (self.mask, self.critic_mask)
+        return {
+            "fit": self._fit.canonical_json(),
+            "generator": self._spec.canonical_json(),
+            "seed": str(self._seed),
+            "level": str(self._level),
+            "images": digest([self.images]),
+            "masks": digest(layer for mask in masks for layer in mask.layers.values()),
+            "initial weights": digest(
+                value for network in networks for value in network.module.state_dict().values()
+            ),
+        }
+
+    def finite(self) -> bool:
+        """Whether all parameters of both networks are."""
+        both = (self.generator.module, self.critic.module)
+        return all(bool(weight.isfinite().all()) for net in both for weight in net.parameters())
+
+    def end(self) -> None:
+        """Leave both networks in evaluation mode and see that no pruned weight came back."""
+        self.generator.module.eval()
+        self.critic.module.eval()
+        _check_zeros(self.generator, self.mask)
+        _check_zeros(self.average, self.mask)
+        _check_zeros(self.critic, self.critic_mask)
+
+    @torch.no_grad()
+    def measure(self) -> _Measured:
+        """How good the average is, on pictures and latents that are the same at every level."""
+        count = min(COMPARED, len(self.images))
+        chosen = torch.randperm(len(self.images), generator=keyed(self._seed, "compared pictures"))
+        latents = self._spec.latents(count, keyed(self._seed, "compared latents"))
+        real = self._judged(self._real(part) for part in chosen[:count].split(self._fit.batch))
+        fake = self._judged(
+            self.average(part.to(self.device)) for part in latents.split(self._fit.batch)
+        )
+        samples = self.average(
+            self._spec.latents(SAMPLES, keyed(self._seed, "samples")).to(self.device)
+        )
+        return _Measured(
+            critic_gap=float(real[1][:JUDGED].mean() - fake[1][:JUDGED].mean()),
+            frechet=frechet(real[0], fake[0]),
+            samples=samples.clamp(0, 1).cpu(),
+        )
+
+    def _judged(self, batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        """Features and scores of pictures in [0, 1], on the host."""
+        features, scores = [], []
+        for pictures in batches:
+            features.append(pixel_features(pictures).cpu())
+            scores.append(self.critic.module(self._own(pictures)).cpu())
+        return torch.cat(features), torch.cat(scores)
+
+    def state(self) -> dict[str, Any]:
+        """All that a step depends on."""
+        return {
+            "generator": self.generator.module.state_dict(),
+            "critic": self.critic.module.state_dict(),
+            "average": self.average.module.state_dict(),
+            "generator_adam": self._generator_adam.state_dict(),
+            "critic_adam": self._critic_adam.state_dict(),
+            "draws": {name: draws.get_state() for name, draws in self._draws.items()},
+            "order": self._order.clone(),  # not what it is a part of
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Be as when `state` was taken."""
+        self.generator.module.load_state_dict(state["generator"])
+        self.critic.module.load_state_dict(state["critic"])
+        self.average.module.load_state_dict(state["average"])
+        self._generator_adam.load_state_dict(state["generator_adam"])
+        self._critic_adam.load_state_dict(state["critic_adam"])
+        for name, draws in self._draws.items():
+            draws.set_state(state["draws"][name])
+        self._order = state["order"]
+
+
+class _Course:
+    """The steps of a fit, what they left behind, and where that is kept."""
+
+    def __init__(
+        self, duel: _Duel, steps: int, snapshot_at: int | None, keeper: Keeper | None
+    ) -> None:
+        self._duel = duel
+        self._snapshot_at = snapshot_at
+        self._keeper = keeper
+        self._identity = duel.identity() | {"snapshot_at": str(snapshot_at)} if keeper else {}
+        self._rows = torch.zeros(steps, 3, device=duel.device)
+        self._step = 0
+        self._seconds = 0.0
+        self._snapshot: tuple[State, State] | None = None
+
+    def run(self) -> str:
+        """Take all steps from where the last save was; why they ended early, where they did."""
+        self._load()
+        saved = time.perf_counter()
+        started = saved - self._seconds
+        self._take_snapshot()
+        while self._step < len(self._rows):
+            self._rows[self._step] = self._duel.step(self._step)
+            self._step += 1
+            self._take_snapshot()
+            if self._step % INTERVAL == 0 or self._step == len(self._rows):
+                reason = self._failure()  # waits for the device,
+                self._seconds = time.perf_counter() - started  # so the clock is right
+                if reason:
+                    return reason
+                saved = self._save(saved)
+        return "" if self._duel.finite() else "a weight was not finite after the last step"
+
+    def result(self, reason: str, measured: _Measured | None) -> AdversarialResult:
+        """What is found, of the steps before the first bad loss."""
+        late = self._snapshot_at is not None and self._snapshot_at > self._step
+        return AdversarialResult(
+            outcome=Outcome.DIVERGED if reason else Outcome.BUDGET,
+            reason=reason,
+            steps=self._step,
+            seconds=self._seconds,
+            rows=self._rows[: self._step].cpu(),
+            average=self._duel.average.snapshot(),
+            generator=self._duel.generator.snapshot(),
+            critic=self._duel.critic.snapshot(),
+            snapshot=None if late else self._snapshot,
+            critic_gap=measured.critic_gap if measured else None,
+            frechet=measured.frechet if measured else None,
+            samples=measured.samples if measured else None,
+        )
+
+    def _take_snapshot(self) -> None:
+        if self._step == self._snapshot_at and self._snapshot is None:
+            self._snapshot = (self._duel.generator.snapshot(), self._duel.critic.snapshot())
+
+    def _failure(self) -> str:
+        """Go back to the first bad loss since the host last looked, and name it."""
+        first = (self._step - 1) // INTERVAL * INTERVAL
+        bad = (~self._rows[first : self._step, :2].isfinite()).nonzero()
+        if not len(bad):
+            return ""
+        after, column = bad[0].tolist()
+        self._step = first + after
+        return f"the {('critic', 'generator')[column]}'s loss of step {self._step} was not finite"
+
+    def _save(self, last: float) -> float:
+        """Keep the state where it is time to; when that was done last."""
+        if self._keeper is None or time.perf_counter() - last < self._keeper.interval_s:
+            return last
+        state = {
+            "duel": self._duel.state(),
+            "rows": self._rows[: self._step].clone(),
+            "seconds": self._seconds,
+            "snapshot": self._snapshot,
+        }
+        self._keeper.save(sealed(state, self._identity))
+        return time.perf_counter()
+
+    def _load(self) -> None:
+        state = unsealed(self._keeper.load(), self._identity) if self._keeper else None
+        if state is None:
+            return
+        self._duel.restore(state["duel"])
+        self._step = len(state["rows"])
+        self._rows[: self._step] = state["rows"]
+        self._seconds = state["seconds"]
+        if state["snapshot"]:
+            generator, critic = state["snapshot"]
+            self._snapshot = (self._on_device(generator), self._on_device(critic))
+
+    def _on_device(self, state: State) -> State:
+        return {name: value.to(self._duel.device) for name, value in state.items()}
