@@ -1,6 +1,5 @@
 """Labelled pictures: handwritten digits and CIFAR-10, split once and for all."""
 
-import hashlib
 import io
 import pickle
 import tarfile
@@ -9,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any, Literal, final
 
 import numpy as np
@@ -17,11 +15,13 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from lip_ray import fingerprint
 from lip_ray.rng import generator
 from lip_ray.spec import RunOnly, Spec, kind_or_mapping
 
 TEST_SHARE = 0.2
 """Of the digits, which come without a test set."""
+WHAT = "dataset"
 CIFAR_FOLDER = "cifar-10-batches-py"
 CIFAR_TRAINING = tuple(f"data_batch_{number}" for number in range(1, 6))
 CIFAR_SHAPE = (3, 32, 32)
@@ -136,7 +136,7 @@ class Digits(AbstractDataset):
         return 1, 8, 8
 
     def load(self) -> tuple[Labelled, Labelled]:
-        """Training and test set; ValueError when scikit-learn is not installed."""
+        """Training and test set."""
         return _digits()
 
 
@@ -156,15 +156,7 @@ class Cifar10(AbstractDataset):
     @model_validator(mode="before")
     @classmethod
     def _fingerprinted(cls, fields: object) -> object:
-        if not isinstance(fields, dict):
-            return fields
-        if not isinstance(fields.get("path"), str):
-            return {"sha256": ""} | fields  # only the path is at fault
-        path = Path(fields["path"]).expanduser().resolve()
-        found = {"path": str(path)}
-        if "sha256" not in fields:
-            found["sha256"] = hashlib.sha256(_read(path)).hexdigest()
-        return found | fields | {"path": str(path)}
+        return fingerprint.filled(fields, sha256=fingerprint.sha256_of(WHAT))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -198,12 +190,8 @@ def stratified(labels: Tensor, share: float, draws: torch.Generator) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _digits() -> tuple[Labelled, Labelled]:
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ValueError(
-            "digits come with scikit-learn, which is not installed: pip install scikit-learn"
-        ) from error
+    from sklearn.datasets import load_digits  # here, for it takes long and few trials need it
+
     found = load_digits()
     everything = Labelled(
         pictures=torch.from_numpy(found.images.astype(np.uint8))[:, None],
@@ -216,22 +204,13 @@ def _digits() -> tuple[Labelled, Labelled]:
 
 @lru_cache(maxsize=1)
 def _cifar(path: str, sha256: str) -> tuple[Labelled, Labelled]:
-    data = _read(Path(path))
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise ValueError(f"{path} has changed since its sha256 {sha256[:12]}… was noted")
+    data = fingerprint.read(path, sha256, WHAT)
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
             batches = {name: _batch(archive, name) for name in (*CIFAR_TRAINING, "test_batch")}
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise ValueError(f"{path} is not cifar-10-python.tar.gz: {error}") from error
     return _joined([batches[name] for name in CIFAR_TRAINING]), _joined([batches["test_batch"]])
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"cannot read dataset {path}: {error.strerror}") from error
 
 
 def _joined(batches: list[tuple[Tensor, Tensor]]) -> Labelled:

@@ -43,12 +43,17 @@ def sha256_of(what: str) -> Callable[[Path], str]:
     return found
 
 
-def read(path: str, sha256: str, what: str) -> bytes:
-    """All bytes of a file. Raises ValueError when it is missing or not that of the SHA-256."""
+def contents(path: Path, what: str) -> bytes:
+    """All bytes of a file. Raises ValueError, which calls it a `what`, when it cannot be read."""
     try:
-        data = Path(path).read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ValueError(f"cannot read {what} {path}: {error.strerror}") from error
+
+
+def read(path: str, sha256: str, what: str) -> bytes:
+    """All bytes of a file. Raises ValueError when it is missing or not that of the SHA-256."""
+    data = contents(Path(path), what)
     refuse_changed(path, sha256, hashlib.sha256(data).hexdigest())
     return data
 
@@ -64,7 +69,7 @@ def refuse_changed(path: str, noted: str, found: str) -> None:
         raise ValueError(f"{path} has changed since its sha256 {noted[:12]}… was noted")
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=2**16)
 def _sha256(path: Path, *state: int) -> str:
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -9,7 +9,7 @@ import skimage.data
 import torch
 from PIL import Image as PillowImage
 from PIL import ImageOps
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from skimage.transform import resize
 from torch import Tensor
 
@@ -33,6 +33,16 @@ UNREADABLE = (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombErr
 """All that Pillow raises for bytes that are no picture."""
 
 Range = Annotated[tuple[int, int], Field(strict=False)]
+Split = Literal["test", "training"]
+_FROM_0 = {"type": "integer", "minimum": 0}
+Index = Annotated[
+    int,
+    Field(ge=0),
+    WithJsonSchema({"anyOf": [_FROM_0, {"type": "array", "items": _FROM_0, "minItems": 1}]}),
+]
+"""Which picture, from 0. The schema knows that a list stands for several images."""
+INDEXED = ("npz", "digit")
+"""The kinds of images of which an index says which."""
 
 
 class Picture(Protocol):
@@ -48,6 +58,9 @@ class Picture(Protocol):
 
     def load(self) -> Tensor:
         """(C, H, W) float32 in [0, 1] on the CPU. Raises ValueError when it cannot be read."""
+
+    def __hash__(self) -> int:
+        """What is found out about a picture is remembered."""
 
 
 class Framing(Spec):
@@ -142,7 +155,7 @@ class ArrayImage(Framing):
     """Of the .npz file, relative to the working directory; stored absolute."""
     array: str
     """Its name in the file; by default the only array of pictures there is."""
-    index: Annotated[int, Field(ge=0)]
+    index: Index
     """Which picture of the array, from 0; a list stands for several images."""
     name: str
     """In tables and figures; by default the file's own name without its ending."""
@@ -187,9 +200,9 @@ class DigitImage(Framing):
     """
 
     kind: Literal["digit"] = "digit"
-    index: Annotated[int, Field(ge=0)]
+    index: Index
     """Which digit of the set, from 0; a list stands for several images."""
-    split: Literal["test", "training"] = "test"
+    split: Split = "test"
     """The set: what generators of digits never learn from, or what they do."""
     measured: ClassVar[Literal[False]] = False
     """They are what is looked for, never a measurement of it."""
@@ -230,7 +243,29 @@ Image = Annotated[
 """`astronaut` stands for the built-in photo, `photos/cat.png` for the file."""
 
 
-def digits(split: Literal["test", "training"]) -> np.ndarray[Any, Any]:
+def expanded(value: object) -> list[Any]:
+    """The images that one of them, or a list, stands for: an index that is a list means several.
+
+    For a validator of the raw value of a field. Raises ValueError when such a list is empty.
+    """
+    items = value if isinstance(value, list | tuple) else [value]
+    return [image for item in items for image in _each(item)]
+
+
+def _each(item: object) -> list[Any]:
+    if not isinstance(item, dict) or item.get("kind") not in INDEXED:
+        return [item]
+    index = item.get("index")
+    if index == []:
+        raise ValueError("index must be a whole number or a list of at least 1, got []")
+    return [item | {"index": each} for each in index] if isinstance(index, list | tuple) else [item]
+
+
+one_or_many_images = BeforeValidator(expanded, json_schema_input_type=Image | list[Image])
+"""A validator that lets a single image, or one with a list of indices, stand for a tuple."""
+
+
+def digits(split: Split) -> np.ndarray[Any, Any]:
     """(N, 8, 8) uint8: scikit-learn's digits of a set, scaled to 0 to 255 and rounded."""
     training, test = Digits().load()
     values = (test if split == "test" else training).values[:, 0]

@@ -11,7 +11,7 @@ from lip_ray import fingerprint
 
 WHAT = "array file"
 SUFFIX = ".npy"
-UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 """All that is raised for bytes that are no archive of arrays."""
 
 
@@ -66,7 +66,7 @@ def headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
             return {
                 name.removesuffix(SUFFIX): _header(archive, name) for name in archive.namelist()
             }
-    except FileNotFoundError as error:
+    except OSError as error:
         raise ValueError(f"cannot read {WHAT} {path}: {error.strerror}") from error
     except UNREADABLE as error:
         raise ValueError(f"{path} is not an .npz archive of arrays ({error})") from error
