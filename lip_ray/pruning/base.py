@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -30,11 +30,13 @@ class ScoreContext:
     """The data loss as a pure function of the prunable weights, all else as initialised."""
     module: nn.Module
     """The network; a criterion that changes it copies it first."""
-    latent_shape: tuple[int, int, int]
-    """(C, h, w), the smallest that the network takes."""
+    latent_shape: tuple[int, ...]
+    """(C, h, w), the smallest that the network takes; (latent_size,) of a generator."""
     seed: int
     level: int
     """The level that is pruned for."""
+    factors: Mapping[str, float] = field(default_factory=dict)
+    """By layer, what its weights are multiplied by when the network runs; 1 where none is given."""
 
 
 class AbstractPruner(Spec, ABC):

@@ -7,13 +7,14 @@ from lip_ray.pruning.flow import flow, linearised
 from lip_ray.pruning.mask import Mask
 
 
-def effective(module: nn.Module, mask: Mask, input_shape: tuple[int, int, int]) -> int:
+def effective(module: nn.Module, mask: Mask, input_shape: tuple[int, ...]) -> int:
     """How many kept weights lie on a path from input to output.
 
     The network is made linear with its mask for weights and fed ones, so that every path adds a
     positive number: a weight is on a path exactly where its gradient is positive (the idea of
     SynFlow, Tanaka et al. 2020, arXiv 2006.05467). `input_shape` is (C, H, W), as small as the
-    network takes: paths are between channels, whatever the size. Zero means a collapsed network.
+    network takes: paths are between channels, whatever the size; of a generator, (latent_size,).
+    Zero means a collapsed network.
     """
     linear = linearised(module, _UnitScale).cpu()
     weights = {name: layer.double().cpu().requires_grad_() for name, layer in mask.layers.items()}

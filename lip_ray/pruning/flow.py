@@ -7,8 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-TRANSPARENT = (nn.BatchNorm2d, nn.LeakyReLU, nn.ReLU, nn.Sigmoid, nn.Tanh)
-"""Layers that let a signal through channel by channel, so that they cut no path."""
+TRANSPARENT = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LeakyReLU, nn.ReLU, nn.Sigmoid, nn.Tanh)
+"""Layers that let a signal through channel by channel, so that they cut no path.
+
+So do those of other modules that have an attribute `transparent` that is true.
+"""
 
 
 def linearised(module: nn.Module, between: Callable[[], nn.Module] = nn.Identity) -> nn.Module:
@@ -22,7 +25,7 @@ def linearised(module: nn.Module, between: Callable[[], nn.Module] = nn.Identity
         if isinstance(parent, nn.Conv2d) and parent.padding_mode == "zeros":
             parent.padding_mode = "replicate"
         for name, child in parent.named_children():
-            if isinstance(child, TRANSPARENT):
+            if isinstance(child, TRANSPARENT) or getattr(child, "transparent", False):
                 setattr(parent, name, between())
     return linear
 

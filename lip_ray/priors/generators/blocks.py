@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 SLOPE = 0.2
 """Of LeakyReLU, left of zero."""
+GROUP = 4
+"""Images of a batch that are compared with each other."""
 
 
 class View(nn.Module):
@@ -36,3 +38,19 @@ class PixelNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The same shape; the mean of squares over channels is 1."""
         return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
+class MinibatchDeviation(nn.Module):
+    """One more channel: how much images near in the batch differ (Karras et al. 2018, section 3).
+
+    In groups of four, or of all where four do not divide the batch: the standard deviation over
+    the group, averaged over channels and pixels.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C + 1, H, W)."""
+        size = GROUP if len(x) % GROUP == 0 else len(x)
+        groups = x.reshape(-1, size, *x.shape[1:])
+        spread = (groups.var(dim=1, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+        channel = spread.repeat_interleave(size).view(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])
+        return torch.cat([x, channel.to(x.dtype)], dim=1)
