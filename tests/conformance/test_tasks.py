@@ -19,6 +19,7 @@ from lip_ray.images import BuiltinImage, FileImage
 from lip_ray.spec import Spec
 from lip_ray.tasks import (
     AbstractTask,
+    CompressedSensing,
     Deblurring,
     Deepinv,
     Denoising,
@@ -26,11 +27,13 @@ from lip_ray.tasks import (
     Inpainting,
     PoissonDenoising,
     Problem,
+    Projection,
     SuperResolution,
     Task,
 )
 from lip_ray.tasks.deblurring import GaussianKernel, MotionKernel
 from lip_ray.tasks.inpainting import BoxMask, RandomMask
+from lip_ray.tasks.outliers import CorruptedRows, SignFlips, StudentNoise
 
 FAMILY = Task
 BASE = AbstractTask
@@ -48,6 +51,8 @@ UNDRAWN: dict[type[Spec], tuple[AbstractTask, ...]] = {
         Deblurring(kernel=MotionKernel(length=5.0, angle=30.0), boundary="circular"),
     ),
     Deepinv: (Deepinv(name="LinearPhysics"), Deepinv(name="Rows", arguments={"kept": [1, 3]})),
+    CompressedSensing: (),
+    Projection: (Projection(),),
 }
 """Without any random draw: the measurement is what the operator says."""
 
@@ -63,8 +68,23 @@ DRAWN: dict[type[Spec], tuple[AbstractTask, ...]] = {
     SuperResolution: (SuperResolution(factor=2, sigma=10.0),),
     Deblurring: (Deblurring(kernel=GAUSSIAN, sigma=2.0),),
     Deepinv: (),
+    CompressedSensing: (
+        CompressedSensing(m=40),
+        CompressedSensing(m=1),
+        CompressedSensing(m=2000, sigma=10.0),
+        CompressedSensing(m=40, outliers=CorruptedRows(share=0.1)),
+        CompressedSensing(m=40, outliers=StudentNoise(sigma=5.0)),
+        CompressedSensing(m=40, matrix="orthogonal"),
+        CompressedSensing(m=480, matrix="orthogonal", sigma=10.0),
+        CompressedSensing(m=40, matrix="orthogonal", outliers=CorruptedRows(share=0.1)),
+        CompressedSensing(m=40, matrix="orthogonal", outliers=SignFlips(share=0.1)),
+    ),
+    Projection: (),
 }
 EXAMPLES = {member: UNDRAWN[member] + DRAWN[member] for member in DRAWN}
+
+OPERATOR_DRAWN = (Inpainting, CompressedSensing)
+"""Whose operator is what is drawn, and all that is, where nothing is added to what it measures."""
 
 OF_A_PHOTO: dict[type[Spec], AbstractTask] = {
     Denoising: Denoising(),
@@ -75,7 +95,7 @@ OF_A_PHOTO: dict[type[Spec], AbstractTask] = {
     Deblurring: Deblurring(kernel=GAUSSIAN),
     Deepinv: Deepinv(name="LinearPhysics"),
 }
-"""What a user says of a measurement of their own."""
+"""What a user says of a measurement of their own; tasks that are not here take none."""
 
 CPU = torch.device("cpu")
 COLOUR = BuiltinImage(name="astronaut", rows=(0, 20), columns=(100, 124))
@@ -148,8 +168,9 @@ class TestProblem:
 
     def test_without_draws_the_operator_says_it_all(self, example, problem) -> None:
         exact = torch.equal(problem.operator(problem.clean), problem.measured)
-        masked = isinstance(example, Inpainting) and not example.sigma  # what is drawn is the mask
-        assert exact is (masked or example in UNDRAWN[type(example)])
+        added = getattr(example, "sigma", None) or getattr(example, "outliers", None)
+        drawn = isinstance(example, OPERATOR_DRAWN) and not added
+        assert exact is (drawn or example in UNDRAWN[type(example)])
 
     def test_the_global_generator_is_left_alone(self, example, image) -> None:
         before = torch.get_rng_state()
@@ -225,9 +246,22 @@ class TestMeasuredPhoto:
         Pillow.fromarray(pixels).save(tmp_path / "photo.png")
         return FileImage(path=str(tmp_path / "photo.png"), measured=True)
 
-    def test_its_pixels_are_the_measurement_and_nothing_is_drawn(self, member, photo) -> None:
-        task = OF_A_PHOTO[member]
-        assert list(task.conflicts(photo)) == []
+    @pytest.fixture(params=OF_A_PHOTO.values(), ids=repr)
+    def task(self, request) -> AbstractTask:
+        return request.param
+
+    def test_it_is_taken_by_those_that_know_what_to_make_of_it(self, member, photo) -> None:
+        if member in OF_A_PHOTO:
+            assert list(OF_A_PHOTO[member].conflicts(photo)) == []
+            return
+        for task in EXAMPLES[member]:
+            (path, message), *_ = task.conflicts(photo)
+            assert path == "kind"
+            assert f"{photo.label} is measured already" in message
+            with pytest.raises(ValueError, match=f"{task.kind}, kind: "):
+                task.realise(photo, seed=0, device=CPU)
+
+    def test_its_pixels_are_the_measurement_and_nothing_is_drawn(self, task, photo) -> None:
         problem, again = (task.realise(photo, seed=seed, device=CPU) for seed in (0, 1))
         pixels = photo.load()[None]
         if isinstance(task, Inpainting):
@@ -235,8 +269,8 @@ class TestMeasuredPhoto:
         assert torch.equal(problem.measured, pixels)
         assert torch.equal(again.measured, problem.measured)
 
-    def test_its_truth_is_unknown(self, member, photo) -> None:
-        problem = OF_A_PHOTO[member].realise(photo, seed=0, device=CPU)
+    def test_its_truth_is_unknown(self, task, photo) -> None:
+        problem = task.realise(photo, seed=0, device=CPU)
         assert problem.clean is None
         output = torch.full((1, *problem.image_shape), 0.5, requires_grad=True)
         assert math.isnan(float(problem.psnr(output)))
@@ -249,7 +283,8 @@ class TestMeasuredPhoto:
         degrading = [
             task
             for task in DRAWN[member]
-            if not (isinstance(task, Inpainting) and isinstance(task.mask, RandomMask))
+            if member in OF_A_PHOTO
+            and not (isinstance(task, Inpainting) and isinstance(task.mask, RandomMask))
         ]
         for task in degrading:
             ((path, message),) = task.conflicts(photo)
