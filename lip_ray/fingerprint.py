@@ -1,9 +1,13 @@
 """Files known by their content: found by a path, told apart by the SHA-256 of their bytes."""
 
 import hashlib
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+
+SETTLED_NS = 2_000_000_000
+"""A file changed later than this ago may change again with no later time in its folder."""
 
 
 def filled(fields: object, **found: Callable[[Path], object]) -> object:
@@ -36,7 +40,9 @@ def sha256_of(what: str) -> Callable[[Path], str]:
     def found(path: Path) -> str:
         try:
             state = path.stat()
-            return _sha256(path, state.st_mtime_ns, state.st_size, state.st_ino)
+            if time.time_ns() - state.st_mtime_ns < SETTLED_NS:
+                return _sha256(path)
+            return _remembered(path, state.st_mtime_ns, state.st_size, state.st_ino)
         except OSError as error:
             raise ValueError(f"cannot read {what} {path}: {error.strerror}") from error
 
@@ -69,7 +75,9 @@ def refuse_changed(path: str, noted: str, found: str) -> None:
         raise ValueError(f"{path} has changed since its sha256 {noted[:12]}… was noted")
 
 
-@lru_cache(maxsize=2**16)
-def _sha256(path: Path, *state: int) -> str:
+def _sha256(path: Path, *_: int) -> str:
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+_remembered = lru_cache(maxsize=2**16)(_sha256)

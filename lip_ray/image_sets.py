@@ -240,7 +240,7 @@ def _shape(images: AbstractImageSet) -> tuple[int, int, int]:
     return channels, height, width
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _loaded(images: AbstractImageSet) -> Tensor:
     """Every picture is framed on its own, so that beside the result there is only one of them."""
     found = torch.empty((images.count, *images.shape), dtype=torch.uint8)
@@ -259,7 +259,7 @@ def _written(shape: torch.Size) -> str:
     return "×".join(map(str, shape))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _prints(images: AbstractImageSet) -> frozenset[bytes]:
     return frozenset(map(_print, images.load()))
 

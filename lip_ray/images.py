@@ -41,8 +41,6 @@ Index = Annotated[
     WithJsonSchema({"anyOf": [_FROM_0, {"type": "array", "items": _FROM_0, "minItems": 1}]}),
 ]
 """Which picture, from 0. The schema knows that a list stands for several images."""
-INDEXED = ("npz", "digit")
-"""The kinds of images of which an index says which."""
 
 
 class Picture(Protocol):
@@ -225,7 +223,8 @@ class DigitImage(Framing):
         return cast("np.ndarray[Any, Any]", pictures[self.index])
 
 
-def _expand_name(value: object) -> object:
+def named(value: object) -> object:
+    """The image that a name or a path alone stands for, not yet checked."""
     if not isinstance(value, str):
         return value
     if "." in value or "/" in value:
@@ -238,7 +237,7 @@ AnyImage = BuiltinImage | FileImage | ArrayImage | DigitImage
 Image = Annotated[
     AnyImage,
     Field(discriminator="kind"),
-    BeforeValidator(_expand_name, json_schema_input_type=str | AnyImage),
+    BeforeValidator(named, json_schema_input_type=str | AnyImage),
 ]
 """`astronaut` stands for the built-in photo, `photos/cat.png` for the file."""
 
@@ -253,12 +252,12 @@ def expanded(value: object) -> list[Any]:
 
 
 def _each(item: object) -> list[Any]:
-    if not isinstance(item, dict) or item.get("kind") not in INDEXED:
+    index = item.get("index") if isinstance(item, dict) else None
+    if not isinstance(item, dict) or not isinstance(index, list | tuple):
         return [item]
-    index = item.get("index")
-    if index == []:
+    if not index:
         raise ValueError("index must be a whole number or a list of at least 1, got []")
-    return [item | {"index": each} for each in index] if isinstance(index, list | tuple) else [item]
+    return [item | {"index": each} for each in index]
 
 
 one_or_many_images = BeforeValidator(expanded, json_schema_input_type=Image | list[Image])

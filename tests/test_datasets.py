@@ -3,7 +3,6 @@
 import hashlib
 import io
 import pickle
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -82,10 +81,6 @@ def archive(tmp_path: Path) -> Callable[..., Path]:
 
 
 class TestDigits:
-    @pytest.fixture(autouse=True)
-    def _installed(self) -> None:
-        pytest.importorskip("sklearn")
-
     def test_every_picture_is_in_one_set(self) -> None:
         split = Digits().split(0)
         parts = (split.training, split.validation, split.test)
@@ -114,12 +109,6 @@ class TestDigits:
         values = Digits().load()[0].values
         assert (values.min(), values.max(), values.dtype) == (0, 1, torch.float32)
         assert values.shape[1:] == Digits().shape
-
-    def test_without_scikit_learn_it_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        datasets._digits.cache_clear()
-        monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-        with pytest.raises(ValueError, match="scikit-learn, which is not installed"):
-            Digits().split(0)
 
     def test_loading_draws_nothing_from_the_global_generator(self) -> None:
         datasets._digits.cache_clear()
