@@ -29,6 +29,8 @@ INTERRUPTED = 130
 
 TEXTS = ("table", "csv", "json")
 """Formats of what is not the answer to a query."""
+NETWORKS = ("avgG", "netG")
+"""The generators in a checkpoint of the GAN zoo."""
 
 app = typer.Typer(
     help="Sweeps that map the accuracy-sparsity frontier of image priors.",
@@ -39,6 +41,9 @@ app = typer.Typer(
 
 tickets = typer.Typer(no_args_is_help=True, help="Take tickets out of a store, compare, list them.")
 app.add_typer(tickets, name="tickets")
+
+imports = typer.Typer(no_args_is_help=True, help="Take over published masks, weights, generators.")
+app.add_typer(imports, name="import")
 
 SweepArgument = Annotated[
     str, typer.Argument(metavar="SWEEP", help="A YAML file, or the name of a shipped sweep.")
@@ -222,7 +227,7 @@ def compare(
         typer.echo(frame.to_json(orient="records", force_ascii=False, double_precision=15))
 
 
-@app.command("import")
+@imports.command("ticket")
 def import_ticket(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Published masks or weights.")],
     prior: Annotated[
@@ -248,6 +253,32 @@ def import_ticket(
         )
         write(ticket, output)
     _print_ticket(ticket, output)
+
+
+@imports.command("generator")
+def import_generator(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Published weights.")],
+    card: Annotated[
+        Path | None, typer.Option(metavar="CARD.json", help="What the layers of FILE are.")
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(metavar="NETWORK", help=f"{' or '.join(NETWORKS)}, by default the first."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the file is written.")
+    ] = Path("generators"),
+) -> None:
+    """Make a file that trials take of a published generator: a checkpoint of the GAN zoo's
+    progressive GAN, or a state dict with a card of its layers."""
+    if network is not None:
+        _allowed(network, NETWORKS, "--network", "network")
+    with _mistakes_in_one_message(OSError):
+        from lip_ray.generators import imported
+
+        found = imported(file, card=card, network=network, folder=output)
+    for line in found.lines:
+        typer.echo(line)
 
 
 @app.command()
@@ -310,9 +341,11 @@ def _ticket(reference: str, store: str | None) -> "Ticket":
     return export(Reader(_store(store)), reference)
 
 
-def _allowed(form: str, formats: Sequence[str]) -> None:
-    if form not in formats:
-        _refuse(f"--format: unknown format {form!r}; allowed: {', '.join(formats)}")
+def _allowed(
+    given: str, allowed: Sequence[str], option: str = "--format", what: str = "format"
+) -> None:
+    if given not in allowed:
+        _refuse(f"{option}: unknown {what} {given!r}; allowed: {', '.join(allowed)}")
 
 
 @contextmanager

@@ -193,12 +193,12 @@ def test_files_alone_need_no_store(stored: Path) -> None:
 def test_import_says_what_is_different_here(shared: Path) -> None:
     masks = shared / "oracles" / "skip_small_mask_prune_state_3.pt"
     prior = "{kind: skip, width: 8, scales: 3, skip_width: 4, input_channels: 4}"
-    shown = lip("import", masks, "--prior", prior, "--seed", 5, "-o", "x.safetensors")
+    shown = lip("import", "ticket", masks, "--prior", prior, "--seed", 5, "-o", "x.safetensors")
     assert shown.exit_code == 0, shown.output
     first, *notes = shown.output.splitlines()
     assert "3,101 of 6,056 weights (density 0.5121); weights: initial weights of seed 5" in first
     assert [note.partition(" ")[0] for note in notes] == ["note:", "note:"]
-    refused = lip("import", masks, "--prior", "skip", "-o", "y.safetensors")
+    refused = lip("import", "ticket", masks, "--prior", "skip", "-o", "y.safetensors")
     assert refused.exit_code == 2
     assert "made for another network" in refused.stderr
     assert not Path("y.safetensors").exists()
@@ -237,7 +237,7 @@ def test_wrong_tickets_are_one_message(
     ],
 )
 def test_a_wrong_import_is_one_message(arguments: tuple[str, ...], message: str) -> None:
-    refused = lip("import", *arguments, "-o", "x.safetensors")
+    refused = lip("import", "ticket", *arguments, "-o", "x.safetensors")
     assert refused.exit_code == 2, refused.output
     assert message in refused.stderr
     assert "Traceback" not in refused.output

@@ -5,26 +5,29 @@ import pickle
 import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TypeGuard
+from types import SimpleNamespace
+from typing import IO, Any, NoReturn, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from lip_ray.errors import UserError
 from lip_ray.priors.base import AbstractPrior, UntrainedPrior
+from lip_ray.priors.shapes import Shapes, listed, misfits, shapes
 
-NAMED = 5
-"""Layers that a message names before it only counts them."""
 SAVED_FLAT = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
 """How files of torch.save began before they became zip archives."""
 
 
 class CheckpointError(UserError):
     """A file that holds no masks or weights for the prior: the message says why."""
+
+
+class _ForeignError(CheckpointError):
+    """A file asks for a global that makes no tensor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,21 +58,23 @@ def read_checkpoint(path: Path, prior: AbstractPrior, *, image_channels: int = 3
     with torch.device("meta"):
         module = prior.network(image_channels)
     try:
-        return _understood(_tensors(path), module)
+        return _understood(tensors_in(path), module)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
 
 def _understood(content: object, module: nn.Module) -> Checkpoint:
-    if _is_plain(content):
+    if is_plain(content):
         return _of_flat_mask(content, module)
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content:
-        raise CheckpointError(f"masks are a dense tensor or a mapping, this is a {_kind(content)}")
-    strange = [f"{name} ({_kind(v)})" for name, v in content.items() if not _is_plain(v)]
+        raise CheckpointError(
+            f"masks are a dense tensor or a mapping, this is a {kind_of(content)}"
+        )
+    strange = [f"{name} ({kind_of(v)})" for name, v in content.items() if not is_plain(v)]
     if strange:
-        raise CheckpointError(f"all entries must be dense tensors, not {_listed(strange)}")
+        raise CheckpointError(f"all entries must be dense tensors, not {listed(strange)}")
     named = {str(name): value for name, value in content.items()}
     if all(name.endswith("_mask") for name in named):
         masks = {name.removesuffix("_mask"): mask for name, mask in named.items()}
@@ -104,7 +109,7 @@ def _of_state_dict(state: Mapping[str, Tensor], module: nn.Module) -> Checkpoint
     weights = {name.removesuffix("_orig"): value for name, value in state.items()}
     masks = {name: weights.pop(f"{name}_mask", None) for name in _prunable(module)}
     expected = module.state_dict()
-    _require_equal(_shapes(weights), _shapes(expected))
+    _require_equal(shapes(weights), shapes(expected))
     return Checkpoint(
         masks=_checked(
             {name: weights[name] != 0 if m is None else m for name, m in masks.items()}, module
@@ -116,8 +121,8 @@ def _of_state_dict(state: Mapping[str, Tensor], module: nn.Module) -> Checkpoint
 
 def _checked(masks: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
     """The masks in the network's order, as booleans."""
-    expected = _shapes(_prunable(module))
-    _require_equal(_shapes(masks), expected)
+    expected = shapes(_prunable(module))
+    _require_equal(shapes(masks), expected)
     return {name: _binary(name, masks[name]) for name in expected}
 
 
@@ -132,40 +137,14 @@ def _prunable(module: nn.Module) -> dict[str, Tensor]:
     return UntrainedPrior(module, torch.empty(0)).prunable()
 
 
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def _require_equal(
-    found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
-) -> None:
-    differing = [
-        f"{name} is {_size(found[name])} instead of {_size(shape)}"
-        for name, shape in expected.items()
-        if name in found and found[name] != shape
-    ]
-    missing = [name for name in expected if name not in found]
-    unknown = [name for name in found if name not in expected]
-    wrong = [
-        f"{what}{_listed(names)}"
-        for what, names in (("", differing), ("it lacks ", missing), ("the prior lacks ", unknown))
-        if names
-    ]
+def _require_equal(found: Shapes, expected: Shapes) -> None:
+    wrong = misfits(found, expected, owner="the prior")
     if wrong:
-        raise CheckpointError("made for another network: " + "; ".join(wrong))
+        raise CheckpointError(wrong)
 
 
-def _size(shape: Iterable[int]) -> str:
-    return "×".join(map(str, shape)) or "a number"
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(islice(names, NAMED)) + more
-
-
-def _is_plain(value: object) -> TypeGuard[Tensor]:
+def is_plain(value: object) -> TypeGuard[Tensor]:
+    """Whether it is a dense tensor on the CPU."""
     return (
         isinstance(value, Tensor)
         and value.layout == torch.strided
@@ -174,12 +153,16 @@ def _is_plain(value: object) -> TypeGuard[Tensor]:
     )
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """The name of its class, for messages."""
     return type(value).__name__
 
 
-def _tensors(path: Path) -> object:
-    """What a file holds, if that is made of tensors and of Python's own containers."""
+def tensors_in(path: Path) -> object:
+    """What a file holds, if that is made of tensors and of Python's own containers.
+
+    Raises CheckpointError, without the file's name.
+    """
     try:
         with path.open("rb") as file:
             beginning = file.read(len(SAVED_FLAT))
@@ -192,12 +175,37 @@ def _tensors(path: Path) -> object:
     except OSError as error:
         raise CheckpointError(f"cannot be read: {error.strerror}") from error
     except Exception as error:  # damaged pickles may raise anything
-        raise CheckpointError(_reason(error)) from error
+        raise _reason(error) from error
 
 
-def _reason(error: Exception) -> str:
+def objects_in(path: Path) -> object:
+    """As `tensors_in`, but objects of classes that are not here may lie beside the tensors.
+
+    They come as inert ones: whatever the class, it is neither looked for nor called, and what such
+    an object was made of is dropped. Raises CheckpointError, also where the file wants to call
+    something that makes no tensor.
+    """
+    try:
+        return tensors_in(path)
+    except _ForeignError as refusal:
+        try:  # a BytesIO, as torch would take a path for an archive of the tar format too
+            return torch.load(
+                io.BytesIO(path.read_bytes()),
+                map_location="cpu",
+                weights_only=False,  # by this pickle module, which is stricter
+                pickle_module=_INERT_PICKLES,
+            )
+        except CheckpointError:
+            raise
+        except Exception:  # damaged pickles may raise anything
+            raise refusal from None
+
+
+def _reason(error: Exception) -> CheckpointError:
     wanted = re.search(r"GLOBAL (\S+)", str(error))
-    return _refusal(wanted[1]) if wanted else f"is no file of tensors ({_kind(error)})"
+    if wanted:
+        return _ForeignError(_refusal(wanted[1]))
+    return CheckpointError(f"is no file of tensors ({kind_of(error)})")
 
 
 def _refusal(wanted: str) -> str:
@@ -211,8 +219,8 @@ class _TensorUnpickler(pickle.Unpickler):
     pickle cannot alter what anything else uses.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
+    def __init__(self, file: IO[bytes], **options: Any) -> None:
+        super().__init__(file, **options)
         self._known: dict[str, Callable[..., Any]] = {
             "torch._utils._rebuild_tensor_v2": lambda storage, offset, size, stride, *_: (
                 torch._utils._rebuild_tensor(storage, offset, size, stride)
@@ -227,6 +235,45 @@ class _TensorUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in of a global that makes tensors; of any other, an error with its name."""
         wanted = f"{module}.{name}"
-        if wanted not in self._known:
-            raise CheckpointError(_refusal(wanted))
-        return self._known[wanted]
+        return self._known[wanted] if wanted in self._known else self.foreign(wanted)
+
+    def foreign(self, wanted: str) -> Any:
+        """In place of a global that makes no tensor."""
+        raise _ForeignError(_refusal(wanted))
+
+
+class _InertUnpickler(_TensorUnpickler):
+    """Makes inert objects beside the tensors."""
+
+    def foreign(self, wanted: str) -> Any:
+        """A class of that name, without its module being looked for."""
+        return _InertClass(wanted, (_Inert,), {})
+
+
+class _InertClass(type):
+    """Can be told to make an empty object, as pickles of objects do, and cannot be called."""
+
+    def __call__(cls, *_: object, **__: object) -> NoReturn:
+        """Raises the refusal: a pickle that calls something may want to run it."""
+        raise _ForeignError(_refusal(cls.__name__))
+
+
+class _Inert(metaclass=_InertClass):
+    """An object of a class that is not here: nothing is kept of it."""
+
+    def __new__(cls, *_: object, **__: object) -> "_Inert":
+        """Empty, whatever it is to be made of."""
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        """Drops it."""
+
+
+def _load_inert(file: IO[bytes], **options: Any) -> object:
+    return _InertUnpickler(file, **options).load()
+
+
+_INERT_PICKLES = SimpleNamespace(
+    __name__="inert_pickles", Unpickler=_InertUnpickler, load=_load_inert
+)
+"""What torch.load uses of the pickle module."""

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -117,16 +118,21 @@ class AbstractGenerator(Spec, ABC):
     @property
     def cost(self) -> Cost:
         """Sizes, and the multiply-adds of one image's forward and backward pass; nothing drawn."""
-        with torch.device("meta"):
-            network = Network(self.network().eval())
-            latent = torch.empty(1, self.latent_size)
-        with FlopCounterMode(display=False) as counter:
-            network.module(latent).sum().backward()
-        return Cost(
-            parameters=network.parameter_count(),
-            prunable=sum(weight.numel() for weight in network.prunable().values()),
-            macs_per_step=counter.get_total_flops() // 2,
-        )
+        return _cost(self)
+
+
+@cache  # the trials of a sweep share few networks
+def _cost(spec: AbstractGenerator) -> Cost:
+    with torch.device("meta"):
+        network = Network(spec.network().eval())
+        latent = torch.empty(1, spec.latent_size)
+    with FlopCounterMode(display=False) as counter:
+        network.module(latent).sum().backward()
+    return Cost(
+        parameters=network.parameter_count(),
+        prunable=sum(weight.numel() for weight in network.prunable().values()),
+        macs_per_step=counter.get_total_flops() // 2,
+    )
 
 
 def _made(

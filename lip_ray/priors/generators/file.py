@@ -1,0 +1,234 @@
+"""A trained generator in a file of its own: safetensors that says what it is.
+
+The tensors are the generator's state dict, and under `critic.` that of the critic it was trained
+with, where there is one. The file's metadata holds, as JSON under `generator`, the spec of the
+architecture and where the weights come from. Equal generators make equal bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, final
+
+import torch
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from lip_ray.errors import UserError
+from lip_ray.priors.base import Shape
+from lip_ray.priors.generators.base import AbstractGenerator, Law, Output
+from lip_ray.priors.generators.dcgan import Dcgan
+from lip_ray.priors.generators.layers import LayerList
+from lip_ray.priors.generators.pgan import Pgan
+from lip_ray.priors.shapes import misfits, shapes
+from lip_ray.spec import RunOnly
+
+SUFFIX = ".safetensors"
+KEY = "generator"
+CRITIC = "critic."
+"""Before the names of the critic's tensors."""
+DIGITS = 12
+"""Hexadecimal digits of the content in a file's name."""
+
+Architecture = Annotated[Dcgan | Pgan | LayerList, Field(discriminator="kind")]
+_ARCHITECTURE: TypeAdapter[Dcgan | Pgan | LayerList] = TypeAdapter(Architecture)
+
+
+class GeneratorError(UserError):
+    """There is no such generator, or it is not the one that is wanted; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A trained generator; tensors on the CPU."""
+
+    architecture: AbstractGenerator
+    weights: Mapping[str, Tensor] = field(repr=False)
+    critic: Mapping[str, Tensor] | None = field(repr=False)
+    """Of the critic that it was trained with, where it is known."""
+    origin: Mapping[str, Any]
+    """Where it comes from, in JSON's types: `sha256` of that file, and what is known beside."""
+
+
+def write(trained: Trained, folder: Path, name: str) -> Path:
+    """The file FOLDER/NAME-<12 digits of its content>.safetensors, written. Raises OSError."""
+    critic = {CRITIC + n: value for n, value in (trained.critic or {}).items()}
+    tensors = {n: v.contiguous() for n, v in (dict(trained.weights) | critic).items()}
+    about = {
+        "architecture": json.loads(trained.architecture.canonical_json()),
+        "origin": dict(trained.origin),
+    }
+    data = save(tensors, metadata={KEY: json.dumps(about, sort_keys=True)})
+    path = folder / f"{name}-{hashlib.sha256(data).hexdigest()[:DIGITS]}{SUFFIX}"
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    unfinished.write_bytes(data)
+    unfinished.replace(path)
+    return path
+
+
+def read(path: Path) -> Trained:
+    """The generator in a file. Raises GeneratorError when it is missing or none."""
+    return _parsed(path, _bytes(path))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise GeneratorError(f"cannot read generator {path}: {error.strerror}") from error
+
+
+def _parsed(path: Path, data: bytes) -> Trained:
+    try:
+        tensors = load(data)
+        about = json.loads(_metadata(data)[KEY])
+        architecture = _ARCHITECTURE.validate_json(json.dumps(about["architecture"]))
+        origin = dict(about["origin"])
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _no_generator(path, _reason(error)) from error
+    critic = {n.removeprefix(CRITIC): v for n, v in tensors.items() if n.startswith(CRITIC)}
+    weights = {n: v for n, v in tensors.items() if not n.startswith(CRITIC)}
+    with torch.device("meta"):
+        parts = (weights, architecture.network()), (critic, architecture.critic_network())
+    for tensors, network in parts[: 1 + bool(critic)]:
+        wrong = unfit(tensors, network)
+        if wrong:
+            raise _no_generator(path, wrong)
+    return Trained(architecture=architecture, weights=weights, critic=critic or None, origin=origin)
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """Of the bytes of a safetensors file: 8 bytes say how long its header is, which is JSON."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    metadata: dict[str, str] = json.loads(data[8:end]).get("__metadata__", {})
+    return metadata
+
+
+def unfit(found: Mapping[str, Tensor], network: nn.Module) -> str:
+    """What of the tensors is not as the network has it; empty where all is."""
+    expected = network.state_dict()
+    wrong = misfits(shapes(found), shapes(expected), owner="the network")
+    if wrong:
+        return wrong
+    for name, like in expected.items():
+        if found[name].dtype != like.dtype:
+            return f"of other numbers: {name} is {found[name].dtype} instead of {like.dtype}"
+        if not bool(found[name].isfinite().all()):
+            return f"broken: {name} has numbers that are not finite"
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"architecture.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"no {error}" if isinstance(error, KeyError) else str(error)
+
+
+def _no_generator(path: Path, reason: str) -> GeneratorError:
+    return GeneratorError(f"{path} is no generator: lip import generator writes them ({reason})")
+
+
+@final
+class GeneratorFile(AbstractGenerator):
+    """A trained generator out of a file that `lip import generator` wrote.
+
+    It is known by its content: moving the file changes no id.
+    """
+
+    kind: Literal["file"] = "file"
+    path: Annotated[str, RunOnly()]
+    """Of the .safetensors file, relative to the working directory; stored absolute."""
+    sha256: str
+    """Of the file's bytes; filled in when the path is read first, checked ever after."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fingerprinted(cls, fields: object) -> object:
+        if not isinstance(fields, dict):
+            return fields
+        if not isinstance(fields.get("path"), str):
+            return {"sha256": ""} | fields  # only the path is at fault
+        path = Path(fields["path"]).expanduser().resolve()
+        found = {"path": str(path)}
+        if "sha256" not in fields:
+            data = _bytes(path)
+            _parsed(path, data)
+            found["sha256"] = hashlib.sha256(data).hexdigest()
+        return fields | found
+
+    @property
+    def label(self) -> str:
+        """The file's name without its ending."""
+        return Path(self.path).stem
+
+    @property
+    def architecture(self) -> AbstractGenerator:
+        """Of the network in the file. Raises GeneratorError as `read` does."""
+        return _architecture(self.path, self.sha256)
+
+    def read(self) -> Trained:
+        """What the file holds. Raises GeneratorError when it is missing, changed or none."""
+        return _checked(self.path, self.sha256)
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers in a latent."""
+        return self.architecture.latent_size
+
+    @property
+    def law(self) -> Law:
+        """Of latents."""
+        return self.architecture.law
+
+    @property
+    def output(self) -> Output:
+        """The range of the network's numbers."""
+        return self.architecture.output
+
+    @property
+    def image_shape(self) -> Shape:
+        """(channels, height, width) of the images."""
+        return self.architecture.image_shape
+
+    def network(self) -> nn.Module:
+        """The architecture's."""
+        return self.architecture.network()
+
+    def initialise(self, module: nn.Module, draws: torch.Generator) -> None:
+        """As the architecture's paper does: for those who want its network untrained."""
+        self.architecture.initialise(module, draws)
+
+    def critic_network(self) -> nn.Module:
+        """The architecture's."""
+        return self.architecture.critic_network()
+
+    def initialise_critic(self, module: nn.Module, draws: torch.Generator) -> None:
+        """As the architecture's paper does."""
+        self.architecture.initialise_critic(module, draws)
+
+    def pretrained(self) -> Mapping[str, Tensor]:
+        """The weights in the file. Raises GeneratorError as `read` does."""
+        return self.read().weights
+
+    def pretrained_critic(self) -> Mapping[str, Tensor] | None:
+        """Those of its critic, where the file has one. Raises GeneratorError as `read` does."""
+        return self.read().critic
+
+
+def _checked(path: str, sha256: str) -> Trained:
+    data = _bytes(Path(path))
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise GeneratorError(f"{path} has changed since its sha256 {sha256[:12]}… was noted")
+    return _parsed(Path(path), data)
+
+
+@cache
+def _architecture(path: str, sha256: str) -> AbstractGenerator:
+    return _checked(path, sha256).architecture
