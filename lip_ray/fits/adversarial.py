@@ -208,6 +208,10 @@ class _Duel:
         self._critic_adam = self._adam(critic.module)
         self._seed = seed
         self._level = level
+        own, new = self.average.module.state_dict(), generator.module.state_dict()
+        floats = [name for name, value in own.items() if value.is_floating_point()]
+        self._followers, self._followed = [own[n] for n in floats], [new[n] for n in floats]
+        self._counts = [(own[n], new[n]) for n in own if n not in floats]
 
     def _adam(self, module: nn.Module) -> torch.optim.Adam:
         fit = self._fit
@@ -261,14 +265,9 @@ class _Duel:
 
     def _follow(self, decay: float) -> None:
         """Move the average's parameters and running statistics towards the generator's."""
-        own = list(self.average.module.state_dict().values())
-        new = list(self.generator.module.state_dict().values())
-        pairs = list(zip(own, new, strict=True))
-        floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        torch._foreach_lerp_([one for one, _ in floats], [other for _, other in floats], 1 - decay)
-        for one, other in pairs:
-            if not one.is_floating_point():
-                one.copy_(other)
+        torch._foreach_lerp_(self._followers, self._followed, 1 - decay)
+        for count, new in self._counts:
+            count.copy_(new)
 
     def _minibatch(self) -> Tensor:
         """Pictures in [0, 1]; every one is seen once before any is seen again, but for a rest."""
@@ -317,9 +316,8 @@ class _Duel:
         }
 
     def finite(self) -> bool:
-        """Whether all parameters of both networks are."""
-        both = (self.generator.module, self.critic.module)
-        return all(bool(weight.isfinite().all()) for net in both for weight in net.parameters())
+        """Whether the generator's weights are; the critic's show in the loss after its step."""
+        return all(bool(weight.isfinite().all()) for weight in self.generator.module.parameters())
 
     def end(self) -> None:
         """Leave both networks in evaluation mode and see that no pruned weight came back."""
@@ -411,7 +409,9 @@ class _Course:
                 if reason:
                     return reason
                 saved = self._save(saved)
-        return "" if self._duel.finite() else "a weight was not finite after the last step"
+        if self._duel.finite():
+            return ""
+        return "a weight of the generator was not finite after the last step"
 
     def result(self, reason: str, measured: _Measured | None) -> AdversarialResult:
         """What is found, of the steps before the first bad loss."""
