@@ -16,11 +16,13 @@ from lip_ray import yaml
 from lip_ray.errors import UserError
 from lip_ray.problems import Problem, explained, shown
 from lip_ray.spec import ID_DIGITS, Spec
-from lip_ray.trials import AbstractTrial, Trajectory, Trial
+from lip_ray.trials import AbstractTrial, Generator, Trajectory, Trial
 
 SWEEP_KEYS = ("name", "trial", "sources", "cases", "grid", "quick", "run")
 SOURCE = "source"
-"""The field of a transfer that a sweep's sources set."""
+"""The field of a trial that a sweep's sources set."""
+Finder = Trajectory | Generator
+"""Trials that find tickets, and so can be the sources of others."""
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 SETTABLE = (
@@ -43,6 +45,9 @@ class Run(Spec):
     """Trials at once; by default as many as there are cores or GPUs for."""
     retries: Annotated[int, Field(ge=0)] = 3
     """How often a trial whose process died is started again."""
+    checkpoint_s: Annotated[float, Field(gt=0)] = 300.0
+    """Seconds between two states of a long level, a generator's, that are kept in the store: a
+    trial that is killed loses no more than that."""
 
 
 class SweepError(UserError):
@@ -161,7 +166,7 @@ def _plain_name(name: str) -> str:
 
 
 class _Sources(Spec):
-    """The sweep whose trajectories are the sources of a sweep of transfers."""
+    """The sweep whose trajectories or generators are the sources of a sweep's trials."""
 
     sweep: str
     """Its file, seen from the folder of this one."""
@@ -356,7 +361,7 @@ class _Draft:
         return axes + self._grid_choices(sorted(taken))
 
     def _source_choices(self) -> list[list[_Choice]]:
-        """The trajectories of the sweep that is named as sources."""
+        """The trajectories and generators of the sweep that is named as sources."""
         written = {"sweep": self.sources} if isinstance(self.sources, str) else self.sources
         try:
             wanted = _Sources.model_validate(written)
@@ -370,9 +375,10 @@ class _Draft:
             for problem in error.problems:
                 self._refuse(f"sources: {error.source}", str(problem))
             return []
-        found = [t for t in trials if isinstance(t, Trajectory) and _fits(t, wanted.where)]
+        found = [t for t in trials if isinstance(t, Finder) and _fits(t, wanted.where)]
         if not found:
-            self._refuse("sources", f"{wanted.sweep} has no trajectory where {shown(wanted.where)}")
+            wish = f"trajectory or generator where {shown(wanted.where)}"
+            self._refuse("sources", f"{wanted.sweep} has no {wish}")
         return [
             [_Choice(SOURCE, "sources", f"[{index}]", trial.model_dump(mode="json"))]
             for index, trial in enumerate(found)

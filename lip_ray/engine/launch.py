@@ -93,7 +93,13 @@ def _tune(
 ) -> tuple[Failure, ...]:
     """One Tuner for the whole plan; its own state is thrown away afterwards."""
     configs = [
-        config_of(p.trial, store=store, device=room.device, threads=run.cpus)
+        config_of(
+            p.trial,
+            store=store,
+            device=room.device,
+            threads=run.cpus,
+            checkpoint_s=run.checkpoint_s,
+        )
         for p in planned
         if p.levels_left
     ]

@@ -163,6 +163,8 @@ def _level(report: dict[str, Any]) -> str:
     )
     if report["accuracy"] is not None:
         psnr += f"  accuracy {report['accuracy']:.4f}"
+    if report["frechet"] is not None:
+        psnr += f"  Fréchet {report['frechet']:.4g}"
     return (
         f"level {report['level']}  density {report['density']:.4g}{psnr}  "
         f"{report['outcome']}  {report['fit_s']:.1f} s"

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from statistics import fmean
 from typing import Any
@@ -21,7 +22,9 @@ Config = dict[str, Any]
 ANY_TRIAL: TypeAdapter[Any] = TypeAdapter(Trial)
 
 
-def config_of(trial: AbstractTrial, *, store: str, device: str, threads: int) -> Config:
+def config_of(
+    trial: AbstractTrial, *, store: str, device: str, threads: int, checkpoint_s: float
+) -> Config:
     """What Ray passes to a worker: plain values, so that no pickled class is ever needed."""
     return {
         "trial_id": trial.id,
@@ -30,6 +33,7 @@ def config_of(trial: AbstractTrial, *, store: str, device: str, threads: int) ->
         "store": store,
         "device": device,
         "threads": threads,
+        "checkpoint_s": checkpoint_s,
     }
 
 
@@ -41,7 +45,8 @@ def run_trial(config: Config) -> None:
     device = torch.device(config["device"])
     writer.write_trial(trial_record(trial, device=config["device"]))
     while (context := resumed(trial, reader, device)).first_level < trial.levels:
-        _run_until_overtaken(trial, context, writer)
+        keeping = replace(context, keep=writer.keep_unfinished, keep_every_s=config["checkpoint_s"])
+        _run_until_overtaken(trial, keeping, writer)
 
 
 def _run_until_overtaken(trial: Any, context: Context, writer: Writer) -> None:
@@ -100,6 +105,7 @@ def _report(records: Sequence[LevelRecord]) -> Config:
         "psnr_selected_db": _mean([record.psnr_selected_db for record in records]),
         "psnr_peak_db": _mean([record.psnr_peak_db for record in records]),
         "accuracy": records[0].accuracy,
+        "frechet": records[0].frechet,
         "outcome": ", ".join(outcomes),
         "fit_s": sum(record.fit_s for record in records),
     }

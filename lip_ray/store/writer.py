@@ -118,9 +118,7 @@ class Writer:
             for level, tensors in sorted(new_weights.items())
         ]
         if first.network:
-            ours.append(
-                self._write_tensors("networks", first.trial_id, first.level, first.network)
-            )
+            ours.append(self._write_tensors("networks", first.trial_id, first.level, first.network))
         tables: Mapping[str, list[dict[str, Any]]] = {
             "curves": [
                 key | {"image": record.image} | asdict(record.curve)

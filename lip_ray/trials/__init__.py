@@ -7,24 +7,32 @@ from pydantic import Field
 
 from lip_ray.records import LevelRecord
 from lip_ray.spec import kind_or_mapping
-from lip_ray.trials import classification, trajectory, transfer
+from lip_ray.trials import classification, generator, reconstruction, trajectory, transfer
 from lip_ray.trials.base import AbstractTrial as AbstractTrial
 from lip_ray.trials.base import Context as Context
 from lip_ray.trials.classification import Classification as Classification
+from lip_ray.trials.generator import Generator as Generator
+from lip_ray.trials.reconstruction import Reconstruction as Reconstruction
 from lip_ray.trials.trajectory import Trajectory as Trajectory
 from lip_ray.trials.transfer import Transfer as Transfer
 
+AnyTrial = Trajectory | Transfer | Classification | Generator | Reconstruction
+
 Trial = Annotated[
-    Trajectory | Transfer | Classification,
-    Field(discriminator="kind"),
-    kind_or_mapping(Trajectory | Transfer | Classification, default="trajectory"),
+    AnyTrial, Field(discriminator="kind"), kind_or_mapping(AnyTrial, default="trajectory")
 ]
 
 
-def run(trial: Trajectory | Transfer | Classification, context: Context) -> Iterator[LevelRecord]:
+def run(trial: AnyTrial, context: Context) -> Iterator[LevelRecord]:
     """The records of a trial, one per level and image, from its first missing level on."""
-    if isinstance(trial, Transfer):
-        return transfer.run(trial, context)
-    if isinstance(trial, Classification):
-        return classification.run(trial, context)
-    return trajectory.run(trial, context)
+    match trial:
+        case Trajectory():
+            return trajectory.run(trial, context)
+        case Transfer():
+            return transfer.run(trial, context)
+        case Classification():
+            return classification.run(trial, context)
+        case Generator():
+            return generator.run(trial, context)
+        case Reconstruction():
+            return reconstruction.run(trial, context)

@@ -1,15 +1,16 @@
 """What every kind of trial is, and what it is given when it runs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.images import Picture
 from lip_ray.pruning import Mask
 from lip_ray.records import LayerMask, StoredTensor
 from lip_ray.spec import Spec
@@ -27,6 +28,12 @@ class Shelf(Protocol):
     def weights(self, trial_id: str, level: int) -> tuple[StoredTensor, ...] | None:
         """What a level begins with, where it was stored; None where the seed draws it."""
 
+    def network(self, trial_id: str, level: int) -> tuple[StoredTensor, ...] | None:
+        """What a level ended with, where that is a result; None where it was not stored."""
+
+    def unfinished(self, trial_id: str, level: int) -> bytes | None:
+        """How far a level had come that was broken off; None where nothing was kept."""
+
 
 class EmptyShelf:
     """Nothing has run before."""
@@ -36,6 +43,25 @@ class EmptyShelf:
 
     def weights(self, trial_id: str, level: int) -> None:
         """None."""
+
+    def network(self, trial_id: str, level: int) -> None:
+        """None."""
+
+    def unfinished(self, trial_id: str, level: int) -> None:
+        """None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelKeeper:
+    """Keeps the state of one level while it is being fitted."""
+
+    interval_s: float
+    load: Callable[[], bytes | None]
+    save: Callable[[bytes], None]
+
+
+def _forget(trial_id: str, level: int, state: bytes) -> None:
+    """Keep nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +73,10 @@ class Context:
     """The first level that is not recorded yet."""
     shelf: Shelf = field(default_factory=EmptyShelf)
     """Of this trial's earlier levels and of its sources."""
+    keep: Callable[[str, int, bytes], None] = _forget
+    """Takes the state of a long level, by trial and level, in place of what it was given before."""
+    keep_every_s: float = 300.0
+    """Seconds between two states of a level: what a trial that is killed can lose."""
 
     def mask(self, trial_id: str, level: int) -> Mask | None:
         """A stored mask, on the device of this trial."""
@@ -55,8 +85,22 @@ class Context:
 
     def weights(self, trial_id: str, level: int) -> dict[str, Tensor] | None:
         """Stored weights by state-dict name, on the device of this trial."""
-        stored = self.shelf.weights(trial_id, level)
-        return {t.name: _tensor(t).to(self.device) for t in stored} if stored else None
+        return self._loaded(self.shelf.weights(trial_id, level))
+
+    def network(self, trial_id: str, level: int) -> dict[str, Tensor] | None:
+        """What a level ended with, by state-dict name, on the device of this trial."""
+        return self._loaded(self.shelf.network(trial_id, level))
+
+    def keeper(self, trial_id: str, level: int) -> LevelKeeper:
+        """Where the fit of a level keeps its state."""
+        return LevelKeeper(
+            interval_s=self.keep_every_s,
+            load=partial(self.shelf.unfinished, trial_id, level),
+            save=partial(self.keep, trial_id, level),
+        )
+
+    def _loaded(self, tensors: tuple[StoredTensor, ...] | None) -> dict[str, Tensor] | None:
+        return {t.name: _tensor(t).to(self.device) for t in tensors} if tensors else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +167,10 @@ class AbstractTrial(Spec, ABC):
     def conflicts(self) -> Iterator[Conflict]:
         """All that is wrong although each field alone is right; fits nothing."""
 
+    def remarks(self) -> Iterator[str]:
+        """What is allowed and may yet surprise, for whoever launches it."""
+        yield from ()
+
     @abstractmethod
     def rehearse(self, steps: int, *, device: torch.device) -> float:
         """The seconds that so many dense steps take here."""
@@ -153,6 +201,6 @@ def _tensor(stored: StoredTensor) -> Tensor:
     return torch.from_numpy(array.astype(stored.dtype))
 
 
-def together(images: tuple[BuiltinImage | FileImage, ...]) -> str:
+def together(images: tuple[Picture, ...]) -> str:
     """The name of several images that share their weights."""
     return " + ".join(image.label for image in images)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lip_ray.fits import Fit, FitResult, Snapshot, Subject, WindowedVariance
-from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.images import Picture
 from lip_ray.priors import AbstractPrior, UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
 from lip_ray.pruning import Mask, ScoreContext, effective
@@ -26,7 +26,7 @@ LatentDraw = Literal["kept", "redrawn"]
 
 @cache  # the trials of a sweep share few images
 def _examined(
-    image: BuiltinImage | FileImage, task: AbstractTask, prior: AbstractPrior, target: Target
+    image: Picture, task: AbstractTask, prior: AbstractPrior, target: Target
 ) -> tuple[tuple[Conflict, ...], tuple[int, int, int] | None]:
     """What is wrong with one image, and the (C, H, W) that is looked for, where it can be told."""
     try:
@@ -52,7 +52,7 @@ class Setting:
     """What is fitted to what: the part that trajectories and transfers have in common."""
 
     trial_id: str
-    images: tuple[BuiltinImage | FileImage, ...]
+    images: tuple[Picture, ...]
     task: AbstractTask
     prior: AbstractPrior
     fit: Fit
@@ -107,7 +107,7 @@ class Setting:
         _, shape = _examined(self.images[0], self.task, self.prior, self.target)
         return shape[0] if shape else None
 
-    def problem(self, image: BuiltinImage | FileImage, device: torch.device) -> Problem:
+    def problem(self, image: Picture, device: torch.device) -> Problem:
         """The problem of one image, its target as set."""
         problem = self.task.realise(image, seed=self.seed, device=device)
         return replace(problem, target=self.target)

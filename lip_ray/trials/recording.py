@@ -1,7 +1,9 @@
 """From a fit to its row: metrics read off the device, thinned curves, small pictures."""
 
+import math
 import platform
 import resource
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lip_ray.fits import FitResult, Snapshot
+from lip_ray.fits import AdversarialResult, FitResult, Snapshot
 from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
 from lip_ray.images import png
 from lip_ray.records import Curve, Reconstruction, ReconstructionRole
@@ -50,7 +52,8 @@ def machine_columns(device: torch.device) -> dict[str, Any]:
 
 def curve(result: FitResult) -> Curve:
     """About 250 steps: dense at the beginning, even later, peak and selected among them."""
-    steps = _thinned(result)
+    marked = [snapshot.step for snapshot in (result.peak, result.selected) if snapshot]
+    steps = _thinned(result.steps, marked)
     rows = result.rows[torch.tensor(steps, dtype=torch.long)]
     statistic = _carried_forward(result.rows[:, STATISTIC])[steps]
     return Curve(
@@ -59,6 +62,32 @@ def curve(result: FitResult) -> Curve:
         psnr_raw_db=_where_known(rows[:, PSNR_RAW]),
         psnr_db=_where_known(rows[:, PSNR]),
         statistic=tuple(statistic.tolist()),
+    )
+
+
+def adversarial_curve(result: AdversarialResult) -> Curve:
+    """The critic's loss, and as the statistic its gap between real and generated images."""
+    steps = _thinned(result.steps)
+    rows = result.rows[torch.tensor(steps, dtype=torch.long)]
+    return Curve(
+        step=tuple(steps),
+        loss=tuple(rows[:, 0].tolist()),
+        psnr_raw_db=(),
+        psnr_db=(),
+        statistic=tuple(rows[:, 2].tolist()),
+    )
+
+
+def sheet(images: Tensor, *, step: int) -> Reconstruction:
+    """A square of (N, C, H, W) images in [0, 1], row by row, N a square number."""
+    side = math.isqrt(len(images))
+    square = images.unflatten(0, (side, side)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+    return Reconstruction(
+        role="samples",
+        step=step,
+        height=square.shape[1],
+        width=square.shape[2],
+        png=png(square),
     )
 
 
@@ -102,13 +131,12 @@ def _known(value: Tensor) -> float | None:
     return None if bool(value.isnan()) else float(value)
 
 
-def _thinned(result: FitResult) -> list[int]:
-    if not result.steps:
+def _thinned(count: int, marked: Sequence[int] = ()) -> list[int]:
+    """Some of so many steps, the marked ones among them."""
+    if not count:
         return []
-    last = result.steps - 1
-    early = np.geomspace(1, result.steps, CURVE_POINTS_EARLY).astype(int) - 1
-    even = np.linspace(0, last, CURVE_POINTS_EVEN).astype(int)
-    marked = [snapshot.step for snapshot in (result.peak, result.selected) if snapshot]
+    early = np.geomspace(1, count, CURVE_POINTS_EARLY).astype(int) - 1
+    even = np.linspace(0, count - 1, CURVE_POINTS_EVEN).astype(int)
     return [int(step) for step in np.unique(np.concatenate((early, even, marked)).astype(int))]
 
 

@@ -9,21 +9,14 @@ from torch import Tensor
 from lip_ray.fits import Fit, FitResult, arithmetic
 from lip_ray.images import Image
 from lip_ray.priors import Prior, Skip
-from lip_ray.pruning import (
-    Magnitude,
-    Mask,
-    Pruner,
-    Rate,
-    Schedule,
-    ScoreContext,
-    UnrankableError,
-)
+from lip_ray.pruning import Magnitude, Mask, Pruner, Rate, Schedule, ScoreContext
 from lip_ray.records import LevelRecord
 from lip_ray.spec import one_or_many
 from lip_ray.tasks import Task
 from lip_ray.trials.base import Conflict, Context, Description, together
 from lip_ray.trials.fitting import AbstractRestoration, Bench, LatentDraw, Setting, Target
-from lip_ray.trials.rewinding import FineTune, Reinit, Rewind, ToInit, ToStep
+from lip_ray.trials.ladder import AbstractLadder
+from lip_ray.trials.rewinding import Rewind, ToInit, ToStep
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Images = Annotated[
@@ -163,66 +156,43 @@ def run(spec: Trajectory, context: Context) -> Iterator[LevelRecord]:
         yield from ladder.records(level, mask, results, masks)
 
 
-class Ladder:
-    """One trajectory on a device: what each level begins with, and the masks known so far."""
+class Ladder(AbstractLadder):
+    """One trajectory on a device."""
 
     def __init__(self, spec: Trajectory, context: Context) -> None:
+        super().__init__(
+            spec.id, context, pruner=spec.pruner, rewind=spec.rewind, levels=spec.levels
+        )
         self._spec = spec
-        self._context = context
         self._bench = Bench(spec.setting, context.device)
         self._kept = spec.schedule.kept(self._bench.dense.total)
-        self._masks: dict[int, Mask] = {}
-        self._later: Mapping[str, Tensor] | None = None
-        """What levels below the dense one begin with, where that comes out of a fit."""
 
-    def mask(self, level: int) -> Mask | None:
-        """Found in this run, or stored, or dense; none where the level above left none."""
-        if level == 0:
-            return self._bench.dense
-        if level not in self._masks:
-            stored = self._context.mask(self._spec.id, level)
-            if stored is None:
-                return None
-            self._masks[level] = stored
-        return self._masks[level]
+    @property
+    def dense(self) -> Mask:
+        """The mask that keeps every convolution's weights."""
+        return self._bench.dense
+
+    @property
+    def initial(self) -> Mapping[str, Tensor]:
+        """Drawn by the seed."""
+        return self._bench.initial
+
+    def fresh(self, level: int) -> Mapping[str, Tensor]:
+        """Drawn by the seed for that level alone."""
+        return self._bench.fresh(self._spec.seed, level)
 
     def fit(self, level: int, mask: Mask) -> tuple[FitResult, ...]:
         """Set the weights that are left to where they begin, and fit them."""
-        rewind = self._spec.rewind
-        start = self._start(level)
-        if level == 0 and isinstance(rewind, ToStep):
-            results = self._bench.fit(level, start, mask, snapshot_at=rewind.step)
-            self._later = results[0].snapshot
-            return results
-        results = self._bench.fit(level, start, mask)
-        if isinstance(rewind, FineTune):
-            self._later = self._bench.prior.snapshot()
+        snapshot_at = self.snapshot_at if level == 0 else None
+        results = self._bench.fit(level, self.start(level), mask, snapshot_at=snapshot_at)
+        self.fitted(level, self._bench.prior.snapshot(), results[0].snapshot)
         return results
 
-    def prune(self, level: int, mask: Mask) -> dict[int, Mask]:
-        """The masks that this level's fit decides: the next one, or for one-shot pruning all.
-
-        Empty after the last level, and where the weights cannot be ranked or rewound to.
-        """
-        last = self._spec.levels - 1
-        if level == 0 and isinstance(self._spec.rewind, ToStep) and self._later is None:
-            return {}
-        following = range(level + 1, min(level + 1, last) + 1)
-        if self._spec.pruner.scores_at == "dense":
-            following = range(1, last + 1) if level == 0 else range(0)
-        elif self._spec.pruner.scores_at == "init":
+    def cut(self, level: int, mask: Mask) -> Mask:
+        """By the trajectory's criterion, of the weights as they are, or of the initial ones."""
+        if self._spec.pruner.scores_at == "init":
             self._bench.prior.rewind(self._bench.initial, self._bench.dense.layers)
-        found: dict[int, Mask] = {}
-        for below in following:
-            try:
-                mask = self._cut(below, mask)
-            except UnrankableError:
-                break
-            found[below] = mask
-        self._masks |= found
-        return found
 
-    def _cut(self, level: int, mask: Mask) -> Mask:
         def context_of(mask: Mask, density: float) -> ScoreContext:
             return self._bench.score_context(mask, density, level=level)
 
@@ -235,31 +205,10 @@ class Ladder:
         """The rows of a level, and all that became known with it."""
         known = {0: mask} | masks if level == 0 else masks
         return self._bench.records(
-            level, mask, results, masks=known, weights=self._weights_known(level)
+            level, mask, results, masks=known, weights=self.weights_known(level)
         )
 
     def failed(self, level: int) -> tuple[LevelRecord, ...]:
         """The rows of a level that has no ticket."""
         reason = "a level above diverged, so its weights could not be ranked"
         return self._bench.failed(level, self._kept[level], reason)
-
-    def _start(self, level: int) -> Mapping[str, Tensor]:
-        """The weights that a level begins with, before its mask."""
-        rewind = self._spec.rewind
-        if level == 0 or isinstance(rewind, ToInit):
-            return self._bench.initial
-        if isinstance(rewind, Reinit):
-            return self._bench.fresh(self._spec.seed, level)
-        if self._later is None:
-            self._later = self._context.weights(self._spec.id, level)
-        if self._later is None:
-            raise LookupError(f"the weights that level {level} begins with are not stored")
-        return self._later
-
-    def _weights_known(self, level: int) -> dict[int, Mapping[str, Tensor]]:
-        """What has to be stored for the next level to begin: nothing that a seed draws."""
-        ended = level + 1 == self._spec.levels
-        late = isinstance(self._spec.rewind, FineTune) or (
-            isinstance(self._spec.rewind, ToStep) and level == 0
-        )
-        return {level + 1: self._later} if late and not ended and self._later is not None else {}

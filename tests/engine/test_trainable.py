@@ -29,7 +29,13 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def config(trial: Trial, store: Path) -> dict[str, Any]:
-    return config_of(trial, store=str(store), device="cpu", threads=torch.get_num_threads())
+    return config_of(
+        trial,
+        store=str(store),
+        device="cpu",
+        threads=torch.get_num_threads(),
+        checkpoint_s=300.0,
+    )
 
 
 def test_the_whole_ladder_is_stored_then_reported(

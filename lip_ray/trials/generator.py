@@ -1,0 +1,416 @@
+"""Generators: tickets of a network that makes images, found by adversarial training, or a
+checkpoint as it is."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Self, final
+
+import torch
+from pydantic import model_validator
+from torch import Tensor
+
+from lip_ray.fits import AdversarialFit, AdversarialResult, arithmetic
+from lip_ray.fits.adversarial import SAMPLES
+from lip_ray.image_sets import ImageSet
+from lip_ray.priors.generators import GeneratorFile, GeneratorSpec
+from lip_ray.priors.network import Cost, placed
+from lip_ray.pruning import Magnitude, Mask, Pruner, Random, Rate, Schedule, ScoreContext, effective
+from lip_ray.records import LevelRecord, Outcome
+from lip_ray.rng import generator
+from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size, stored
+from lip_ray.trials.ladder import AbstractLadder
+from lip_ray.trials.recording import adversarial_curve, machine_columns, sheet
+from lip_ray.trials.rewinding import Rewind, ToInit, ToStep
+from lip_ray.trials.trajectory import Seed
+
+GENERATOR, CRITIC = "generator.", "critic."
+"""Before the names of weights where those of both networks are kept together."""
+
+
+@final
+class Generator(AbstractTrial):
+    """A ladder of tickets of a generator: train, record, score, prune, rewind, repeat.
+
+    Level 0 is the dense network. It begins with the weights of a checkpoint, where the prior is a
+    file, and so with `rewind: init` do all others: the protocol of the lottery-image-prior study.
+    Without images and fit nothing is trained: the checkpoint is taken as it is, and what is pruned
+    of it is simply missing.
+    """
+
+    kind: Literal["generator"] = "generator"
+    prior: GeneratorSpec
+    images: ImageSet | None = None
+    """What it learns to make."""
+    pruner: Pruner = Magnitude()
+    """magnitude or random: other criteria judge weights by an image that is to be restored."""
+    schedule: Schedule = Rate()
+    rewind: Rewind = ToInit()
+    """What the surviving weights, and the critic's, are set to before each fit."""
+    critic_pruned: bool = False
+    """Whether the critic is pruned alike, to the same densities; it is never counted."""
+    fit: AdversarialFit | None = None
+    seed: Seed = 0
+    """Of the initial weights where they are drawn, of minibatches, and of all other draws."""
+
+    @model_validator(mode="after")
+    def _trains_or_not(self) -> Self:
+        if (self.images is None) != (self.fit is None):
+            missing = "images" if self.images is None else "fit"
+            raise ValueError(f"images and fit go together: {missing} is missing")
+        if self.fit is None and not isinstance(self.prior, GeneratorFile):
+            raise ValueError(
+                "without images and fit the weights must come from a checkpoint: prior.kind must "
+                f"be file, got {self.prior.kind}"
+            )
+        if self.fit is None and (self.critic_pruned or not isinstance(self.rewind, ToInit)):
+            raise ValueError("rewind and critic_pruned are for a generator that is trained")
+        if self.fit and isinstance(self.rewind, ToStep) and self.rewind.step >= self.fit.steps:
+            raise ValueError(
+                f"rewind.step must be less than the fit's steps: got step {self.rewind.step} "
+                f"and steps {self.fit.steps}"
+            )
+        return self
+
+    @property
+    def levels(self) -> int:
+        """How many levels the ladder has, the dense one included."""
+        return self.schedule.levels
+
+    @property
+    def steps(self) -> int:
+        """Of the generator; none where a checkpoint is taken as it is."""
+        return self.fit.steps if self.fit else 0
+
+    @property
+    def seed_used(self) -> int:
+        """Its own."""
+        return self.seed
+
+    @property
+    def description(self) -> Description:
+        """Its names in tables; its image is the set that it learns from."""
+        return Description(
+            pruner=self.pruner.kind,
+            prior=self.prior.kind,
+            task="generation",
+            image=self.images.label if self.images else "",
+        )
+
+    @property
+    def size(self) -> Size:
+        """Of the generator; a step is one image's."""
+        cost = self.prior.cost
+        return Size(parameters=cost.parameters, macs_per_step=cost.macs_per_step)
+
+    @property
+    def finders(self) -> tuple["Generator", ...]:
+        """Itself: what reconstructs with it needs it complete."""
+        return (self,)
+
+    @property
+    def label(self) -> str:
+        """What finds its tickets, for tables."""
+        return self.pruner.kind
+
+    @property
+    def prior_kind(self) -> str:
+        """What kind of network it is, for tables."""
+        return self.prior.kind
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images it makes."""
+        return self.prior.image_shape
+
+    @property
+    def cost(self) -> Cost:
+        """Of the dense network."""
+        return self.prior.cost
+
+    @property
+    def rehearsal(self) -> str:
+        """All that a step's cost depends on."""
+        return f"{self.kind} {self.prior.id} {self.fit.id if self.fit else ''}"
+
+    def rehearse(self, steps: int, *, device: torch.device) -> float:
+        """The seconds that so many steps of the dense networks take here."""
+        if self.fit is None or self.images is None:
+            return 0.0
+        made = self.prior.build(seed=self.seed, device=device)
+        critic = self.prior.build_critic(seed=self.seed, device=device)
+        dense = Mask.dense(made.prunable())
+        images = self.images.load()
+        return self.fit.rehearse(made, critic, self.prior, images, dense, steps=steps)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Reads the images; trains nothing."""
+        if not isinstance(self.pruner, Magnitude | Random):
+            yield (
+                "pruner",
+                f"{self.pruner.kind} judges weights by an image that is to be restored, and a "
+                "generator has none: allowed: magnitude, random",
+            )
+        try:
+            self.schedule.kept(self.prior.cost.prunable)
+        except ValueError as error:
+            yield "schedule", str(error)
+        if self.images is not None and self.fit is not None:
+            yield from self._misfits(self.images, self.fit)
+
+    def _misfits(self, images: ImageSet, fit: AdversarialFit) -> Iterator[Conflict]:
+        """What stands against learning these images."""
+        try:
+            shape, count = images.shape, len(images.load())
+        except ValueError as error:
+            yield "images", str(error)
+            return
+        if shape != self.prior.image_shape:
+            yield "images", f"{_shape(shape)}, but the generator makes {self._made}"
+        for path, message in fit.conflicts(count):
+            yield ("images" if path == "images" else f"fit.{path}"), message
+
+    @property
+    def _made(self) -> str:
+        return f"{_shape(self.prior.image_shape)}: set size and channels"
+
+    def mask(self, level: int, context: Context) -> Mask | None:
+        """The generator's mask of a level that the trial has left; None where it has none."""
+        mask = context.mask(self.id, level)
+        return parted(mask)[0] if mask else None
+
+    def network(self, level: int, context: Context) -> dict[str, Tensor] | None:
+        """The state dict that a level ended with, its pruned weights zero; None without one."""
+        if self.fit is not None:
+            return context.network(self.id, level)
+        mask = self.mask(level, context)
+        return self._pruned(mask, context.device) if mask else None
+
+    def _pruned(self, mask: Mask, device: torch.device) -> dict[str, Tensor]:
+        """The checkpoint with its pruned weights zero."""
+        made = self.prior.build(seed=self.seed, device=device)
+        made.rewind(made.snapshot(), mask.layers)
+        return made.snapshot()
+
+
+def run(spec: Generator, context: Context) -> Iterator[LevelRecord]:
+    """Train, record, score, prune, rewind, repeat: one record per level, dense first.
+
+    Begins at `context.first_level`, and inside it where it was broken off. A level that diverged
+    ends the search: the levels below it are recorded as failed.
+    """
+    ladder = Ladder(spec, context)
+    for level in range(context.first_level, spec.levels):
+        mask = ladder.mask(level)
+        if mask is None:
+            yield ladder.failed(level)
+            continue
+        result = ladder.fit(level, mask)
+        masks = ladder.prune(level, mask)
+        yield ladder.record(level, mask, result, masks)
+
+
+class Ladder(AbstractLadder):
+    """One generator on a device, and its critic."""
+
+    def __init__(self, spec: Generator, context: Context) -> None:
+        super().__init__(
+            spec.id, context, pruner=spec.pruner, rewind=spec.rewind, levels=spec.levels
+        )
+        self._spec = spec
+        self._made = spec.prior.build(seed=spec.seed, device=context.device)
+        self._critic = spec.prior.build_critic(seed=spec.seed, device=context.device)
+        self._initial = _together(self._made.snapshot(), self._critic.snapshot())
+        critic = self._critic.prunable() if spec.critic_pruned else {}
+        self._dense = Mask.dense(self._made.prunable() | _prefixed(CRITIC, critic))
+        made, judges = parted(self._dense)
+        self._kept = spec.schedule.kept(made.total)
+        self._critic_kept = spec.schedule.kept(judges.total) if spec.critic_pruned else ()
+        self._judged: Mapping[str, Tensor] = {}
+        """The weights by which the next mask is chosen: those that the level ended with."""
+
+    @property
+    def dense(self) -> Mask:
+        """The mask that keeps everything."""
+        return self._dense
+
+    @property
+    def initial(self) -> Mapping[str, Tensor]:
+        """Of both networks: the checkpoint's, or drawn by the seed."""
+        return self._initial
+
+    def fresh(self, level: int) -> Mapping[str, Tensor]:
+        """The generator's drawn by the seed for that level alone; the critic's as at level 0."""
+        draws = generator(self._spec.seed, "fresh initial weights", level=level)
+        made = placed(self._spec.prior.module(draws), self._context.device)
+        return _together(made.state_dict(), _part(self._initial, CRITIC))
+
+    def fit(self, level: int, mask: Mask) -> AdversarialResult:
+        """Set what is left of both networks to where they begin, and train them."""
+        made, critic = parted(mask)
+        start = self.start(level)
+        self._made.rewind(_part(start, GENERATOR), made.layers)
+        own = Mask(_part(critic.layers, CRITIC))
+        whole = own if own.layers else Mask.dense(self._critic.prunable())
+        self._critic.rewind(_part(start, CRITIC), whole.layers)
+        result = self._trained(level, made, whole)
+        self._judged = result.average | _prefixed(CRITIC, result.critic)
+        snapshot = _together(*result.snapshot) if result.snapshot else None
+        self.fitted(level, _together(result.generator, result.critic), snapshot)
+        return result
+
+    def _trained(self, level: int, made: Mask, critic: Mask) -> AdversarialResult:
+        spec = self._spec
+        if self._effective(made) == 0:
+            reason = "no path from latent to image is left, so all images are one: it is not fitted"
+            return self._untouched(Outcome.COLLAPSED, reason)
+        if spec.fit is None or spec.images is None:
+            return self._untouched(Outcome.BUDGET, "")
+        return spec.fit.run(
+            self._made,
+            self._critic,
+            spec.prior,
+            spec.images.load(),
+            made,
+            critic,
+            seed=spec.seed,
+            level=level,
+            snapshot_at=self.snapshot_at if level == 0 else None,
+            keeper=self._context.keeper(spec.id, level),
+        )
+
+    def _untouched(self, outcome: Outcome, reason: str) -> AdversarialResult:
+        """Both networks as they are, and what the generator makes."""
+        latents = self._spec.prior.latents(SAMPLES, generator(self._spec.seed, "samples"))
+        with torch.no_grad():
+            samples = self._made(latents.to(self._context.device)).clamp(0, 1)
+        return AdversarialResult(
+            outcome=outcome,
+            reason=reason,
+            steps=0,
+            seconds=0.0,
+            rows=torch.empty(0, 3),
+            average=self._made.snapshot(),
+            generator=self._made.snapshot(),
+            critic=self._critic.snapshot(),
+            snapshot=None,
+            critic_gap=None,
+            frechet=None,
+            samples=samples,
+        )
+
+    def cut(self, level: int, mask: Mask) -> Mask:
+        """Of the averaged generator, or the initial one; of the critic likewise."""
+        made, critic = parted(mask)
+        judged = self._judged
+        if self._spec.pruner.scores_at == "init":
+            start = self._initial
+            judged = _part(start, GENERATOR) | _prefixed(CRITIC, _part(start, CRITIC))
+        factors = self._made.factors() | _prefixed(CRITIC, self._critic.factors())
+        layers = dict(self._cut(level, made, judged, factors, self._kept[level]).layers)
+        if critic.layers:
+            kept = self._critic_kept[level]
+            layers |= self._cut(level, critic, judged, factors, kept).layers
+        return Mask(layers)
+
+    def _cut(
+        self,
+        level: int,
+        mask: Mask,
+        judged: Mapping[str, Tensor],
+        factors: Mapping[str, float],
+        kept: int,
+    ) -> Mask:
+        def context_of(mask: Mask, density: float) -> ScoreContext:
+            return ScoreContext(
+                weights={name: judged[name] * layer for name, layer in mask.layers.items()},
+                mask=mask,
+                density=density,
+                loss=_no_loss,
+                module=self._made.module,
+                latent_shape=(self._spec.prior.latent_size,),
+                factors={name: factors[name] for name in mask.layers},
+                seed=self._spec.seed,
+                level=level,
+            )
+
+        precision = self._spec.fit.precision if self._spec.fit else "fp32"
+        with arithmetic(precision, self._context.device):
+            return self._spec.pruner.prune(context_of, mask, kept=kept)
+
+    def _effective(self, mask: Mask) -> int:
+        return effective(self._made.module, mask, (self._spec.prior.latent_size,))
+
+    def record(
+        self, level: int, mask: Mask, result: AdversarialResult, masks: dict[int, Mask]
+    ) -> LevelRecord:
+        """The row of a level, and all that became known with it."""
+        made, _ = parted(mask)
+        known = {0: mask} | masks if level == 0 else masks
+        trained = self._spec.fit is not None and result.outcome is not Outcome.DIVERGED
+        return LevelRecord(
+            **self._identity(level, made.kept),
+            effective=self._effective(made),
+            steps=result.steps,
+            loss_final=float(result.rows[-1, 0]) if result.steps else None,
+            critic_gap=result.critic_gap,
+            frechet=result.frechet,
+            outcome=result.outcome,
+            reason=result.reason,
+            fit_s=result.seconds,
+            masks={at: m.to_rows() for at, m in known.items()},
+            weights={at: stored(w) for at, w in self.weights_known(level).items()},
+            network=stored(result.average) if trained else (),
+            curve=adversarial_curve(result) if result.steps else None,
+            reconstructions=(
+                () if result.samples is None else (sheet(result.samples, step=result.steps),)
+            ),
+            **machine_columns(self._context.device),
+        )
+
+    def failed(self, level: int) -> LevelRecord:
+        """The row of a level that has no ticket."""
+        return LevelRecord(
+            **self._identity(level, self._kept[level]),
+            effective=None,
+            outcome=Outcome.FAILED,
+            reason="a level above diverged, so its weights could not be ranked",
+            **machine_columns(self._context.device),
+        )
+
+    def _identity(self, level: int, kept: int) -> dict[str, Any]:
+        total = parted(self._dense)[0].total
+        everything = self._made.parameter_count()
+        return {
+            "trial_id": self._spec.id,
+            "level": level,
+            "image": self._spec.description.image,
+            "kept": kept,
+            "total": total,
+            "kept_all": kept + everything - total,
+            "total_all": everything,
+        }
+
+
+def parted(mask: Mask) -> tuple[Mask, Mask]:
+    """The generator's mask, and the critic's, which has no layer where the critic is not pruned."""
+    made = {n: layer for n, layer in mask.layers.items() if not n.startswith(CRITIC)}
+    return Mask(made), Mask({n: layer for n, layer in mask.layers.items() if n not in made})
+
+
+def _together(made: Mapping[str, Tensor], critic: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return _prefixed(GENERATOR, made) | _prefixed(CRITIC, critic)
+
+
+def _prefixed(prefix: str, weights: Mapping[str, Any]) -> dict[str, Any]:
+    return {prefix + name: value for name, value in weights.items()}
+
+
+def _part(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
+
+
+def _no_loss(_: Mapping[str, Tensor]) -> Tensor:
+    raise NotImplementedError("a generator is judged by its weights, not by an image")
+
+
+def _shape(shape: tuple[int, int, int]) -> str:
+    return "×".join(map(str, shape))

@@ -1,0 +1,118 @@
+"""The ladder of a trial that finds tickets: what each level begins with, and the masks so far."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from lip_ray.pruning import AbstractPruner, Mask, UnrankableError
+from lip_ray.trials.base import Context
+from lip_ray.trials.rewinding import FineTune, Reinit, Rewind, ToInit, ToStep
+
+
+class AbstractLadder(ABC):
+    """Prunes and rewinds, whatever it is that is fitted in between."""
+
+    def __init__(
+        self,
+        trial_id: str,
+        context: Context,
+        *,
+        pruner: AbstractPruner,
+        rewind: Rewind,
+        levels: int,
+    ) -> None:
+        self._trial_id = trial_id
+        self._context = context
+        self._pruner = pruner
+        self._rewind = rewind
+        self._last = levels - 1
+        self._masks: dict[int, Mask] = {}
+        self._later: Mapping[str, Tensor] | None = None
+        """What levels below the dense one begin with, where that comes out of a fit."""
+
+    @property
+    @abstractmethod
+    def dense(self) -> Mask:
+        """The mask that keeps everything."""
+
+    @property
+    @abstractmethod
+    def initial(self) -> Mapping[str, Tensor]:
+        """What level 0 begins with."""
+
+    @abstractmethod
+    def fresh(self, level: int) -> Mapping[str, Tensor]:
+        """Weights drawn anew for a level, like the initial ones."""
+
+    @abstractmethod
+    def cut(self, level: int, mask: Mask) -> Mask:
+        """The mask of a level, out of that of the level above and the weights as they are now.
+
+        Raises UnrankableError where the weights have no order.
+        """
+
+    def mask(self, level: int) -> Mask | None:
+        """Found in this run, or stored, or dense; none where the level above left none."""
+        if level == 0:
+            return self.dense
+        if level not in self._masks:
+            stored = self._context.mask(self._trial_id, level)
+            if stored is None:
+                return None
+            self._masks[level] = stored
+        return self._masks[level]
+
+    @property
+    def snapshot_at(self) -> int | None:
+        """The step of the dense fit whose weights later levels begin with, if it is one."""
+        return self._rewind.step if isinstance(self._rewind, ToStep) else None
+
+    def start(self, level: int) -> Mapping[str, Tensor]:
+        """The weights that a level begins with, before its mask."""
+        if level == 0 or isinstance(self._rewind, ToInit):
+            return self.initial
+        if isinstance(self._rewind, Reinit):
+            return self.fresh(level)
+        if self._later is None:
+            self._later = self._context.weights(self._trial_id, level)
+        if self._later is None:
+            raise LookupError(f"the weights that level {level} begins with are not stored")
+        return self._later
+
+    def fitted(
+        self, level: int, weights: Mapping[str, Tensor], snapshot: Mapping[str, Tensor] | None
+    ) -> None:
+        """Take in how a fit left the weights, and how they were at `snapshot_at`."""
+        if isinstance(self._rewind, FineTune):
+            self._later = weights
+        elif isinstance(self._rewind, ToStep) and level == 0:
+            self._later = snapshot
+
+    def prune(self, level: int, mask: Mask) -> dict[int, Mask]:
+        """The masks that this level's fit decides: the next one, or for one-shot pruning all.
+
+        Empty after the last level, and where the weights cannot be ranked or rewound to.
+        """
+        if level == 0 and isinstance(self._rewind, ToStep) and self._later is None:
+            return {}
+        following = range(level + 1, min(level + 1, self._last) + 1)
+        if self._pruner.scores_at == "dense":
+            following = range(1, self._last + 1) if level == 0 else range(0)
+        found: dict[int, Mask] = {}
+        for below in following:
+            try:
+                mask = self.cut(below, mask)
+            except UnrankableError:
+                break
+            found[below] = mask
+        self._masks |= found
+        return found
+
+    def weights_known(self, level: int) -> dict[int, Mapping[str, Tensor]]:
+        """What has to be stored for the next level to begin: nothing that a seed draws."""
+        late = isinstance(self._rewind, FineTune) or (
+            isinstance(self._rewind, ToStep) and level == 0
+        )
+        ended = level == self._last
+        return {level + 1: self._later} if late and not ended and self._later is not None else {}

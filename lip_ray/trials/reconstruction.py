@@ -1,0 +1,515 @@
+"""Reconstructions: images recovered from few measurements, with a generator's tickets as priors."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, Literal, Self, final
+
+import torch
+from pydantic import BeforeValidator, Field, model_validator
+from torch import Tensor
+
+from lip_ray.fits import (
+    L1,
+    AbstractSolver,
+    Erm,
+    FitResult,
+    Huber,
+    Lasso,
+    MedianOfMeans,
+    Snapshot,
+    Trimmed,
+)
+from lip_ray.images import AnyImage, Index, Picture, expanded, named
+from lip_ray.priors.generators.base import Output
+from lip_ray.priors.network import Cost
+from lip_ray.pruning import Mask, effective
+from lip_ray.records import LevelRecord, Outcome, Split
+from lip_ray.rng import generator
+from lip_ray.spec import Spec, kind_or_mapping
+from lip_ray.tasks import CompressedSensing, Problem, Projection, Task
+from lip_ray.tasks.outliers import StudentNoise
+from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size
+from lip_ray.trials.generator import Generator
+from lip_ray.trials.recording import curve, fit_columns, machine_columns, pictures
+from lip_ray.trials.trajectory import Seed
+
+
+@final
+class Sample(Spec):
+    """An image in the range of the generator: one that its dense network makes.
+
+    A ticket has another range; how well it still reaches these images is what is asked.
+    """
+
+    kind: Literal["sample"] = "sample"
+    index: Index = 0
+    """Which draw of the latent, by the trial's seed."""
+
+    @property
+    def label(self) -> str:
+        """The name in tables and figures, and the key of all draws made for this image."""
+        return f"sample-{self.index}"
+
+
+@final
+class Cosines(Spec):
+    """No generator: the cosine basis, in which photos have few large coefficients."""
+
+    kind: Literal["dct"] = "dct"
+    levels: ClassVar[int] = 1
+    seed: ClassVar[int] = 0
+    label: ClassVar[str] = "none"
+    """What found its tickets: there are none."""
+    prior_kind: ClassVar[str] = "dct"
+    finders: ClassVar[tuple[AbstractTrial, ...]] = ()
+    images: ClassVar[None] = None
+    image_shape: ClassVar[None] = None
+    """Of the images it makes: any."""
+    cost: ClassVar[Cost] = Cost(parameters=0, prunable=0, macs_per_step=0)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """None."""
+        yield from ()
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A picture that a generator made."""
+
+    label: str
+    pixels: Tensor
+    """(C, H, W) float32 in [0, 1] on the CPU."""
+    measured: bool = False
+
+    def load(self) -> Tensor:
+        """The pixels."""
+        return self.pixels
+
+
+GeneratorSource = Annotated[
+    Generator | Cosines,
+    Field(discriminator="kind"),
+    kind_or_mapping(Generator | Cosines, default="generator"),
+]
+
+Subject = Annotated[
+    AnyImage | Sample,
+    Field(discriminator="kind"),
+    BeforeValidator(named, json_schema_input_type=str | AnyImage | Sample),
+]
+Subjects = Annotated[
+    tuple[Subject, ...],
+    Field(strict=False, min_length=1, max_length=64),
+    BeforeValidator(expanded, json_schema_input_type=Subject | list[Subject]),
+]
+"""One image or several; an index that is a list stands for several of the same file or set."""
+
+AnySolver = Annotated[
+    Erm | MedianOfMeans | Trimmed | Huber | L1 | Lasso,
+    Field(discriminator="kind"),
+    kind_or_mapping(Erm | MedianOfMeans | Trimmed | Huber | L1 | Lasso, default="erm"),
+]
+
+
+@final
+class Reconstruction(AbstractTrial):
+    """Images recovered with the tickets of `source`, level by level; level 0 is the dense network.
+
+    A latent is fitted so that what the generator makes of it measures as the image did (CSGM, Bora
+    et al. 2017, arXiv 1703.03208). All images meet the same measurement matrix; all of them and
+    all restarts are one batch. The same generators' best fit to the images themselves, the
+    representation floor, is a trial that this one needs: the task `projection`.
+    """
+
+    kind: Literal["reconstruction"] = "reconstruction"
+    source: GeneratorSource
+    images: Subjects
+    task: Task
+    solver: AnySolver = Erm()
+    take: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...] | None, Field(strict=False, min_length=1)
+    ] = None
+    """The levels of the source that are evaluated, in rising order; by default all."""
+    seed: Seed | None = None
+    """Of the measurements, the latents and all other draws; by default the source's."""
+
+    @model_validator(mode="after")
+    def _takes_what_there_is(self) -> Self:
+        taken = self.take or ()
+        if any(later <= level for level, later in pairwise(taken)):
+            raise ValueError(f"take must rise from level to level, got {list(taken)}")
+        if taken and taken[-1] >= self.source.levels:
+            raise ValueError(
+                f"take must be levels of the source, which has 0 to {self.source.levels - 1}: "
+                f"got {list(taken)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _solvable(self) -> Self:
+        if isinstance(self.source, Cosines) != isinstance(self.solver, Lasso):
+            raise ValueError(
+                "the solver lasso and the source dct go together: lasso finds coefficients of the "
+                f"basis, all others a generator's latent; got {self.solver.kind} with "
+                f"{self.source.kind}"
+            )
+        return self
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        """By level of this trial, the source's level that it evaluates."""
+        return tuple(range(self.source.levels)) if self.take is None else self.take
+
+    @property
+    def levels(self) -> int:
+        """As many as are taken."""
+        return len(self.taken)
+
+    @property
+    def steps(self) -> int:
+        """Of the solver."""
+        return 1 if isinstance(self.solver, Lasso) else self.solver.steps
+
+    @property
+    def seed_used(self) -> int:
+        """Its own, or the source's."""
+        return self.source.seed if self.seed is None else self.seed
+
+    @property
+    def floor(self) -> "Reconstruction | None":
+        """The best fit of the same generators to the images themselves, from as many restarts.
+
+        None where there is none: this is one, there is no generator or no clean image.
+        """
+        solver = self.solver
+        if isinstance(self.task, Projection) or isinstance(solver, Lasso):
+            return None
+        if any(not isinstance(image, Sample) and image.measured for image in self.images):
+            return None
+        names = ("steps", "learning_rate", "restarts", "latent_penalty")
+        alike = Erm.model_validate({name: getattr(solver, name) for name in names})
+        return self.model_copy(update={"task": Projection(), "solver": alike})
+
+    @property
+    def sources(self) -> tuple[AbstractTrial, ...]:
+        """The generators, and the floor."""
+        return (*self.source.finders, *([self.floor] if self.floor else []))
+
+    @property
+    def images_per_level(self) -> int:
+        """One row an image."""
+        return len(self.images)
+
+    @property
+    def description(self) -> Description:
+        """Its names in tables."""
+        return Description(
+            pruner=self.source.label,
+            prior=self.source.prior_kind,
+            task=self.task.kind,
+            image=" + ".join(image.label for image in self.images),
+        )
+
+    @property
+    def size(self) -> Size:
+        """Of the generator; a step is that of all restarts of one image."""
+        cost, solver = self.source.cost, self.solver
+        batch = 0 if isinstance(solver, Lasso) else solver.players * solver.restarts
+        return Size(parameters=cost.parameters, macs_per_step=batch * cost.macs_per_step)
+
+    @property
+    def rehearsal(self) -> str:
+        """All that a step's cost depends on."""
+        source = self.source
+        prior = source.prior.id if isinstance(source, Generator) else ""
+        return f"{self.kind} {prior} {len(self.images)} {self.task.id} {self.solver.id}"
+
+    def rehearse(self, steps: int, *, device: torch.device) -> float:
+        """The seconds of so many steps with the dense network, or of as many whole solutions."""
+        return self.bench(Context(device=device)).seconds(steps)
+
+    def bench(self, context: Context) -> "AbstractBench":
+        """The reconstruction on a device."""
+        if isinstance(self.solver, Lasso):
+            return SparseBench(self, self.solver, context)
+        if isinstance(self.source, Cosines):
+            raise AssertionError("only lasso does without a generator, as is checked above")
+        return LatentBench(self, self.source, self.solver, context)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Reads the images; neither trains nor fits anything."""
+        yield from ((f"source.{path}", message) for path, message in self.source.conflicts())
+        labels = [image.label for image in self.images]
+        if len(set(labels)) < len(labels):
+            yield "images", f"each image once, got {', '.join(labels)}"
+        for image in self.images:
+            yield from self._misfits(image)
+
+    def _misfits(self, image: AnyImage | Sample) -> Iterator[Conflict]:
+        """What stands against one image."""
+        try:
+            picture = _known(image, self.source)
+            shape = tuple(picture.load().shape)
+        except ValueError as error:
+            yield "images", str(error)
+            return
+        made = self.source.image_shape or shape
+        if shape != made:
+            yield (
+                "images",
+                f"{image.label} is {_shape(shape)}, but the generator makes {_shape(made)}: set "
+                "size and channels",
+            )
+            return
+        wrong = [(f"task.{path}", message) for path, message in self.task.conflicts(picture)]
+        yield from wrong
+        if not wrong:
+            yield from self._unsolvable(picture)
+
+    def _unsolvable(self, picture: Picture) -> Iterator[Conflict]:
+        """What keeps the solver from these measurements."""
+        share = None
+        if isinstance(self.task, CompressedSensing):
+            count, outliers = self.task.m, self.task.outliers
+            share = None if isinstance(outliers, StudentNoise | None) else outliers.share
+        else:
+            problem = self.task.realise(picture, seed=self.seed_used, device=torch.device("cpu"))
+            count = problem.measured.numel()
+        if isinstance(self.solver, Lasso):
+            wrong = self.solver.conflicts(count, picture.load().numel())
+        else:
+            wrong = self.solver.conflicts(count, share)
+        yield from ((f"solver.{path}", message) for path, message in wrong)
+
+    def remarks(self) -> Iterator[str]:
+        """More measurements than there are values to find."""
+        shape = self.source.image_shape
+        if isinstance(self.task, CompressedSensing) and shape and self.task.m > math.prod(shape):
+            yield (
+                f"task.m is {self.task.m}, more than the {math.prod(shape)} values of an image: "
+                "this is no compression"
+            )
+
+
+def run(spec: Reconstruction, context: Context) -> Iterator[LevelRecord]:
+    """Take a generator, fit latents, record: one record per level and image, dense first.
+
+    Levels that the source has no generator for are recorded as failed.
+    """
+    bench = spec.bench(context)
+    for level, there in list(enumerate(spec.taken))[context.first_level :]:
+        yield from bench.records(level, there)
+
+
+class AbstractBench(ABC):
+    """A reconstruction on a device: the problems of all images, and what solves them."""
+
+    def __init__(self, spec: Reconstruction, pictures: Sequence[Picture], context: Context) -> None:
+        self.spec = spec
+        self.context = context
+        self.pictures = pictures
+        self.problems = [
+            spec.task.realise(picture, seed=spec.seed_used, device=context.device)
+            for picture in pictures
+        ]
+
+    @abstractmethod
+    def records(self, level: int, there: int) -> Iterator[LevelRecord]:
+        """The rows of a level, that of the source being `there`: one an image."""
+
+    @abstractmethod
+    def seconds(self, steps: int) -> float:
+        """How long so many steps take here with the dense network."""
+
+    def identity(self, level: int, kept: int, total: int, unpruned: int = 0) -> dict[str, Any]:
+        """The columns that all images of a level have in common."""
+        return {
+            "trial_id": self.spec.id,
+            "level": level,
+            "kept": kept,
+            "total": total,
+            "kept_all": kept + unpruned,
+            "total_all": total + unpruned,
+        } | machine_columns(self.context.device)
+
+    def found(
+        self, level: int, picture: Picture, problem: Problem, result: FitResult
+    ) -> dict[str, Any]:
+        """The columns of one image that tell how its fit went."""
+        return {
+            "image": picture.label,
+            "outcome": result.outcome,
+            "reason": result.reason,
+            "curve": curve(result) if result.steps else None,
+            "reconstructions": pictures(result, problem, with_problem=level == 0),
+        } | fit_columns(result, problem, share=len(self.pictures))
+
+
+class SparseBench(AbstractBench):
+    """Without a generator: the coefficients of each image, all of which may be used."""
+
+    def __init__(self, spec: Reconstruction, solver: Lasso, context: Context) -> None:
+        super().__init__(spec, [_known(image, spec.source) for image in spec.images], context)
+        self._solver = solver
+
+    def records(self, level: int, there: int) -> Iterator[LevelRecord]:
+        """Each image by itself."""
+        for picture, problem in zip(self.pictures, self.problems, strict=True):
+            result = self._solver.run(problem)
+            count = math.prod(problem.image_shape)
+            columns = self.found(level, picture, problem, result) | {"fit_s": result.seconds}
+            mse = _l2(columns["psnr_selected_db"], "unit")
+            yield LevelRecord(
+                **self.identity(level, count, count), **columns, effective=None, l2_per_pixel=mse
+            )
+
+    def seconds(self, steps: int) -> float:
+        """A step is the whole solution."""
+        return steps * sum(self._solver.run(problem).seconds for problem in self.problems)
+
+
+class LatentBench(AbstractBench):
+    """With a generator, whose latents are fitted to all images at once."""
+
+    def __init__(
+        self, spec: Reconstruction, source: Generator, solver: AbstractSolver, context: Context
+    ) -> None:
+        self._source = source
+        self._solver = solver
+        self._prior = source.prior.build(seed=source.seed, device=context.device)
+        self._dense = Mask.dense(self._prior.prunable())
+        pictures = [
+            self._drawn(image, spec, context) if isinstance(image, Sample) else image
+            for image in spec.images
+        ]
+        super().__init__(spec, pictures, context)
+        self._latents = self._drawn_latents()
+
+    def records(self, level: int, there: int) -> Iterator[LevelRecord]:
+        """With the generator of that level of the source, where it has one."""
+        weights = self._source.network(there, self.context)
+        mask = self._source.mask(there, self.context)
+        if weights is None or mask is None:
+            yield from self._failed(level, there)
+            return
+        results = self.fit(there, weights, mask)
+        common = self._identity(level, mask.kept)
+        paths = self._effective(mask)
+        for picture, problem, result in zip(self.pictures, self.problems, results, strict=True):
+            columns = self.found(level, picture, problem, result)
+            yield LevelRecord(
+                **common,
+                **columns,
+                effective=paths,
+                split=self._split(picture),
+                l2_per_pixel=_l2(columns["psnr_selected_db"], self._prior.output),
+            )
+
+    def fit(self, level: int, weights: Mapping[str, Tensor], mask: Mask) -> tuple[FitResult, ...]:
+        """All images with a generator of these weights, pruned by `mask`."""
+        self._prior.module.load_state_dict(dict(weights))
+        if self._effective(mask) == 0:
+            with torch.no_grad():
+                only = self._prior(self._latents[0, 0, :1])
+            return tuple(_collapsed(only, problem) for problem in self.problems)
+        draws = generator(self.spec.seed_used, "row permutations", level=level)
+        return self._solver.run(self._prior, self.problems, self._latents, draws)
+
+    def seconds(self, steps: int) -> float:
+        """Of all images together, with weights as they are before any training."""
+        brief = self._solver.model_copy(update={"steps": steps})
+        draws = generator(0, "row permutations")
+        return brief.run(self._prior, self.problems, self._latents, draws)[0].seconds
+
+    def _failed(self, level: int, there: int) -> Iterator[LevelRecord]:
+        kept = self._source.schedule.kept(self._dense.total)[there]
+        for picture in self.pictures:
+            yield LevelRecord(
+                **self._identity(level, kept),
+                image=picture.label,
+                effective=None,
+                split=self._split(picture),
+                outcome=Outcome.FAILED,
+                reason="the source has no generator of this level",
+            )
+
+    def _identity(self, level: int, kept: int) -> dict[str, Any]:
+        total = self._dense.total
+        return self.identity(level, kept, total, self._prior.parameter_count() - total)
+
+    def _effective(self, mask: Mask) -> int:
+        """Kept weights on a path from latent to image."""
+        return effective(self._prior.module, mask, (self._source.prior.latent_size,))
+
+    def _drawn_latents(self) -> Tensor:
+        """(players, images, restarts, latent), each keyed alone: more restarts change none."""
+        seed, prior = self.spec.seed_used, self._source.prior
+        drawn = [
+            prior.latents(1, generator(seed, purpose, image=picture.label, level=restart))
+            for purpose in ("latent", "opposing latent")[: self._solver.players]
+            for picture in self.pictures
+            for restart in range(self._solver.restarts)
+        ]
+        shape = (self._solver.players, len(self.pictures), self._solver.restarts)
+        latents: Tensor = torch.cat(drawn).unflatten(0, shape)
+        return latents.to(self.context.device)
+
+    def _drawn(self, image: Sample, spec: Reconstruction, context: Context) -> Picture:
+        """What the dense generator makes; a stand-in where there is none."""
+        weights = self._source.network(0, context)
+        if weights is None:
+            return _known(image, self._source)
+        self._prior.module.load_state_dict(weights)
+        draws = generator(spec.seed_used, "sampled image", image=image.label)
+        with torch.no_grad():
+            drawn = self._prior(self._source.prior.latents(1, draws).to(context.device))
+        return Drawn(image.label, drawn[0].clamp(0, 1).cpu())
+
+    def _split(self, picture: Picture) -> Split:
+        """Of the image, seen from the generator."""
+        if isinstance(picture, Drawn):
+            return "in_range"
+        if self._source.images is None:
+            return "unknown"
+        return "training" if self._source.images.holds(picture.load()) else "held_out"
+
+
+def _l2(psnr_db: float | None, output: Output) -> float | None:
+    """Mean squared error in the generator's own range; that from -1 to 1 is twice as wide."""
+    if psnr_db is None:
+        return None
+    return float(10 ** (-psnr_db / 10)) * (4 if output == "symmetric" else 1)
+
+
+def _known(image: AnyImage | Sample, source: Generator | Cosines) -> Picture:
+    """The image, or one of its shape where it takes a generator to draw it.
+
+    Raises ValueError where there is no generator at all.
+    """
+    if not isinstance(image, Sample):
+        return image
+    if isinstance(source, Cosines):
+        raise ValueError(f"{image.label}: there is no generator that could draw it")
+    return Drawn(image.label, torch.full(source.prior.image_shape, 0.5))
+
+
+def _collapsed(image: Tensor, problem: Problem) -> FitResult:
+    """What a generator without a path ends at: the one image that it makes."""
+    only = Snapshot(step=0, image=image)
+    return FitResult(
+        outcome=Outcome.COLLAPSED,
+        reason="no path from latent to image is left, so all images are one: it is not fitted",
+        steps=0,
+        seconds=0.0,
+        rows=torch.empty(0, 4),
+        peak=only if problem.clean is not None else None,
+        selected=only,
+        final=only,
+    )
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
