@@ -90,7 +90,7 @@ class LayerList(AbstractGenerator):
     kind: Literal["layers"] = "layers"
     layers: Annotated[
         tuple[Annotated[Row, Field(strict=False, min_length=1)], ...],
-        Field(strict=False, min_length=1, max_length=256),
+        Field(strict=False, max_length=256),
     ]
     """From the latent to the image."""
     latent_size: Count

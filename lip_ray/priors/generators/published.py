@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from lip_ray.priors.checkpoints import CheckpointError, is_plain, kind_of, objects_in, tensors_in
@@ -230,7 +230,7 @@ def _validated(spec: type[AnySpec], fields: Mapping[str, Any], where: str) -> An
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
+        return load(path.read_bytes())
     except OSError as error:
         raise CheckpointError(f"cannot be read: {error.strerror}") from error
     except SafetensorError as error:
