@@ -10,8 +10,15 @@ from .classification import classification_figure as classification_figure
 from .classification import classification_table as classification_table
 from .frontier import frontier_figure as frontier_figure
 from .frontier import frontier_table as frontier_table
+from .generators import generator_figure as generator_figure
+from .generators import generator_table as generator_table
 from .points import frontier_points as frontier_points
 from .report import frontier_report as frontier_report
+from .sensing import sensing_points as sensing_points
+from .sensing import sensing_table as sensing_table
+from .sensing_figures import measurements_figure as measurements_figure
+from .sensing_figures import outliers_figure as outliers_figure
+from .sensing_figures import sensing_figure as sensing_figure
 from .size import size_figure as size_figure
 from .size import size_table as size_table
 from .status import status_table as status_table

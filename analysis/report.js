@@ -28,9 +28,22 @@
     );
   }
 
+  /* The place of what is chosen, and among how many. */
   function chosen(control) {
-    if (control.tagName === "SELECT") return control.selectedIndex;
-    return [...control.querySelectorAll("input")].findIndex(({ checked }) => checked);
+    if (control.tagName === "SELECT") return [control.selectedIndex, control.options.length];
+    const inputs = [...control.querySelectorAll("input")];
+    return [inputs.findIndex(({ checked }) => checked), inputs.length];
+  }
+
+  /* By menu the button that is chosen: controls of the same menu are the digits of its place. */
+  function places(section) {
+    const found = new Map();
+    for (const control of section.querySelectorAll("[data-menu]")) {
+      const [place, count] = chosen(control);
+      const { menu } = control.dataset;
+      found.set(menu, (found.get(menu) ?? 0) * count + place);
+    }
+    return found;
   }
 
   /* Sets `a.b.c` of an object. */
@@ -45,9 +58,8 @@
     const chart = section.querySelector(".chart");
     if (!chart) return;
     const { data, layout } = themed(page.figures[chart.id]);
-    for (const control of section.querySelectorAll("[data-menu]")) {
-      const { buttons } = layout.updatemenus[control.dataset.menu];
-      const [traces, changes] = buttons[chosen(control)].args;
+    for (const [menu, place] of places(section)) {
+      const [traces, changes] = layout.updatemenus[menu].buttons[place].args;
       for (const [path, values] of Object.entries(traces))
         data.forEach((trace, place) => set(trace, path, values[place]));
       for (const [path, value] of Object.entries(changes)) set(layout, path, value);

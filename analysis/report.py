@@ -1,7 +1,8 @@
 """One page that shows a store's frontiers: figures, reconstructions and numbers, all offline."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
 from importlib.resources import files
@@ -11,7 +12,9 @@ import pandas as pd
 import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
+from . import generators, sensing
 from .frontier import frontier_figure, frontier_table
+from .generators import generator_points
 from .identity import DENSE, KINDS
 from .look import BUTTONS, PALETTE
 from .markup import Section, chart, controls, mean_text, number_table
@@ -27,6 +30,15 @@ from .points import (
     sparsity_text,
 )
 from .sections import classification_sections, size_sections, transfer_sections
+from .sensing import sensing_points
+from .sensing_sections import INTRODUCTION as SENSING_INTRODUCTION
+from .sensing_sections import (
+    cards,
+    gallery_points,
+    generator_sections,
+    sensing_sections,
+    sheet_points,
+)
 
 PICTURES_MB = 40.0
 """By default a page embeds no more than this many megabytes of PNG files."""
@@ -47,7 +59,7 @@ CONTENT_POLICY = (
 )
 """The browser itself refuses every request to the outside."""
 
-SHOWN_KINDS = {*KINDS, "classification"}
+SHOWN_KINDS = {*KINDS, "classification", generators.KIND, sensing.KIND}
 
 TITLE = "Accuracy against density"
 
@@ -75,6 +87,8 @@ Mean PSNR in dB over seeds and, in brackets, its Student-t interval. Kept counts
 effective is the mean of those on a path from input to output.
 """
 
+NO_FITS = pd.DataFrame(columns=PICTURE_KEY)
+
 NO_CHART = "<p>There is no clean image to compare with, so no PSNR to plot.</p>"
 
 
@@ -90,7 +104,8 @@ def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
 
     Each problem has its frontier, gallery and numbers. Networks of different kinds on one image
     and task are compared by size, transfers in matrices of sources and targets, classifiers by
-    accuracy. Pictures beyond `pictures_mb` megabytes stay out, and the page says how many.
+    accuracy, generators by what they draw, and reconstructions with these by their errors.
+    Pictures beyond `pictures_mb` megabytes stay out, and the page says how many.
 
     Raises ValueError when the store has no finished level.
     """
@@ -98,31 +113,76 @@ def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
     kinds = set(trials.loc[trials["trial_id"].isin(levels["trial_id"]), "kind"])
     if not kinds & SHOWN_KINDS:
         raise ValueError("no finished level in the store: run a sweep of trajectories first")
-    sections: list[Section] = []
-    fits, pictures = pd.DataFrame(), Pictures(uris=(), places={})
-    if kinds & set(KINDS):
-        points = frontier_points(trials, levels)
-        fits = distinct_fits(points)
-        pictures = pictures_within(_pictures_of(fits, store), int(pictures_mb * 1e6))
-        sections += _frontier_sections(fits, frontier_table(points), pictures)
-        sections += size_sections(trials, levels)
-    if "transfer" in kinds:
-        sections += transfer_sections(trials, levels)
-    if "classification" in kinds:
-        sections += classification_sections(trials, levels)
+    shown = _shown(trials, levels, kinds)
+    pictures = pictures_within(_pictures_of(shown.pictured, store), int(pictures_mb * 1e6))
+    sections = list(_sections(trials, levels, kinds, shown, pictures))
     figures = {section.chart: section.figure for section in sections if section.figure is not None}
     data = {
         "config": CONFIG,
         "palette": PALETTE,
         "which": WHICH,
         "figures": {name: json.loads(pio.to_json(figure)) for name, figure in figures.items()},
-        "fits": {fit.Index: _card(fit, pictures) for fit in tuples(fits)},
+        "fits": {fit.Index: _card(fit, pictures) for fit in tuples(shown.fits)}
+        | cards(shown.gallery, pictures),
         "pictures": pictures.uris,
     }
     introduction = INTRODUCTION if kinds & set(KINDS) else ""
+    introduction += SENSING_INTRODUCTION if kinds & {generators.KIND, sensing.KIND} else ""
     body = "".join(section.html for section in sections)
     footer = _footer(trials, levels, pictures)
     return _page(introduction + _contents(sections) + body + footer, data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    """What a page has pictures of; no rows where a store has none of a kind."""
+
+    points: pd.DataFrame
+    """Of frontiers."""
+    fits: pd.DataFrame
+    """Those without repetition."""
+    sheets: pd.DataFrame
+    """Of generators."""
+    sensed: pd.DataFrame
+    """Of reconstructions."""
+    gallery: pd.DataFrame
+    """Those that are shown as pictures."""
+
+    @property
+    def pictured(self) -> pd.DataFrame:
+        """Trial, level and image of all whose pictures are wanted, each once."""
+        parts = [part for part in (self.fits, self.sheets, self.gallery) if len(part)]
+        found = pd.concat([part[PICTURE_KEY] for part in parts or [NO_FITS]])
+        return found.drop_duplicates()
+
+
+def _shown(trials: pd.DataFrame, levels: pd.DataFrame, kinds: Set[str]) -> _Shown:
+    points = frontier_points(trials, levels) if kinds & set(KINDS) else NO_FITS
+    sheets = generator_points(trials, levels) if generators.KIND in kinds else NO_FITS
+    sensed = sensing_points(trials, levels) if sensing.KIND in kinds else NO_FITS
+    return _Shown(
+        points=points,
+        fits=distinct_fits(points) if len(points) else NO_FITS,
+        sheets=sheet_points(sheets) if len(sheets) else NO_FITS,
+        sensed=sensed,
+        gallery=gallery_points(sensed) if len(sensed) else NO_FITS,
+    )
+
+
+def _sections(
+    trials: pd.DataFrame, levels: pd.DataFrame, kinds: Set[str], shown: _Shown, pictures: Pictures
+) -> Iterator[Section]:
+    if len(shown.points):
+        yield from _frontier_sections(shown.fits, frontier_table(shown.points), pictures)
+        yield from size_sections(trials, levels)
+    if "transfer" in kinds:
+        yield from transfer_sections(trials, levels)
+    if "classification" in kinds:
+        yield from classification_sections(trials, levels)
+    if generators.KIND in kinds:
+        yield from generator_sections(trials, levels, shown.sheets, pictures)
+    if len(shown.sensed):
+        yield from sensing_sections(shown.sensed, pictures)
 
 
 def _frontier_sections(

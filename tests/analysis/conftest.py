@@ -8,7 +8,7 @@ import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, product
 from typing import Any
 
 import pandas as pd
@@ -141,7 +141,9 @@ def make_level(trial: dict[str, Any], level: int = 0, **changes: Any) -> dict[st
 def make_pictures(level: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of `reconstructions` for a level."""
     roles = ("selected", "peak", "final") if level["outcome"] != "failed" else ()
-    shared = ("clean", "measured") if level["level"] == 0 else ()
+    if level.get("frechet") is not None:
+        roles = ("samples",)
+    shared = ("clean", "measured") if level["level"] == 0 and "samples" not in roles else ()
     keys = {name: level[name] for name in ("trial_id", "level", "image")}
     size = {"step": 1, "height": 128, "width": 128}
     return [keys | size | {"role": role, "png": flat_png()} for role in (*shared, *roles)]
@@ -249,3 +251,152 @@ def level_row() -> Callable[..., dict[str, Any]]:
 def store_of() -> Callable[..., FakeStore]:
     """Makes a store of rows."""
     return make_store
+
+
+SCENE = [{"kind": "digit", "index": index, "split": "test"} for index in (3, 7)]
+KEPT = (1000, 500, 250)
+
+
+def make_generator(pruner: str = "magnitude", seed: int = 0, /, **changes: Any) -> dict[str, Any]:
+    """A row of `trials` for a generator of digits; `changes` replace fields of its spec."""
+    spec = {
+        "kind": "generator",
+        "images": {"kind": "digits"},
+        "prior": {"kind": "dcgan", "size": 8, "channels": 1},
+        "pruner": {"kind": pruner},
+        "schedule": {"kind": "rate", "levels": len(KEPT)},
+        "rewind": {"kind": "init"},
+        "critic_pruned": False,
+        "fit": {"steps": 1000},
+        "seed": seed,
+    } | changes
+    return _row(spec, spec, task="generation", image="digits", levels=len(KEPT))
+
+
+def make_reconstruction(
+    source: dict[str, Any] | None,
+    solver: str = "erm",
+    /,
+    *,
+    floor: dict[str, Any] | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
+    """A row of `trials`: images sensed with a generator's row as source, or with none (lasso).
+
+    `changes` replace fields of its spec; m, share and task those of its task.
+    """
+    share, m = changes.pop("share", 0.0), changes.pop("m", 250)
+    outliers = {"kind": "rows", "share": share, "value": 10_000.0} if share else None
+    task = {"kind": "compressed_sensing", "m": m, "sigma": 0.0, "outliers": outliers}
+    spec = {
+        "kind": "reconstruction",
+        "source": json.loads(source["spec"]) if source else {"kind": "dct"},
+        "images": SCENE,
+        "task": task,
+        "solver": {"kind": solver, "restarts": 10},
+        "seed": source["seed"] if source else 0,
+    } | changes
+    ids = [row["trial_id"] for row in (source, floor) if row]
+    labels = [f"digit-{image['index']}" for image in spec["images"]]
+    own = {"task": spec["task"]["kind"], "image": " + ".join(labels), "source_ids": ids}
+    return _row(spec, spec["source"], **own, levels=len(KEPT) if source else 1)
+
+
+def _row(spec: dict[str, Any], generator: dict[str, Any], /, **own: Any) -> dict[str, Any]:
+    """A row of `trials` that says the pruner and the prior of a generator."""
+    text = json.dumps(spec)
+    kinds = {name: generator.get(name, {}).get("kind") for name in ("pruner", "prior")}
+    return {
+        "trial_id": f"{spec['kind']}-{zlib.crc32(text.encode()):x}",
+        "kind": spec["kind"],
+        "pruner": kinds["pruner"] or "none",
+        "prior": kinds["prior"] or "dct",
+        "seed": spec["seed"],
+        "source_ids": [],
+        "travels": None,
+        "levels_done": own["levels"],
+        "outcome": "budget",
+        "spec": text,
+        "canonical": text,
+    } | own
+
+
+def make_sensed(
+    trial: dict[str, Any], level: int = 0, image: str = "digit-3", **changes: Any
+) -> dict[str, Any]:
+    """A row of `levels` for a reconstruction, in range unless `changes` say otherwise."""
+    psnr = changes.get("psnr", 20.0)
+    error = None if psnr is None else 4 * 10 ** (-psnr / 10)
+    size = {"kept": KEPT[level], "total": KEPT[0], "density": KEPT[level] / KEPT[0]}
+    known = {"image": image, "split": "in_range", "l2_per_pixel": error, "critic_gap": None}
+    if psnr is None:
+        changes |= {"psnr": float("nan")}
+    return make_level(trial, level, **(size | known | {"frechet": None} | changes))
+
+
+def make_drawn(trial: dict[str, Any], level: int = 0, **changes: Any) -> dict[str, Any]:
+    """A row of `levels` for a generator."""
+    none = dict.fromkeys(f"psnr_{name}_db" for name in ("measured", "peak", "selected", "final"))
+    size = {"kept": KEPT[level], "total": KEPT[0], "density": KEPT[level] / KEPT[0]}
+    scores = {"split": None, "l2_per_pixel": None, "critic_gap": 0.5, "frechet": 2.0}
+    return make_level(trial, level, **(none | size | scores | changes))
+
+
+@pytest.fixture(scope="session")
+def sensing() -> FakeStore:
+    """Two solvers, two pruners, two m, clean and corrupted, two seeds and images; floor and lasso.
+
+    The median of means fails at the lowest density of random pruning, clean, and m = 100.
+    """
+    trials, levels = [], []
+    for seed in (0, 1):
+        for loss, pruner in enumerate(("magnitude", "random")):
+            generator = make_generator(pruner, seed)
+            projection = make_reconstruction(generator, task={"kind": "projection"})
+            trials += [generator, projection]
+            levels += [make_drawn(generator, i, frechet=2.0 + seed + i + loss) for i in range(3)]
+            levels += _sensed_all(projection, 30.0 + seed - loss)
+            for solver, m, share in product(("erm", "median_of_means"), (100, 250), (0.0, 0.02)):
+                settings = {"m": m, "share": share, "floor": projection}
+                trials.append(make_reconstruction(generator, solver, **settings))
+                psnr = 20.0 + seed + m / 100 - loss - 300 * share * (solver == "erm")
+                sensed = _sensed_all(trials[-1], psnr)
+                if (pruner, solver, m, share) == ("random", "median_of_means", 100, 0.0):
+                    sensed[-1] |= {"outcome": "collapsed", "reason": "no path"}
+                levels += sensed
+    for m, share in product((100, 250), (0.0, 0.02)):
+        trials.append(make_reconstruction(None, "lasso", m=m, share=share))
+        for image in ("digit-3", "digit-7"):
+            levels.append(make_sensed(trials[-1], image=image, psnr=15.0, split=None))
+    return make_store(trials, levels)
+
+
+def _sensed_all(trial: dict[str, Any], psnr: float) -> list[dict[str, Any]]:
+    """Each level a dB worse than the one above, the second image two better than the first."""
+    images = (("digit-3", 0.0), ("digit-7", 2.0))
+    places = [(level, *image) for level in range(len(KEPT)) for image in images]
+    return [make_sensed(trial, level, name, psnr=psnr - level + by) for level, name, by in places]
+
+
+@pytest.fixture(scope="session")
+def generator_row() -> Callable[..., dict[str, Any]]:
+    """Makes rows of `trials` for generators."""
+    return make_generator
+
+
+@pytest.fixture(scope="session")
+def reconstruction_row() -> Callable[..., dict[str, Any]]:
+    """Makes rows of `trials` for reconstructions."""
+    return make_reconstruction
+
+
+@pytest.fixture(scope="session")
+def sensed_row() -> Callable[..., dict[str, Any]]:
+    """Makes rows of `levels` for reconstructions."""
+    return make_sensed
+
+
+@pytest.fixture(scope="session")
+def drawn_row() -> Callable[..., dict[str, Any]]:
+    """Makes rows of `levels` for generators."""
+    return make_drawn
