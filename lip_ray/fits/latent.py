@@ -1,0 +1,441 @@
+"""Fits of a generator's latent: of all images that it can make, the one that was measured."""
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import groupby
+from typing import Annotated, ClassVar, Literal, Self, final
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lip_ray.fits.weights import FitResult, Snapshot, arithmetic
+from lip_ray.records import Outcome
+from lip_ray.rng import generator
+from lip_ray.spec import Spec, kind_or_mapping
+from lip_ray.tasks import Identity, Operator, Problem
+
+NORMAL_QUARTILE = 0.6745
+"""The median of |x| for x ~ N(0, 1)."""
+
+PIXELS = Identity()
+"""The one operator of all oracles, so that they are measured together."""
+
+
+class AbstractSolver(Spec, ABC):
+    """Adam on the latent of a generator whose weights stay as they are.
+
+    All images and restarts are one batch, which the generator makes and the operator measures
+    once a step; none of them changes what becomes of another. The clean image is only compared
+    with.
+    """
+
+    players: ClassVar[int] = 1
+    """Latents that an image and a restart take. Of two, the second opposes the first."""
+
+    kind: str
+    steps: Annotated[int, Field(ge=1)] = 1000
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    """Of Adam, the same at all steps."""
+    restarts: Annotated[int, Field(ge=1)] = 10
+    """Latents that each image begins at; the one that ends with the least objective is selected."""
+    latent_penalty: Annotated[float, Field(ge=0)] = 0.0
+    """Times ‖z‖², added to the objective."""
+
+    @abstractmethod
+    def loss(self, residuals: Tensor) -> Tensor:
+        """(…, m) → (…): what the residuals A G(z) − y cost. It chooses among restarts."""
+
+    def value(self, measured: Tensor, wanted: Tensor) -> Tensor:
+        """(players, …, m), A G(z), and (…, m), y, → (…): what the first player descends.
+
+        The second ascends it.
+        """
+        return self.loss(measured[0] - wanted)
+
+    def conflicts(
+        self, measurements: int, outlier_share: float | None
+    ) -> Iterator[tuple[str, str]]:
+        """What keeps the solver from so many numbers, of which a share in [0, 1] is grossly wrong.
+
+        The name of a field and what is wrong with it.
+        """
+        del measurements, outlier_share
+        yield from ()
+
+    def run(
+        self,
+        prior: Callable[[Tensor], Tensor],
+        problems: Sequence[Problem],
+        latents: Tensor,
+        draws: torch.Generator,
+    ) -> tuple[FitResult, ...]:
+        """Fit latents to the measurements of each problem: a result each.
+
+        `prior` maps (N, latent) to images (N, C, H, W); `latents`, (players, images, restarts,
+        latent), is where the fit begins. Rows hold the objective and the PSNR of the selected
+        restart, the PSNR twice and no statistic. Peak is the best image of all steps and
+        restarts, selected the last of the selected restart, final the last of the first one.
+        A restart whose objective is not finite at some step is not selected; an image without
+        any other diverged. Raises ValueError for latents of another shape, and for conflicts.
+        """
+        groups = _measurements(problems)
+        self._check(problems, groups, latents)
+        watch = _Watch(problems, steps=self.steps, restarts=self.restarts)
+        started = time.perf_counter()
+        with arithmetic("fp32", groups[0].values.device):
+            self._descend(prior, groups, latents, draws, watch)
+        losses, psnrs = watch.traces()  # waits for the device,
+        seconds = time.perf_counter() - started  # so the clock is right
+        return tuple(
+            watch.result(place, losses[:, place], psnrs[:, place], seconds)
+            for place in range(len(problems))
+        )
+
+    def _check(
+        self, problems: Sequence[Problem], groups: Sequence["Measured"], latents: Tensor
+    ) -> None:
+        expected = (self.players, len(problems), self.restarts)
+        if latents.ndim != 4 or latents.shape[:3] != expected:
+            raise ValueError(
+                f"latents must be (players, images, restarts, latent) = {(*expected, '…')}, "
+                f"got {tuple(latents.shape)}"
+            )
+        for group in groups:
+            for name, message in self.conflicts(group.count, None):
+                raise ValueError(f"{self.kind}, {name}: {message}")
+
+    def _descend(
+        self,
+        prior: Callable[[Tensor], Tensor],
+        groups: Sequence["Measured"],
+        latents: Tensor,
+        draws: torch.Generator,
+        watch: "_Watch",
+    ) -> None:
+        """Take the steps; the host never looks at the device."""
+        device = groups[0].values.device
+        z = latents.detach().to(device, copy=True).requires_grad_()
+        optimizer = torch.optim.Adam([z], lr=self.learning_rate, fused=True)
+        counts = [group.count for group in groups] if self.players > 1 else []
+        fixed = _orders(counts, draws, device)
+        for step in range(self.steps):
+            orders = _orders(counts, draws, device)
+            images = prior(z.flatten(0, 2)).unflatten(0, z.shape[:3])
+            parts = images.split([len(group.values) for group in groups], dim=1)
+            pairs = [group.pair(own) for group, own in zip(groups, parts, strict=True)]
+            values = [self.value(*(_ordered(one, orders) for one in pair)) for pair in pairs]
+            penalty = self.latent_penalty * z.square().sum(-1)
+            played = torch.cat(values) + penalty[0] - penalty[1:].sum(0)
+            (gradient,) = torch.autograd.grad(played.sum(), z)  # none for the generator's weights
+            z.grad = torch.cat((gradient[:1], -gradient[1:]))
+            optimizer.step()
+            with torch.no_grad():
+                losses = [self.loss(_ordered(found[0] - y, fixed)) for found, y in pairs]
+                watch.observe(step, torch.cat(losses) + penalty[0], images[0].detach())
+
+
+@final
+class Erm(AbstractSolver):
+    """Empirical risk minimisation: least squares (CSGM, Bora et al. 2017, arXiv 1703.03208)."""
+
+    kind: Literal["erm"] = "erm"
+
+    def loss(self, residuals: Tensor) -> Tensor:
+        """Sum of the squares."""
+        return squares(residuals)
+
+
+@final
+class MedianOfMeans(AbstractSolver):
+    """A median-of-means tournament of two latents (Jalal et al. 2020, arXiv 2006.09461).
+
+    Each step deals the measurements into blocks at random. In every block the mean squared
+    residual of one latent is compared with that of the other; at the block where the difference
+    is the median one, the first latent lowers it and the second raises it, both at once.
+    A majority of blocks must be clean. Of measurements with a share ε of outliers about
+    1 − (1 − ε)^block of the blocks are dirty: 33 % for 2 % and blocks of 20.
+    """
+
+    players: ClassVar[int] = 2
+
+    kind: Literal["median_of_means"] = "median_of_means"
+    block: Annotated[int, Field(ge=1)] = 20
+    """Measurements a block; those that fill none are left out of the step."""
+
+    def value(self, measured: Tensor, wanted: Tensor) -> Tensor:
+        """The median over blocks of the first latent's mean square less the second's."""
+        return median_of_means(square_differences(measured, wanted), self.block)
+
+    def loss(self, residuals: Tensor) -> Tensor:
+        """The median over blocks of the mean square."""
+        return median_of_means(residuals.square(), self.block)
+
+    def conflicts(
+        self, measurements: int, outlier_share: float | None
+    ) -> Iterator[tuple[str, str]]:
+        """Blocks that are larger than the measurement, or mostly dirty."""
+        if self.block > measurements:
+            yield "block", f"is {self.block}, but there are only {measurements} measurements"
+        if not outlier_share:
+            return
+        if outlier_share >= 0.5:
+            yield (
+                "kind",
+                f"a share of {outlier_share:g} of the measurements are outliers, so no blocks "
+                "are clean in their majority: the share must be below 0.5",
+            )
+            return
+        largest = math.ceil(math.log(0.5) / math.log1p(-outlier_share)) - 1
+        if self.block > largest:
+            dirty = 1 - (1 - outlier_share) ** self.block
+            yield (
+                "block",
+                f"is {self.block}, so that about {dirty:.0%} of the blocks hold an outlier where "
+                f"a share of {outlier_share:g} of the measurements are: it must be at most "
+                f"{largest}, for a majority of clean blocks",
+            )
+
+
+@final
+class Trimmed(AbstractSolver):
+    """Least squares of the measurements that fit best, chosen anew at every step."""
+
+    kind: Literal["trimmed"] = "trimmed"
+    trim: Annotated[float, Field(gt=0, lt=1)]
+    """Share of the measurements that is left out; of m, ⌈(1 − trim) · m⌉ count."""
+
+    def loss(self, residuals: Tensor) -> Tensor:
+        """Sum of the least squares."""
+        return trimmed(residuals, self.trim)
+
+
+@final
+class Huber(AbstractSolver):
+    """Squares of small residuals, absolute values of large ones."""
+
+    kind: Literal["huber"] = "huber"
+    threshold: Annotated[float, Field(gt=0)] = 1.345
+    """What is large, in robust standard deviations; 1.345 is 95 % efficient on Gaussian noise."""
+
+    def loss(self, residuals: Tensor) -> Tensor:
+        """Sum of Huber's function, scaled by the residuals at hand."""
+        return huber(residuals, self.threshold)
+
+
+@final
+class L1(AbstractSolver):
+    """Least absolute deviations."""
+
+    kind: Literal["l1"] = "l1"
+
+    def loss(self, residuals: Tensor) -> Tensor:
+        """Sum of the absolute values."""
+        return absolutes(residuals)
+
+
+Solver = Annotated[
+    Erm | MedianOfMeans | Trimmed | Huber | L1,
+    Field(discriminator="kind"),
+    kind_or_mapping(Erm | MedianOfMeans | Trimmed | Huber | L1),
+]
+"""`erm` stands for `{kind: erm}`."""
+
+
+def squares(residuals: Tensor) -> Tensor:
+    """(…, m) → (…): Σ r²."""
+    return residuals.square().sum(-1)
+
+
+def absolutes(residuals: Tensor) -> Tensor:
+    """(…, m) → (…): Σ |r|."""
+    return residuals.abs().sum(-1)
+
+
+def trimmed(residuals: Tensor, trim: float) -> Tensor:
+    """(…, m) → (…): the sum of the ⌈(1 − trim) · m⌉ least r².
+
+    They are counted exactly, with `trim` as it is written in decimals.
+    """
+    kept = math.ceil((1 - Fraction(str(trim))) * residuals.shape[-1])
+    return residuals.square().topk(kept, largest=False, sorted=False).values.sum(-1)
+
+
+def huber(residuals: Tensor, threshold: float) -> Tensor:
+    """(…, m) → (…): Σ of r² / 2 where |r| ≤ δ, and of δ (|r| − δ / 2) elsewhere.
+
+    δ is `threshold` times the robust standard deviation, median |r| / 0.6745, a constant to the
+    gradient; of two medians the lower.
+    """
+    sizes = residuals.abs()
+    median = sizes.detach().median(-1, keepdim=True).values
+    delta = threshold * median / NORMAL_QUARTILE
+    return torch.where(sizes <= delta, sizes.square() / 2, delta * (sizes - delta / 2)).sum(-1)
+
+
+def square_differences(measured: Tensor, wanted: Tensor) -> Tensor:
+    """(2, …, m) and (…, m) → (…, m): r_f² − r_g² of residuals r = A G(z) − y, in order.
+
+    As (A G(z_f) − A G(z_g)) (r_f + r_g), which keeps its digits where y is huge. Squares of
+    residuals near 10⁴ are multiples of 8 in float32, so that with close latents outliers would tie
+    at exactly 0, in the middle of all blocks, and be followed.
+    """
+    f, g = measured.unbind()
+    return (f - g) * ((f - wanted) + (g - wanted))
+
+
+def block_means(values: Tensor, block: int) -> Tensor:
+    """(…, m) → (…, ⌊m / block⌋): means of consecutive blocks; a last partial one is dropped."""
+    blocks = values.shape[-1] // block
+    return values[..., : blocks * block].reshape(*values.shape[:-1], blocks, block).mean(-1)
+
+
+def median_of_means(values: Tensor, block: int) -> Tensor:
+    """(…, m) → (…): the block mean at place ⌊blocks / 2⌋ of the ascending ones."""
+    means: Tensor = block_means(values, block).sort(-1).values
+    return means[..., means.shape[-1] // 2]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What images measured that share an operator; numbers that no image changes are left out."""
+
+    operator: Operator
+    values: Tensor
+    """(images, m)."""
+    rows: Tensor | None
+    """Which of the flattened numbers count, as indices; None where all do."""
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem]) -> Self:
+        """Of problems with one operator. What a pixel that is missing measures is left out."""
+        operator = problems[0].operator
+        values = torch.cat([problem.measured for problem in problems]).flatten(1)
+        probe = torch.rand((1, *problems[0].image_shape), generator=generator(0, "probe"))
+        touched = operator(probe.to(values)).flatten() != 0
+        if bool(touched.all()):
+            return cls(operator, values, None)
+        rows = touched.nonzero().flatten()
+        return cls(operator, values[:, rows], rows)
+
+    @property
+    def count(self) -> int:
+        """Measurements of an image."""
+        return self.values.shape[1]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, m): measured anew."""
+        measured = self.operator(images).flatten(1)
+        return measured if self.rows is None else measured[:, self.rows]
+
+    def pair(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(players, images, restarts, C, H, W) → what they measure, and what they should.
+
+        (players, images, restarts, m) and (images, 1, m).
+        """
+        measured = self(images.flatten(0, 2)).reshape(*images.shape[:3], self.count)
+        return measured, self.values[:, None]
+
+
+def measured_by(problem: Problem) -> Measured:
+    """What a restored image is fitted to: the measurement, or the clean image for an oracle."""
+    return Measured.of([_concrete(problem)])
+
+
+def _measurements(problems: Sequence[Problem]) -> list[Measured]:
+    """In the order of the problems, neighbours with one operator together."""
+    if not problems:
+        raise ValueError("problems must be at least one, got none")
+    concrete = [_concrete(problem) for problem in problems]
+    return [Measured.of(list(own)) for _, own in groupby(concrete, lambda p: id(p.operator))]
+
+
+def _concrete(problem: Problem) -> Problem:
+    if problem.target == "clean" and problem.clean is not None:
+        return replace(problem, measured=problem.clean, operator=PIXELS, target="measured")
+    return problem
+
+
+def _orders(
+    counts: Iterable[int], draws: torch.Generator, device: torch.device
+) -> dict[int, Tensor]:
+    """By number of measurements, an order for all images and restarts."""
+    return {
+        count: torch.randperm(count, generator=draws, device=draws.device).to(device)
+        for count in dict.fromkeys(counts)
+    }
+
+
+def _ordered(numbers: Tensor, orders: Mapping[int, Tensor]) -> Tensor:
+    """(…, m): shuffled where there is an order for so many."""
+    count = numbers.shape[-1]
+    return numbers[..., orders[count]] if count in orders else numbers
+
+
+class _Watch:
+    """Objective and PSNR of every step, image and restart, and the images worth keeping."""
+
+    def __init__(self, problems: Sequence[Problem], *, steps: int, restarts: int) -> None:
+        like, images = problems[0].measured, len(problems)
+        self._problems = problems
+        self._losses = like.new_full((steps, images, restarts), torch.nan)
+        self._psnrs = torch.full_like(self._losses, torch.nan)
+        self._finite = torch.ones_like(self._losses[0], dtype=torch.bool)
+        self._best = like.new_full((images,), -torch.inf)
+        self._best_step = torch.full((images,), -1, device=like.device)
+        self._best_image = like.new_zeros((images, *problems[0].image_shape))
+        self._last: Tensor = self._best_image[:, None]
+        self._places = torch.arange(images, device=like.device)
+
+    @torch.no_grad()
+    def observe(self, step: int, losses: Tensor, images: Tensor) -> None:
+        """One step from (images, restarts) losses and (images, restarts, C, H, W) images."""
+        psnrs = torch.stack(
+            [
+                torch.vmap(problem.psnr)(own[:, None])
+                for problem, own in zip(self._problems, images, strict=True)
+            ]
+        )
+        self._losses[step], self._psnrs[step], self._last = losses, psnrs, images
+        self._finite &= losses.isfinite()
+        known = self._finite & ~psnrs.isnan()
+        score, restart = psnrs.where(known, -torch.inf).max(dim=1)
+        better = score > self._best
+        self._best = torch.where(better, score, self._best)
+        self._best_step = torch.where(better, step, self._best_step)
+        shown = images[self._places, restart]
+        self._best_image = torch.where(better[:, None, None, None], shown, self._best_image)
+
+    def traces(self) -> tuple[Tensor, Tensor]:
+        """Losses and PSNRs on the host, (steps, images, restarts)."""
+        return self._losses.cpu(), self._psnrs.cpu()
+
+    def result(self, place: int, losses: Tensor, psnrs: Tensor, seconds: float) -> FitResult:
+        """Of one image, from its (steps, restarts) traces."""
+        steps = len(losses)
+        lasted = losses.isfinite().long().cumprod(0).sum(0)
+        whole = lasted == steps
+        diverged = not bool(whole.any())
+        ends = losses[-1].where(whole, torch.inf)
+        chosen = int(lasted.argmax() if diverged else ends.argmin())
+        taken = int(lasted[chosen])
+        psnr = psnrs[:taken, chosen]
+        unseen = torch.full_like(psnr, torch.nan)
+        peak = int(self._best_step[place])
+        return FitResult(
+            outcome=Outcome.DIVERGED if diverged else Outcome.BUDGET,
+            reason=f"at step {taken} no restart had a finite loss any more" if diverged else "",
+            steps=taken,
+            seconds=seconds,
+            rows=torch.stack((losses[:taken, chosen], psnr, psnr, unseen), dim=1),
+            peak=Snapshot(step=peak, image=self._best_image[place, None]) if peak >= 0 else None,
+            selected=None if diverged else self._end(place, chosen),
+            final=self._end(place, 0) if bool(whole[0]) else None,
+        )
+
+    def _end(self, place: int, restart: int) -> Snapshot:
+        return Snapshot(step=len(self._losses) - 1, image=self._last[place, restart, None])
