@@ -156,5 +156,5 @@ class WithRowsOfOnes(Measurements):
 
     def adjoint(self, measurement: Tensor) -> Tensor:
         """Aᵀ y for each measurement."""
-        total = measurement[:, self.replaced].sum(1)[:, None, None, None]
+        total = measurement.masked_fill(~self.replaced, 0).sum(1)[:, None, None, None]
         return self._operator.adjoint(measurement.masked_fill(self.replaced, 0)) + total
