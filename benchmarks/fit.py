@@ -22,6 +22,7 @@ from lip_ray.fits import Fit, Subject, WindowedVariance
 from lip_ray.fits.weights import Precision, arithmetic
 from lip_ray.images import BuiltinImage
 from lip_ray.priors import Skip, UntrainedPrior
+from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
 from lip_ray.rng import generator
 from lip_ray.tasks import Denoising, Problem
@@ -100,7 +101,7 @@ def ours(problem: Problem, prior: UntrainedPrior, fit: Fit) -> Loop:
     return block
 
 
-def half(prior: UntrainedPrior) -> Mask:
+def half(prior: Network) -> Mask:
     """A mask that keeps about half of every layer."""
     draws = generator(0, "benchmark mask")
     return Mask(
