@@ -244,6 +244,48 @@ def test_a_wrong_import_is_one_message(arguments: tuple[str, ...], message: str)
     assert not Path("x.safetensors").exists()
 
 
+def test_a_generator_is_imported(shared: Path) -> None:
+    """The same file again makes the same; the other network of it another."""
+    source = shared / "oracles" / "pgan_zoo_format_tiny.pth"
+    shown = lip("import", "generator", source)
+    assert shown.exit_code == 0, shown.output
+    (made,) = Path("generators").iterdir()
+    assert shown.output.startswith(f"{made}: pgan, 16×16 pixels, colour\n13,083 parameters, ")
+    assert "avgG" in shown.output
+    assert "not used at this size: toRGBLayers.0, toRGBLayers.1" in shown.output
+    assert lip("import", "generator", source).output == shown.output
+    other = lip("import", "generator", source, "--network", "netG", "-o", "elsewhere")
+    assert other.exit_code == 0, other.output
+    assert [path.name for path in Path("elsewhere").iterdir()] != [made.name]
+
+
+def test_a_generator_with_a_card_is_imported(shared: Path) -> None:
+    folder = shared / "data" / "generators" / "mnist28_vae"
+    shown = lip("import", "generator", folder / "weights.pt", "--card", folder / "card.json")
+    assert shown.exit_code == 0, shown.output
+    assert "layers, 28×28 pixels, grey" in shown.output
+    assert "latent: 20 numbers, N(0, 1); range: [0, 1]" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere.pth",), "nowhere.pth: cannot be read: No such file"),
+        (("tiny.yaml",), "tiny.yaml: is no file of tensors"),
+        (("tiny.yaml", "--network", "netD"), "--network: unknown network 'netD'; allowed: avgG, "),
+        (("nowhere.pt", "--card", "nowhere.json"), "cannot read card nowhere.json: No such file"),
+        (("nowhere.pt", "--card", "tiny.yaml"), "tiny.yaml is no card, which is a JSON"),
+        (("nowhere.pt", "--card", "c", "--network", "netG"), "network: netG is one of the GAN zo"),
+    ],
+)
+def test_a_wrong_generator_is_one_message(arguments: tuple[str, ...], message: str) -> None:
+    refused = lip("import", "generator", *arguments)
+    assert refused.exit_code == 2, refused.output
+    assert message in refused.stderr
+    assert "Traceback" not in refused.output
+    assert not Path("generators").exists()
+
+
 def test_schema_is_the_shipped_file() -> None:
     import lip_ray.sweeps
 

@@ -286,7 +286,7 @@ class TestPickles:
         assert not isinstance(found["made"], Made)
         assert vars(found["made"]) == {}
         assert not callable(found["made"])
-        with pytest.raises(CheckpointError, match="refused: .* it asks for .*Made"):
+        with pytest.raises(CheckpointError, match=r"refused: .* it asks for .*Made"):
             found["class"]()
 
     @pytest.mark.parametrize(
@@ -299,6 +299,7 @@ class TestPickles:
         ],
     )
     @pytest.mark.parametrize("torch_file", [True, False])
+    @pytest.mark.filterwarnings("ignore:Detected pickle protocol 4")
     def test_by_hand(
         self, tmp_path: Path, program: bytes, torch_file: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -315,6 +316,7 @@ class TestPickles:
             read_published(path)
         assert not (tmp_path / "ma").exists()
 
+    @pytest.mark.filterwarnings("ignore:.*jit")
     def test_code_that_torch_would_run(self, tmp_path: Path) -> None:
         path = tmp_path / "zoo.pth"
         torch.jit.script(nn.Linear(2, 2)).save(str(path))
@@ -325,7 +327,7 @@ class TestPickles:
     def test_a_damaged_file(self, tmp_path: Path, cut: int) -> None:
         path = saved(tmp_path / "zoo.pth", zoo(), zipped=cut != 40)
         path.write_bytes(path.read_bytes()[:-cut])
-        with pytest.raises(CheckpointError, match="zoo.pth: "):
+        with pytest.raises(CheckpointError, match=r"zoo\.pth: "):
             read_published(path)
 
     def test_a_plain_pickle(self, tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from toys import context
 
+from lip_ray.priors.generators import Pgan
 from lip_ray.pruning import Magnitude, Mask, Random, Rate, keep_top
 
 
@@ -28,6 +30,53 @@ def test_magnitude_keeps_what_the_original_scripts_keep(shared: Path) -> None:
         mask = Magnitude().prune(lambda *_: context(weights), mask, kept=kept)
     for name in names:
         assert torch.equal(mask.layers[name], published[name + suffix].bool()), name
+
+
+def test_magnitude_ranks_what_an_equalised_layer_makes_of_its_weights() -> None:
+    """0.5 · 0.1 is less than 0.2 · 1; raw, and where no factor is given, 0.5 is more."""
+    weights = {"a": torch.tensor([0.5, -3.0]), "b": torch.tensor([0.2, -0.01])}
+    dense, given = Mask.dense(weights), context(weights, factors={"a": 0.1})
+    for pruner, kept_a, kept_b in (
+        (Magnitude(), [False, True], [True, False]),
+        (Magnitude(raw=True), [True, True], [False, False]),
+    ):
+        mask = pruner.prune(lambda *_: given, dense, kept=2)
+        assert mask.layers["a"].tolist() == kept_a
+        assert mask.layers["b"].tolist() == kept_b
+    scores = Magnitude().score(given)
+    assert torch.equal(scores["a"], weights["a"].abs() * 0.1)
+    assert torch.equal(scores["b"], weights["b"].abs())
+
+
+def test_magnitude_is_the_weights_own_where_all_layers_are_plain() -> None:
+    """To the last bit, whether factors of one are given or none."""
+    weights = {"a": torch.randn(500, generator=torch.Generator()) * 1e-30}
+    for factors in ({}, {"a": 1.0}):
+        scores = Magnitude().score(context(weights, factors=factors))
+        assert torch.equal(scores["a"], weights["a"].abs())
+
+
+@pytest.mark.parametrize("layer", ["formatLayer", "scaleLayers.0.0", "toRGBLayers.1"])
+def test_the_factor_is_what_makes_equal_layers_equal(layer: str) -> None:
+    """Of a progressive GAN: a layer scaled up and its weights down by as much is the same layer,
+    and is pruned alike."""
+    spec = Pgan(depths=(6, 4), latent_size=5)
+    network = spec.build(seed=0, device=torch.device("cpu"))
+    z = spec.latents(2, torch.Generator())
+    before, images = network.snapshot(), network(z)
+
+    def kept() -> Mask:
+        weights = {name: weight.detach() for name, weight in network.prunable().items()}
+        given = context(weights, factors=network.factors())
+        return Magnitude().prune(lambda *_: given, Mask.dense(weights), kept=200)
+
+    first, equalised = kept(), network.module.get_submodule(layer)
+    equalised.factor *= 4
+    scaled = {n: v / 4 if n.startswith(f"{layer}.") else v for n, v in before.items()}
+    network.module.load_state_dict(scaled)
+    torch.testing.assert_close(network(z), images)
+    for name, mask in kept().layers.items():
+        assert torch.equal(mask, first.layers[name]), name
 
 
 def test_random_does_not_look_at_the_weights() -> None:

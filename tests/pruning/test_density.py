@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from lip_ray.priors import Skip
+from lip_ray.priors.generators import AbstractGenerator, Dcgan, LayerList, Pgan
 from lip_ray.pruning import Mask, effective
 
 CPU = torch.device("cpu")
@@ -141,3 +142,78 @@ def test_brute_force_on_the_skip_network(skip_width: int, density: float, seed: 
                 weights[index] = value
     side = spec.minimum_side
     assert effective(prior.module.float(), mask, (2, side, side)) == matters
+
+
+DCGAN = Dcgan(size=16, channels=1, latent_size=3, width=2)
+PGAN = Pgan(depths=(4, 3, 2), latent_size=5)
+DECODER = LayerList(
+    layers=(
+        *(("linear", 3, 16), ("bn1d", 16, 1e-3), ("leaky", 0.3), ("view", 4, 2, 2)),
+        *(("convT", 4, 2, 3, 2, 0, True), ("crop_br",), ("bn2d", 2, 1e-5), ("relu",)),
+        *(("conv", 2, 1, 3, 1, 1, True), ("sigmoid",)),
+    ),
+    latent_size=3,
+    output="unit",
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "incoming", "outgoing", "channel"),
+    [
+        (DCGAN, "1.weight", "4.weight", 2),
+        (DCGAN, "4.weight", "7.weight", 0),
+        (PGAN, "groupScale0.0.module.weight", "scaleLayers.0.0.module.weight", 3),
+        (PGAN, "scaleLayers.0.1.module.weight", "scaleLayers.1.0.module.weight", 1),
+        (PGAN, "scaleLayers.1.1.module.weight", "toRGBLayers.2.module.weight", 0),
+        (DECODER, "4.weight", "8.weight", 1),
+    ],
+)
+def test_a_channel_of_a_generator_that_leads_nowhere(
+    spec: AbstractGenerator, incoming: str, outgoing: str, channel: int
+) -> None:
+    """Without what leads out of it, what leads into it matters no more, and the other way round."""
+    network = spec.build(seed=0, device=CPU)
+    dense = {n: torch.ones_like(w, dtype=torch.bool) for n, w in network.prunable().items()}
+    into, out_of = dense[incoming], dense[outgoing]
+    transposed = isinstance(network.module.get_submodule(incoming[:-7]), nn.ConvTranspose2d)
+    ins = into[:, channel] if transposed else into[channel]
+    reads = isinstance(network.module.get_submodule(outgoing[:-7]), nn.ConvTranspose2d)
+    outs = out_of[channel] if reads else out_of[:, channel]
+    total = sum(layer.numel() for layer in dense.values())
+    for cut in (outs, ins):
+        cut.fill_(False)
+        shape = (spec.latent_size,)
+        assert effective(network.module, Mask(dense), shape) == total - ins.numel() - outs.numel()
+        cut.fill_(True)
+
+
+@pytest.mark.parametrize(("spec", "density"), [(DCGAN, 0.03), (DECODER, 0.1)])
+@pytest.mark.parametrize("seed", [2, 4, 5, 7])
+def test_brute_force_on_generators(spec: AbstractGenerator, density: float, seed: int) -> None:
+    """A kept weight is effective exactly where some image changes without it.
+
+    Of a network without biases, whose weights are positive, so that no path is cut by a ReLU.
+    """
+    network = spec.build(seed=seed, device=CPU)
+    network.module.double()
+    draws = torch.Generator().manual_seed(seed)
+    mask = Mask(
+        {n: torch.rand(w.shape, generator=draws) < density for n, w in network.prunable().items()}
+    )
+    with torch.no_grad():
+        for name, parameter in network.module.named_parameters():
+            values = torch.rand(parameter.shape, generator=draws) + 0.5
+            parameter.copy_(torch.zeros_like(values) if name.endswith("bias") else values)
+    network.rewind(network.snapshot(), mask.layers)
+    latents = torch.rand(2, spec.latent_size, generator=draws).double() + 0.1
+    unbounded = network.module[:-1]
+    matters = 0
+    with torch.no_grad():
+        images = unbounded(latents)
+        for name, weight in network.prunable().items():
+            for index in mask.layers[name].nonzero().tolist():
+                value = weight[tuple(index)].clone()
+                weight[tuple(index)] = 0
+                matters += not torch.equal(unbounded(latents), images)
+                weight[tuple(index)] = value
+    assert effective(network.module.float(), mask, (spec.latent_size,)) == matters
