@@ -21,8 +21,8 @@ PLOT = Plot(
     series="method",
     buttons={"frechet": "Fréchet distance", "critic_gap": "Critic gap"},
     titles={
-        "frechet": "Fréchet distance to the training images, by pixels",
-        "critic_gap": "Critic's score of real images less that of drawn ones",
+        "frechet": "Fréchet distance, by pixels",
+        "critic_gap": "Critic gap, real less drawn images",
     },
     hover="density %{x:.3g}<br>%{y:.4g}",
 )

@@ -33,6 +33,12 @@ SPLITS = {
 SCORES = {"psnr": "PSNR", "mse": "MSE", "l2": "L2 per pixel"}
 """PSNR in dB, mean squared error of images in [0, 1], and that in the generator's own range."""
 
+ERRORS = (
+    *(f"{score}_{which}" for score in ("psnr", "mse") for which in WHICH),
+    f"l2_{WHICH[0]}",
+)
+"""What is known of a reconstruction, by score and step."""
+
 NETWORK_FIELDS = ("prior", "images", "fit")
 """The fields of a generator trial that say what was trained on what."""
 
@@ -85,12 +91,7 @@ def means_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.Data
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be within 0 and 1, got {confidence}")
     several = points.groupby("problem", observed=True)["image"].nunique() > 1
-    parts = [
-        _means(points, score, which, several)
-        for score in SCORES
-        for which in WHICH
-        if f"{score}_{which}" in points
-    ]
+    parts = [_means(points, *error.split("_"), several) for error in ERRORS]
     table = pd.concat(parts, ignore_index=True)
     half = stats.t.ppf((1 + confidence) / 2, table["n"] - 1) * table.pop("deviation")
     half = half / np.sqrt(table["n"])
@@ -174,13 +175,12 @@ def _described(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _names(trial: Any, spec: Mapping[str, Any]) -> dict[str, str]:
     """Short names of the parts that tell reconstructions apart."""
-    images = str(trial.image).split(" + ")
-    scene = f"{together(images)}: {_task_name(spec['task'])}"
+    task = _task_name(spec["task"])
     pruner = "" if spec["source"]["kind"] == WITHOUT_GENERATOR else trial.pruner
     return {
         "network": network_name(spec["source"], trial.prior),
-        "scene": scene + _outliers_name(spec["task"]),
-        "family": scene,
+        "scene": task + _outliers_name(spec["task"]),
+        "family": task,
         "outliers": "outliers" if spec["task"].get("outliers") else "none",
         "solver": spec["solver"]["kind"].replace("_", " "),
         "pruner": pruner.replace("_", " "),
@@ -229,10 +229,8 @@ def _scored(points: pd.DataFrame) -> pd.DataFrame:
 
 def _with_floors(points: pd.DataFrame) -> pd.DataFrame:
     """The points with the scores of their floors: same generator, image, level and step."""
-    columns = [name for name in points if name.split("_")[0] in SCORES and name[-3:] != "_db"]
-    columns = [name for name in columns if name.split("_")[1] in WHICH]
     floors = points.loc[points["task_kind"] == "projection", ["trial_id", "level", "image"]]
-    floors = floors.join(points[columns].add_prefix("floor_"))
+    floors = floors.join(points[list(ERRORS)].add_prefix("floor_"))
     floors = floors.rename(columns={"trial_id": "floor_id"})
     return points.merge(floors, on=["floor_id", "level", "image"], how="left")
 
@@ -253,15 +251,25 @@ def _named(points: pd.DataFrame) -> pd.DataFrame:
     """The points with their names as ordered categories."""
     found = points.copy()
     for column, part in (("problem", "scene"), ("family", "family")):
-        name = points[f"{part}_name"] + ", " + points["split"].map(SPLITS)
-        found[f"{column}_title"] = name + "; " + points["network_name"]
-        parts = zip(points[f"{part}_key"], points["split"], points["network_key"], strict=True)
-        keys = pd.Series([_joined(*keys) for keys in parts], index=points.index)
-        parts = zip(
-            points[f"{part}_settings"], points["split"], points["network_settings"], strict=True
+        ends = [f"{part}_key", "network_key", "split"]
+        images = points.groupby(ends, dropna=False)["image"].transform(_several)
+        name = images + points[f"{part}_name"] + ", " + points["split"].map(SPLITS)
+        keys, settings = (
+            pd.Series(
+                [
+                    _joined(*one)
+                    for one in zip(
+                        points[f"{part}_{end}"],
+                        points["split"],
+                        points[f"network_{end}"],
+                        strict=True,
+                    )
+                ],
+                index=points.index,
+            )
+            for end in ("key", "settings")
         )
-        settings = pd.Series([_joined(*one) for one in parts], index=points.index)
-        found[column] = distinct_names(found[f"{column}_title"], keys, settings)
+        found[column] = distinct_names(name + "; " + points["network_name"], keys, settings)
         found[f"{column}_settings"] = settings
     for part in ("solver", "pruner", "outliers"):
         found[part] = distinct_names(
@@ -271,8 +279,13 @@ def _named(points: pd.DataFrame) -> pd.DataFrame:
     pairs = sorted(zip(found["solver"].cat.codes, found["pruner"].cat.codes, names, strict=True))
     order = list(dict.fromkeys(name for *_, name in pairs))
     found["method"] = pd.Categorical(names, categories=order, ordered=True)
-    ends = ("_name", "_key", "_title")
+    ends = ("_name", "_key")
     return found.drop(columns=found.columns[found.columns.str.endswith(ends)])
+
+
+def _several(images: "pd.Series[str]") -> str:
+    """Who is in a problem: of a trial's images, those of one split."""
+    return f"{together(images.unique())}: "
 
 
 def _method(solver: str, pruner: str) -> str:

@@ -2,20 +2,23 @@
 
 import pandas as pd
 
+from . import generators, sensing
 from .classification import classification_table
 from .frontier import frontier_table
 from .identity import KINDS
 from .points import FAILURES, WHICH, frontier_points
 
-ACCURACIES = ("accuracy", "accuracy_final")
+OTHER_SCORES = ("floor_db", "accuracy", "accuracy_final", "frechet", "critic_gap")
 
 
 def summary_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     """One row per problem, method and density, for the terminal: means over seeds, and counts.
 
-    Columns: problem, method, density, then the PSNRs selected_db, peak_db and final_db and the
-    shares accuracy and accuracy_final, as far as any row has them; seeds, and how many of these
-    fits collapsed, diverged, failed. Empty where no kind of trial here is known.
+    Columns: problem, method, density, then, as far as any row has them, the PSNRs selected_db,
+    peak_db and final_db, that of reconstructions' floor_db, the shares accuracy and accuracy_final,
+    and the scores frechet and critic_gap of generators; seeds, and how many of these fits
+    collapsed, diverged, failed. Reconstructions are means over images too, a row for each number m
+    of measurements, and say which where there are several. Empty where no kind of trial is known.
 
     Raises ValueError when no level is finished.
     """
@@ -29,7 +32,12 @@ def summary_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     if "classification" in kinds:
         names = {"selected": "accuracy", "final": "accuracy_final"}
         parts.append(_wide(classification_table(trials, levels), "mean", names))
-    scores = [*(f"{which}_db" for which in WHICH), *ACCURACIES]
+    if generators.KIND in kinds:
+        names = {name: name for name in generators.SCORES}
+        parts.append(_wide(generators.generator_table(trials, levels), "mean", names))
+    if sensing.KIND in kinds:
+        parts.append(_sensed(sensing.sensing_table(trials, levels)))
+    scores = ["m", *(f"{which}_db" for which in WHICH), *OTHER_SCORES]
     columns = ["problem", "method", "density", *scores, "seeds", *FAILURES]
     found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     known = [name for name in columns if name in found and not _blank(found, name, scores)]
@@ -38,6 +46,15 @@ def summary_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
 
 def _blank(table: pd.DataFrame, column: str, scores: list[str]) -> bool:
     return column in scores and bool(table[column].isna().all())
+
+
+def _sensed(table: pd.DataFrame) -> pd.DataFrame:
+    """PSNRs of reconstructions beside their floor."""
+    psnrs = table[table["score"] == "psnr"]
+    wide = _wide(psnrs, "mean", {which: f"{which}_db" for which in WHICH})
+    selected = psnrs[psnrs["which"] == WHICH[0]].reset_index(drop=True)
+    wide["floor_db"] = selected["floor"]
+    return wide.assign(m=selected["m"]) if table["m"].nunique() > 1 else wide
 
 
 def _wide(table: pd.DataFrame, mean: str, names: dict[str, str]) -> pd.DataFrame:
