@@ -18,7 +18,7 @@ def linearised(module: nn.Module, between: Callable[[], nn.Module] = nn.Identity
     """A double-precision copy with `between()` for every normalisation and activation.
 
     Padding with zeros becomes padding with the border, so that no weight of a kernel is passed over
-    where the input is small.
+    where the input is small; the largest pixel becomes the mean, as a path may lead through any.
     """
     linear = copy.deepcopy(module).double()
     for parent in list(linear.modules()):
@@ -27,6 +27,8 @@ def linearised(module: nn.Module, between: Callable[[], nn.Module] = nn.Identity
         for name, child in parent.named_children():
             if isinstance(child, TRANSPARENT) or getattr(child, "transparent", False):
                 setattr(parent, name, between())
+            elif isinstance(child, nn.MaxPool2d):
+                setattr(parent, name, nn.AvgPool2d(child.kernel_size, child.stride, child.padding))
     return linear
 
 

@@ -279,6 +279,20 @@ class TestCritics:
         (gradient,) = torch.autograd.grad(scores.sum(), images)
         assert bool((gradient.flatten(1).abs().amax(dim=1) > 0).all())
 
+    def test_a_gradient_penalty_reaches_every_weight(self, example) -> None:
+        """They are differentiated twice; biases do not bend what is linear on both sides."""
+        critic = example.build_critic(seed=0, device=CPU)
+        images = torch.rand(
+            4, *example.image_shape, generator=torch.Generator(), requires_grad=True
+        )
+        scores = critic.module(images).sum()
+        (gradient,) = torch.autograd.grad(scores, images, create_graph=True)
+        (gradient.flatten(1).norm(dim=1) - 1).square().mean().backward()
+        for name, weight in critic.prunable().items():
+            assert weight.grad is not None, name
+            assert bool(weight.grad.isfinite().all()), name
+            assert bool((weight.grad != 0).any()), name
+
     def test_know_no_normalisation_over_a_batch(self, example) -> None:
         modules = example.build_critic(seed=0, device=CPU).module.modules()
         assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules)

@@ -217,3 +217,20 @@ def test_brute_force_on_generators(spec: AbstractGenerator, density: float, seed
                 matters += not torch.equal(unbounded(latents), images)
                 weight[tuple(index)] = value
     assert effective(network.module.float(), mask, (spec.latent_size,)) == matters
+
+
+def test_a_path_may_lead_through_any_pixel_of_a_pool() -> None:
+    """Whichever is the largest for some latent."""
+    spec = LayerList(
+        layers=(
+            ("linear", 2, 16),
+            ("view", 1, 4, 4),
+            ("maxpool", 2),
+            ("conv", 1, 1, 1, 1, 0, True),
+        ),
+        latent_size=2,
+        output="unit",
+    )
+    network = spec.build(seed=0, device=CPU)
+    dense = Mask.dense(network.prunable())
+    assert effective(network.module, dense, (2,)) == dense.total == 33

@@ -58,7 +58,10 @@ class Trained:
 def write(trained: Trained, folder: Path, name: str) -> Path:
     """The file FOLDER/NAME-<12 digits of its content>.safetensors, written. Raises OSError."""
     critic = {CRITIC + n: value for n, value in (trained.critic or {}).items()}
-    tensors = {n: v.contiguous() for n, v in (dict(trained.weights) | critic).items()}
+    tensors = {  # copies, as the format refuses tensors that share memory
+        n: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for n, value in (dict(trained.weights) | critic).items()
+    }
     about = {
         "architecture": json.loads(trained.architecture.canonical_json()),
         "origin": dict(trained.origin),

@@ -253,8 +253,9 @@ def _state(content: object, name: str) -> dict[str, Tensor]:
     if strange:
         raise CheckpointError(f"all entries must be dense tensors, not {listed(strange)}")
     prefix = PARALLEL if all(key.startswith(PARALLEL) for key in state) else ""
+    single = {True: torch.float32, False: torch.int64}
     return {
-        key.removeprefix(prefix): value.detach().float() if value.is_floating_point() else value
+        key.removeprefix(prefix): value.detach().to(single[value.is_floating_point()])
         for key, value in state.items()
     }
 
