@@ -43,6 +43,10 @@ NETWORK_FIELDS = ("prior", "images", "fit")
 """The fields of a generator trial that say what was trained on what."""
 
 GROUP = ["problem", "method", "kept", "m"]
+"""The columns by which fits are averaged."""
+
+ALIKE = ["family", "outliers", "share", "solver", "pruner", "reference", "total", "density"]
+"""Those that have one value in each group."""
 
 
 def sensing_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -91,8 +95,7 @@ def means_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.Data
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be within 0 and 1, got {confidence}")
     several = points.groupby("problem", observed=True)["image"].nunique() > 1
-    parts = [_means(points, *error.split("_"), several) for error in ERRORS]
-    table = pd.concat(parts, ignore_index=True)
+    table = _means(_long(points), several)
     half = stats.t.ppf((1 + confidence) / 2, table["n"] - 1) * table.pop("deviation")
     half = half / np.sqrt(table["n"])
     table["low"], table["high"] = table["mean"] - half, table["mean"] + half
@@ -296,38 +299,42 @@ def _joined(scene: str, split: str, network: str) -> str:
     return _json({**json.loads(scene), "split": split, "source": json.loads(network)})
 
 
-def _means(points: pd.DataFrame, score: str, which: str, several: pd.Series) -> pd.DataFrame:
-    """Means over images of means over seeds, with what intervals need."""
-    value, floor = f"{score}_{which}", f"floor_{score}_{which}"
-    fits = points.assign(value=points[value], floor=points[floor])
-    fits = fits.assign(**{name: fits["outcome"] == name for name in FAILURES})
+def _long(points: pd.DataFrame) -> pd.DataFrame:
+    """A row per point, score and step, with its `value` and that of its `floor`."""
+    outcomes = {name: points["outcome"] == name for name in FAILURES}
+    shared = points[[*ALIKE, *GROUP, "image", "run"]].assign(**outcomes)
+    parts = []
+    for error in ERRORS:
+        score, which = error.split("_")
+        own = {"value": points[error], "floor": points[f"floor_{error}"]}
+        parts.append(shared.assign(score=score, which=which, **own))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _means(fits: pd.DataFrame, several: pd.Series) -> pd.DataFrame:
+    """Means over images of means over seeds, with what intervals need.
+
+    `several` says by problem whether it has more than one image.
+    """
+    group = [*GROUP, "score", "which"]
     keyed = {"observed": True, "as_index": False, "dropna": False}
-    images = fits.groupby([*GROUP, "image"], **keyed).agg(
-        value=("value", "mean"), floor=("floor", "mean")
-    )
-    over_images = images.groupby(GROUP, **keyed).agg(
+    images = fits.groupby([*group, "image"], **keyed)[["value", "floor"]].mean()
+    over_images = images.groupby(group, **keyed).agg(
         images=("value", "count"),
         mean=("value", "mean"),
         deviation=("value", "std"),
         floor=("floor", "mean"),
     )
-    table = fits.groupby(GROUP, **keyed).agg(
-        family=("family", "first"),
-        outliers=("outliers", "first"),
-        share=("share", "first"),
-        solver=("solver", "first"),
-        pruner=("pruner", "first"),
-        reference=("reference", "first"),
-        total=("total", "first"),
-        density=("density", "first"),
+    table = fits.groupby(group, **keyed).agg(
+        **{name: (name, "first") for name in ALIKE},
         fits=("value", "size"),
         found=("value", "count"),
         seed_deviation=("value", "std"),
         **{name: (name, "sum") for name in FAILURES},
     )
-    seeds = fits[fits["value"].notna()].groupby(GROUP, **keyed).agg(seeds=("run", "nunique"))
-    table = table.merge(over_images, on=GROUP).merge(seeds, on=GROUP, how="left")
-    table = table.fillna({"seeds": 0}).astype({"seeds": int}).assign(score=score, which=which)
+    seeds = fits[fits["value"].notna()].groupby(group, **keyed).agg(seeds=("run", "nunique"))
+    table = table.merge(over_images, on=group).merge(seeds, on=group, how="left")
+    table = table.fillna({"seeds": 0}).astype({"seeds": int})
     by_image = table["problem"].map(several).astype(bool)
     table["over"] = np.where(by_image, "images", "seeds")
     table["n"] = table["images"].where(by_image, table["seeds"])

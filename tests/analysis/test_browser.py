@@ -9,7 +9,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lip_ray.analysis import frontier_figure, frontier_points, frontier_report, frontier_table
+from lip_ray.analysis import (
+    frontier_figure,
+    frontier_points,
+    frontier_report,
+    frontier_table,
+    sensing_table,
+)
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -404,3 +410,73 @@ def test_contents_lead_to_the_sections(opener: Opener, other_pages: dict[str, Pa
     links.last.click()
     assert links.last.text_content() == "Networks by size, astronaut: denoising, σ = 25"
     assert inside(opened.page.locator("#by-size-0").bounding_box(), DESKTOP)
+
+
+@pytest.fixture(scope="module")
+def sensing_page(sensing: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generators and reconstructions as a file."""
+    path = tmp_path_factory.mktemp("page") / "sensing.html"
+    path.write_text(frontier_report(sensing), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_reconstructions_are_drawn_without_complaint_or_request(
+    opener: Opener, sensing_page: Path, viewport: dict[str, int]
+) -> None:
+    opened = opener(sensing_page, viewport=viewport)
+    for chart in opened.page.locator(".chart").all():
+        chart.locator(".legend").wait_for()
+    for control in opened.page.locator("fieldset").all():
+        control.get_by_role("radio").last.check()
+    for control in opened.page.get_by_role("combobox").all():
+        control.select_option(index=1)
+    width = opened.page.evaluate("() => document.documentElement.scrollWidth")
+    assert width == viewport["width"]
+    assert opened.complaints == []
+    assert len([url for url in opened.requests if not url.startswith("data:")]) == 1
+
+
+def test_step_measure_and_measurements_are_switched_together(
+    opener: Opener, sensing_page: Path, sensing: Any
+) -> None:
+    opened = opener(sensing_page)
+    section = opened.page.locator("section:has(#sensing-1)")
+    chart = section.locator(".chart")
+    table = sensing_table(sensing.frame("trials"), sensing.frame("levels"))
+    titles = set(table["problem"])
+    title = section.locator("h2").text_content()
+    assert title in titles
+
+    def expected(which: str, score: str, m: int) -> Any:
+        rows = table[(table["problem"] == title) & (table["method"] == "erm, random")]
+        rows = rows[(rows["which"] == which) & (rows["score"] == score) & (rows["m"] == m)]
+        return pytest.approx(rows["mean"].tolist(), rel=1e-5)
+
+    assert chart.evaluate(Y_OF, "erm, random") == expected("selected", "psnr", 250)
+    section.get_by_role("radio", name="MSE").check()
+    assert chart.evaluate(Y_OF, "erm, random") == expected("selected", "mse", 250)
+    assert chart.evaluate("(gd) => gd._fullLayout.yaxis.type") == "log"
+    section.get_by_role("combobox").select_option(label="100")
+    assert chart.evaluate(Y_OF, "erm, random") == expected("selected", "mse", 100)
+    section.get_by_role("radio", name="Peak").check()
+    assert chart.evaluate(Y_OF, "erm, random") == expected("peak", "mse", 100)
+    section.get_by_role("radio", name="PSNR").check()
+    assert chart.evaluate(Y_OF, "erm, random") == expected("peak", "psnr", 100)
+    assert chart.evaluate("(gd) => gd._fullLayout.yaxis.type") == "linear"
+
+
+def test_reconstructions_follow_the_step_and_unfold(opener: Opener, sensing_page: Path) -> None:
+    opened = opener(sensing_page)
+    section = opened.page.locator("section:has(#sensing-1)")
+    tile = section.locator(".grid [data-fit]").last
+    assert not tile.is_visible()
+    section.locator("details.fold").evaluate_all("(all) => all.forEach((one) => (one.open = true))")
+    assert tile.is_visible()
+    section.get_by_role("radio", name="First restart").check()
+    assert section.locator("h3 .which").text_content() == "final"
+    view = opened.data["fits"][tile.get_attribute("data-fit")]["views"][2]
+    assert tile.locator("img").get_attribute("src") == opened.data["pictures"][view["picture"]]
+    assert tile.locator("span").text_content() == view["line"]
+    shown = opened.page.locator(".tile img:not([hidden])")
+    assert shown.count() == opened.page.locator(".tile img").count()

@@ -3,9 +3,12 @@
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lip_ray.analysis import (
@@ -18,6 +21,7 @@ from lip_ray.analysis import (
     summary_table,
 )
 from lip_ray.analysis.sensing import sensing_sample
+from lip_ray.store.schema import TABLES
 
 Row = Callable[..., dict[str, Any]]
 T_1 = 12.706204736
@@ -390,3 +394,33 @@ class TestPage:
         ]  # fmt: skip
         drawn = summary[summary["problem"] == "dcgan of digits"]
         assert drawn["frechet"].tolist() == pytest.approx([2.5, 3.5, 4.5, 4.5, 5.5])
+
+    def test_names_are_text_and_nothing_else(
+        self, store_of: Any, generator_row: Row, reconstruction_row: Row, sensed_row: Row,
+        drawn_row: Row,
+    ) -> None:  # fmt: skip
+        hostile = "</script><img src=x onerror=alert(1)>"
+        generator = generator_row(hostile, 0, prior={"kind": hostile}, images={"kind": hostile})
+        trial = reconstruction_row(generator, hostile) | {"image": hostile}
+        levels = [drawn_row(generator), sensed_row(trial, image=hostile, reason=hostile)]
+        page = frontier_report(store_of([generator, trial], levels))
+        assert hostile not in page
+        assert "&lt;/script&gt;&lt;img src=x" in page
+
+    def test_pictures_beyond_the_budget_stay_out_and_that_is_said(self, sensing: Any) -> None:
+        page = frontier_report(sensing, pictures_mb=0)
+        assert "Pictures left out to keep the page small: " in page
+        assert '"pictures": []' in page
+
+    def test_a_store_on_disk_has_the_same_page(self, sensing: Any, tmp_path: Path) -> None:
+        frames = {name: sensing.frame(name) for name in ("trials", "levels", "reconstructions")}
+        for name, frame in frames.items():
+            known = [field for field in TABLES[name] if field.name in frame]
+            schema = pa.schema(known)
+            written = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
+            pq.write_table(written, tmp_path / f"{name}.parquet")
+        read = {name: pq.read_table(tmp_path / f"{name}.parquet").to_pandas() for name in frames}
+        read["trials"] = read["trials"].assign(levels_done=frames["trials"]["levels_done"])
+        stored = type(sensing)(read)
+        pd.testing.assert_frame_equal(tabled(stored), tabled(sensing), check_dtype=False)
+        assert frontier_report(stored) == frontier_report(sensing)
