@@ -74,14 +74,6 @@ def kind_or_mapping(union: Any, *, default: str | None = None) -> BeforeValidato
     return BeforeValidator(expanded, json_schema_input_type=kinds | union)
 
 
-def one_or_many(item: Any) -> BeforeValidator:
-    """A validator that lets a single item stand for a tuple of one."""
-    return BeforeValidator(
-        lambda value: value if isinstance(value, list | tuple) else (value,),
-        json_schema_input_type=item | list[item],
-    )
-
-
 def kind_of(spec_class: type[Spec]) -> str:
     """The literal that a spec class carries in its `kind` field."""
     return str(get_args(spec_class.model_fields["kind"].annotation)[0])

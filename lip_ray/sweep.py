@@ -434,18 +434,17 @@ class _Draft:
         except ValidationError as error:
             for problem in explained(error, _OneTrial, written, in_grid=True):
                 inside = replace(problem, path=problem.path.partition(".")[2])
-                if not self._would_be_given(inside):
+                if not self._would_be_given(inside, choices):
                     self._refuse(_located(inside, choices), inside.message)
             return None
         for path, message in trial.conflicts():
             self._refuse(_located(Problem(path, message), choices), message)
         return trial
 
-    def _would_be_given(self, problem: Problem) -> bool:
+    def _would_be_given(self, problem: Problem, choices: Sequence[_Choice]) -> bool:
         """Whether a field is only missing because its axis is wrong, which is noted already."""
-        return problem.fault == "missing" and any(
-            _overlap(axis, problem.path) for axis in self.grid
-        )
+        wrong = self.grid.keys() - {choice.path for choice in choices}
+        return problem.fault == "missing" and any(_overlap(axis, problem.path) for axis in wrong)
 
 
 def _located(problem: Problem, choices: Sequence[_Choice]) -> str:

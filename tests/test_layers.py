@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 FLOORS = (
-    {"errors", "records", "rng", "spec", "yaml"},
-    {"datasets", "images", "metrics", "problems"},
-    {"priors", "pruning", "tasks"},
+    {"errors", "fingerprint", "records", "rng", "spec", "yaml"},
+    {"datasets", "metrics", "npz", "problems"},
+    {"images"},
+    {"image_sets", "priors", "pruning", "tasks"},
     {"fits"},
     {"trials"},
-    {"sweep", "tickets"},
+    {"generators", "sweep", "tickets"},
     {"engine"},
     {"cli"},
 )

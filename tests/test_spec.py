@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
-from lip_ray.spec import RunOnly, Spec, kind_of, kind_or_mapping, one_or_many
+from lip_ray.spec import RunOnly, Spec, kind_of, kind_or_mapping
 
 
 class Apple(Spec):
@@ -32,7 +32,7 @@ Fruit = Annotated[Apple | Pear, Field(discriminator="kind"), kind_or_mapping(App
 class Basket(Spec):
     """Specs in specs."""
 
-    fruits: Annotated[tuple[Fruit, ...], Field(strict=False), one_or_many(Fruit)] = ()
+    fruits: Annotated[tuple[Fruit, ...], Field(strict=False)] = ()
     best: Fruit = Pear()
     owner: Annotated[str, RunOnly()] = "nobody"
 
@@ -95,12 +95,6 @@ class TestStrictness:
 class TestShortForms:
     def test_a_kind_stands_for_its_mapping(self) -> None:
         assert Basket.model_validate({"best": "apple"}).best == Apple()
-
-    def test_one_item_stands_for_a_list(self) -> None:
-        alone = Basket.model_validate({"fruits": "apple"})
-        listed = Basket.model_validate({"fruits": [{"kind": "apple"}]})
-        assert alone == listed
-        assert alone.id == listed.id
 
     def test_an_unknown_kind_is_refused(self) -> None:
         with pytest.raises(ValidationError, match="'appel'"):

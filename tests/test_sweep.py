@@ -43,7 +43,10 @@ JARGON = (
 )  # fmt: skip
 
 
-TASKS = "denoising, poisson, salt_and_pepper, inpainting, super_resolution, deblurring, deepinv"
+TASKS = (
+    "denoising, poisson, salt_and_pepper, inpainting, super_resolution, deblurring, deepinv, "
+    "compressed_sensing, projection"
+)
 PRUNERS = "magnitude, random, snip, grasp, synflow, oes"
 
 

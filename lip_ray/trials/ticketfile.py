@@ -118,7 +118,7 @@ def ordered(ticket: Ticket, prior: AbstractPrior) -> Ticket:
 
 def _no_ticket(path: Path, reason: str) -> TicketError:
     return TicketError(
-        f"{path} is no ticket: lip tickets export and lip import write them ({reason})"
+        f"{path} is no ticket: lip tickets export and lip import ticket write them ({reason})"
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from lip_ray import fingerprint
 from lip_ray.priors import AbstractPrior, Prior
 from lip_ray.pruning import Mask, keep_top
 from lip_ray.spec import RunOnly, Spec, kind_or_mapping
@@ -113,7 +114,7 @@ def _votes(masks: Sequence[Mask], ranks: Mapping[str, Tensor], dense: Mask) -> d
 
 @final
 class FromFile(Spec):
-    """One ticket out of a file that `lip tickets export` or `lip import` wrote.
+    """One ticket out of a file that `lip tickets export` or `lip import ticket` wrote.
 
     Level 0 is the dense network, with initial weights of the seed of the trial that takes the
     ticket over; level 1 is the ticket.
@@ -132,16 +133,14 @@ class FromFile(Spec):
     @model_validator(mode="before")
     @classmethod
     def _fingerprinted(cls, fields: object) -> object:
-        if not isinstance(fields, dict):
-            return fields
-        if not isinstance(fields.get("path"), str):
-            return {"name": "", "sha256": "", "prior": "skip"} | fields  # only the path is at fault
-        path = Path(fields["path"]).expanduser().resolve()
-        found: dict[str, object] = {"path": str(path), "name": path.stem}
-        if not fields.keys() >= {"sha256", "prior"}:
-            ticket = ticketfile.read(path)
-            found |= {"sha256": ticket.sha256, "prior": ticket.about["prior"]}
-        return found | fields | {"path": str(path)}
+        if isinstance(fields, dict) and not isinstance(fields.get("path"), str):
+            fields = {"prior": "skip"} | fields  # only the path is at fault
+        return fingerprint.filled(
+            fields,
+            name=fingerprint.stem,
+            sha256=lambda path: ticketfile.read(path).sha256,
+            prior=lambda path: ticketfile.read(path).about["prior"],
+        )
 
     @property
     def levels(self) -> int:

@@ -7,11 +7,10 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from lip_ray.fits import Fit, FitResult, arithmetic
-from lip_ray.images import Image
+from lip_ray.images import Image, one_or_many_images
 from lip_ray.priors import Prior, Skip
 from lip_ray.pruning import Magnitude, Mask, Pruner, Rate, Schedule, ScoreContext
 from lip_ray.records import LevelRecord
-from lip_ray.spec import one_or_many
 from lip_ray.tasks import Task
 from lip_ray.trials.base import Conflict, Context, Description, together
 from lip_ray.trials.fitting import AbstractRestoration, Bench, LatentDraw, Setting, Target
@@ -20,7 +19,7 @@ from lip_ray.trials.rewinding import Rewind, ToInit, ToStep
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Images = Annotated[
-    tuple[Image, ...], Field(strict=False, min_length=1, max_length=64), one_or_many(Image)
+    tuple[Image, ...], Field(strict=False, min_length=1, max_length=64), one_or_many_images
 ]
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from lip_ray.store import Reader
+from lip_ray.store.schema import TABLES
 
 TINY = """
 name: tiny
@@ -45,10 +46,10 @@ def comparable(store: Path) -> dict[str, pd.DataFrame]:
     """All tables of a store, in a fixed order, without what differs between runs."""
     reader = Reader(store)
     frames = {}
-    for table in ("sweeps", "trials", "levels", "curves", "masks", "reconstructions"):
+    for table in TABLES:
         frame = reader.frame(table)
         frame = frame.drop(columns=[name for name in frame if name in UNLIKE_BETWEEN_RUNS])
-        keys = [name for name in ("trial_id", "level", "image", "layer", "role") if name in frame]
+        keys = [name for name in ("trial_id", "level", "image", "layer", "name", "role") if name in frame]
         for column in frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]:
             frame[column] = frame[column].map(_exact)
         frames[table] = frame.sort_values(keys, ignore_index=True)

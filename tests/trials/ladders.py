@@ -25,11 +25,13 @@ SPEC: dict[str, Any] = {
 
 
 class Shelved:
-    """The masks and weights in records, as a store would give them back."""
+    """The masks, weights and networks in records, as a store would give them back."""
 
     def __init__(self, records: Sequence[LevelRecord]) -> None:
         self._masks = {(r.trial_id, at): m for r in records for at, m in r.masks.items()}
         self._weights = {(r.trial_id, at): w for r in records for at, w in r.weights.items()}
+        self._networks = {(r.trial_id, r.level): r.network for r in records if r.network}
+        self._unfinished: dict[tuple[str, int], bytes] = {}
 
     def masks(self, trial_id: str, level: int) -> tuple[LayerMask, ...] | None:
         """Of that very level."""
@@ -39,6 +41,18 @@ class Shelved:
         """Of that level or the nearest above."""
         levels = [at for name, at in self._weights if name == trial_id and at <= level]
         return self._weights[trial_id, max(levels)] if levels else None
+
+    def network(self, trial_id: str, level: int) -> tuple[StoredTensor, ...] | None:
+        """Of that very level."""
+        return self._networks.get((trial_id, level))
+
+    def unfinished(self, trial_id: str, level: int) -> bytes | None:
+        """What was kept last of that level."""
+        return self._unfinished.get((trial_id, level))
+
+    def keep(self, trial_id: str, level: int, state: bytes) -> None:
+        """In place of what was kept before."""
+        self._unfinished[trial_id, level] = state
 
 
 NOTHING = Shelved(())
