@@ -88,8 +88,8 @@ class AdversarialFit(Spec):
     drift: Annotated[float, Field(ge=0)] = 1e-3
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the exponential moving average of the generator's weights and running statistics.
-    It begins lower, at step t with (1 + t) ÷ (10 + t), so that initial weights are soon forgotten;
-    0 makes the average the generator itself."""
+    At step t, from 0, it is at most (1 + t) ÷ (10 + t), so that initial weights are soon forgotten:
+    0.99 rules from step 890, 0.999 from 8990. 0 makes the average the generator itself."""
     precision: Precision = "fp32"
     """fp32 is exact; tf32 and bf16 (autocast, but for the gradient penalty) change the numbers."""
 
@@ -332,19 +332,20 @@ class _Duel:
         """How good the average is, on pictures and latents that are the same at every level."""
         count = min(COMPARED, len(self.images))
         chosen = torch.randperm(len(self.images), generator=keyed(self._seed, "compared pictures"))
-        latents = self._spec.latents(count, keyed(self._seed, "compared latents"))
-        real = self._judged(self._real(part) for part in chosen[:count].split(self._fit.batch))
-        fake = self._judged(
-            self.average(part.to(self.device)) for part in latents.split(self._fit.batch)
-        )
-        samples = self.average(
-            self._spec.latents(SAMPLES, keyed(self._seed, "samples")).to(self.device)
-        )
+        parts = chosen[:count].split(self._fit.batch)
+        real, real_scores = self._judged(self._real(part) for part in parts)
+        fake, fake_scores = self._judged(self._averages(count, "compared latents"))
+        samples = torch.cat([part.cpu() for part in self._averages(SAMPLES, "samples")])
         return _Measured(
-            critic_gap=float(real[1][:JUDGED].mean() - fake[1][:JUDGED].mean()),
-            frechet=frechet(real[0], fake[0]),
-            samples=samples.clamp(0, 1).cpu(),
+            critic_gap=float(real_scores[:JUDGED].mean() - fake_scores[:JUDGED].mean()),
+            frechet=frechet(real, fake),
+            samples=samples.clamp(0, 1),
         )
+
+    def _averages(self, count: int, purpose: str) -> Iterator[Tensor]:
+        """Batches of pictures that the average makes."""
+        latents = self._spec.latents(count, keyed(self._seed, purpose))
+        return (self.average(part.to(self.device)) for part in latents.split(self._fit.batch))
 
     def _judged(self, batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         """Features and scores of pictures in [0, 1], on the host."""

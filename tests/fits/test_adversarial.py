@@ -452,15 +452,17 @@ class TestBreaks:
         return self.half()
 
     @pytest.fixture(scope="class")
-    def undisturbed(self) -> AdversarialResult:
-        return self.half().fit(**self.LONG)
+    @classmethod
+    def undisturbed(cls) -> AdversarialResult:
+        return cls.half().fit(**cls.LONG)
 
     @pytest.fixture(scope="class")
-    def kept(self) -> bytes:
+    @classmethod
+    def kept(cls) -> bytes:
         """The state of a fit that was broken off at its first save."""
         shelf = Shelf(breaks_after=1)
         with pytest.raises(BrokenOffError):
-            self.half().fit(**self.LONG, keeper=shelf)
+            cls.half().fit(**cls.LONG, keeper=shelf)
         assert shelf.kept
         return shelf.kept
 
@@ -474,7 +476,7 @@ class TestBreaks:
         resumed = bench.fit(**self.LONG, keeper=replace(shelf, breaks_after=None))
         assert differences(undisturbed, resumed) == set()
         learning = 3 * (self.LONG["steps"] - saves * INTERVAL)  # 2 for the critic, 1 for itself
-        measuring = -(-30 // 4) + 1
+        measuring = 8 + 16  # batches of 4, of 30 pictures and of 64 samples
         assert len(steps) == learning + measuring
 
     def test_it_may_be_broken_off_after_its_last_step(self, bench, undisturbed) -> None:
@@ -695,7 +697,7 @@ def test_digits_are_learned() -> None:
     from lip_ray.datasets import Digits
 
     images = (Digits().load()[0].pictures.float() * 255 / 16).round().to(torch.uint8)
-    bench = Bench(Dcgan(size=8, channels=1, width=16, latent_size=16), images)
+    bench = Bench(Dcgan(size=8, channels=1, width=8, latent_size=8), images)
     start = bench.fit(steps=1, batch=64).frechet
-    end = bench.fit(steps=120, batch=32, learning_rate=5e-3, average=0.95).frechet
-    assert end < 0.3 * start
+    end = bench.fit(steps=80, batch=32, learning_rate=5e-3, average=0.95).frechet
+    assert end < 0.4 * start
