@@ -97,9 +97,18 @@ class Generator(AbstractTrial):
 
     @property
     def size(self) -> Size:
-        """Of the generator; a step is one image's."""
-        cost = self.prior.cost
-        return Size(parameters=cost.parameters, macs_per_step=cost.macs_per_step)
+        """Of the generator; a step is that of both networks, estimated from one pass through each.
+
+        A critic's step runs the generator forward, and the critic forward and backward over real
+        and generated images and, for the gradient penalty, twice more.
+        """
+        cost, judging = self.prior.cost, self.prior.critic_macs
+        macs = 0
+        if self.fit:
+            critic_step = cost.macs_per_step // 3 + 4 * judging
+            step = self.fit.critic_steps * critic_step + cost.macs_per_step + judging
+            macs = self.fit.batch * step
+        return Size(parameters=cost.parameters, macs_per_step=macs)
 
     @property
     def finders(self) -> tuple["Generator", ...]:

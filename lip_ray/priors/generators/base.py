@@ -120,19 +120,35 @@ class AbstractGenerator(Spec, ABC):
         """Sizes, and the multiply-adds of one image's forward and backward pass; nothing drawn."""
         return _cost(self)
 
+    @property
+    def critic_macs(self) -> int:
+        """Multiply-adds of the critic's forward and backward pass over one image; nothing drawn."""
+        return _critic_macs(self)
+
 
 @cache  # the trials of a sweep share few networks
 def _cost(spec: AbstractGenerator) -> Cost:
     with torch.device("meta"):
         network = Network(spec.network().eval())
-        latent = torch.empty(1, spec.latent_size)
-    with FlopCounterMode(display=False) as counter:
-        network.module(latent).sum().backward()
     return Cost(
         parameters=network.parameter_count(),
         prunable=sum(weight.numel() for weight in network.prunable().values()),
-        macs_per_step=counter.get_total_flops() // 2,
+        macs_per_step=_macs(network.module, spec.latent_size),
     )
+
+
+@cache
+def _critic_macs(spec: AbstractGenerator) -> int:
+    with torch.device("meta"):
+        network = spec.critic_network().eval()
+    return _macs(network, *spec.image_shape)
+
+
+def _macs(network: nn.Module, *shape: int) -> int:
+    """Of one forward and backward pass over one input of this shape."""
+    with FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, *shape, device="meta")).sum().backward()
+    return int(counter.get_total_flops()) // 2
 
 
 def _made(
