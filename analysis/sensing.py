@@ -282,8 +282,8 @@ def _named(points: pd.DataFrame) -> pd.DataFrame:
     pairs = sorted(zip(found["solver"].cat.codes, found["pruner"].cat.codes, names, strict=True))
     order = list(dict.fromkeys(name for *_, name in pairs))
     found["method"] = pd.Categorical(names, categories=order, ordered=True)
-    ends = ("_name", "_key")
-    return found.drop(columns=found.columns[found.columns.str.endswith(ends)])
+    inner = found.columns[found.columns.str.endswith(("_name", "_key"))]
+    return found.drop(columns=inner)
 
 
 def _several(images: "pd.Series[str]") -> str:
@@ -317,22 +317,21 @@ def _means(fits: pd.DataFrame, several: pd.Series) -> pd.DataFrame:
     `several` says by problem whether it has more than one image.
     """
     group = [*GROUP, "score", "which"]
-    keyed = {"observed": True, "as_index": False, "dropna": False}
-    images = fits.groupby([*group, "image"], **keyed)[["value", "floor"]].mean()
-    over_images = images.groupby(group, **keyed).agg(
+    images = _grouped(fits, [*group, "image"])[["value", "floor"]].mean()
+    over_images = _grouped(images, group).agg(
         images=("value", "count"),
         mean=("value", "mean"),
         deviation=("value", "std"),
         floor=("floor", "mean"),
     )
-    table = fits.groupby(group, **keyed).agg(
+    table = _grouped(fits, group).agg(
         **{name: (name, "first") for name in ALIKE},
         fits=("value", "size"),
         found=("value", "count"),
         seed_deviation=("value", "std"),
         **{name: (name, "sum") for name in FAILURES},
     )
-    seeds = fits[fits["value"].notna()].groupby(group, **keyed).agg(seeds=("run", "nunique"))
+    seeds = _grouped(fits[fits["value"].notna()], group).agg(seeds=("run", "nunique"))
     table = table.merge(over_images, on=group).merge(seeds, on=group, how="left")
     table = table.fillna({"seeds": 0}).astype({"seeds": int})
     by_image = table["problem"].map(several).astype(bool)
@@ -341,6 +340,11 @@ def _means(fits: pd.DataFrame, several: pd.Series) -> pd.DataFrame:
     table["deviation"] = table["deviation"].where(by_image, table.pop("seed_deviation"))
     table["missing"] = table["fits"] - table.pop("found")
     return pd.DataFrame(table)
+
+
+def _grouped(fits: pd.DataFrame, by: list[str]) -> Any:
+    """Groups that exist, also those without a density or measurements."""
+    return fits.groupby(by, observed=True, as_index=False, dropna=False)
 
 
 def _without(spec: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -35,18 +35,10 @@ from .sensing import SCORES, sensing_sample
 MOST_DENSITIES = 4
 """To choose from where a figure is of one density: the dense one and three spread over the rest."""
 
-STEPS = {
-    "selected": "restart of least loss",
-    "peak": "best over steps and restarts, an oracle",
-    "final": "first restart",
-}
+STEPS = {"selected": "selected restart", "peak": "peak (oracle)", "final": "first restart"}
 """What the three results of a reconstruction are."""
 
-SCORE_TITLES = {
-    "psnr": "PSNR (dB)",
-    "mse": "Mean squared error",
-    "l2": "Squared error per pixel, generator's range",
-}
+SCORE_TITLES = {"psnr": "PSNR (dB)", "mse": "MSE", "l2": "L2 per pixel"}
 
 STEP_BUTTONS = {"selected": "Selected", "peak": "Peak (oracle)", "final": "First restart"}
 
@@ -60,7 +52,6 @@ CHANGING = (
     "y",
     "error_y.array",
     "error_y.arrayminus",
-    "marker.symbol",
     "customdata",
     "showlegend",
 )
@@ -210,6 +201,7 @@ def _figure(
     figure.update_layout(layout("") | {"yaxis2": FOOT})
     figure.update_layout(buttons[active]["args"][1])
     figure.update_layout(updatemenus=[menu(buttons, kind="dropdown") | {"active": active}])
+    figure.update_yaxes(minorloglabels="complete", exponentformat="power")
     figure.update_xaxes(axis)
     return figure
 
@@ -271,7 +263,7 @@ def _traces(
             traces.append(_level_line(own, axis, name, style))
         else:
             traces.append(_method_line(own, x, name, style))
-    return [*traces, *_broken_legend(rows), _missing_marks(rows, x)]
+    return [*traces, *_broken_marks(rows, x), _missing_marks(rows, x)]
 
 
 def _floor_line(rows: Sequence[Any], x: str, pruner: str, style: Style) -> dict[str, Any]:
@@ -306,7 +298,7 @@ def _level_line(
 
 
 def _method_line(rows: Sequence[Any], x: str, method: str, style: Style) -> dict[str, Any]:
-    """Means with their intervals; crosses and asterisks where fits went wrong."""
+    """Means with their intervals."""
     return {
         "x": [getattr(row, x) for row in rows],
         "y": short(row.mean for row in rows),
@@ -322,19 +314,13 @@ def _method_line(rows: Sequence[Any], x: str, method: str, style: Style) -> dict
         "mode": "lines+markers",
         "line": {"color": style.colour, "dash": style.dash, "width": 2},
         "marker": {
-            "symbol": [_symbol(row, style.symbol) for row in rows],
+            "symbol": style.symbol,
             "size": 9,
             "opacity": 1,
-            "line": {"color": style.colour, "width": 2},
+            "line": {"color": style.colour, "width": 1.5},
         },
         "hovertemplate": f"{plain(method)}<br>%{{y:.4g}}<br>%{{customdata}}<extra></extra>",
     }
-
-
-def _symbol(row: Any, symbol: str | None) -> str | None:
-    """That of the method, or of how fits went wrong."""
-    broken = [mark for outcome, mark in BROKEN_SYMBOLS.items() if getattr(row, outcome.value)]
-    return broken[-1] if broken else symbol
 
 
 def _note(row: Any) -> str:
@@ -347,17 +333,25 @@ def _note(row: Any) -> str:
     return "<br>".join(said)
 
 
-def _broken_legend(rows: Sequence[Any]) -> Iterator[dict[str, Any]]:
-    """An entry for each way in which fits may go wrong, hidden where none did."""
-    line = {"color": PALETTE["ink"], "width": 2}
+def _broken_marks(rows: Sequence[Any], x: str) -> Iterator[dict[str, Any]]:
+    """Crosses and asterisks over means in which fits went wrong, by how they did."""
     for outcome, symbol in BROKEN_SYMBOLS.items():
+        broken = [
+            row for row in rows if getattr(row, outcome.value) and not math.isnan(getattr(row, x))
+        ]
         yield {
-            "x": [None],
-            "y": [None],
+            "x": [getattr(row, x) for row in broken],
+            "y": short(row.mean for row in broken),
             "name": f"some {outcome}",
             "mode": "markers",
-            "marker": {"symbol": symbol, "size": 9, "color": PALETTE["ink"], "line": line},
-            "showlegend": any(getattr(row, outcome.value) for row in rows),
+            "marker": {
+                "symbol": symbol,
+                "size": 14,
+                "color": PALETTE["ink"],
+                "line": {"color": PALETTE["ink"], "width": 2},
+            },
+            "hoverinfo": "skip",
+            "showlegend": bool(broken),
         }
 
 
@@ -398,8 +392,8 @@ def _y_axis(score: str, which: str, ends: Sequence[float]) -> dict[str, Any]:
 
 def _range(rows: pd.DataFrame, score: str) -> list[float]:
     """Room for all means, and for intervals where they are not much wider, of every combination."""
-    means = rows[["mean", "floor"]].to_numpy().ravel()
-    everything = rows[["mean", "floor", "low", "high"]].to_numpy().ravel()
+    means = rows[["mean", "floor"]].to_numpy().ravel().tolist()
+    everything = means + rows[["low", "high"]].to_numpy().ravel().tolist()
     if score != "psnr":
         means, everything = (
             [math.log10(value) for value in values if 0 < value < math.inf]

@@ -52,7 +52,7 @@ Colours are solvers, dashes of lines are pruners. Points are means over images, 
 its seeds first; bars are Student-t intervals, cut off where they are very wide. Thin dotted lines
 are floors, long dashes methods without a generator, which no pruning changes. Errors are means of
 each fit's error, MSE for images in [0, 1], L2 per pixel in the generator's own range and of the
-selected step. A cross or an asterisk marks a mean in which fits collapsed or diverged, a triangle
+selected one. A cross or an asterisk marks a mean in which fits collapsed or diverged, a triangle
 at the foot a mean of nothing. A higher PSNR is better, a lower MSE or L2.
 """
 

@@ -316,12 +316,16 @@ class TestFigures:
         rows = clean[(clean["score"] == "mse") & (clean["which"] == "peak")]
         rows = rows[(rows["m"] == 100) & (rows["method"] == "median of means, random")]
         assert traces["y"][place] == pytest.approx(rows["mean"].tolist(), rel=1e-5)
-        assert traces["marker.symbol"][place][-1] == "x-thin"
+        crosses = names.index("some collapsed")
+        assert traces["x"][crosses] == [0.25]
+        assert traces["y"][crosses] == traces["y"][place][-1:]
+        assert traces["showlegend"][crosses]
+        assert not traces["showlegend"][names.index("some diverged")]
         assert axis["yaxis.type"] == "log"
         traces, axis = menu.buttons[
             labels.index("Peak (oracle), L2 per pixel, measurements 100")
         ].args
-        assert axis["yaxis.title.text"].endswith("restart of least loss")  # there is no other
+        assert axis["yaxis.title.text"].endswith("selected restart")  # there is no other
 
     def test_every_value_is_within_the_axis(self, clean: pd.DataFrame) -> None:
         for button in sensing_figure(clean).layout.updatemenus[0].buttons:
