@@ -216,7 +216,11 @@ class Trimmed(AbstractSolver):
 
 @final
 class Huber(AbstractSolver):
-    """Squares of small residuals, absolute values of large ones."""
+    """Squares of small residuals, absolute values of large ones (Huber 1964).
+
+    However wrong a measurement is, its pull is bounded, but it grows with the row of A: rows much
+    larger than the others, like rows of ones, still mislead it.
+    """
 
     kind: Literal["huber"] = "huber"
     threshold: Annotated[float, Field(gt=0)] = 1.345
@@ -229,7 +233,7 @@ class Huber(AbstractSolver):
 
 @final
 class L1(AbstractSolver):
-    """Least absolute deviations."""
+    """Least absolute deviations; bounded as Huber's, and misled by large rows as well."""
 
     kind: Literal["l1"] = "l1"
 

@@ -553,6 +553,16 @@ class TestDivergence:
         assert first.peak is first.selected is first.final is None
         assert second.outcome is Outcome.BUDGET
 
+    def test_a_step_without_a_finite_loss_is_no_peak(self, lab) -> None:
+        """Though its image is sound."""
+        lost = lab.problems[0].measured * math.nan
+        lab.problems[0] = replace(lab.problems[0], measured=lost)
+        first, second = lab.run(Erm(steps=3, restarts=2))
+        assert bool(lab.images(Erm(restarts=2))[0].isfinite().all())
+        assert first.outcome is Outcome.DIVERGED
+        assert first.peak is None
+        assert second.outcome is Outcome.BUDGET
+
     def test_what_came_before_is_kept(self, lab) -> None:
         """Of the restart that lasted longest."""
         left = iter(range(20))
