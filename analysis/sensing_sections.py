@@ -128,7 +128,10 @@ def sensing_sections(points: pd.DataFrame, pictures: Pictures) -> Iterator[Secti
 
 
 def gallery_points(points: pd.DataFrame) -> pd.DataFrame:
-    """Those reconstructions that a page has pictures of: by problem the run with the most fits."""
+    """Those that a page has pictures of: by problem its first images, of the run with most fits."""
+    seen = points.drop_duplicates(["problem", "image"]).groupby("problem", observed=True)
+    first = pd.MultiIndex.from_frame(seen.head(MOST_IMAGES)[["problem", "image"]])
+    points = points[pd.MultiIndex.from_frame(points[["problem", "image"]]).isin(first)]
     own = points[~points["reference"]] if not points["reference"].all() else points
     runs = own.groupby("problem", observed=True)["run"].agg(lambda run: run.mode().iloc[0])
     chosen = points["run"] == points["problem"].map(runs).astype(object)
@@ -218,7 +221,6 @@ def _gallery(points: pd.DataFrame, pictures: Pictures) -> str:
     own = gallery_points(points)
     images = list(dict.fromkeys(points["image"]))
     more = f", {MOST_IMAGES} of {len(images)} images" if len(images) > MOST_IMAGES else ""
-    own = own[own["image"].isin(images[:MOST_IMAGES])]
     seeds = sorted(set(own.loc[~own["reference"], "seed"])) or sorted(set(own["seed"]))
     head = (
         f"<h3>Reconstructions of seed {', '.join(map(str, seeds))}{more}, "

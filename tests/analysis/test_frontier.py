@@ -415,7 +415,7 @@ def test_a_summary_without_any_psnr_has_the_rest(trial_row: Row, level_row: Row)
 
 
 def test_a_summary_of_kinds_unknown_here_is_empty(trial_row: Row, level_row: Row) -> None:
-    trial = trial_row() | {"kind": "generator"}
+    trial = trial_row() | {"kind": "of the future"}
     assert summary_table(pd.DataFrame([trial]), pd.DataFrame([level_row(trial)])).empty
 
 

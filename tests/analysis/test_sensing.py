@@ -399,6 +399,18 @@ class TestPage:
         drawn = summary[summary["problem"] == "dcgan of digits"]
         assert drawn["frechet"].tolist() == pytest.approx([2.5, 3.5, 4.5, 4.5, 5.5])
 
+    def test_a_gallery_has_the_first_images_only_and_says_so(
+        self, store_of: Any, generator_row: Row, reconstruction_row: Row, sensed_row: Row
+    ) -> None:
+        trial = reconstruction_row(generator_row())
+        levels = [sensed_row(trial, image=f"digit-{index}") for index in range(11)]
+        page = frontier_report(store_of([trial], levels))
+        assert "Reconstructions of seed 0, 8 of 11 images" in page
+        assert page.count('alt="digit-7, true"') == 1
+        assert 'alt="digit-8, true"' not in page
+        pictures, _ = json.JSONDecoder().raw_decode(page.split('"pictures": ')[1])
+        assert len(pictures) == 8 * 5
+
     def test_names_are_text_and_nothing_else(
         self, store_of: Any, generator_row: Row, reconstruction_row: Row, sensed_row: Row,
         drawn_row: Row,
