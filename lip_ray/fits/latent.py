@@ -42,7 +42,7 @@ class AbstractSolver(Spec, ABC):
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     """Of Adam, the same at all steps."""
     restarts: Annotated[int, Field(ge=1)] = 10
-    """Latents that each image begins at; the one that ends with the least objective is selected."""
+    """Latents that each image begins at; the one that comes to the least objective is selected."""
     latent_penalty: Annotated[float, Field(ge=0)] = 0.0
     """Times ‖z‖², added to the objective."""
 
@@ -79,9 +79,10 @@ class AbstractSolver(Spec, ABC):
         `prior` maps (N, latent) to images (N, C, H, W); `latents`, (players, images, restarts,
         latent), is where the fit begins. Rows hold the objective and the PSNR of the selected
         restart, the PSNR twice and no statistic. Peak is the best image of all steps and
-        restarts, selected the last of the selected restart, final the last of the first one.
-        A restart whose objective is not finite at some step is not selected; an image without
-        any other diverged. Raises ValueError for latents of another shape, and for conflicts.
+        restarts, selected the one of least objective, final the last of the first restart. A
+        restart counts up to the step at which its objective is not finite; an image of which none
+        lasts diverged. Rows of a selected restart that does not last are NaN from there on. Raises
+        ValueError for latents of another shape, and for conflicts.
         """
         groups = _measurements(problems)
         self._check(problems, groups, latents)
@@ -380,6 +381,38 @@ def _ordered(numbers: Tensor, orders: Mapping[int, Tensor]) -> Tensor:
     return numbers[..., orders[count]] if count in orders else numbers
 
 
+@dataclass
+class _Kept:
+    """Of each image, what had the highest score so far among all steps and restarts."""
+
+    score: Tensor
+    step: Tensor
+    restart: Tensor
+    image: Tensor
+
+    @classmethod
+    def none(cls, blank: Tensor) -> Self:
+        """Nothing seen yet, of so many images."""
+        score = blank.new_full(blank.shape[:1], -torch.inf)
+        step = torch.full_like(score, -1, dtype=torch.int64)
+        return cls(score, step, torch.zeros_like(step), blank)
+
+    def offer(self, scores: Tensor, step: int, images: Tensor) -> None:
+        """(images, restarts) scores, of which -inf counts for nothing."""
+        score, restart = scores.max(dim=1)
+        better = score > self.score
+        self.score = torch.where(better, score, self.score)
+        self.step = torch.where(better, step, self.step)
+        self.restart = torch.where(better, restart, self.restart)
+        shown = images[torch.arange(len(restart), device=restart.device), restart]
+        self.image = torch.where(better[:, None, None, None], shown, self.image)
+
+    def snapshot(self, place: int) -> Snapshot | None:
+        """Of one image; none where nothing counted."""
+        step = int(self.step[place])
+        return Snapshot(step=step, image=self.image[place, None]) if step >= 0 else None
+
+
 class _Watch:
     """Objective and PSNR of every step, image and restart, and the images worth keeping."""
 
@@ -389,11 +422,10 @@ class _Watch:
         self._losses = like.new_full((steps, images, restarts), torch.nan)
         self._psnrs = torch.full_like(self._losses, torch.nan)
         self._finite = torch.ones_like(self._losses[0], dtype=torch.bool)
-        self._best = like.new_full((images,), -torch.inf)
-        self._best_step = torch.full((images,), -1, device=like.device)
-        self._best_image = like.new_zeros((images, *problems[0].image_shape))
-        self._last: Tensor = self._best_image[:, None]
-        self._places = torch.arange(images, device=like.device)
+        blank = like.new_zeros((images, *problems[0].image_shape))
+        self._peak = _Kept.none(blank)
+        self._selected = _Kept.none(blank)
+        self._last: Tensor = blank[:, None]
 
     @torch.no_grad()
     def observe(self, step: int, losses: Tensor, images: Tensor) -> None:
@@ -407,12 +439,8 @@ class _Watch:
         self._losses[step], self._psnrs[step], self._last = losses, psnrs, images
         self._finite &= losses.isfinite()
         known = self._finite & ~psnrs.isnan()
-        score, restart = psnrs.where(known, -torch.inf).max(dim=1)
-        better = score > self._best
-        self._best = torch.where(better, score, self._best)
-        self._best_step = torch.where(better, step, self._best_step)
-        shown = images[self._places, restart]
-        self._best_image = torch.where(better[:, None, None, None], shown, self._best_image)
+        self._peak.offer(psnrs.where(known, -torch.inf), step, images)
+        self._selected.offer((-losses).where(self._finite, -torch.inf), step, images)
 
     def traces(self) -> tuple[Tensor, Tensor]:
         """Losses and PSNRs on the host, (steps, images, restarts)."""
@@ -424,20 +452,20 @@ class _Watch:
         lasted = losses.isfinite().long().cumprod(0).sum(0)
         whole = lasted == steps
         diverged = not bool(whole.any())
-        ends = losses[-1].where(whole, torch.inf)
-        chosen = int(lasted.argmax() if diverged else ends.argmin())
-        taken = int(lasted[chosen])
-        psnr = psnrs[:taken, chosen]
-        unseen = torch.full_like(psnr, torch.nan)
-        peak = int(self._best_step[place])
+        chosen = int(lasted.argmax() if diverged else self._selected.restart[place])
+        counts = int(lasted[chosen])
+        taken = counts if diverged else steps
+        unseen = torch.full_like(psnrs[:, chosen], torch.nan)
+        rows = torch.stack((losses[:, chosen], psnrs[:, chosen], psnrs[:, chosen], unseen), dim=1)
+        rows[counts:] = torch.nan
         return FitResult(
             outcome=Outcome.DIVERGED if diverged else Outcome.BUDGET,
             reason=f"at step {taken} no restart had a finite loss any more" if diverged else "",
             steps=taken,
             seconds=seconds,
-            rows=torch.stack((losses[:taken, chosen], psnr, psnr, unseen), dim=1),
-            peak=Snapshot(step=peak, image=self._best_image[place, None]) if peak >= 0 else None,
-            selected=None if diverged else self._end(place, chosen),
+            rows=rows[:taken],
+            peak=self._peak.snapshot(place),
+            selected=None if diverged else self._selected.snapshot(place),
             final=self._end(place, 0) if bool(whole[0]) else None,
         )
 

@@ -79,6 +79,17 @@ def test_the_objective_falls(example) -> None:
         assert float(result.rows[-1, LOSS]) < float(result.rows[0, LOSS])
 
 
+def test_the_least_objective_is_selected(example) -> None:
+    """Of all steps, and no other restart comes to a lesser one."""
+    long = example.model_copy(update={"steps": 40, "learning_rate": 0.5})
+    alone = [fitted(long, PROBLEMS, restarts=slice(one, one + 1)) for one in range(2)]
+    for place, result in enumerate(fitted(long, PROBLEMS)):
+        least = float(result.rows[:, LOSS].min())
+        assert result.selected.step == int(result.rows[:, LOSS].argmin())
+        others = [float(results[place].rows[:, LOSS].min()) for results in alone]
+        assert least == pytest.approx(min(others), rel=1e-3, abs=1e-6)
+
+
 def test_it_never_looks_at_the_clean_image(example) -> None:
     known = fitted(example, PROBLEMS)
     unknown = fitted(example, [replace(one, clean=None) for one in PROBLEMS])

@@ -321,6 +321,12 @@ class Reads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+def restart_of(result: FitResult, made: Tensor) -> int:
+    """The one whose image was selected, from (steps, restarts, C, H, W), as they were made."""
+    (image,) = result.selected.image
+    return [torch.equal(image, one) for one in made[result.selected.step]].index(True)
+
+
 class TestRecords:
     @each_solver
     def test_rows_are_those_of_the_selected_restart(self, lab, solver) -> None:
@@ -331,35 +337,68 @@ class TestRecords:
             assert result.reason == ""
             assert result.steps == len(result.rows) == 20
             made = images[:, 0, place]
-            ends = [torch.equal(result.selected.image[0], one) for one in made[-1]]
-            chosen = ends.index(True)
+            chosen = restart_of(result, made)
             quality = torch.stack([psnr(one[None], problem.clean) for one in made[:, chosen]])
             torch.testing.assert_close(result.rows[:, PSNR], quality, rtol=1e-4, atol=1e-4)
             assert torch.equal(result.rows[:, PSNR], result.rows[:, PSNR_RAW])
             assert bool(result.rows[:, STATISTIC].isnan().all())
-            assert result.selected.step == result.final.step == 19
+            assert result.selected.step == int(result.rows[:, LOSS].argmin())
+            assert result.final.step == 19
             assert torch.equal(result.final.image[0], made[-1, 0])
 
-    def test_the_least_objective_at_the_end_is_selected(self, lab) -> None:
-        solver = Erm(steps=10, restarts=8)
+    @pytest.mark.parametrize("rate", [0.1, 3.0])
+    def test_the_least_objective_of_all_steps_and_restarts_is_selected(self, lab, rate) -> None:
+        """At large steps it need not be the last step of any."""
+        solver = Erm(steps=12, restarts=8, learning_rate=rate)
         results = lab.run(solver)
-        ends = lab.images(solver)[-1, 0]
+        images = lab.images(solver)[:, 0]
         for place, (result, problem) in enumerate(zip(results, lab.problems, strict=True)):
-            losses = (problem.operator(ends[place]) - problem.measured).square().sum(1)
-            chosen = int(losses.argmin())
-            assert torch.equal(result.selected.image[0], ends[place, chosen])
-            assert float(result.rows[-1, LOSS]) == pytest.approx(float(losses[chosen]), rel=1e-5)
+            made = images[:, place]
+            measured = problem.operator(made.flatten(0, 1)).unflatten(0, (12, 8))
+            losses = (measured - problem.measured).square().sum(2)
+            step, restart = divmod(int(losses.argmin()), 8)
+            assert result.selected.step == step
+            assert torch.equal(result.selected.image[0], made[step, restart])
+            torch.testing.assert_close(result.rows[:, LOSS], losses[:, restart])
+        assert all(result.selected.step == 11 for result in results) is (rate == 0.1)
 
-    def test_median_of_means_is_chosen_by_the_first_players_own_blocks(self, lab) -> None:
-        solver = MedianOfMeans(steps=10, restarts=8, block=7)
+    @pytest.mark.parametrize("rate", [0.1, 3.0])
+    def test_median_of_means_is_chosen_by_the_first_players_own_blocks(self, lab, rate) -> None:
+        """They are the same at all steps, or an objective would not compare with another."""
+        solver = MedianOfMeans(steps=12, restarts=8, block=7, learning_rate=rate)
         result, _ = lab.run(solver, order=2)
+        made, problem = lab.images(solver)[:, 0, 0], lab.problems[0]
         order = torch.randperm(60, generator=torch.Generator().manual_seed(2))
-        problem = lab.problems[0]
-        residuals = problem.operator(lab.images(solver)[-1, 0, 0]) - problem.measured
-        blocks = residuals[:, order][:, :56].square().view(8, 8, 7).mean(2)
-        losses = blocks.sort(1).values[:, 4]
-        assert torch.equal(result.selected.image[0], lab.images(solver)[-1, 0, 0, losses.argmin()])
-        assert float(result.rows[-1, LOSS]) == pytest.approx(float(losses.min()), rel=1e-4)
+        residuals = problem.operator(made.flatten(0, 1)) - problem.measured
+        blocks = residuals[:, order][:, :56].square().view(12, 8, 8, 7).mean(3)
+        losses = blocks.sort(2).values[..., 4]
+        step, restart = divmod(int(losses.argmin()), 8)
+        assert result.selected.step == step
+        assert torch.equal(result.selected.image[0], made[step, restart])
+        torch.testing.assert_close(result.rows[:, LOSS], losses[:, restart])
+
+    def test_of_equal_objectives_the_first_is_selected(self, lab) -> None:
+        """At a minimum that no step leaves, for both restarts begin there."""
+        lab.problems = [replace(p, measured=torch.zeros_like(p.measured)) for p in lab.problems]
+        start = torch.zeros(1, 2, 2, LATENT)
+        for result in lab.run(Erm(steps=4, restarts=2), latents=start):
+            assert result.rows[:, LOSS].tolist() == [0] * 4
+            assert result.selected.step == 0
+
+    def test_a_fit_that_leaves_its_best_point_selects_it(self, truths) -> None:
+        """The game comes by the truth at large steps, among gross outliers, and is thrown off."""
+        problem = measured(Matrix(200), truths[0])
+        wrong = problem.measured.clone()
+        wrong[:, :4] = 1e4
+        lab = Lab(Linear(), [replace(problem, measured=wrong)])
+        solver = MedianOfMeans(steps=20, restarts=1, block=10, learning_rate=10.0)
+        start = lab.latents(solver)
+        start[0, 0, 0] = truths[0] + 0.01
+        (result,) = lab.run(solver, latents=start)
+        assert result.selected.step == 0
+        assert result.final.step == 19
+        assert float(problem.psnr(result.selected.image)) > 40
+        assert float(problem.psnr(result.final.image)) < 10
 
     def test_the_peak_is_of_all_steps_and_restarts(self, lab) -> None:
         solver = Erm(steps=25, restarts=5, learning_rate=1.0)
@@ -411,16 +450,27 @@ class TestIndependence:
 
     @each_solver
     def test_a_restart_is_the_same_alone(self, lab, solver) -> None:
-        lab.run(solver)
+        """And the best of those that were alone is what all of them together select."""
+        both = lab.run(solver)
         together = lab.images(solver)
         alone = solver.model_copy(update={"restarts": 1})
         start = lab.latents(solver)
+        apart = []
         for restart in range(solver.restarts):
             results = lab.run(alone, latents=start[:, :, restart, None])
-            torch.testing.assert_close(
-                lab.images(alone)[:, :, :, 0], together[:, :, :, restart], rtol=1e-5, atol=1e-5
-            )
-            assert torch.equal(results[0].selected.image, results[0].final.image)
+            made = lab.images(alone)[:, :, :, 0]
+            torch.testing.assert_close(made, together[:, :, :, restart], rtol=1e-5, atol=1e-5)
+            for place, result in enumerate(results):
+                step = int(result.rows[:, LOSS].argmin())
+                assert result.selected.step == step
+                assert torch.equal(result.selected.image[0], made[step, 0, place])
+                assert torch.equal(result.final.image[0], made[-1, 0, place])
+            apart.append(results)
+        for ours, alternatives in zip(both, zip(*apart, strict=True), strict=True):
+            best = min(alternatives, key=lambda result: float(result.rows[:, LOSS].min()))
+            assert ours.selected.step == best.selected.step
+            close = {"rtol": 1e-5, "atol": 1e-5}
+            torch.testing.assert_close(ours.selected.image, best.selected.image, **close)
 
     @each_solver
     def test_an_image_is_the_same_alone(self, lab, solver) -> None:
@@ -433,6 +483,7 @@ class TestIndependence:
                 alone.rows, together[place].rows, rtol=1e-4, atol=1e-4, equal_nan=True
             )
             torch.testing.assert_close(alone.selected.image, together[place].selected.image)
+            assert alone.selected.step == together[place].selected.step
 
     @each_solver
     def test_the_order_of_images_and_restarts_does_not_matter(self, lab, solver) -> None:
@@ -443,6 +494,7 @@ class TestIndependence:
         for ours, theirs in zip((second, first), turned, strict=True):
             torch.testing.assert_close(ours.rows, theirs.rows, rtol=1e-4, atol=1e-4, equal_nan=True)
             torch.testing.assert_close(ours.peak.image, theirs.peak.image)
+            torch.testing.assert_close(ours.selected.image, theirs.selected.image)
 
     @each_solver
     def test_another_clean_image_changes_nothing_but_the_measuring(self, lab, solver) -> None:
@@ -513,6 +565,18 @@ class Fragile(Linear):
         return super().forward(latents + nothing(latents[:, :1].abs() > 100))
 
 
+class Mortal(Linear):
+    """Makes no numbers of the second restart of one image from the sixth step on."""
+
+    def __init__(self, solver: AbstractSolver) -> None:
+        super().__init__()
+        second = torch.arange(solver.players * solver.restarts) % solver.restarts == 1
+        self.losses = iter(nothing(second & (step >= 5))[:, None] for step in range(solver.steps))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return super().forward(latents + next(self.losses))
+
+
 class TestDivergence:
     @pytest.fixture
     def fragile(self, lab) -> Lab:
@@ -523,14 +587,66 @@ class TestDivergence:
         start = fragile.latents(solver)
         start[:, 0, 0, 0] = 1e6
         first, second = fragile.run(solver, latents=start)
-        made = fragile.images(solver)[-1, 0, 0]
+        made = fragile.images(solver)[:, 0, 0]
         assert first.outcome is second.outcome is Outcome.BUDGET
-        assert bool(made[0].isnan().all())
-        assert any(torch.equal(first.selected.image[0], one) for one in made[1:])
+        assert bool(made[:, 0].isnan().all())
+        assert restart_of(first, made) > 0
         assert bool(first.rows[:, LOSS].isfinite().all())
         assert bool(first.peak.image.isfinite().all())
         assert first.final is None
         assert second.final is not None
+
+    @pytest.mark.parametrize("solver", [s for s in SOLVERS if not s.latent_penalty], ids=repr)
+    def test_one_that_diverges_later_is_selected_at_its_least(self, lab, truths, solver) -> None:
+        """It begins at the truth; what another restart ends at is said to be the clean image."""
+        lab = replace(lab, prior=Mortal(solver), problems=lab.problems[:1])
+        start = lab.latents(solver)
+        start[0, 0, 1] = truths[0]
+        lab.run(solver, latents=start)
+        other = lab.images(solver)[-1, 0, 0, 2]
+        lab.problems = [replace(lab.problems[0], clean=other[None])]
+        lab.prior = Mortal(solver)
+        (result,) = lab.run(solver, latents=start)
+        made = lab.images(solver)[:, 0, 0]
+        assert bool(made[:5, 1].isfinite().all() & made[5:, 1].isnan().all())
+        assert result.outcome is Outcome.BUDGET
+        assert result.selected.step == 0
+        assert restart_of(result, made) == 1
+        assert result.steps == len(result.rows) == 20
+        assert bool(result.rows[:5, [LOSS, PSNR]].isfinite().all())
+        assert bool(result.rows[5:].isnan().all())
+        assert result.peak.step == result.final.step == 19
+        assert torch.equal(result.peak.image[0], other)
+        assert torch.equal(result.final.image[0], made[-1, 0])
+
+    @pytest.mark.parametrize("found", [False, True])
+    def test_what_comes_after_a_loss_that_is_not_finite_does_not_count(
+        self, lab, truths, found
+    ) -> None:
+        """Though it is finite again, and next to 0. What came before it may be selected."""
+        truth = Linear()(truths[:1]).detach()
+        first = torch.tensor([True, False])[:, None, None, None]
+        left = iter(range(6))
+
+        def recovering(latents: Tensor) -> Tensor:
+            step, images = next(left), Linear()(latents)
+            if step < 2:
+                return images
+            return torch.where(first, math.nan if step == 2 else truth, images)
+
+        lab = replace(lab, prior=recovering, problems=lab.problems[:1])
+        solver = Erm(steps=6, restarts=2)
+        start = lab.latents(solver)
+        if found:
+            start[0, 0, 0] = truths[0]
+        (result,) = lab.run(solver, latents=start)
+        made = lab.images(solver)[:, 0, 0]
+        assert torch.equal(made[-1, 0], truth[0])
+        assert restart_of(result, made) == (0 if found else 1)
+        assert result.selected.step == (0 if found else 5)
+        lost = [False] * 2 + [found] * 4
+        assert result.rows[:, LOSS].isnan().tolist() == lost
+        assert result.rows[:, PSNR].isnan().tolist() == lost
 
     @each_solver
     def test_it_changes_no_other_restart(self, fragile, solver) -> None:
@@ -577,6 +693,7 @@ class TestDivergence:
         assert "at step 12 " in result.reason
         assert result.steps == len(result.rows) == 12
         assert bool(result.rows[:, [LOSS, PSNR]].isfinite().all())
+        assert result.selected is result.final is None
         assert 0 <= result.peak.step < 12
         assert bool(result.peak.image.isfinite().all())
 

@@ -1,5 +1,6 @@
 """Reconstructions: what generators can recover, beside what they could at best, on equal terms."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from torch import Tensor
 
 from lip_ray.fits import Erm, MedianOfMeans
 from lip_ray.records import LevelRecord, Outcome
+from lip_ray.tasks import Identity, Problem
 from lip_ray.trials import Generator, Reconstruction
+from lip_ray.trials.recording import curve
 
 DIGITS = {"kind": "digit", "index": [0, 3]}
 ENOUGH = {"kind": "compressed_sensing", "m": 16}
@@ -232,6 +235,25 @@ class TestOutcomes:
         assert {record.steps for record in records} == {0}
         assert all(record.psnr_selected_db == record.psnr_peak_db for record in records)
         assert masks_of(left)[1].kept == records[0].kept
+
+    def test_a_curve_reaches_a_peak_behind_the_end_of_the_selected_restart(self) -> None:
+        """Which begins at what was measured; the other one comes by the clean image."""
+        grey = torch.ones(1, 1, 2, 2)
+        problem = Problem(clean=0.5 * grey, measured=0.8 * grey, operator=Identity())
+        left = iter(range(9))
+
+        def prior(z: Tensor) -> Tensor:
+            lost = torch.tensor([[False], [next(left) >= 3]])
+            return z.masked_fill(lost, torch.nan)[..., None, None] * grey
+
+        start = torch.tensor([[[[0.0], [0.8]]]])
+        solver = Erm(steps=9, restarts=2)
+        (result,) = solver.run(prior, [problem], start, torch.Generator())
+        shown = curve(result)
+        assert (result.selected.step, result.peak.step) == (0, 5)
+        assert shown.step == tuple(range(9))
+        assert shown.loss[:3] == (0, 0, 0)
+        assert all(map(math.isnan, shown.loss[3:]))
 
 
 class TestRefusals:
