@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from lip_ray.engine.room import Room
-from lip_ray.sweep import Sweep
+from lip_ray.sweep import SOURCE, Sweep
 from lip_ray.trials import AbstractTrial
 
 PROBE_S = 1.0
@@ -99,8 +99,8 @@ def _seconds_per_step(trial: AbstractTrial, device: torch.device, threads: int) 
 
 
 def _labels(trials: Sequence[AbstractTrial]) -> list[str]:
-    leaves = [dict(_leaves(json.loads(trial.model_dump_json()))) for trial in trials]
-    names = dict.fromkeys(name for leaf in leaves for name in leaf if name != "seed")
+    leaves = [_unseeded(dict(_leaves(json.loads(trial.model_dump_json())))) for trial in trials]
+    names = dict.fromkeys(name for leaf in leaves for name in leaf)
     values: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for leaf in leaves:
         for name in leaf:
@@ -114,6 +114,12 @@ def _labels(trials: Sequence[AbstractTrial]) -> list[str]:
         or trial.description.pruner
         for trial, leaf in zip(trials, leaves, strict=True)
     ]
+
+
+def _unseeded(leaf: dict[str, str]) -> dict[str, str]:
+    """Without the seed that the trial uses: its own, or where it has none its source's."""
+    used = "seed" if leaf.get("seed") != "null" else f"{SOURCE}.seed"
+    return {name: value for name, value in leaf.items() if name not in ("seed", used)}
 
 
 def _compared(name: str, leaf: Mapping[str, str]) -> tuple[str, ...]:

@@ -6,7 +6,9 @@ from lip_ray.priors.base import Shape
 from lip_ray.priors.generators.blocks import SLOPE
 
 SMALLEST = 4
-"""Pixels a side at which the linear layer takes over."""
+"""Pixels a side at which the linear layer takes over,"""
+FEWEST = 2
+"""though not before so many convolutions, or images of 8 pixels would hardly be judged."""
 WIDEST = 512
 
 
@@ -19,7 +21,9 @@ def critic(image_shape: Shape, *, width: int) -> nn.Module:
     """
     inward, height, width_px = image_shape
     layers: list[nn.Module] = []
-    while min(height, width_px) > SMALLEST:
+    scales = 0
+    while min(height, width_px) > (SMALLEST if scales >= FEWEST else 1):
+        scales += 1
         layers += [nn.Conv2d(inward, width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
         inward, width = width, min(2 * width, max(width, WIDEST))
         height, width_px = height // 2, width_px // 2
