@@ -45,6 +45,8 @@ class AbstractSolver(Spec, ABC):
     """Latents that each image begins at; the one that comes to the least objective is selected."""
     latent_penalty: Annotated[float, Field(ge=0)] = 0.0
     """Times ‖z‖², added to the objective."""
+    candidates: Annotated[int, Field(ge=1)] = 1
+    """Latents that are tried for each restart, which begins at the one of least objective."""
 
     @abstractmethod
     def loss(self, residuals: Tensor) -> Tensor:
@@ -66,6 +68,33 @@ class AbstractSolver(Spec, ABC):
         """
         del measurements, outlier_share
         yield from ()
+
+    @torch.no_grad()
+    def starts(
+        self,
+        prior: Callable[[Tensor], Tensor],
+        problems: Sequence[Problem],
+        latents: Tensor,
+    ) -> Tensor:
+        """(images, restarts, candidates, latent) → (images, restarts, latent): the best of each.
+
+        As `run` takes its arguments; one batch a candidate.
+        """
+        groups = _measurements(problems)
+        z = latents.to(groups[0].values.device)
+        losses = torch.stack([self._losses(prior, groups, one) for one in z.unbind(2)], dim=2)
+        best = losses.argmin(2)[..., None, None]
+        return z.take_along_dim(best, dim=2).squeeze(2)
+
+    def _losses(
+        self, prior: Callable[[Tensor], Tensor], groups: Sequence["Measured"], z: Tensor
+    ) -> Tensor:
+        """(images, restarts, latent) → (images, restarts): the objective of each."""
+        images = prior(z.flatten(0, 1)).unflatten(0, (1, *z.shape[:2]))
+        parts = images.split([len(group.values) for group in groups], dim=1)
+        pairs = [group.pair(own) for group, own in zip(groups, parts, strict=True)]
+        found = torch.cat([self.loss(measured[0] - wanted) for measured, wanted in pairs])
+        return found + self.latent_penalty * z.square().sum(-1)
 
     def run(
         self,

@@ -189,7 +189,7 @@ class Reconstruction(AbstractTrial):
             return None
         if any(not isinstance(image, Sample) and image.measured for image in self.images):
             return None
-        names = ("steps", "learning_rate", "restarts", "latent_penalty")
+        names = ("steps", "learning_rate", "restarts", "latent_penalty", "candidates")
         alike = Erm.model_validate({name: getattr(solver, name) for name in names})
         return self.model_copy(update={"task": Projection(), "solver": alike})
 
@@ -386,7 +386,6 @@ class LatentBench(AbstractBench):
             for image in spec.images
         ]
         super().__init__(spec, pictures, context)
-        self._latents = self._drawn_latents()
 
     def records(self, level: int, there: int) -> Iterator[LevelRecord]:
         """With the generator of that level of the source, where it has one."""
@@ -413,16 +412,16 @@ class LatentBench(AbstractBench):
         self._prior.module.load_state_dict(dict(weights))
         if self._effective(mask) == 0:
             with torch.no_grad():
-                only = self._prior(self._latents[0, 0, :1])
+                only = self._prior(self._draws("latent", 1)[0, 0])
             return tuple(_collapsed(only, problem) for problem in self.problems)
         draws = generator(self.spec.seed_used, "row permutations", level=level)
-        return self._solver.run(self._prior, self.problems, self._latents, draws)
+        return self._solver.run(self._prior, self.problems, self._latents(), draws)
 
     def seconds(self, steps: int) -> float:
         """Of all images together, with weights as they are before any training."""
         brief = self._solver.model_copy(update={"steps": steps})
         draws = generator(0, "row permutations")
-        return brief.run(self._prior, self.problems, self._latents, draws)[0].seconds
+        return brief.run(self._prior, self.problems, self._latents(), draws)[0].seconds
 
     def _failed(self, level: int, there: int) -> Iterator[LevelRecord]:
         kept = self._source.schedule.kept(self._dense.total)[there]
@@ -444,17 +443,26 @@ class LatentBench(AbstractBench):
         """Kept weights on a path from latent to image."""
         return effective(self._prior.module, mask, (self._source.prior.latent_size,))
 
-    def _drawn_latents(self) -> Tensor:
+    def _latents(self) -> Tensor:
         """(players, images, restarts, latent), each keyed alone: more restarts change none."""
+        solver = self._solver
+        first = self._draws("latent", solver.candidates)
+        if solver.candidates > 1:
+            first = solver.starts(self._prior, self.problems, first)[:, :, None]
+        others = [self._draws("opposing latent", 1)] if solver.players > 1 else []
+        return torch.stack([latents.squeeze(2) for latents in (first, *others)])
+
+    def _draws(self, purpose: str, count: int) -> Tensor:
+        """(images, restarts, count, latent)."""
         seed, prior = self.spec.seed_used, self._source.prior
-        drawn = [
-            prior.latents(1, generator(seed, purpose, image=picture.label, level=restart))
-            for purpose in ("latent", "opposing latent")[: self._solver.players]
-            for picture in self.pictures
-            for restart in range(self._solver.restarts)
-        ]
-        shape = (self._solver.players, len(self.pictures), self._solver.restarts)
-        latents: Tensor = torch.cat(drawn).unflatten(0, shape)
+        drawn = torch.stack(
+            [
+                prior.latents(count, generator(seed, purpose, image=picture.label, level=restart))
+                for picture in self.pictures
+                for restart in range(self._solver.restarts)
+            ]
+        )
+        latents: Tensor = drawn.unflatten(0, (len(self.pictures), self._solver.restarts))
         return latents.to(self.context.device)
 
     def _drawn(self, image: Sample, spec: Reconstruction, context: Context) -> Picture:

@@ -15,7 +15,7 @@ from torch import Tensor
 from lip_ray.fits import Erm, MedianOfMeans
 from lip_ray.records import LevelRecord, Outcome
 from lip_ray.tasks import Identity, Problem
-from lip_ray.trials import Generator, Reconstruction
+from lip_ray.trials import Context, Generator, Reconstruction
 from lip_ray.trials.recording import curve
 
 DIGITS = {"kind": "digit", "index": [0, 3]}
@@ -174,6 +174,24 @@ class TestEqualTerms:
             records_of(spec, shelf=shelf)
         few, many = latents
         assert torch.equal(few[0, 1], many[0, 0, :2])
+
+    def test_a_restart_begins_at_the_best_of_its_candidates(self, linear, latents) -> None:
+        shelf = shelf_of(linear)
+        for candidates in (1, 40):
+            solver = {"kind": "erm", "steps": 1, "restarts": 2, "candidates": candidates}
+            records_of(reconstruction(linear, solver=solver), shelf=shelf)
+        bench = reconstruction(linear).bench(Context(device=CPU, shelf=shelf))
+        misfits = [
+            torch.stack(
+                [
+                    problem.loss(bench._prior(z[None]))
+                    for problem, own in zip(bench.problems, start[0], strict=True)
+                    for z in own
+                ]
+            )
+            for start in latents
+        ]
+        assert bool((misfits[1] < misfits[0]).all())
 
     def test_the_seed_is_the_sources_unless_given(self, learned) -> None:
         source, _ = learned
