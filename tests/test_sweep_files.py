@@ -1,23 +1,37 @@
 """The shipped sweeps: each loads, shrinks, says what it is for, and is what editors are told."""
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml as pyyaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from PIL import Image
 
 from lip_ray import yaml
+from lip_ray.priors.generators import AbstractGenerator, Dcgan, LayerList, Pgan
+from lip_ray.priors.generators.file import Trained, write
 from lip_ray.pruning import Oes
-from lip_ray.records import LayerMask, LevelRecord, Outcome
+from lip_ray.records import LayerMask, LevelRecord, Outcome, StoredTensor
 from lip_ray.sweep import Sweep, SweepError, json_schema, json_schema_text
-from lip_ray.trials import AbstractTrial, Classification, Context, Trajectory, Transfer, run
+from lip_ray.trials import (
+    AbstractTrial,
+    AnyTrial,
+    Context,
+    Generator,
+    Reconstruction,
+    Trajectory,
+    run,
+)
 
 FOLDER = Path(str(files("lip_ray.sweeps")))
 FILES = sorted(FOLDER.rglob("*.yaml"))
@@ -27,10 +41,66 @@ QUICK_STEPS = 1000
 CHOICES = frozenset({"kind", "travels", "target", "latents", "rule", "scope", "at"})
 PFLOP_PER_GPU_HOUR = 54
 """As sweeps/paper/README.md assumes: 15 TFLOP/s, sustained."""
+LONG_AGO = 1_000_000_000
+"""Seconds since 1970; what is as old is read once."""
+
+GENERATORS: dict[str, AbstractGenerator] = {
+    "celebahq256": Pgan(),
+    "celeba64": Dcgan(),
+    "mnist28": LayerList(
+        layers=(
+            ("linear", 20, 500),
+            ("relu",),
+            ("linear", 500, 500),
+            ("relu",),
+            ("linear", 500, 784),
+            ("sigmoid",),
+            ("view", 1, 28, 28),
+        ),
+        latent_size=20,
+        output="unit",
+    ),
+}
+"""What sweeps/paper/README.md takes the files of that name in generators/ for."""
+ARRAYS = {
+    "celebahq256-test": (4, 256, 256, 3),
+    "celeba64-test": (64, 64, 64, 3),
+    "mnist-test": (64, 28, 28),
+}
+"""The pictures in data/NAME.npz that are asked for, and no more."""
+FOLDER_PICTURES = 64
+"""In data/celebahq256: a batch, instead of 12,000."""
 
 WITH_SOURCES = [path for path in FILES if "\nsources:" in path.read_text(encoding="utf-8")]
 
 each = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FOLDER)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def needed_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A working directory with files of the names and sizes that sweeps need: blank pictures, and
+    generators without a critic whose weights are zero.
+    """
+    folder = tmp_path_factory.mktemp("needed")
+    for name, architecture in GENERATORS.items():
+        with torch.device("meta"):
+            shapes = architecture.network().state_dict()
+        zeros = {n: torch.zeros_like(value, device="cpu") for n, value in shapes.items()}
+        blank = Trained(architecture=architecture, weights=zeros, critic=None, origin={})
+        write(blank, folder / "generators", name).rename(folder / f"generators/{name}.safetensors")
+    learned = folder / "data/celebahq256"
+    learned.mkdir(parents=True)
+    for grey in range(FOLDER_PICTURES):
+        Image.new("RGB", (256, 256), (grey, grey, grey)).save(learned / f"{grey:05}.png")
+    for name, shape in ARRAYS.items():
+        np.savez_compressed(folder / f"data/{name}.npz", images=np.zeros(shape, np.uint8))
+    for path in folder.rglob("*"):
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    before = Path.cwd()
+    os.chdir(folder)
+    yield
+    os.chdir(before)
+    shutil.rmtree(folder)
 
 
 def sweep_of(path: Path, *, quick: bool = False) -> Sweep:
@@ -91,10 +161,12 @@ def pflop(trials: Iterable[AbstractTrial]) -> float:
 
 
 class InMemory:
-    """The masks that trials have left; the seed draws all weights that are wanted here."""
+    """The masks and networks that trials have left; the seed draws all other weights."""
 
     def __init__(self, records: Iterable[LevelRecord]) -> None:
-        self._masks = {(r.trial_id, at): mask for r in records for at, mask in r.masks.items()}
+        left = tuple(records)
+        self._masks = {(r.trial_id, at): mask for r in left for at, mask in r.masks.items()}
+        self._networks = {(r.trial_id, r.level): r.network for r in left if r.network}
 
     def masks(self, trial_id: str, level: int) -> tuple[LayerMask, ...] | None:
         return self._masks.get((trial_id, level))
@@ -102,9 +174,15 @@ class InMemory:
     def weights(self, trial_id: str, level: int) -> None:
         return None
 
+    def network(self, trial_id: str, level: int) -> tuple[StoredTensor, ...] | None:
+        return self._networks.get((trial_id, level))
+
+    def unfinished(self, trial_id: str, level: int) -> None:
+        return None
+
 
 @cache
-def records_of(trial: Trajectory | Transfer | Classification) -> tuple[LevelRecord, ...]:
+def records_of(trial: AnyTrial) -> tuple[LevelRecord, ...]:
     """What a trial finds, after its sources."""
     shelf = InMemory(record for source in trial.sources for record in records_of(source))
     return tuple(run(trial, Context(device=torch.device("cpu"), shelf=shelf)))
@@ -138,7 +216,8 @@ def test_sources_shrink_with_their_sweep(path: Path) -> None:
     written = yaml.parse(path.read_text(encoding="utf-8"))["sources"]
     name = written if isinstance(written, str) else written["sweep"]
     shrunk = {trial.id for trial in sweep_of(path.parent / name, quick=True).trials}
-    taken = {source.id for t in sweep_of(path, quick=True).trials for source in t.sources}
+    needed = [source for t in sweep_of(path, quick=True).trials for source in t.sources]
+    taken = {source.id for source in needed if not isinstance(source, Reconstruction)}
     assert taken
     assert taken <= shrunk
 
@@ -159,6 +238,8 @@ class TestEveryFile:
 
     def test_tries_in_short_whatever_the_whole_one_does(self, path: Path) -> None:
         apart = {"schedule"} if path.parent == PAPER else {"schedule", "task"}
+        if any(isinstance(t, Generator | Reconstruction) for t in sweep_of(path).trials):
+            apart |= {"prior", "images"}  # files, of which the short one has none
         whole, quick = (
             {
                 choice
@@ -236,6 +317,9 @@ class TestPaper:
             ("noise", "existence", 12),  # σ = 25 on equal terms
             ("rewinding", "existence", 6),  # astronaut, to the initial weights
             ("consensus", "domain", 15),  # the five pictures that agree, three seeds
+            ("sensing-sparsity", "sensing-generators", 6),
+            ("sensing-inpainting", "sensing-sparsity", 12),  # the generators and their floors
+            ("sensing-outliers", "sensing-measurements", 1),  # the checkpoint
         ],
     )
     def test_what_they_share_runs_once(self, file: str, other: str, shared: int) -> None:
