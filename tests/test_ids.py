@@ -112,6 +112,36 @@ NEWER: dict[str, Any] = {
         "source": {"images": "camera", "task": {"kind": "denoising", "sigma": 25}},
         "dataset": "digits",
     },
+    "LEARNED": {
+        "kind": "generator",
+        "prior": {"kind": "dcgan", "size": 8, "channels": 1},
+        "images": "digits",
+        "pruner": {"kind": "magnitude", "raw": True},
+        "critic_pruned": True,
+        "fit": {"steps": 500},
+        "seed": 1,
+    },
+    "RECOVERED": {
+        "kind": "reconstruction",
+        "source": {"prior": {"size": 8, "channels": 1}, "images": "digits", "fit": {}},
+        "images": [{"kind": "digit", "index": [0, 1]}, {"kind": "sample", "index": 2}],
+        "task": {
+            "kind": "compressed_sensing",
+            "m": 32,
+            "matrix": "orthogonal",
+            "outliers": {"kind": "rows", "share": 0.05},
+        },
+        "solver": {"kind": "median_of_means", "block": 4, "candidates": 8},
+        "take": [0, 3],
+        "seed": 2,
+    },
+    "SPARSE": {
+        "kind": "reconstruction",
+        "source": "dct",
+        "images": {"kind": "digit", "index": 0, "split": "training"},
+        "task": {"kind": "compressed_sensing", "m": 9, "outliers": {"kind": "flips", "share": 0.2}},
+        "solver": "lasso",
+    },
 }
 NEWER_IDS = {
     "PHOTON": "858b50421121f670",
@@ -119,6 +149,9 @@ NEWER_IDS = {
     "MOVED": "319a3a3761d52580",
     "AGREED": "97659fc054ce1a65",
     "READ": "d7bcb4c5b67f4a7d",
+    "LEARNED": "4cbf3ddc85a58762",
+    "RECOVERED": "c1a3db08ae07586b",
+    "SPARSE": "43637673462903f7",
 }
 
 QUICKSTART_TRIALS = [
