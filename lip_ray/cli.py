@@ -305,7 +305,10 @@ def schema() -> None:
 def _sweep(name: str, overrides: list[str] | None, quick: bool) -> "Sweep":
     from lip_ray.sweep import Sweep
 
-    return Sweep.from_yaml(_sweep_file(name), overrides=overrides or (), quick=quick)
+    sweep = Sweep.from_yaml(_sweep_file(name), overrides=overrides or (), quick=quick)
+    for remark in dict.fromkeys(said for trial in sweep.trials for said in trial.remarks()):
+        typer.echo(f"note: {remark}", err=True)
+    return sweep
 
 
 def _sweep_file(name: str) -> Path:

@@ -76,6 +76,29 @@ def test_plan_says_what_is_left_and_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+def test_what_is_allowed_and_may_surprise_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "many.yaml").write_text(
+        """
+name: many
+trial:
+  kind: reconstruction
+  images: {kind: digit, index: 0}
+  source:
+    images: digits
+    prior: {kind: dcgan, size: 8, channels: 1, width: 1, latent_size: 1}
+    schedule: [1]
+    fit: {steps: 1}
+  task: {kind: compressed_sensing, m: 65}
+  solver: {kind: erm, steps: 1, restarts: 1}
+grid: {seed: [0, 1]}
+"""
+    )
+    shown = lip("plan", "many.yaml")
+    assert shown.exit_code == 0
+    said = "note: task.m is 65, more than the 64 values of an image: this is no compression"
+    assert shown.stderr.splitlines() == [said]
+
+
 def test_plan_knows_what_is_done(stored: Path) -> None:
     shown = lip("plan", "tiny.yaml", "--store", stored)
     assert shown.exit_code == 0, shown.output
