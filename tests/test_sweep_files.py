@@ -290,6 +290,13 @@ class TestPaper:
     def test_the_page_has_every_sweep(self) -> None:
         assert sorted(table()) == [path.name for path in FILES if path.parent == PAPER]
 
+    def test_what_they_need_is_said(self) -> None:
+        page = (PAPER / "README.md").read_text(encoding="utf-8")
+        for file in table():
+            needed = re.findall(r"\bpath: ([\w./-]+)", (PAPER / file).read_text(encoding="utf-8"))
+            assert all(f"`{path}" in page for path in needed), file
+            assert not needed or "Needs" in head(PAPER / file), file
+
     @pytest.mark.parametrize("file", sorted(table()))
     def test_the_page_counts_right(self, file: str) -> None:
         trials = sweep_of(PAPER / file).trials
