@@ -47,6 +47,7 @@ LONG_AGO = 1_000_000_000
 GENERATORS: dict[str, AbstractGenerator] = {
     "celebahq256": Pgan(),
     "celeba64": Dcgan(),
+    "faces32": Dcgan(size=32),
     "mnist28": LayerList(
         layers=(
             ("linear", 20, 500),
@@ -65,7 +66,8 @@ GENERATORS: dict[str, AbstractGenerator] = {
 ARRAYS = {
     "celebahq256-test": (4, 256, 256, 3),
     "celeba64-test": (64, 64, 64, 3),
-    "mnist-test": (64, 28, 28),
+    "faces32-test": (8, 32, 32, 3),
+    "mnist-test": (4008, 28, 28),
 }
 """The pictures in data/NAME.npz that are asked for, and no more."""
 FOLDER_PICTURES = 64

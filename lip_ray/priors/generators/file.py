@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from lip_ray import fingerprint
 from lip_ray.errors import UserError
 from lip_ray.priors.base import Shape
 from lip_ray.priors.generators.base import AbstractGenerator, Law, Output
@@ -154,17 +155,7 @@ class GeneratorFile(AbstractGenerator):
     @model_validator(mode="before")
     @classmethod
     def _fingerprinted(cls, fields: object) -> object:
-        if not isinstance(fields, dict):
-            return fields
-        if not isinstance(fields.get("path"), str):
-            return {"sha256": ""} | fields  # only the path is at fault
-        path = Path(fields["path"]).expanduser().resolve()
-        found = {"path": str(path)}
-        if "sha256" not in fields:
-            data = _bytes(path)
-            _parsed(path, data)
-            found["sha256"] = hashlib.sha256(data).hexdigest()
-        return fields | found
+        return fingerprint.filled(fields, sha256=_sha256)
 
     @property
     def label(self) -> str:
@@ -223,6 +214,13 @@ class GeneratorFile(AbstractGenerator):
     def pretrained_critic(self) -> Mapping[str, Tensor] | None:
         """Those of its critic, where the file has one. Raises GeneratorError as `read` does."""
         return self.read().critic
+
+
+def _sha256(path: Path) -> str:
+    """Of the file, once it is known to be a generator's."""
+    found = fingerprint.sha256_of("generator")(path)
+    _architecture(str(path), found)
+    return found
 
 
 def _checked(path: str, sha256: str) -> Trained:
