@@ -35,7 +35,7 @@ from .sensing import SCORES, sensing_sample
 MOST_DENSITIES = 4
 """To choose from where a figure is of one density: the dense one and three spread over the rest."""
 
-STEPS = {"selected": "selected restart", "peak": "peak (oracle)", "final": "first restart"}
+STEPS = {"selected": "selected", "peak": "peak (oracle)", "final": "first restart"}
 """What the three results of a reconstruction are."""
 
 SCORE_TITLES = {"psnr": "PSNR (dB)", "mse": "MSE", "l2": "L2 per pixel"}

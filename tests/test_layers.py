@@ -269,7 +269,7 @@ class TestTheChecker:
             ("lip_ray.spec", "import torch"),
             ("lip_ray.records", "import numpy as np"),
             ("lip_ray.records", "from lip_ray import rng"),
-            ("lip_ray.images", "from lip_ray.metrics import psnr"),
+            ("lip_ray.metrics", "from lip_ray.images import png"),
             ("lip_ray.priors.skip", "from lip_ray.pruning import Mask"),
             ("lip_ray.pruning.grasp", "import lip_ray.tasks.base"),
             ("lip_ray.tasks.blur", "from lip_ray import fits"),

@@ -325,7 +325,7 @@ class TestFigures:
         traces, axis = menu.buttons[
             labels.index("Peak (oracle), L2 per pixel, measurements 100")
         ].args
-        assert axis["yaxis.title.text"].endswith("selected restart")  # there is no other
+        assert axis["yaxis.title.text"].endswith(", selected")  # there is no other
 
     def test_every_value_is_within_the_axis(self, clean: pd.DataFrame) -> None:
         for button in sensing_figure(clean).layout.updatemenus[0].buttons:
