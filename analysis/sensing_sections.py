@@ -34,8 +34,8 @@ image is from the true one as the generator is pruned. It can be no better than 
 best fit to the true image itself, the <b>floor</b>. Images drawn from the generator
 (<b>in range</b>), images that it was trained on and images that it never saw (<b>held out</b>) are
 different problems and never averaged together.</p>
-<p>Every reconstruction has three results. <b>Selected</b>, of all steps and
-restarts, explains the measurements best: what one would get in use. <b>Peak</b> is the best over all steps and restarts,
+<p>Every reconstruction has three results. <b>Selected</b>, of all steps and restarts, explains the
+measurements best: what one would get in use. <b>Peak</b> is the best over all steps and restarts,
 found by looking at the true image: an upper bound. <b>First restart</b> is what a single run would
 have given.</p>
 """

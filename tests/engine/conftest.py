@@ -34,6 +34,9 @@ UNLIKE_BETWEEN_RUNS = {"fit_s", "memory_mb", "host", "finished_at", "started_at"
 """Columns of times and machines: all others are the same bits whenever a trial is run."""
 
 
+KEYS = ("trial_id", "level", "image", "layer", "name", "role")
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sweep file."""
@@ -49,7 +52,7 @@ def comparable(store: Path) -> dict[str, pd.DataFrame]:
     for table in TABLES:
         frame = reader.frame(table)
         frame = frame.drop(columns=[name for name in frame if name in UNLIKE_BETWEEN_RUNS])
-        keys = [name for name in ("trial_id", "level", "image", "layer", "name", "role") if name in frame]
+        keys = [name for name in KEYS if name in frame]
         for column in frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]:
             frame[column] = frame[column].map(_exact)
         frames[table] = frame.sort_values(keys, ignore_index=True)

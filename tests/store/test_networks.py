@@ -116,7 +116,9 @@ def test_sensing_has_the_floor_of_the_same_image_and_level_beside_each_reconstru
         {"image": "digit-1", "psnr_selected_db": FOUND_DB - 1, "psnr_floor_db": FLOOR_DB - 1}
         | same,
     ]
-    [alone] = Reader(tmp_path).sql(
-        f"select distinct psnr_floor_db, m from sensing where trial_id = '{floor}'"
-    ).to_pylist()
+    [alone] = (
+        Reader(tmp_path)
+        .sql(f"select distinct psnr_floor_db, m from sensing where trial_id = '{floor}'")
+        .to_pylist()
+    )
     assert alone == {"psnr_floor_db": None, "m": None}
