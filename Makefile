@@ -13,7 +13,7 @@ quickstart: $(VENV)/installed ## Run the shipped study and write its page.
 	$(BIN)/lip report results/quickstart -o results/quickstart/report.html
 
 test: $(VENV)/installed-dev ## Everything but the slow tests.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical
 
 test-slow: $(VENV)/installed-dev ## The tests that take minutes.
 	$(BIN)/python -m pytest -m slow

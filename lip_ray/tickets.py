@@ -15,13 +15,31 @@ from torch import Tensor
 
 from lip_ray import __version__, yaml
 from lip_ray.priors import AbstractPrior, Prior, read_checkpoint
+from lip_ray.priors.generators import (
+    AbstractGenerator,
+    Dcgan,
+    GeneratorFile,
+    GeneratorSpec,
+    LayerList,
+    Pgan,
+)
 from lip_ray.problems import explained
 from lip_ray.pruning import Mask, Overlap, effective, overlap
 from lip_ray.records import Outcome
 from lip_ray.rng import generator
-from lip_ray.spec import Spec
+from lip_ray.spec import Spec, kind_of
 from lip_ray.store import Reader
-from lip_ray.trials import Classification, Context, Trajectory, Transfer, Trial, ticketfile
+from lip_ray.trials import (
+    AnyTrial,
+    Classification,
+    Context,
+    Generator,
+    Reconstruction,
+    Trajectory,
+    Transfer,
+    Trial,
+    ticketfile,
+)
 from lip_ray.trials.rewinding import FineTune, Reinit, ToStep
 from lip_ray.trials.ticketfile import Ticket, TicketError
 from lip_ray.trials.tickets import Source
@@ -38,12 +56,13 @@ select trial_id || '@' || level as ticket, pruner, travels, trials.image as imag
        avg(psnr_selected_db) as psnr_selected_db
 from levels join trials using (trial_id)
 group by trial_id, level, pruner, travels, trials.image
-having bool_and(levels.outcome <> '{Outcome.FAILED}')
+having bool_and(levels.outcome <> '{Outcome.FAILED}') and any_value(kind) <> 'reconstruction'
 order by trials.image, pruner, trial_id, level
 """
 """The tickets of a store, as SQL; PSNRs are means over the images of a trial."""
 
-AnyTrial = Trajectory | Transfer | Classification
+Restoring = Trajectory | Transfer | Classification
+"""The trials whose tickets are of untrained priors."""
 
 _TRIAL: TypeAdapter[Any] = TypeAdapter(Trial)
 _CPU = torch.device("cpu")
@@ -51,6 +70,10 @@ _CPU = torch.device("cpu")
 
 class _WithPrior(Spec):
     prior: Prior
+
+
+class _WithGenerator(Spec):
+    prior: GeneratorSpec
 
 
 def is_file(reference: str) -> bool:
@@ -64,6 +87,11 @@ def read(path: Path) -> Ticket:
     Raises TicketError when it is missing, none, or at odds with the prior it names.
     """
     ticket = ticketfile.read(path)
+    if _generator_of(ticket) is not None:
+        raise TicketError(
+            f"{path} is a generator's ticket, which is for other programs: here it is named by "
+            "where it was found, TRIAL_ID@LEVEL"
+        )
     return ticketfile.ordered(ticket, _prior_of(ticket))
 
 
@@ -112,12 +140,21 @@ def resolve(store: Reader, reference: str) -> tuple[str, int]:
 def export(store: Reader, reference: str) -> Ticket:
     """The ticket of a level: its mask, and the weights that the level begins with.
 
-    These are stored ones, or drawn again as the trial drew them. Raises TicketError.
+    These are stored ones, or drawn again as the trial drew them; of a generator, those that the
+    level ended with. Raises TicketError.
     """
     trial_id, level = resolve(store, reference)
     (row,) = store.sql(f"select spec from trials where trial_id = '{trial_id}'").to_pylist()
     trial: AnyTrial = _TRIAL.validate_json(row["spec"])
     context = Context(device=_CPU, shelf=store)
+    if isinstance(trial, Reconstruction):
+        finders = ", ".join(finder.id for finder in trial.source.finders) or "none"
+        raise TicketError(
+            f"trial {trial_id} is a reconstruction and finds no ticket; its generator's trial: "
+            f"{finders}"
+        )
+    if isinstance(trial, Generator):
+        return _of_generator(trial, level, context)
     mask = context.mask(_mask_owner(trial).id, level)
     if mask is None:
         raise TicketError(f"the mask of level {level} of trial {trial_id} is not in the store")
@@ -130,6 +167,22 @@ def export(store: Reader, reference: str) -> Ticket:
         "pruner": described.pruner,
         "image": described.image,
         "travels": described.travels,
+        "spec": json.loads(trial.canonical_json()),
+    }
+    return Ticket(about=about, weights=weights, masks=mask.layers)
+
+
+def _of_generator(trial: Generator, level: int, context: Context) -> Ticket:
+    mask, weights = trial.mask(level, context), trial.network(level, context)
+    if mask is None or weights is None:
+        raise TicketError(f"level {level} of trial {trial.id} has no generator in the store")
+    channels, _, _ = trial.image_shape
+    about = _about(trial.prior, mask, channels=channels, weights=f"end of level {level}") | {
+        "trial_id": trial.id,
+        "level": level,
+        "pruner": trial.label,
+        "image": trial.description.image,
+        "travels": None,
         "spec": json.loads(trial.canonical_json()),
     }
     return Ticket(about=about, weights=weights, masks=mask.layers)
@@ -227,7 +280,12 @@ def _listed(names: list[str]) -> str:
 
 def _effective_density(ticket: Ticket) -> float:
     """Weights on a path from latent to image ÷ prunable ones."""
-    prior, mask = _prior_of(ticket), Mask(ticket.masks)
+    mask = Mask(ticket.masks)
+    made_by = _generator_of(ticket)
+    if made_by is not None:
+        module = made_by.module(generator(0, "initial weights"))
+        return effective(module, mask, (made_by.latent_size,)) / mask.total
+    prior = _prior_of(ticket)
     side = prior.minimum_side
     shape = (ticket.about["image_channels"], side, side)
     module = prior.module(shape, generator(0, "initial weights"))
@@ -251,7 +309,7 @@ def _trial_id(store: Reader, prefix: str) -> str:
     )
 
 
-def _mask_owner(trial: AnyTrial) -> Spec:
+def _mask_owner(trial: Restoring) -> Spec:
     """Under whose id the masks are stored; those that a transfer takes as they are have been."""
     finder = _finder(trial)
     if isinstance(trial, Trajectory) or not isinstance(finder, Trajectory):
@@ -260,13 +318,13 @@ def _mask_owner(trial: AnyTrial) -> Spec:
     return trial if some_levels or trial.travels == "layer_densities" else finder
 
 
-def _finder(trial: AnyTrial) -> Source:
+def _finder(trial: Restoring) -> Source:
     """Where its tickets come from."""
     return trial if isinstance(trial, Trajectory) else trial.source
 
 
 def _begins_with(
-    trial: AnyTrial, level: int, context: Context, *, channels: int
+    trial: Restoring, level: int, context: Context, *, channels: int
 ) -> tuple[Mapping[str, Tensor], str]:
     """The weights that a level is fitted from, before its mask, and what they are."""
     if isinstance(trial, Trajectory):
@@ -320,7 +378,7 @@ def _drawn(
     return prior.module((channels, side, side), draws).state_dict()
 
 
-def _about(prior: AbstractPrior, mask: Mask, *, channels: int, weights: str) -> dict[str, Any]:
+def _about(prior: Spec, mask: Mask, *, channels: int, weights: str) -> dict[str, Any]:
     return {
         "prior": prior.model_dump(mode="json"),
         "image_channels": channels,
@@ -352,6 +410,15 @@ def _differences(masked_elsewhere: int, mask: Mask, *, masks_only: bool) -> list
 
 def _prior_of(ticket: Ticket) -> AbstractPrior:
     return _validated(ticket.about["prior"])
+
+
+def _generator_of(ticket: Ticket) -> AbstractGenerator | None:
+    """What made the images, where it is a generator."""
+    prior = ticket.about["prior"]
+    kinds = [kind_of(member) for member in (Dcgan, Pgan, LayerList, GeneratorFile)]
+    if not isinstance(prior, dict) or prior.get("kind") not in kinds:
+        return None
+    return _WithGenerator.model_validate_json(json.dumps({"prior": prior})).prior
 
 
 def _validated(prior: object) -> AbstractPrior:

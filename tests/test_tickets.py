@@ -19,8 +19,16 @@ from lip_ray.priors import AbstractPrior, OesUnet, Skip, UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import LevelRecord, TrialRecord
 from lip_ray.store import Reader, Writer
-from lip_ray.tickets import AnyTrial
-from lip_ray.trials import Classification, Context, Trajectory, Transfer, run
+from lip_ray.trials import (
+    AnyTrial,
+    Classification,
+    Context,
+    Generator,
+    Reconstruction,
+    Trajectory,
+    Transfer,
+    run,
+)
 from lip_ray.trials.ticketfile import Ticket, TicketError
 
 CPU = torch.device("cpu")
@@ -420,6 +428,62 @@ class TestCompare:
         narrow = random_ticket(Skip(width=32, scales=2, input_channels=8), 0.5, 0)
         with pytest.raises(TicketError, match=r"1\.0\.1\.1\.weight \(4×16×1×1 and 4×8×1×1\)"):
             tickets.compare(wide, narrow)
+
+
+class TestGenerators:
+    LEARNED = Generator.model_validate(
+        {
+            "prior": {"kind": "dcgan", "size": 8, "channels": 1, "width": 4, "latent_size": 4},
+            "images": "digits",
+            "schedule": [1.0, 0.5, 0.3],
+            "critic_pruned": True,
+            "fit": {"steps": 2, "batch": 8},
+        }
+    )
+    RECOVERED = Reconstruction.model_validate(
+        {
+            "source": LEARNED,
+            "images": {"kind": "digit", "index": 0},
+            "task": {"kind": "compressed_sensing", "m": 9},
+            "solver": {"kind": "erm", "steps": 2, "restarts": 1},
+            "take": [0],
+        }
+    )
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def learned(cls, tmp_path_factory: pytest.TempPathFactory) -> Reader:
+        writer = Writer.open(tmp_path_factory.mktemp("generators"))
+        return stored(writer, [cls.LEARNED, cls.RECOVERED])
+
+    def test_a_generators_ticket_is_its_mask_and_what_the_level_ended_with(
+        self, learned: Reader, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "generator.safetensors"
+        tickets.write(tickets.export(learned, f"{self.LEARNED.id}@2"), path)
+        file = load_file(path)
+        context = Context(device=CPU, shelf=learned)
+        network = self.LEARNED.network(2, context)
+        mask = self.LEARNED.mask(2, context)
+        assert network is not None
+        assert mask is not None
+        assert {n for n in file if n.endswith("_mask")} == {f"{n}_mask" for n in mask.layers}
+        assert all(torch.equal(file[name], value) for name, value in network.items())
+        with pytest.raises(TicketError, match="generator's ticket, which is for other programs"):
+            tickets.read(path)
+
+    def test_two_levels_are_compared(self, learned: Reader) -> None:
+        first, second = (tickets.export(learned, f"{self.LEARNED.id}@{at}") for at in (1, 2))
+        table = tickets.compare(first, second).set_index("layer")
+        assert table.loc["total", "density_b"] == pytest.approx(0.3, abs=1e-3)
+        assert table.loc["total", "iou"] == pytest.approx(0.6, abs=1e-2)  # nested
+        assert 0 < table.loc["total", "effective_density_b"] <= table.loc["total", "density_b"]
+
+    def test_a_reconstruction_has_none_and_names_its_generator(self, learned: Reader) -> None:
+        with pytest.raises(TicketError, match=f"its generator's trial: {self.LEARNED.id}"):
+            tickets.export(learned, f"{self.RECOVERED.id}@0")
+        listed = learned.sql(tickets.LISTING).to_pylist()
+        assert [row["ticket"] for row in listed] == [f"{self.LEARNED.id}@{at}" for at in range(3)]
 
 
 class TestPlainPyTorch:

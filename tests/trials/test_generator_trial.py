@@ -263,6 +263,20 @@ def test_a_rehearsal_takes_time_only_where_something_is_trained(tmp_path: Path) 
     assert checkpoint(tmp_path).rehearse(2, device=CPU) == 0
 
 
+def test_a_step_that_takes_minutes_is_rehearsed_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, batches = generator(), []
+
+    def rehearsed(self: AdversarialFit, *_: Any, steps: int) -> float:
+        batches.append(self.batch)
+        return float(steps)
+
+    monkeypatch.setattr(AdversarialFit, "rehearse", rehearsed)
+    assert spec.rehearse(2, device=CPU) == 2
+    monkeypatch.setattr("lip_ray.trials.generator.REHEARSED_MACS", spec.size.macs_per_step // 4)
+    assert spec.rehearse(2, device=CPU) == 8
+    assert batches == [8, 2]
+
+
 def test_the_global_generator_is_left_alone() -> None:
     state = torch.get_rng_state()
     records_of(generator(schedule=[1.0]))
