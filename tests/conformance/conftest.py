@@ -47,7 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("member", family, ids=lambda member: member.__name__)
     if "example" in metafunc.fixturenames:
         instances = [one for member in family for one in examples(metafunc.module, member)]
-        metafunc.parametrize("example", instances, ids=repr)
+        metafunc.parametrize("example", instances, ids=lambda spec: spec.canonical_json())
 
 
 @pytest.fixture
