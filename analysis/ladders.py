@@ -1,14 +1,15 @@
 """Scores of tickets over seeds, one row a method, density and score, for trials without PSNR."""
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import pandas as pd
 
 from .identity import DENSE
-from .naming import distinct_names
-from .points import FAILURES, with_interval
+from .markup import mean_text
+from .naming import distinct_names, tuples
+from .points import FAILURES, density_text, with_interval
 
 
 def ladder_table(
@@ -79,3 +80,20 @@ def _means(fits: pd.DataFrame, which: str, score: str) -> pd.DataFrame:
         **{name: (name, "sum") for name in FAILURES},
     )
     return pd.DataFrame(table)
+
+
+def ladder_row(group: pd.DataFrame, form: str, *, unknown: str) -> Sequence[str]:
+    """The cells of one method and density: means in the given form, seeds, and what went wrong.
+
+    `unknown` says of the missing ones what they are without.
+    """
+    first = group.iloc[0]
+    counts = {name: first[name] for name in FAILURES} | {f"without {unknown}": first["missing"]}
+    return [
+        str(first["method"]),
+        density_text(first["density"]),
+        f"{first['kept']:,}",
+        *(mean_text(row.mean, row.low, row.high, form) for row in tuples(group)),
+        str(first["seeds"]),
+        ", ".join(f"{count} {name}" for name, count in counts.items() if count),
+    ]

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from .classification import PLOT, classification_figure, classification_table
+from .ladders import ladder_row
 from .look import BUTTONS
 from .markup import Section, chart, controls, dropdown, mean_text, number_table
 from .naming import tuples
-from .points import FAILURES, density_text, sample_text
+from .points import density_text, sample_text
 from .size import count_text, size_figure, size_table
 from .transfer import MATRIX, transfer_figure, transfer_table
 
@@ -97,7 +98,7 @@ def classification_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Itera
         )
         heads = ["Method", "Density", "Kept", "Selected", "Final", "Seeds", "Note"]
         said = f"Mean test accuracy. {sample_text(rows)}." if drawn else ""
-        numbers = [_classification_row(group) for _, group in groups]
+        numbers = [ladder_row(group, ".4f", unknown="accuracy") for _, group in groups]
         yield Section(
             name=f"of-{name}",
             title=str(problem),
@@ -155,16 +156,3 @@ def _transfer_numbers(rows: pd.DataFrame) -> str:
         for row in tuples(selected)
     ]
     return number_table("Transfers by source, target, density", TRANSFER_NUMBERS, heads, cells)
-
-
-def _classification_row(group: pd.DataFrame) -> Sequence[str]:
-    first = group.iloc[0]
-    counts = {name: first[name] for name in FAILURES} | {"without accuracy": first["missing"]}
-    return [
-        str(first["method"]),
-        density_text(first["density"]),
-        f"{first['kept']:,}",
-        *(mean_text(row.mean, row.low, row.high, ".4f") for row in tuples(group)),
-        str(first["seeds"]),
-        ", ".join(f"{count} {name}" for name, count in counts.items() if count),
-    ]

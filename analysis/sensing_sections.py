@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from .generators import PLOT, generator_figure, generator_table
+from .ladders import ladder_row
 from .markup import Section, chart, controls, dropdown, mean_text, number_table
 from .naming import flat_settings, tuples
 from .pictures import Pictures, db_text, tile
@@ -82,7 +83,7 @@ def generator_sections(
         groups = rows.groupby(["method", "kept"], observed=True, sort=False)
         heads = ["Method", "Density", "Kept", "Fréchet", "Critic gap", "Seeds", "Note"]
         said = f"Means over seeds. {sample_text(rows)}." if drawn else "No generator has a score."
-        numbers = [_generator_row(group) for _, group in groups]
+        numbers = [ladder_row(group, ".4g", unknown="score") for _, group in groups]
         own = points[points["problem"] == problem]
         yield Section(
             name=f"of-{name}",
@@ -358,16 +359,3 @@ def _sensing_row(group: pd.DataFrame) -> Sequence[str]:
 
 def _mean(row: Any, form: str = ".2f") -> str:
     return mean_text(row.mean, row.low, row.high, form)
-
-
-def _generator_row(group: pd.DataFrame) -> Sequence[str]:
-    first = group.iloc[0]
-    counts = {name: first[name] for name in FAILURES} | {"without score": first["missing"]}
-    return [
-        str(first["method"]),
-        density_text(first["density"]),
-        f"{first['kept']:,}",
-        *(mean_text(row.mean, row.low, row.high, ".4g") for row in tuples(group)),
-        str(first["seeds"]),
-        ", ".join(f"{count} {name}" for name, count in counts.items() if count),
-    ]

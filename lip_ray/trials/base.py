@@ -4,16 +4,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from itertools import pairwise
+from typing import Annotated, Protocol
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from lip_ray.images import Picture
 from lip_ray.pruning import Mask
 from lip_ray.records import LayerMask, StoredTensor
 from lip_ray.spec import Spec
+
+Take = Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, Field(strict=False, min_length=1)]
+"""Levels of a source, in rising order; None for all."""
 
 Conflict = tuple[str, str]
 """A field, by its dotted path, and what is wrong with it in this company."""
@@ -179,6 +184,17 @@ class AbstractTrial(Spec, ABC):
     @abstractmethod
     def rehearsal(self) -> str:
         """A key: trials that have it in common take as long for a step."""
+
+
+def refuse_untakeable(take: tuple[int, ...] | None, levels: int) -> None:
+    """Raise ValueError where levels do not rise, or a source of so many has not all of them."""
+    taken = take or ()
+    if any(later <= level for level, later in pairwise(taken)):
+        raise ValueError(f"take must rise from level to level, got {list(taken)}")
+    if taken and taken[-1] >= levels:
+        raise ValueError(
+            f"take must be levels of the source, which has 0 to {levels - 1}: got {list(taken)}"
+        )
 
 
 def stored(weights: Mapping[str, Tensor]) -> tuple[StoredTensor, ...]:

@@ -23,6 +23,8 @@ from lip_ray.trials.recording import curve, fit_columns, machine_columns, pictur
 Target = Literal["measured", "clean"]
 LatentDraw = Literal["kept", "redrawn"]
 
+ONE_COLOUR = "no path from input to output is left, so the image is one colour: it is not fitted"
+
 
 @cache  # the trials of a sweep share few images
 def _examined(
@@ -219,7 +221,10 @@ class Bench:
         """Set the network to `start` times `mask` and fit it, if it has a path to fit."""
         self.prior.rewind(start, mask.layers)
         if self.effective(mask) == 0:
-            return tuple(_collapsed(problem) for problem in self._problems)
+            return tuple(
+                collapsed(problem.constant(), problem, reason=ONE_COLOUR)
+                for problem in self._problems
+            )
         return self._setting.fit.run(self.subjects(level=level), mask, snapshot_at=snapshot_at)
 
     def effective(self, mask: Mask) -> int:
@@ -314,16 +319,16 @@ class Bench:
         }
 
 
-def _collapsed(problem: Problem) -> FitResult:
-    """What a network without a path ends at: the image of one colour with the least loss."""
-    flat = Snapshot(step=0, image=problem.constant())
+def collapsed(image: Tensor, problem: Problem, *, reason: str) -> FitResult:
+    """What a network without a path ends at: the one image (1, C, H, W) that it can make."""
+    only = Snapshot(step=0, image=image)
     return FitResult(
         outcome=Outcome.COLLAPSED,
-        reason="no path from input to output is left, so the image is one colour: it is not fitted",
+        reason=reason,
         steps=0,
         seconds=0.0,
         rows=torch.empty(0, 4),
-        peak=flat if problem.clean is not None else None,
-        selected=flat,
-        final=flat,
+        peak=only if problem.clean is not None else None,
+        selected=only,
+        final=only,
     )

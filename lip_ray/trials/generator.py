@@ -19,11 +19,12 @@ from lip_ray.rng import generator
 from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size, stored
 from lip_ray.trials.ladder import AbstractLadder
 from lip_ray.trials.recording import adversarial_curve, machine_columns, sheet
-from lip_ray.trials.rewinding import Rewind, ToInit, ToStep
+from lip_ray.trials.rewinding import Rewind, ToInit, refuse_late
 from lip_ray.trials.trajectory import Seed
 
 REHEARSED_MACS = 5 * 10**11
 """Multiply-adds of a step that a CPU takes some tens of seconds for."""
+ONE_IMAGE = "no path from latent to image is left, so all images are one: it is not fitted"
 GENERATOR, CRITIC = "generator.", "critic."
 """Before the names of weights where those of both networks are kept together."""
 
@@ -65,11 +66,8 @@ class Generator(AbstractTrial):
             )
         if self.fit is None and (self.critic_pruned or not isinstance(self.rewind, ToInit)):
             raise ValueError("rewind and critic_pruned are for a generator that is trained")
-        if self.fit and isinstance(self.rewind, ToStep) and self.rewind.step >= self.fit.steps:
-            raise ValueError(
-                f"rewind.step must be less than the fit's steps: got step {self.rewind.step} "
-                f"and steps {self.fit.steps}"
-            )
+        if self.fit:
+            refuse_late(self.rewind, self.fit.steps)
         return self
 
     @property
@@ -278,8 +276,7 @@ class Ladder(AbstractLadder):
     def _trained(self, level: int, made: Mask, critic: Mask) -> AdversarialResult:
         spec = self._spec
         if self._effective(made) == 0:
-            reason = "no path from latent to image is left, so all images are one: it is not fitted"
-            return self._untouched(Outcome.COLLAPSED, reason)
+            return self._untouched(Outcome.COLLAPSED, ONE_IMAGE)
         if spec.fit is None or spec.images is None:
             return self._untouched(Outcome.BUDGET, "")
         return spec.fit.run(

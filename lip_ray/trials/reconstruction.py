@@ -4,7 +4,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self, final
 
 import torch
@@ -19,7 +18,6 @@ from lip_ray.fits import (
     Huber,
     Lasso,
     MedianOfMeans,
-    Snapshot,
     Trimmed,
 )
 from lip_ray.images import AnyImage, Index, Picture, expanded, named
@@ -31,8 +29,17 @@ from lip_ray.rng import generator
 from lip_ray.spec import Spec, kind_or_mapping
 from lip_ray.tasks import CompressedSensing, Problem, Projection, Task
 from lip_ray.tasks.outliers import StudentNoise
-from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size
-from lip_ray.trials.generator import Generator
+from lip_ray.trials.base import (
+    AbstractTrial,
+    Conflict,
+    Context,
+    Description,
+    Size,
+    Take,
+    refuse_untakeable,
+)
+from lip_ray.trials.fitting import collapsed
+from lip_ray.trials.generator import ONE_IMAGE, Generator
 from lip_ray.trials.recording import curve, fit_columns, machine_columns, pictures
 from lip_ray.trials.trajectory import Seed
 
@@ -129,23 +136,14 @@ class Reconstruction(AbstractTrial):
     images: Subjects
     task: Task
     solver: AnySolver = Erm()
-    take: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...] | None, Field(strict=False, min_length=1)
-    ] = None
+    take: Take = None
     """The levels of the source that are evaluated, in rising order; by default all."""
     seed: Seed | None = None
     """Of the measurements, the latents and all other draws; by default the source's."""
 
     @model_validator(mode="after")
     def _takes_what_there_is(self) -> Self:
-        taken = self.take or ()
-        if any(later <= level for level, later in pairwise(taken)):
-            raise ValueError(f"take must rise from level to level, got {list(taken)}")
-        if taken and taken[-1] >= self.source.levels:
-            raise ValueError(
-                f"take must be levels of the source, which has 0 to {self.source.levels - 1}: "
-                f"got {list(taken)}"
-            )
+        refuse_untakeable(self.take, self.source.levels)
         return self
 
     @model_validator(mode="after")
@@ -413,7 +411,7 @@ class LatentBench(AbstractBench):
         if self._effective(mask) == 0:
             with torch.no_grad():
                 only = self._prior(self._draws("latent", 1)[0, 0])
-            return tuple(_collapsed(only, problem) for problem in self.problems)
+            return tuple(collapsed(only, problem, reason=ONE_IMAGE) for problem in self.problems)
         draws = generator(self.spec.seed_used, "row permutations", level=level)
         return self._solver.run(self._prior, self.problems, self._latents(), draws)
 
@@ -502,21 +500,6 @@ def _known(image: AnyImage | Sample, source: Generator | Cosines) -> Picture:
     if isinstance(source, Cosines):
         raise ValueError(f"{image.label}: there is no generator that could draw it")
     return Drawn(image.label, torch.full(source.prior.image_shape, 0.5))
-
-
-def _collapsed(image: Tensor, problem: Problem) -> FitResult:
-    """What a generator without a path ends at: the one image that it makes."""
-    only = Snapshot(step=0, image=image)
-    return FitResult(
-        outcome=Outcome.COLLAPSED,
-        reason="no path from latent to image is left, so all images are one: it is not fitted",
-        steps=0,
-        seconds=0.0,
-        rows=torch.empty(0, 4),
-        peak=only if problem.clean is not None else None,
-        selected=only,
-        final=only,
-    )
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -40,6 +40,15 @@ class Reinit(Spec):
     kind: Literal["reinit"] = "reinit"
 
 
+def refuse_late(rewind: Spec, steps: int) -> None:
+    """Raise ValueError where a fit of so many steps does not come to the step to rewind to."""
+    if isinstance(rewind, ToStep) and rewind.step >= steps:
+        raise ValueError(
+            f"rewind.step must be less than the fit's steps: got step {rewind.step} "
+            f"and steps {steps}"
+        )
+
+
 Rewind = Annotated[
     ToInit | ToStep | FineTune | Reinit,
     Field(discriminator="kind"),

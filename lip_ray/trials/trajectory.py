@@ -15,7 +15,7 @@ from lip_ray.tasks import Task
 from lip_ray.trials.base import Conflict, Context, Description, together
 from lip_ray.trials.fitting import AbstractRestoration, Bench, LatentDraw, Setting, Target
 from lip_ray.trials.ladder import AbstractLadder
-from lip_ray.trials.rewinding import Rewind, ToInit, ToStep
+from lip_ray.trials.rewinding import Rewind, ToInit, refuse_late
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Images = Annotated[
@@ -49,11 +49,7 @@ class Trajectory(AbstractRestoration):
 
     @model_validator(mode="after")
     def _rewinds_into_the_fit(self) -> Self:
-        if isinstance(self.rewind, ToStep) and self.rewind.step >= self.fit.steps:
-            raise ValueError(
-                f"rewind.step must be less than the fit's steps: got step {self.rewind.step} "
-                f"and steps {self.fit.steps}"
-            )
+        refuse_late(self.rewind, self.fit.steps)
         return self
 
     @property

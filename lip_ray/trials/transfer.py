@@ -1,11 +1,10 @@
 """Transfers: the tickets of one ladder, evaluated on another image, task or noise."""
 
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
-from typing import Annotated, Literal, Protocol, Self, final
+from typing import Literal, Protocol, Self, final
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor
 
 from lip_ray.fits import Fit
@@ -14,7 +13,15 @@ from lip_ray.pruning.allocation import keep_counts
 from lip_ray.records import LevelRecord
 from lip_ray.rng import generator
 from lip_ray.tasks import Task
-from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, together
+from lip_ray.trials.base import (
+    AbstractTrial,
+    Conflict,
+    Context,
+    Description,
+    Take,
+    refuse_untakeable,
+    together,
+)
 from lip_ray.trials.fitting import AbstractRestoration, Bench, Setting
 from lip_ray.trials.rewinding import Reinit
 from lip_ray.trials.tickets import Consensus, FromFile, Source
@@ -70,9 +77,7 @@ class Transfer(AbstractRestoration):
     """mask_and_weights: the mask, and the weights that the source rewinds to; mask: the mask, on
     weights drawn afresh; layer_densities: as many weights in each layer, at random places, on
     the source's initial weights."""
-    take: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...] | None, Field(strict=False, min_length=1)
-    ] = None
+    take: Take = None
     """The levels of the source that are evaluated, in rising order; by default all."""
     fit: Fit = Fit()
     seed: Seed | None = None
@@ -93,14 +98,7 @@ class Transfer(AbstractRestoration):
 
     @model_validator(mode="after")
     def _takes_what_there_is(self) -> Self:
-        taken = self.take or ()
-        if any(later <= level for level, later in pairwise(taken)):
-            raise ValueError(f"take must rise from level to level, got {list(taken)}")
-        if taken and taken[-1] >= self.source.levels:
-            raise ValueError(
-                f"take must be levels of the source, which has 0 to {self.source.levels - 1}: "
-                f"got {list(taken)}"
-            )
+        refuse_untakeable(self.take, self.source.levels)
         return self
 
     @property
