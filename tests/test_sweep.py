@@ -462,7 +462,7 @@ class TestOneFault:
                 "kind",
                 "transfr",
                 "trial.kind: unknown kind 'transfr'; did you mean 'transfer'? "
-                "allowed: trajectory, transfer, classification",
+                "allowed: trajectory, transfer, classification, generator, reconstruction",
             ),
             (
                 "sede",
@@ -480,10 +480,16 @@ class TestOneFault:
     @pytest.mark.parametrize(
         ("images", "line"),
         [
-            (None, "trial.images: must be a mapping with a kind (builtin, file), got null"),
+            (
+                None,
+                "trial.images: must be a mapping with a kind (builtin, file, npz, digit), got null",
+            ),
             ([], "trial.images: must be a list of at least 1, got []"),
             (["moon", "moon"], "trial.images: each image once, got moon, moon"),
-            ({"name": "camera"}, "trial.images.kind: is missing; allowed: builtin, file"),
+            (
+                {"name": "camera"},
+                "trial.images.kind: is missing; allowed: builtin, file, npz, digit",
+            ),
             ({"kind": "file"}, "trial.images.path: is missing"),
             ({"kind": "file", "path": 3}, "trial.images.path: must be text, got 3"),
             (
@@ -564,7 +570,7 @@ class TestOneFault:
             (
                 {"stroe": "x"},
                 "run.stroe: unknown key 'stroe'; did you mean 'store'? "
-                "allowed: store, device, cpus, gpus, concurrent, retries",
+                "allowed: store, device, cpus, gpus, concurrent, retries, checkpoint_s",
             ),
             (
                 {"device": "gpu"},
@@ -739,6 +745,19 @@ class TestFaultsInTheGrid:
             "grid.task.sigma: must be a list of at least one value, got []",
             "grid.seed[0]: must be at least 0, got -1",
         ]
+
+
+class TestMissingInTheGrid:
+    """A field that one value of an axis leaves out is missing there, and said so."""
+
+    def test_a_kind_alone_that_needs_more(self) -> None:
+        tasks = ["inpainting", {"kind": "denoising", "sigma": 9}]
+        assert faults({**TINY, "grid": {"task": tasks}}) == ["grid.task[0].mask: is missing"]
+
+    def test_what_a_wrong_axis_would_give_is_not_missed(self) -> None:
+        document = {**TINY, "grid": {"task.mask": 3}}
+        document["trial"] = {**TINY["trial"], "task": {"kind": "inpainting"}}
+        assert faults(document) == ["grid.task.mask: must be a list of at least one value, got 3"]
 
 
 class TestAllFaultsAtOnce:
@@ -990,7 +1009,8 @@ class TestSources:
             ("none.yaml", "sources: none.yaml: cannot be read: No such file or directory"),
             (
                 {"sweep": "finding/found.yaml", "where": {"pruner.kind": "snip"}},
-                "sources: finding/found.yaml has no trajectory where {'pruner.kind': 'snip'}",
+                "sources: finding/found.yaml has no trajectory or generator where "
+                "{'pruner.kind': 'snip'}",
             ),
             (
                 {"sweep": "finding/found.yaml", "whre": {}},

@@ -130,4 +130,10 @@ def test_the_study_is_in_no_solvers_way(example) -> None:
 def test_defaults_are_the_familys(member) -> None:
     fields = member.model_fields
     shared = {name: fields[name].default for name in AbstractSolver.model_fields if name != "kind"}
-    assert shared == {"steps": 1000, "learning_rate": 0.1, "restarts": 10, "latent_penalty": 0.0}
+    assert shared == {
+        "steps": 1000,
+        "learning_rate": 0.1,
+        "restarts": 10,
+        "latent_penalty": 0.0,
+        "candidates": 1,
+    }
