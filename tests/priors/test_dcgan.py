@@ -39,7 +39,7 @@ def test_initial_weights_are_the_papers() -> None:
         assert float(weight.mean()) == pytest.approx(0, abs=6 * 0.02 / weight.numel() ** 0.5), name
         assert float(weight.std()) == pytest.approx(0.02, rel=0.05), name
     layers = [layer for layer in network.module if isinstance(layer, nn.BatchNorm2d)]
-    scales = torch.cat([layer.weight for layer in layers])
+    scales = torch.cat([layer.weight for layer in layers]).detach()
     assert float(scales.mean()) == pytest.approx(1, abs=0.003)
     assert float(scales.std()) == pytest.approx(0.02, rel=0.1)
     assert not any(bool(layer.bias.any()) for layer in layers)
