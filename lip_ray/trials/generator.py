@@ -270,7 +270,7 @@ class Ladder(AbstractLadder):
         result = self._trained(level, made, whole)
         self._judged = result.average | _prefixed(CRITIC, result.critic)
         snapshot = _together(*result.snapshot) if result.snapshot else None
-        self.fitted(level, _together(result.generator, result.critic), snapshot)
+        self.fitted(level, lambda: _together(result.generator, result.critic), snapshot)
         return result
 
     def _trained(self, level: int, made: Mask, critic: Mask) -> AdversarialResult:
@@ -424,7 +424,7 @@ def _part(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _no_loss(_: Mapping[str, Tensor]) -> Tensor:
-    raise NotImplementedError("a generator is judged by its weights, not by an image")
+    raise AssertionError("conflicts() refuses criteria that judge weights by an image")
 
 
 def _shape(shape: tuple[int, int, int]) -> str:

@@ -1,7 +1,7 @@
 """The ladder of a trial that finds tickets: what each level begins with, and the masks so far."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
@@ -81,11 +81,14 @@ class AbstractLadder(ABC):
         return self._later
 
     def fitted(
-        self, level: int, weights: Mapping[str, Tensor], snapshot: Mapping[str, Tensor] | None
+        self,
+        level: int,
+        weights: Callable[[], Mapping[str, Tensor]],
+        snapshot: Mapping[str, Tensor] | None,
     ) -> None:
-        """Take in how a fit left the weights, and how they were at `snapshot_at`."""
+        """Take in how a fit left the weights, if that is asked for, and those of `snapshot_at`."""
         if isinstance(self._rewind, FineTune):
-            self._later = weights
+            self._later = weights()
         elif isinstance(self._rewind, ToStep) and level == 0:
             self._later = snapshot
 

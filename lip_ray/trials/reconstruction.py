@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self, final
 
@@ -194,7 +194,8 @@ class Reconstruction(AbstractTrial):
     @property
     def sources(self) -> tuple[AbstractTrial, ...]:
         """The generators, and the floor."""
-        return (*self.source.finders, *([self.floor] if self.floor else []))
+        floor = self.floor
+        return (*self.source.finders, *([floor] if floor else []))
 
     @property
     def images_per_level(self) -> int:
@@ -392,9 +393,10 @@ class LatentBench(AbstractBench):
         if weights is None or mask is None:
             yield from self._failed(level, there)
             return
-        results = self.fit(there, weights, mask)
+        self._prior.module.load_state_dict(weights)
+        paths = effective(self._prior.module, mask, (self._source.prior.latent_size,))
+        results = self._fitted(there) if paths else self._collapsed()
         common = self._identity(level, mask.kept)
-        paths = self._effective(mask)
         for picture, problem, result in zip(self.pictures, self.problems, results, strict=True):
             columns = self.found(level, picture, problem, result)
             yield LevelRecord(
@@ -405,15 +407,16 @@ class LatentBench(AbstractBench):
                 l2_per_pixel=_l2(columns["psnr_selected_db"], self._prior.output),
             )
 
-    def fit(self, level: int, weights: Mapping[str, Tensor], mask: Mask) -> tuple[FitResult, ...]:
-        """All images with a generator of these weights, pruned by `mask`."""
-        self._prior.module.load_state_dict(dict(weights))
-        if self._effective(mask) == 0:
-            with torch.no_grad():
-                only = self._prior(self._draws("latent", 1)[0, 0])
-            return tuple(collapsed(only, problem, reason=ONE_IMAGE) for problem in self.problems)
+    def _fitted(self, level: int) -> tuple[FitResult, ...]:
+        """All images, with the generator as it is."""
         draws = generator(self.spec.seed_used, "row permutations", level=level)
         return self._solver.run(self._prior, self.problems, self._latents(), draws)
+
+    @torch.no_grad()
+    def _collapsed(self) -> tuple[FitResult, ...]:
+        """All images, of a generator that makes one only."""
+        only = self._prior(self._draws("latent", 1)[0, 0])
+        return tuple(collapsed(only, problem, reason=ONE_IMAGE) for problem in self.problems)
 
     def seconds(self, steps: int) -> float:
         """Of all images together, with weights as they are before any training."""
@@ -436,10 +439,6 @@ class LatentBench(AbstractBench):
     def _identity(self, level: int, kept: int) -> dict[str, Any]:
         total = self._dense.total
         return self.identity(level, kept, total, self._prior.parameter_count() - total)
-
-    def _effective(self, mask: Mask) -> int:
-        """Kept weights on a path from latent to image."""
-        return effective(self._prior.module, mask, (self._source.prior.latent_size,))
 
     def _latents(self) -> Tensor:
         """(players, images, restarts, latent), each keyed alone: more restarts change none."""

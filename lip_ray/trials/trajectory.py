@@ -180,7 +180,7 @@ class Ladder(AbstractLadder):
         """Set the weights that are left to where they begin, and fit them."""
         snapshot_at = self.snapshot_at if level == 0 else None
         results = self._bench.fit(level, self.start(level), mask, snapshot_at=snapshot_at)
-        self.fitted(level, self._bench.prior.snapshot(), results[0].snapshot)
+        self.fitted(level, self._bench.prior.snapshot, results[0].snapshot)
         return results
 
     def cut(self, level: int, mask: Mask) -> Mask:
