@@ -188,3 +188,101 @@ class SweepRecord:
     levels: tuple[int, ...]
     lip_ray_version: str
     requested_at: datetime
+
+
+class Cause(StrEnum):
+    """Why a trial was given up. Unlike a fit's outcome it is the machine's doing: the same command
+    tries again."""
+
+    ERROR = "error"
+    """It raised, each time it was tried."""
+    DIED = "died"
+    """Its process ended: killed, out of main memory, or its node was lost."""
+    TIME_LIMIT = "time_limit"
+    """One level took longer than `run.level_limit_s`."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """The GPU's memory did not suffice, even alone."""
+    SOURCE = "source"
+    """A trial that it takes tickets from was given up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureRecord:
+    """A trial that was given up by one run of a sweep, and at which level."""
+
+    trial_id: str
+    kind: str
+    pruner: str
+    prior: str
+    task: str
+    image: str
+    seed: int
+    level: int
+    """The first that the store lacks."""
+    cause: Cause
+    reason: str
+    """One line."""
+    traceback: str
+    """The last one of its worker; empty where there is none."""
+    source_id: str | None = None
+    """The source that was given up, where that is the cause."""
+    host: str
+    """Of the driver."""
+    lip_ray_version: str
+    failed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How far a trial has come inside the level that it is fitting."""
+
+    trial_id: str
+    level: int
+    step: int
+    """Steps taken."""
+    steps: int
+    """Of the whole level, at most."""
+    psnr_db: float | None = None
+    """Of the averaged output at that step, mean over images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointRecord:
+    """A point of a search space that was asked for, and the trials that it stands for."""
+
+    search: str
+    """The sweep's name."""
+    search_id: str
+    number: int
+    """From 0, in the order of asking."""
+    params: str
+    """The value of every searched field by its dotted path, as JSON."""
+    objectives: str
+    """The objectives as JSON: a list of mappings."""
+    trial_ids: tuple[str, ...]
+    specs: tuple[str, ...]
+    levels: tuple[int, ...]
+    """Of each trial, when complete."""
+    problem: str = ""
+    """Why there are no trials: the values do not go together."""
+    lip_ray_version: str
+    asked_at: datetime
+
+
+PointState = Literal["complete", "stopped", "collapsed", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRecord:
+    """What a point came to."""
+
+    search: str
+    search_id: str
+    number: int
+    state: PointState
+    """complete; stopped early as hopeless; collapsed, with values that are no images' worth; or
+    failed, without values."""
+    values: tuple[float, ...]
+    """One an objective, in their order; none where it stopped or failed."""
+    reason: str = ""
+    told_at: datetime

@@ -8,13 +8,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from lip_ray import yaml
 from lip_ray.errors import UserError
 from lip_ray.problems import Problem, explained, shown
+from lip_ray.running import Run
 from lip_ray.spec import ID_DIGITS, Spec
 from lip_ray.trials import AbstractTrial, Generator, Trajectory, Trial
 
@@ -28,26 +29,6 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 SETTABLE = (
     "what can be set is [trial.]<field>, grid.<field>, run.<field>, cases and sources.<field>"
 )
-
-
-class Run(Spec):
-    """Where and how the trials run. Nothing here changes what they find, so none is in an id."""
-
-    store: str | None = None
-    """Folder of the results; `results/<name of the sweep>` by default."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto is CUDA wherever Ray finds a GPU."""
-    cpus: Annotated[int, Field(ge=1)] = 1
-    """CPU cores, and so threads, of one trial."""
-    gpus: Annotated[float, Field(gt=0)] = 1.0
-    """GPUs of one trial, where it runs on CUDA; 0.5 lets two trials share one."""
-    concurrent: Annotated[int, Field(ge=1)] | None = None
-    """Trials at once; by default as many as there are cores or GPUs for."""
-    retries: Annotated[int, Field(ge=0)] = 3
-    """How often a trial whose process died is started again."""
-    checkpoint_s: Annotated[float, Field(gt=0)] = 300.0
-    """Seconds between two states of a long level, a generator's, that are kept in the store: a
-    trial that is killed loses no more than that."""
 
 
 class SweepError(UserError):

@@ -12,7 +12,7 @@ import pytest
 
 FLOORS = (
     {"errors", "fingerprint", "records", "rng", "spec", "yaml"},
-    {"datasets", "metrics", "npz", "problems"},
+    {"datasets", "metrics", "npz", "problems", "running"},
     {"images"},
     {"image_sets", "priors", "pruning", "tasks"},
     {"fits"},

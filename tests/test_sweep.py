@@ -570,7 +570,8 @@ class TestOneFault:
             (
                 {"stroe": "x"},
                 "run.stroe: unknown key 'stroe'; did you mean 'store'? "
-                "allowed: store, device, cpus, gpus, concurrent, retries, checkpoint_s",
+                "allowed: store, device, cpus, gpus, memory_gb, kinds, concurrent, retries, "
+                "level_limit_s, store_patience_s, checkpoint_s, trackers",
             ),
             (
                 {"device": "gpu"},
@@ -578,7 +579,16 @@ class TestOneFault:
             ),
             ({"cpus": 0}, "run.cpus: must be at least 1, got 0"),
             ({"cpus": [1, 2]}, "run.cpus: must be a whole number, got [1, 2]"),
-            ({"gpus": 0}, "run.gpus: must be greater than 0, got 0"),
+            ({"gpus": -1}, "run.gpus: must be at least 0, got -1"),
+            (
+                {"gpus": 1.5},
+                "run: gpus above 1 must be a whole number: GPUs are shared, not split; got 1.5",
+            ),
+            (
+                {"kinds": {"transfers": {"gpus": 0.5}}},
+                "run.kinds: unknown value 'transfers'; did you mean 'transfer'? "
+                "allowed: trajectory, transfer, classification, generator, reconstruction",
+            ),
             ({"store": 3}, "run.store: must be text, got 3"),
             ({3: 3}, "run: a key must be text, got 3"),
         ],

@@ -20,8 +20,9 @@ from lip_ray.engine.runtime import local_ray
 from lip_ray.engine.searcher import PlanSearcher
 from lip_ray.engine.trainable import config_of, run_trial
 from lip_ray.records import SweepRecord
+from lip_ray.running import Run
 from lip_ray.store import Reader, Writer
-from lip_ray.sweep import Run, Sweep
+from lip_ray.sweep import Sweep
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from lip_ray.engine.runtime import available_cpus, available_gpus
 from lip_ray.errors import UserError
-from lip_ray.sweep import Run
+from lip_ray.running import Run
 
 
 class LaunchError(UserError):

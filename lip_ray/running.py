@@ -1,0 +1,79 @@
+"""Where and how trials run. Nothing here changes what they find, so none of it is in an id."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lip_ray.spec import Spec
+
+Kind = Literal["trajectory", "transfer", "classification", "generator", "reconstruction"]
+Tracker = Literal["tensorboard", "mlflow", "wandb"]
+
+Gpus = Annotated[float, Field(ge=0)]
+"""A share of one GPU up to 1, or a whole number of them; 0 is none."""
+
+
+class Resources(Spec):
+    """What one trial of a kind is given; None is what `run` says for all kinds."""
+
+    cpus: Annotated[int, Field(ge=1)] | None = None
+    gpus: Gpus | None = None
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _gpus_whole(self) -> Self:
+        _refuse_split(self.gpus)
+        return self
+
+
+class Run(Spec):
+    """Where and how the trials of a sweep run."""
+
+    store: str | None = None
+    """Folder of the results; `results/<name of the sweep>` by default."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto is CUDA wherever Ray finds a GPU."""
+    cpus: Annotated[int, Field(ge=1)] = 1
+    """CPU cores, and so threads, of one trial."""
+    gpus: Gpus = 1.0
+    """GPUs of one trial, where it runs on CUDA; 0.5 lets two trials share one, 0 needs none."""
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
+    """Main memory in 10⁹ bytes that is set aside for one trial; by default none is counted."""
+    kinds: dict[Kind, Resources] = {}  # noqa: RUF012
+    """What trials of a kind are given instead."""
+    concurrent: Annotated[int, Field(ge=1)] | None = None
+    """Trials at once; by default as many as there are cores or GPUs for."""
+    retries: Annotated[int, Field(ge=0)] = 3
+    """How often a trial whose process died is started again."""
+    level_limit_s: Annotated[float, Field(gt=0)] | None = None
+    """Seconds that one level may take: a trial that takes longer is killed, as one that hangs, and
+    counts as a process that died. By default a level may take for ever."""
+    store_patience_s: Annotated[float, Field(ge=0)] = 600.0
+    """Seconds that a level waits for a store that cannot be written to, as when a disk is full,
+    before the run stops."""
+    checkpoint_s: Annotated[float, Field(gt=0)] = 300.0
+    """Seconds between two states of a long level, a generator's, that are kept in the store: a
+    trial that is killed loses no more than that."""
+    trackers: tuple[Tracker, ...] = Field(default=(), strict=False)
+    """Experiment trackers that every level is also reported to, through Ray's own callbacks."""
+
+    @model_validator(mode="after")
+    def _gpus_whole(self) -> Self:
+        _refuse_split(self.gpus)
+        return self
+
+    def resources(self, kind: str) -> Resources:
+        """All that one trial of this kind is given; `gpus` counts on CUDA only."""
+        own = next((given for name, given in self.kinds.items() if name == kind), Resources())
+        return Resources(
+            cpus=own.cpus or self.cpus,
+            gpus=self.gpus if own.gpus is None else own.gpus,
+            memory_gb=own.memory_gb or self.memory_gb,
+        )
+
+
+def _refuse_split(gpus: float | None) -> None:
+    if gpus is not None and gpus > 1 and gpus != int(gpus):
+        raise ValueError(
+            f"gpus above 1 must be a whole number: GPUs are shared, not split; got {gpus:g}"
+        )
