@@ -16,18 +16,23 @@ from lip_ray import yaml
 from lip_ray.errors import UserError
 from lip_ray.problems import Problem, explained, shown
 from lip_ray.running import Run
+from lip_ray.search import NearDensity, Numbered, Objective, Params, Search, nearest, overlap
 from lip_ray.spec import ID_DIGITS, Spec
 from lip_ray.trials import AbstractTrial, Generator, Trajectory, Trial
 
-SWEEP_KEYS = ("name", "trial", "sources", "cases", "grid", "quick", "run")
+SWEEP_KEYS = ("name", "trial", "sources", "cases", "grid", "search", "quick", "run")
 SOURCE = "source"
 """The field of a trial that a sweep's sources set."""
 Finder = Trajectory | Generator
 """Trials that find tickets, and so can be the sources of others."""
 
+MANY = 10**9
+"""Weights enough to see what densities a schedule comes to."""
+
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 SETTABLE = (
-    "what can be set is [trial.]<field>, grid.<field>, run.<field>, cases and sources.<field>"
+    "what can be set is [trial.]<field>, grid.<field>, search.<field>, run.<field>, cases and "
+    "sources.<field>"
 )
 
 
@@ -44,17 +49,25 @@ class SweepError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """A named, ordered set of trials and how to run them."""
+    """A named, ordered set of trials and how to run them; or a search, whose points are trials."""
 
     name: str
     trials: tuple[AbstractTrial, ...]
+    """None where it is a search: which ones there will be, only its points say."""
     run: Run
+    search: Search | None = None
+    search_id: str = ""
+    """The first 16 hexadecimal digits of SHA-256 over what the values of a search depend on: the
+    trial, what is tried in every point, the space and the objectives. A search goes on under the
+    same id with more points, others to start from, or another sampler."""
+    _draft: "_Draft | None" = field(default=None, repr=False, compare=False)
 
     @property
     def id(self) -> str:
-        """The first 16 hexadecimal digits of SHA-256 over the ids of its trials, in order."""
+        """The first 16 hexadecimal digits of SHA-256 over the ids of its trials, in order; of a
+        search, its own id."""
         ids = ",".join(trial.id for trial in self.trials)
-        return hashlib.sha256(ids.encode()).hexdigest()[:ID_DIGITS]
+        return self.search_id or hashlib.sha256(ids.encode()).hexdigest()[:ID_DIGITS]
 
     @property
     def store(self) -> str:
@@ -92,15 +105,35 @@ class Sweep:
             draft.apply_quick()
         for override in overrides:
             draft.apply(override)
-        trials, run = draft.trials(), draft.checked_run()
+        search = draft.checked_search()
+        trials = () if search else draft.trials()
+        run = draft.checked_run()
         draft.refuse_if_wrong()
-        return cls(name=draft.name, trials=trials, run=run)
+        if not search:
+            return cls(name=draft.name, trials=trials, run=run)
+        search_id = draft.search_id(search)
+        return cls(
+            name=draft.name, trials=(), run=run, search=search, search_id=search_id, _draft=draft
+        )
+
+    def trials_at(self, params: Params) -> tuple[AbstractTrial, ...]:
+        """The trials of a point of the search: each case with each point of the grid, in order.
+
+        Raises SweepError where the values do not go together.
+        """
+        if self._draft is None:
+            raise ValueError(f"{self.name} is not a search")
+        draft = replace(self._draft, problems={})
+        trials = draft.trials(draft.point(params))
+        draft.refuse_if_wrong()
+        return trials
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a sweep file, for editors: what it refuses, a sweep refuses too."""
     trial = _nothing_required(TypeAdapter(Trial).json_schema(ref_template="#/$defs/{model}"))
-    definitions = trial.pop("$defs", {})
+    search = Search.model_json_schema(ref_template="#/$defs/{model}")
+    definitions = trial.pop("$defs", {}) | search.pop("$defs")
     axes = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -114,6 +147,7 @@ def json_schema() -> dict[str, Any]:
             "sources": {"anyOf": [{"type": "string"}, _Sources.model_json_schema()]},
             "cases": {"type": "array", "items": {"type": "object"}, "minItems": 1},
             "grid": axes,
+            "search": search,
             "quick": {"type": "object", "additionalProperties": True},
             "run": Run.model_json_schema(),
         },
@@ -171,6 +205,7 @@ class _Document(Spec):
     sources: str | dict[str, Any] | None = None
     cases: list[dict[str, Any]] | None = None
     grid: dict[str, Any] = {}  # noqa: RUF012
+    search: dict[str, Any] | None = None
     quick: dict[str, Any] = {}  # noqa: RUF012
     run: dict[str, Any] = {}  # noqa: RUF012
 
@@ -199,12 +234,17 @@ class _Draft:
     sources: str | dict[str, Any] | None = None
     cases: list[dict[str, Any]] | None = None
     grid: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, Any] | None = None
     quick: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
     known: bool = True
     """Whether the trial and what is tried are there, and so can be checked."""
     shrunk: bool = False
     """Whether the quick block was applied, and so is to be to the sources."""
+    axes: list[list[list[_Choice]]] | None = None
+    """What is tried in every combination, once it is known."""
+    objectives: tuple[Objective, ...] = ()
+    """Of a search: what must be found in its trials."""
     problems: dict[Problem, None] = field(default_factory=dict)
     """In the order found, each once: a grid meets the same fault many times."""
 
@@ -225,7 +265,7 @@ class _Draft:
         return cls(
             source=source,
             folder=folder,
-            known=wrong.isdisjoint(("trial", "sources", "cases", "grid")),
+            known=wrong.isdisjoint(("trial", "sources", "cases", "grid", "search")),
             problems=dict.fromkeys(problems),
             **sound,
         )
@@ -247,8 +287,9 @@ class _Draft:
         except yaml.YamlError as error:
             self._refuse(f"--set {path}", str(error))
 
-    def trials(self) -> tuple[AbstractTrial, ...]:
-        """Each source with each case with each point of the grid, the last axis fastest.
+    def trials(self, point: Sequence[_Choice] = ()) -> tuple[AbstractTrial, ...]:
+        """Each source with each case with each point of the grid, the last axis fastest, all at
+        one point of a search.
 
         Problems are noted.
         """
@@ -256,7 +297,7 @@ class _Draft:
         if not self.known:
             return ()
         for combination in itertools.product(*self._axes()):
-            choices = [choice for part in combination for choice in part]
+            choices = [choice for part in (*combination, point) for choice in part]
             trial = self._trial(choices)
             if trial is None:
                 continue
@@ -265,6 +306,97 @@ class _Draft:
                 self._refuse("grid", f"gives the trial {shown(values)} twice")
             trials[trial.id] = trial
         return tuple(trials.values())
+
+    def checked_search(self) -> Search | None:
+        """What is searched; problems are noted, those of values that no point can have too."""
+        if self.search is None:
+            return None
+        try:
+            search = Search.model_validate(self.search)
+        except ValidationError as error:
+            for problem in explained(error, Search, self.search):
+                self._refuse(_joined("search", problem.path), problem.message)
+            self.known = False
+            return None
+        self.objectives = search.objectives
+        found = list(search.conflicts())
+        for problem in found:
+            self._refuse(_joined("search", problem.path), problem.message)
+        if self.known and not found and not self._set_twice(search):
+            self._check_values(search)
+        return search
+
+    def _set_twice(self, search: Search) -> bool:
+        """Whether a searched field is also set by what is tried in every point, which is noted."""
+        taken = {
+            f"{choice.place.removesuffix(choice.path)}{choice.path}": choice.path
+            for axis in self._axes()
+            for part in axis
+            for choice in part
+        }
+        both = [
+            (path, place) for path in search.space for place in taken if overlap(path, taken[place])
+        ]
+        for path, place in both:
+            self._refuse(
+                f"search.space.{path}", f"{place} sets it too: a field is set in one place"
+            )
+        return bool(both)
+
+    def _check_values(self, search: Search) -> None:
+        """Note what is wrong with each end of a range and each item of a list.
+
+        A value is right if it goes with the values of one of the points to start from, or with the
+        first, or the last, of every other field: that others do not go with it is for the search
+        to find out.
+        """
+        ends = [
+            {path: domain.corners()[end][1] for path, domain in search.space.items()}
+            for end in (0, -1)
+        ]
+        bases = [ends[0] | point for point in search.start] + ends
+        sound = [base for base in bases if not self._wrong_at(base)]
+        places = {path: f"search.space.{path}" for path in search.space}
+        if not sound:
+            for problem in self._wrong_at(bases[0]):
+                if not any(_within(problem.path, place) for place in places.values()):
+                    self.problems[problem] = None
+        for path, domain in search.space.items():
+            place = places[path]
+            for item, value in domain.corners():
+                wrong = self._wrong_with(sound or bases, _Choice(path, place, item, value))
+                own = [problem for problem in wrong if _within(problem.path, place)]
+                self.problems |= dict.fromkeys(own)
+                if sound and not own:
+                    for problem in wrong:
+                        self._refuse(place + item, str(problem))
+                if any(problem.fault.endswith("_type") for problem in own):
+                    break
+
+    def _wrong_with(self, bases: Sequence[Params], choice: _Choice) -> list[Problem]:
+        """What is wrong with a value in the first of some points; nothing if it goes with one."""
+        tried = [self._wrong_at(base, choice) for base in bases]
+        return tried[0] if all(tried) else []
+
+    def _wrong_at(self, params: Params, choice: _Choice | None = None) -> list[Problem]:
+        """What is wrong with the trials of a point, one of whose values is a choice of its own."""
+        aside = replace(self, problems={})
+        others = {path: v for path, v in params.items() if not choice or path != choice.path}
+        aside.trials([*self.point(others), *([choice] if choice else [])])
+        return list(aside.problems)
+
+    @staticmethod
+    def point(params: Params) -> list[_Choice]:
+        """The choices that a point of a search makes."""
+        return [_Choice(path, f"search.space.{path}", "", value) for path, value in params.items()]
+
+    def search_id(self, search: Search) -> str:
+        """The hash of all that the values of a search depend on."""
+        axes = [[[(c.path, c.value) for c in part] for part in axis] for axis in self._axes()]
+        space = {path: domain.canonical_json() for path, domain in search.space.items()}
+        objectives = [objective.canonical_json() for objective in search.objectives]
+        whole = json.dumps([self.trial, axes, space, objectives], sort_keys=True)
+        return hashlib.sha256(whole.encode()).hexdigest()[:ID_DIGITS]
 
     def checked_run(self) -> Run:
         """How to run; problems are noted."""
@@ -280,8 +412,8 @@ class _Draft:
         if self.problems:
             raise SweepError(self.source, list(self.problems))
 
-    def _refuse(self, path: str, message: str) -> None:
-        self.problems[Problem(path, message)] = None
+    def _refuse(self, path: str, message: str, fault: str = "") -> None:
+        self.problems[Problem(path, message, fault)] = None
 
     def override(self, path: str, value: object, *, origin: str = "") -> None:
         """Set one value by its dotted path; fields of the trial may leave out `trial.`."""
@@ -290,6 +422,8 @@ class _Draft:
             self.grid[rest] = value
         elif section == "run" and rest:
             self._set(self.run, origin or "run.", rest, value)
+        elif section == "search" and rest:
+            self._set_search(rest, value, origin)
         elif path == "cases":
             self._set_cases(value, origin)
         elif path == "sources" and isinstance(value, str | dict):
@@ -309,22 +443,49 @@ class _Draft:
         else:
             self._refuse(origin + "cases", f"must be a list of mappings, got {shown(value)}")
 
+    def _set_search(self, path: str, value: object, origin: str) -> None:
+        """Set a field of the search; in its space, a dotted field or what is written of one."""
+        label = f"{origin}search."
+        if self.search is None:
+            self._refuse(label + path, "this sweep has no search")
+            return
+        section, _, rest = path.partition(".")
+        space = self.search.get("space")
+        if section != "space" or not rest or not isinstance(space, dict):
+            self._set(self.search, label, path, value)
+            return
+        searched = next((field for field in space if rest.startswith(f"{field}.")), None)
+        inside = space.get(searched)
+        if searched is None or not isinstance(inside, dict | list):
+            space[rest] = value
+        else:
+            self._set(inside, f"{label}space.{searched}.", rest.removeprefix(f"{searched}."), value)
+
     def _set_trial(self, path: str, value: object, label: str) -> None:
         for axis in self.grid:
-            if axis != path and _overlap(axis, path):
+            if axis != path and overlap(axis, path):
                 self._refuse(label + path, f"the grid sets {axis}: set grid.{axis} instead")
                 return
         for index, case in enumerate(self.cases or ()):
             for set_there in case:
-                if _overlap(set_there, path):
+                if overlap(set_there, path):
                     self._refuse(
                         label + path, f"cases[{index}] sets {set_there}: set cases instead"
                     )
                     return
+        for searched in (self.search or {}).get("space") or ():
+            if overlap(searched, path):
+                self._refuse(
+                    label + path,
+                    f"the search tries {searched}: set search.space.{searched} instead",
+                )
+                return
         self.grid.pop(path, None)
         self._set(self.trial, label, path, value)
 
-    def _set(self, target: dict[str, Any], label: str, path: str, value: object) -> bool:
+    def _set(
+        self, target: dict[str, Any] | list[Any], label: str, path: str, value: object
+    ) -> bool:
         """Whether the value could be set; if not, why is noted."""
         try:
             _assign(target, path, value)
@@ -335,11 +496,13 @@ class _Draft:
 
     def _axes(self) -> list[list[list[_Choice]]]:
         """What is tried in every combination: sources, cases, and the grid's sound axes."""
-        axes = [self._source_choices()] if self.sources is not None else []
-        if self.cases is not None:
-            axes.append(self._case_choices())
-        taken = {choice.path for axis in axes for part in axis for choice in part}
-        return axes + self._grid_choices(sorted(taken))
+        if self.axes is None:
+            axes = [self._source_choices()] if self.sources is not None else []
+            if self.cases is not None:
+                axes.append(self._case_choices())
+            taken = {choice.path for axis in axes for part in axis for choice in part}
+            self.axes = axes + self._grid_choices(sorted(taken))
+        return self.axes
 
     def _source_choices(self) -> list[list[_Choice]]:
         """The trajectories and generators of the sweep that is named as sources."""
@@ -389,7 +552,7 @@ class _Draft:
         """The axes that are lists and set fields of their own; what is wrong is noted."""
         sound: dict[str, list[Any]] = {}
         for axis, values in self.grid.items():
-            overlapping = [other for other in (*taken, *sound) if _overlap(axis, other)]
+            overlapping = [other for other in (*taken, *sound) if overlap(axis, other)]
             for other in overlapping:
                 self._refuse("grid", f"{other} and {axis} set the same field")
             if not isinstance(values, list) or not values:
@@ -416,21 +579,48 @@ class _Draft:
             for problem in explained(error, _OneTrial, written, in_grid=True):
                 inside = replace(problem, path=problem.path.partition(".")[2])
                 if not self._would_be_given(inside, choices):
-                    self._refuse(_located(inside, choices), inside.message)
+                    self._refuse(_located(inside, choices), inside.message, inside.fault)
             return None
         for path, message in trial.conflicts():
             self._refuse(_located(Problem(path, message), choices), message)
+        for index, objective in enumerate(self.objectives):
+            message = _off_the_ladder(objective, trial)
+            if message:
+                self._refuse(f"search.objectives[{index}].level", message)
         return trial
 
     def _would_be_given(self, problem: Problem, choices: Sequence[_Choice]) -> bool:
         """Whether a field is only missing because its axis is wrong, which is noted already."""
         wrong = self.grid.keys() - {choice.path for choice in choices}
-        return problem.fault == "missing" and any(_overlap(axis, problem.path) for axis in wrong)
+        return problem.fault == "missing" and any(overlap(axis, problem.path) for axis in wrong)
+
+
+def _off_the_ladder(objective: Objective, trial: AbstractTrial) -> str:
+    """Why a trial has no such level; empty where it has one, or where only its rows can tell."""
+    level = objective.level
+    if isinstance(level, Numbered) and level.number >= trial.levels:
+        return f"must be at most {trial.levels - 1}, the last level, got {level.number}"
+    if not isinstance(level, NearDensity) or not isinstance(trial, Finder):
+        return ""
+    try:
+        kept = trial.schedule.kept(MANY)
+    except ValueError:
+        return ""  # which is a conflict of the trial's own
+    densities = [count / MANY for count in kept]
+    if nearest(densities, level.density) is not None:
+        return ""
+    ladder = ", ".join(f"{density:.3g}" for density in densities)
+    return f"no level has a density within 10 % of {level.density:g}: the ladder has {ladder}"
+
+
+def _within(path: str, place: str) -> bool:
+    """Whether a path is a place or a part of it."""
+    return path.startswith(place) and path[len(place) :][:1] in ("", ".", "[")
 
 
 def _located(problem: Problem, choices: Sequence[_Choice]) -> str:
     """Where a trial's problem was written: in what sets its path, or a part of it, or the trial."""
-    setting = [choice for choice in choices if _overlap(choice.path, problem.path)]
+    setting = [choice for choice in choices if overlap(choice.path, problem.path)]
     beneath = [choice for choice in setting if len(choice.path) >= len(problem.path)]
     if beneath and problem.fault == "extra_forbidden":
         return " and ".join(choice.place for choice in beneath)  # the name, whatever the value
@@ -467,11 +657,6 @@ def _joined(section: str, path: str) -> str:
     return f"{section}.{path}" if path else section
 
 
-def _overlap(first: str, second: str) -> bool:
-    shorter, longer = sorted((first, second), key=len)
-    return longer == shorter or longer.startswith(shorter + ".")
-
-
 def _plain(value: Any) -> Any:
     """A copy in which every spec is the mapping that describes it, every tuple a list."""
     if isinstance(value, Spec):
@@ -481,7 +666,7 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _assign(target: dict[str, Any], path: str, value: object) -> None:
+def _assign(target: dict[str, Any] | list[Any], path: str, value: object) -> None:
     """Set a dotted field, making the mappings on the way; numbers index into lists.
 
     Raises ValueError where there is no such place.

@@ -261,8 +261,8 @@ class TestOverrides:
             ("=3", "--set: must read dotted.path=value, got '=3'"),
             (
                 "name=x",
-                "name: what can be set is [trial.]<field>, grid.<field>, run.<field>, cases and "
-                "sources.<field>",
+                "name: what can be set is [trial.]<field>, grid.<field>, search.<field>, "
+                "run.<field>, cases and sources.<field>",
             ),
             ("task..sigma=3", "trial.task..sigma: a dotted path has no empty parts"),
             (
@@ -601,8 +601,8 @@ class TestOneFault:
     )
     def test_no_mapping_at_all(self, document: object, got: str) -> None:
         assert fault(document) == (
-            "a sweep is a mapping with the keys name, trial, sources, cases, grid, quick, run; "
-            f"got {got}"
+            "a sweep is a mapping with the keys name, trial, sources, cases, grid, search, quick, "
+            f"run; got {got}"
         )
 
     @pytest.mark.parametrize(
@@ -625,7 +625,7 @@ class TestOneFault:
                 "gird",
                 {},
                 "gird: unknown key 'gird'; did you mean 'grid'? "
-                "allowed: name, trial, sources, cases, grid, quick, run",
+                "allowed: name, trial, sources, cases, grid, search, quick, run",
             ),
         ],
     )
@@ -837,13 +837,13 @@ class TestFiles:
         [
             (
                 "",
-                "a sweep is a mapping with the keys name, trial, sources, cases, grid, quick, run; "
-                "got null",
+                "a sweep is a mapping with the keys name, trial, sources, cases, grid, search, "
+                "quick, run; got null",
             ),
             (
                 "- a",
-                "a sweep is a mapping with the keys name, trial, sources, cases, grid, quick, run; "
-                "got ['a']",
+                "a sweep is a mapping with the keys name, trial, sources, cases, grid, search, "
+                "quick, run; got ['a']",
             ),
             ("name: a\nname: b", "line 2: duplicate key 'name'"),
             ("name: a\n\ttrial: 3", "line 2: found character '\\t' that cannot start any token"),
