@@ -5,10 +5,14 @@
     ROOT/trials/<trial_id>.parquet
     ROOT/<table>/<trial_id>-<level>.parquet    levels, curves, masks, weights, networks,
                                                reconstructions
+    ROOT/failures/<trial_id>-<number>.parquet  from 0: each time that a run gave the trial up
+    ROOT/<table>/<search>-<search_id>-<number>.parquet    points and their scores
     ROOT/unfinished/<trial_id>-<level>         the state of a long level that is being fitted
+    ROOT/running/<trial_id>                    how far a trial has come that is being fitted
 
 A file's name is a pure function of what is in it, so whoever writes the same thing twice writes
-the same file. Only an unfinished level's state is ever replaced, and removed with its commit.
+the same file. Only an unfinished level's state and a running trial's note are ever replaced; the
+one is removed with its commit, the other when the trial ends.
 """
 
 import json
@@ -25,6 +29,11 @@ SUFFIX = ".parquet"
 
 class StoreError(UserError):
     """The store cannot be read or written; the message names the path and what to do."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818 (a state of the store, no mistake)
+    """The store could not be written to for as long as was waited: nothing is wrong with the work,
+    and the same command goes on once the store is back."""
 
 
 def sweep_file(root: Path, sweep: str, sweep_id: str) -> Path:
@@ -45,6 +54,28 @@ def level_file(root: Path, table: str, trial_id: str, level: int) -> Path:
 def unfinished_file(root: Path, trial_id: str, level: int) -> Path:
     """How far a level has come that is not committed yet."""
     return root / "unfinished" / f"{trial_id}-{level:03d}"
+
+
+def failure_file(root: Path, trial_id: str, number: int) -> Path:
+    """Why a trial was given up, the `number`-th time from 0."""
+    return root / "failures" / f"{trial_id}-{number:03d}{SUFFIX}"
+
+
+def point_file(root: Path, table: str, search: str, search_id: str, number: int) -> Path:
+    """One table's rows of one point of a search."""
+    return root / table / f"{search}-{search_id}-{number:05d}{SUFFIX}"
+
+
+def point_files(root: Path, table: str, search: str, search_id: str) -> list[tuple[int, Path]]:
+    """The number and file of every point of a search that the table has, in order of number."""
+    begin = f"{search}-{search_id}-"
+    found = (path for path in files(root, table) if path.stem.startswith(begin))
+    return sorted((int(path.stem.removeprefix(begin)), path) for path in found)
+
+
+def running_file(root: Path, trial_id: str) -> Path:
+    """How far a trial has come that is being fitted."""
+    return root / "running" / trial_id
 
 
 def level_of(path: Path) -> tuple[str, int]:

@@ -1,16 +1,27 @@
 """The only reader: done levels by file name, everything else by SQL over the files."""
 
+import json
+import os
 import re
+import tempfile
+import time
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lip_ray.errors import UserError
-from lip_ray.records import LayerMask, Outcome, StoredTensor
+from lip_ray.records import (
+    LayerMask,
+    Outcome,
+    PointRecord,
+    ScoreRecord,
+    Standing,
+    StoredTensor,
+)
 from lip_ray.store import masks
 from lip_ray.store.paths import (
     MARKER,
@@ -19,7 +30,9 @@ from lip_ray.store.paths import (
     files,
     level_file,
     level_of,
+    point_files,
     root_of,
+    sweep_file,
     unfinished_file,
 )
 from lip_ray.store.schema import TABLES
@@ -67,8 +80,9 @@ WORST_LAST = [str(outcome) for outcome in (
 TRIALS_VIEW = f"""
 create view trials as
 select trial.*, coalesce(done.levels_done, 0) as levels_done,
-       case when coalesce(done.levels_done, 0) < trial.levels then 'incomplete'
-            else done.outcome end as outcome
+       case when coalesce(done.levels_done, 0) >= trial.levels then done.outcome
+            when trial.trial_id in (select trial_id from files.failures) then 'given up'
+            else 'incomplete' end as outcome
 from files.trials as trial
 left join (
     select trial_id, count(distinct level)::integer as levels_done,
@@ -76,7 +90,68 @@ left join (
     from files.levels group by trial_id
 ) as done using (trial_id)
 """
-"""A trial ended as the worst of its levels did; rows are never rewritten to say so."""
+"""A trial ended as the worst of its levels did; rows are never rewritten to say so. One that was
+given up and completed later ended like any other."""
+
+FAILURES_VIEW = """
+create view failures as
+select failure.*, coalesce(trial.levels_done < trial.levels, true) as open
+from files.failures as failure left join trials as trial using (trial_id)
+"""
+"""A trial without a row never began."""
+
+TIMINGS_VIEW = """
+create view timings as
+select trial.kind, trial.prior, trial.task, trial.image, fit.device, size.height, size.width,
+       trial.macs_per_step, count(distinct trial.trial_id) as trials, count(*) as fits,
+       median(fit.fit_s / fit.steps) as step_s, median(fit.fit_s) as fit_s,
+       median(fit.memory_mb) as memory_mb
+from (
+    select trial_id, level, any_value(device) as device, sum(fit_s) as fit_s, max(steps) as steps,
+           max(memory_mb) as memory_mb
+    from files.levels group by all
+) as fit
+join files.trials as trial using (trial_id)
+left join (
+    select trial_id, max(height) as height, max(width) as width
+    from files.reconstructions where role != 'samples' group by trial_id
+) as size using (trial_id)
+where fit.steps > 0
+group by trial.kind, trial.prior, trial.task, trial.image, fit.device, size.height, size.width,
+         trial.macs_per_step
+"""
+"""What a fit, of all images of a level together, took by what it was of: medians, in seconds and
+10⁶ bytes. A sheet of a generator's samples says nothing of its images' size."""
+
+POINTS_VIEW = """
+create view points as
+with told as (
+    select score.*, list_transform(
+        list_zip(
+            score."values", json_extract_string(point.objectives, '$[*].direction'), true
+        ),
+        lambda pair: case when pair[2] = 'maximize' then -pair[1] else pair[1] end
+    ) as losses
+    from files.scores as score
+    join (select distinct search, search_id, number, objectives from files.points) as point
+    using (search, search_id, number)
+),
+dominated as (
+    select distinct one.search, one.search_id, one.number
+    from told as one join told as other using (search, search_id)
+    where one.state = 'complete' and other.state = 'complete' and other.losses != one.losses
+      and list_bool_and(list_transform(
+          list_zip(other.losses, one.losses), lambda pair: pair[1] <= pair[2]
+      ))
+)
+select point.*, told.state, told."values", told.losses,
+       coalesce(told.state = 'complete', false) and dominated.number is null as pareto,
+       told.reason, told.told_at
+from files.points as point
+left join told using (search, search_id, number)
+left join dominated using (search, search_id, number)
+"""
+"""Points of equal values are all on the front, or all off it."""
 
 
 class QueryError(UserError):
@@ -137,6 +212,39 @@ class Reader:
         except FileNotFoundError:
             return None
 
+    def has_sweep(self, sweep: str, sweep_id: str) -> bool:
+        """Whether it is seen from here what the sweep asked for."""
+        return sweep_file(self._root, sweep, sweep_id).is_file()
+
+    def points(self, search: str, search_id: str) -> list[PointRecord]:
+        """What a search asked for, in order of number.
+
+        Raises StoreError for a file that cannot be read.
+        """
+        found = point_files(self._root, "points", search, search_id)
+        return [_point(_rows(path, "points")) for _, path in found]
+
+    def scores(self, search: str, search_id: str) -> dict[int, ScoreRecord]:
+        """What its points came to, by number, as far as they have come to an end.
+
+        Raises StoreError for a file that cannot be read.
+        """
+        found = point_files(self._root, "scores", search, search_id)
+        return {number: _score(*_rows(path, "scores")) for number, path in found}
+
+    def standings(self) -> list[tuple[Standing, float, str]]:
+        """How far trials in flight have come, the seconds since that was noted, and the host.
+
+        The store's own clock counts: those of hosts may differ. A host that died has left its
+        notes, which grow old.
+        """
+        folder = self._root / "running"
+        if not folder.is_dir():
+            return []
+        now = _clock_of(folder)
+        noted = (_standing(path, now) for path in sorted(folder.iterdir()))
+        return [standing for standing in noted if standing is not None]
+
     def sql(self, query: str) -> pa.Table:
         """The result of one reading statement over the tables `TABLES`, as Arrow.
 
@@ -177,7 +285,9 @@ class Reader:
                 "semi join files.levels using (trial_id, level)"
             )
         connection.sql(TRIALS_VIEW)
-        connection.sql(SENSING_VIEW)
+        for view in (FAILURES_VIEW, TIMINGS_VIEW, POINTS_VIEW, SENSING_VIEW):
+            connection.sql(view)
+        connection.sql("create view scores as from files.scores")
         connection.sql(f"set allowed_directories = [{_literal(self._root)}]")
         connection.sql("set enable_external_access = false")
         connection.sql("set lock_configuration = true")
@@ -200,17 +310,64 @@ def _in_user_words(error: duckdb.Error) -> str:
     return re.sub(r"^\w+ Error: ", "", str(error)).strip()
 
 
-def _stored_tensors(path: Path, table_name: str) -> tuple[StoredTensor, ...]:
+def _rows(path: Path, table: str) -> list[dict[str, Any]]:
+    """A file's rows in order of `position`, where the table has one."""
     try:
-        table = pq.read_table(path, schema=TABLES[table_name]).sort_by("position")
+        stored = pq.read_table(path, schema=TABLES[table])
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} is damaged: {error}") from error
+    ordered = stored.sort_by("position") if "position" in stored.column_names else stored
+    rows: list[dict[str, Any]] = ordered.to_pylist()
+    return rows
+
+
+def _stored_tensors(path: Path, table: str) -> tuple[StoredTensor, ...]:
     return tuple(
         StoredTensor(
             name=row["name"], shape=tuple(row["shape"]), dtype=row["dtype"], values=row["values"]
         )
-        for row in table.to_pylist()
+        for row in _rows(path, table)
     )
+
+
+def _point(rows: list[dict[str, Any]]) -> PointRecord:
+    trials = [row for row in rows if row["trial_id"] is not None]
+    shared = {
+        name: rows[0][name]
+        for name in TABLES["points"].names
+        if name not in ("position", "trial_id", "spec", "levels")
+    }
+    return PointRecord(
+        **shared,
+        trial_ids=tuple(row["trial_id"] for row in trials),
+        specs=tuple(row["spec"] for row in trials),
+        levels=tuple(row["levels"] for row in trials),
+    )
+
+
+def _score(row: dict[str, Any]) -> ScoreRecord:
+    return ScoreRecord(**row | {"values": tuple(row["values"])})
+
+
+def _standing(path: Path, now: float) -> tuple[Standing, float, str] | None:
+    """None for a draft, and for a note that is gone by now or of another lip-ray."""
+    if path.name.startswith("."):
+        return None
+    try:
+        note = json.loads(path.read_text())
+        host = note.pop("host")
+        return Standing(**note), max(0.0, now - path.stat().st_mtime), host
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _clock_of(folder: Path) -> float:
+    """The time that a file written there now would have; this host's where none can be."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return time.time()
 
 
 def _prefix(levels: set[int]) -> int:

@@ -5,7 +5,7 @@ Times are naive UTC. Strings, not dictionaries: files hold a few rows each.
 
 import pyarrow as pa
 
-VERSION = 3
+VERSION = 4
 """Of the layout and the columns below. A newer store is refused, an older one stays readable."""
 
 VERSION_KEY = "lip_ray_schema"
@@ -53,7 +53,8 @@ TRIALS = pa.schema(
         ("started_at", pa.timestamp("us")),
     ]
 )
-"""One row a trial that has begun. Queries see `levels_done` and `outcome` beside these columns."""
+"""One row a trial that has begun. Queries see `levels_done` and `outcome` beside these columns:
+incomplete, given up where a run says so in `failures`, or as the worst of its levels ended."""
 
 LEVELS = pa.schema(
     [
@@ -157,6 +158,62 @@ RECONSTRUCTIONS = pa.schema(
 """One row a level, image and role: clean, measured, peak, selected or final; or samples, a sheet of
 what a generator makes."""
 
+FAILURES = pa.schema(
+    [
+        ("trial_id", pa.string()),
+        ("kind", pa.string()),
+        ("pruner", pa.string()),
+        ("prior", pa.string()),
+        ("task", pa.string()),
+        ("image", pa.string()),
+        ("seed", pa.int64()),
+        ("level", pa.int32()),
+        ("cause", pa.string()),
+        ("reason", pa.string()),
+        ("traceback", pa.string()),
+        ("source_id", pa.string()),
+        ("host", pa.string()),
+        ("lip_ray_version", pa.string()),
+        ("failed_at", pa.timestamp("us")),
+    ]
+)
+"""One row each time that a run gave a trial up, at the first level that was not in the store.
+Queries see `open` beside these columns: whether the trial is incomplete to this day."""
+
+_POINT_KEY = [("search", pa.string()), ("search_id", pa.string()), ("number", pa.int32())]
+
+SCORES = pa.schema(
+    [
+        *_POINT_KEY,
+        ("state", pa.string()),
+        ("values", pa.list_(pa.float64())),
+        ("reason", pa.string()),
+        ("told_at", pa.timestamp("us")),
+    ]
+)
+"""One row a point of a search that came to an end: complete, stopped, collapsed or failed. `values`
+are one an objective, in their order."""
+
+POINTS = pa.schema(
+    [
+        *_POINT_KEY,
+        ("params", pa.string()),
+        ("objectives", pa.string()),
+        ("position", pa.int32()),
+        ("trial_id", pa.string()),
+        ("levels", pa.int32()),
+        ("spec", pa.string()),
+        ("problem", pa.string()),
+        ("lip_ray_version", pa.string()),
+        ("asked_at", pa.timestamp("us")),
+    ]
+)
+"""One row a trial of a point that a search asked for; where its values do not go together, one row
+without a trial and the `problem`. `params` and `objectives` are JSON. Queries see the point's score
+beside these columns: `state`, `values`, `reason` and `told_at`; `losses`, the values turned so that
+less is better; and `pareto`: whether the point is complete and no other complete point of its
+search is at least as good in all and better in one."""
+
 TABLES: dict[str, pa.Schema] = {
     "sweeps": SWEEPS,
     "trials": TRIALS,
@@ -166,7 +223,11 @@ TABLES: dict[str, pa.Schema] = {
     "weights": WEIGHTS,
     "networks": NETWORKS,
     "reconstructions": RECONSTRUCTIONS,
+    "failures": FAILURES,
+    "scores": SCORES,
+    "points": POINTS,
 }
+"""A score comes before its point: whoever lists files in this order finds a point for each."""
 
 PACKED = frozenset({"masks", "networks", "weights"})
 """Tables worth compressing; the others' loose files grow by it, or hold PNGs."""

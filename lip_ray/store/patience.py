@@ -1,0 +1,79 @@
+"""A store that cannot be written to for a while is waited for: a disk is full, a mount is gone."""
+
+import errno
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from lip_ray.store.paths import StoreError, StoreUnavailable
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+
+PASSING = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT),
+        *(errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENOLCK),
+        *(errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+        *(errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ENODEV, errno.ENXIO),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    }
+)
+"""What may be over in a while: room that somebody makes, a mount or a server that comes back.
+Among them is a folder that is not there, as under a mount that is gone."""
+
+Result = TypeVar("Result")
+
+
+class Patience:
+    """Tries again, with longer and longer pauses, for as long as it is told to."""
+
+    def __init__(
+        self,
+        limit_s: float,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit_s = limit_s
+        self._sleep = sleep
+        self._clock = clock
+
+    def insist(self, path: Path, act: Callable[[], Result]) -> Result:
+        """What `act` returns, once it does; `path` is for the message.
+
+        Raises StoreUnavailable when it could not within the time, StoreError at once for what
+        waiting does not mend.
+        """
+        deadline = self._clock() + self._limit_s
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                return act()
+            except (OSError, StoreError) as error:
+                cause = _passing(error)
+                left_s = deadline - self._clock()
+                if cause is None and isinstance(error, OSError):
+                    raise unwritable(path, error) from error
+                if cause is None:
+                    raise
+                if left_s <= 0:
+                    raise self._given_up(path, cause) from error
+            self._sleep(min(pause_s, left_s))
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _given_up(self, path: Path, cause: OSError) -> StoreUnavailable:
+        waited = f", for {self._limit_s:g} s now" if self._limit_s else ""
+        return StoreUnavailable(f"{unwritable(path, cause)}{waited}")
+
+
+def unwritable(path: Path, error: OSError) -> StoreError:
+    """That nothing can be written there, and why."""
+    return StoreError(f"the store cannot be written to: {path}: {error.strerror or error}")
+
+
+def _passing(error: OSError | StoreError) -> OSError | None:
+    """The system's error behind it, if it is one that passes."""
+    cause = error.__cause__ if isinstance(error, StoreError) else error
+    return cause if isinstance(cause, OSError) and cause.errno in PASSING else None
