@@ -14,6 +14,7 @@ from lip_ray.fits.latent import Trimmed as Trimmed
 from lip_ray.fits.stopping import ExponentialVariance as ExponentialVariance
 from lip_ray.fits.stopping import Stopping as Stopping
 from lip_ray.fits.stopping import WindowedVariance as WindowedVariance
+from lip_ray.fits.watching import Watch as Watch
 from lip_ray.fits.weights import Fit as Fit
 from lip_ray.fits.weights import FitResult as FitResult
 from lip_ray.fits.weights import Snapshot as Snapshot

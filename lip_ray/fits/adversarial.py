@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lip_ray.fits.frechet import frechet, pixel_features
 from lip_ray.fits.keeping import Keeper, digest, sealed, unsealed
+from lip_ray.fits.watching import Watch, unknown, unwatched
 from lip_ray.fits.weights import GradientMask, Precision, _check_zeros, arithmetic
 from lip_ray.priors.generators import AbstractGenerator, GeneratorPrior
 from lip_ray.priors.network import Network
@@ -113,6 +114,7 @@ class AdversarialFit(Spec):
         level: int,
         snapshot_at: int | None = None,
         keeper: Keeper | None = None,
+        watch: Watch = unwatched,
     ) -> AdversarialResult:
         """Fit both networks to `images`, (N, C, H, W) uint8, and leave them as fitted.
 
@@ -124,7 +126,7 @@ class AdversarialFit(Spec):
         self._check(spec, images, snapshot_at)
         duel = _Duel(self, generator, critic, spec, images, mask, critic_mask, seed, level)
         with arithmetic(self.precision, duel.device):
-            course = _Course(duel, self.steps, snapshot_at, keeper)
+            course = _Course(duel, self.steps, snapshot_at, keeper, watch)
             reason = course.run()
             duel.end()
             measured = None if reason else duel.measure()
@@ -383,11 +385,17 @@ class _Course:
     """The steps of a fit, what they left behind, and where that is kept."""
 
     def __init__(
-        self, duel: _Duel, steps: int, snapshot_at: int | None, keeper: Keeper | None
+        self,
+        duel: _Duel,
+        steps: int,
+        snapshot_at: int | None,
+        keeper: Keeper | None,
+        watch: Watch,
     ) -> None:
         self._duel = duel
         self._snapshot_at = snapshot_at
         self._keeper = keeper
+        self._watch = watch
         self._identity = duel.identity() | {"snapshot_at": str(snapshot_at)} if keeper else {}
         self._rows = torch.zeros(steps, 3, device=duel.device)
         self._step = 0
@@ -400,10 +408,12 @@ class _Course:
         saved = time.perf_counter()
         started = saved - self._seconds
         self._take_snapshot()
+        self._tell()
         while self._step < len(self._rows):
             self._rows[self._step] = self._duel.step(self._step)
             self._step += 1
             self._take_snapshot()
+            self._tell()
             if self._step % INTERVAL == 0 or self._step == len(self._rows):
                 reason = self._failure()  # waits for the device,
                 self._seconds = time.perf_counter() - started  # so the clock is right
@@ -431,6 +441,9 @@ class _Course:
             frechet=measured.frechet if measured else None,
             samples=measured.samples if measured else None,
         )
+
+    def _tell(self) -> None:
+        self._watch(self._step, len(self._rows), unknown)
 
     def _take_snapshot(self) -> None:
         if self._step == self._snapshot_at and self._snapshot is None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Self, final
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lip_ray.datasets import Labelled, Split
+from lip_ray.fits.watching import Watch, unknown, unwatched
 from lip_ray.fits.weights import GradientMask, Precision, _check_zeros, arithmetic
 from lip_ray.priors import UntrainedPrior
 from lip_ray.pruning import Mask
@@ -130,7 +132,14 @@ class EpochFit(Spec):
         return -(-pictures // self.batch)
 
     def run(
-        self, classifier: Classifier, mask: Mask, split: Split, *, seed: int, level: int
+        self,
+        classifier: Classifier,
+        mask: Mask,
+        split: Split,
+        *,
+        seed: int,
+        level: int,
+        watch: Watch = unwatched,
     ) -> EpochResult:
         """Fit all parameters; pruned weights of the body are zero after every step.
 
@@ -140,7 +149,8 @@ class EpochFit(Spec):
         """
         device = next(classifier.parameters()).device
         with arithmetic(self.precision, device):
-            return _Descent(self, classifier, mask).run(split.to(device), seed=seed, level=level)
+            descent = _Descent(self, classifier, mask)
+            return descent.run(split.to(device), seed=seed, level=level, watch=watch)
 
     def rehearse(self, classifier: Classifier, mask: Mask, split: Split, *, steps: int) -> float:
         """The seconds that so many steps take here."""
@@ -150,9 +160,10 @@ class EpochFit(Spec):
             descent = _Descent(self, classifier, mask)
             started, done = time.perf_counter(), 0
             while done < steps:
-                losses = descent.epoch(training, torch.arange(len(training)), steps=steps - done)
+                epoch = descent.epoch(training, torch.arange(len(training)))
+                losses = list(islice(epoch, steps - done))
                 done += len(losses)
-            bool(losses.isfinite().all())  # waits for the device
+            bool(losses[-1].isfinite())  # waits for the device
             return time.perf_counter() - started
 
 
@@ -173,7 +184,7 @@ class _Descent:
             fused=True,
         )
 
-    def run(self, split: Split, *, seed: int, level: int) -> EpochResult:
+    def run(self, split: Split, *, seed: int, level: int, watch: Watch) -> EpochResult:
         """All epochs, then the test set."""
         shuffle = generator(seed, "shuffle", level=level)
         batches = self._fit.batches(len(split.training))
@@ -182,12 +193,17 @@ class _Descent:
         best: dict[str, Tensor] = {}
         reason, steps = "", self._fit.epochs * batches
         started = time.perf_counter()
+        watch(0, steps, unknown)
         for epoch in range(self._fit.epochs):
             passed = sum(milestone <= epoch for milestone in self._fit.milestones)
             for group in self._optimizer.param_groups:
                 group["lr"] = self._fit.learning_rate * self._fit.decay**passed
             order = torch.randperm(len(split.training), generator=shuffle)
-            found = self.epoch(split.training, order).cpu()
+            taken = []
+            for loss in self.epoch(split.training, order):
+                taken.append(loss)
+                watch(epoch * batches + len(taken), steps, unknown)
+            found = torch.stack(taken).cpu()
             if not bool(found.isfinite().all()):
                 steps = epoch * batches + int((~found.isfinite()).nonzero()[0])
                 reason = f"the loss of step {steps} was not finite"
@@ -216,20 +232,18 @@ class _Descent:
             accuracy_final=final,
         )
 
-    def epoch(self, training: Labelled, order: Tensor, *, steps: int | None = None) -> Tensor:
-        """Step once a batch, at most `steps` times; the losses, on the device."""
+    def epoch(self, training: Labelled, order: Tensor) -> Iterator[Tensor]:
+        """Step once a batch; the loss of each step, on the device."""
         self._classifier.train()
         order = order.to(training.labels.device)
-        losses = []
-        for chosen in order.tensor_split(self._fit.batches(len(order)))[:steps]:
+        for chosen in order.tensor_split(self._fit.batches(len(order))):
             batch = training[chosen]
             loss = F.cross_entropy(self._logits(batch), batch.labels)
             loss.backward()
             self._apply_mask()
             self._optimizer.step()
             self._optimizer.zero_grad()
-            losses.append(loss.detach())
-        return torch.stack(losses)
+            yield loss.detach()
 
     @torch.no_grad()
     def accuracy(self, held_out: Labelled) -> float:

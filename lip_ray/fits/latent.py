@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import groupby
 from typing import Annotated, ClassVar, Literal, Self, final
 
@@ -13,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from lip_ray.fits.watching import Watch, mean_psnr_db, unknown, unwatched
 from lip_ray.fits.weights import FitResult, Snapshot, arithmetic
 from lip_ray.records import Outcome
 from lip_ray.rng import generator
@@ -102,6 +104,8 @@ class AbstractSolver(Spec, ABC):
         problems: Sequence[Problem],
         latents: Tensor,
         draws: torch.Generator,
+        *,
+        watch: Watch = unwatched,
     ) -> tuple[FitResult, ...]:
         """Fit latents to the measurements of each problem: a result each.
 
@@ -115,14 +119,14 @@ class AbstractSolver(Spec, ABC):
         """
         groups = _measurements(problems)
         self._check(problems, groups, latents)
-        watch = _Watch(problems, steps=self.steps, restarts=self.restarts)
+        traces = _Traces(problems, steps=self.steps, restarts=self.restarts)
         started = time.perf_counter()
         with arithmetic("fp32", groups[0].values.device):
-            self._descend(prior, groups, latents, draws, watch)
-        losses, psnrs = watch.traces()  # waits for the device,
+            self._descend(prior, groups, latents, draws, traces, watch)
+        losses, psnrs = traces.read()  # waits for the device,
         seconds = time.perf_counter() - started  # so the clock is right
         return tuple(
-            watch.result(place, losses[:, place], psnrs[:, place], seconds)
+            traces.result(place, losses[:, place], psnrs[:, place], seconds)
             for place in range(len(problems))
         )
 
@@ -145,14 +149,16 @@ class AbstractSolver(Spec, ABC):
         groups: Sequence["Measured"],
         latents: Tensor,
         draws: torch.Generator,
-        watch: "_Watch",
+        traces: "_Traces",
+        watch: Watch,
     ) -> None:
-        """Take the steps; the host never looks at the device."""
+        """Take the steps; the host looks at the device for the watch only."""
         device = groups[0].values.device
         z = latents.detach().to(device, copy=True).requires_grad_()
         optimizer = torch.optim.Adam([z], lr=self.learning_rate, fused=True)
         counts = [group.count for group in groups] if self.players > 1 else []
         fixed = _orders(counts, draws, device)
+        watch(0, self.steps, unknown)
         for step in range(self.steps):
             orders = _orders(counts, draws, device)
             images = prior(z.flatten(0, 2)).unflatten(0, z.shape[:3])
@@ -166,7 +172,8 @@ class AbstractSolver(Spec, ABC):
             optimizer.step()
             with torch.no_grad():
                 losses = [self.loss(_ordered(found[0] - y, fixed)) for found, y in pairs]
-                watch.observe(step, torch.cat(losses) + penalty[0], images[0].detach())
+                traces.observe(step, torch.cat(losses) + penalty[0], images[0].detach())
+            watch(step + 1, self.steps, partial(traces.psnr_db, step))
 
 
 @final
@@ -442,7 +449,7 @@ class _Kept:
         return Snapshot(step=step, image=self.image[place, None]) if step >= 0 else None
 
 
-class _Watch:
+class _Traces:
     """Objective and PSNR of every step, image and restart, and the images worth keeping."""
 
     def __init__(self, problems: Sequence[Problem], *, steps: int, restarts: int) -> None:
@@ -471,7 +478,13 @@ class _Watch:
         self._peak.offer(psnrs.where(known, -torch.inf), step, images)
         self._selected.offer((-losses).where(self._finite, -torch.inf), step, images)
 
-    def traces(self) -> tuple[Tensor, Tensor]:
+    def psnr_db(self, step: int) -> float | None:
+        """At the last step, of the restarts of least objective: the mean over images."""
+        chosen = self._losses[step].where(self._finite, torch.inf).argmin(1, keepdim=True)
+        known = self._psnrs[step].where(self._finite, torch.nan)
+        return mean_psnr_db(known.take_along_dim(chosen, dim=1).flatten())
+
+    def read(self) -> tuple[Tensor, Tensor]:
         """Losses and PSNRs on the host, (steps, images, restarts)."""
         return self._losses.cpu(), self._psnrs.cpu()
 

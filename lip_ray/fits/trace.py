@@ -91,6 +91,10 @@ class Trace:
         bad = (~torch.isfinite(self._rows[:steps, LOSS])).nonzero()
         return int(bad[0]) if len(bad) else steps
 
+    def psnr_db(self, step: int) -> Tensor:
+        """Of the average at one step, a scalar on the device."""
+        return self._rows[step, PSNR]
+
     def rows(self, steps: int) -> Tensor:
         """(steps, 4) on the host: loss, PSNR of the output and of the average, statistic."""
         return self._rows[:steps].cpu()

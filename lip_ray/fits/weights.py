@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, Literal, Self, final
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from lip_ray.fits.stopping import Stopping, WindowedVariance
 from lip_ray.fits.trace import Best, Trace
+from lip_ray.fits.watching import Watch, mean_psnr_db, unknown, unwatched
 from lip_ray.priors import UntrainedPrior
 from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
@@ -88,7 +90,12 @@ class Fit(Spec):
         return self
 
     def run(
-        self, subjects: Sequence[Subject], mask: Mask, *, snapshot_at: int | None = None
+        self,
+        subjects: Sequence[Subject],
+        mask: Mask,
+        *,
+        snapshot_at: int | None = None,
+        watch: Watch = unwatched,
     ) -> tuple[FitResult, ...]:
         """Fit the masked weights that the subjects share to all measurements: a result each.
 
@@ -105,7 +112,7 @@ class Fit(Spec):
         )
         started = time.perf_counter()
         with arithmetic(self.precision, prior.latent.device):
-            end = self._descend(subjects, mask, traces, snapshot_at)
+            end = self._descend(subjects, mask, traces, snapshot_at, watch)
         rows = [trace.rows(end.steps) for trace in traces]  # waits for the device,
         seconds = time.perf_counter() - started  # so the clock is right
         _check_zeros(prior, mask)
@@ -121,14 +128,16 @@ class Fit(Spec):
         mask: Mask,
         traces: Sequence[Trace],
         snapshot_at: int | None,
+        watch: Watch,
     ) -> "_End":
-        """Take the steps; the host looks at the device once an interval."""
+        """Take the steps; the host looks at the device once an interval, and for the watch."""
         prior = subjects[0].prior
         network = torch.compile(prior.module) if self.compiled else prior.module
         optimizer = torch.optim.Adam(prior.module.parameters(), lr=self.learning_rate, fused=True)
         apply_mask = GradientMask(prior, mask)
         noise = InputNoise(self.input_noise)
         snapshot = prior.snapshot() if snapshot_at == 0 else None
+        watch(0, self.steps, unknown)
         for step in range(self.steps):
             outputs, losses = [], []
             for subject in subjects:  # one graph at a time; gradients add up
@@ -145,6 +154,7 @@ class Fit(Spec):
             total = torch.stack(losses).sum() if len(losses) > 1 else losses[0]
             for trace, loss, output in zip(traces, losses, outputs, strict=True):
                 trace.observe(step, loss, output, total=total)
+            watch(step + 1, self.steps, partial(_psnr_db, traces, step))
             if (step + 1) % self.stopping.interval == 0:
                 finite = min(trace.finite(step + 1) for trace in traces)
                 if finite <= step:
@@ -248,6 +258,10 @@ def _check(subjects: Sequence[Subject], snapshot_at: int | None, steps: int) -> 
         raise ValueError(
             f"snapshot_at must be from 0 to {steps}, the fit's steps: got {snapshot_at}"
         )
+
+
+def _psnr_db(traces: Sequence[Trace], step: int) -> float | None:
+    return mean_psnr_db(trace.psnr_db(step) for trace in traces)
 
 
 def _result(trace: Trace, rows: Tensor, end: _End, seconds: float) -> FitResult:

@@ -1,10 +1,12 @@
 """What every kind of trial is, and what it is given when it runs."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
+from math import inf
 from typing import Annotated, Protocol
 
 import numpy as np
@@ -12,9 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from lip_ray.fits import Watch
 from lip_ray.images import Picture
 from lip_ray.pruning import Mask
-from lip_ray.records import LayerMask, StoredTensor
+from lip_ray.records import LayerMask, Standing, StoredTensor
 from lip_ray.spec import Spec
 
 Take = Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, Field(strict=False, min_length=1)]
@@ -69,6 +72,40 @@ def _forget(trial_id: str, level: int, state: bytes) -> None:
     """Keep nothing."""
 
 
+def nothing(standing: Standing) -> None:
+    """Tell nobody how far a level has come."""
+
+
+@dataclass(kw_only=True)
+class LevelWatch:
+    """Notes how far a level has come: when it begins, and then every so often.
+
+    Between two notes it looks at a clock and at nothing else.
+    """
+
+    trial_id: str
+    level: int
+    interval_s: float
+    note: Callable[[Standing], None]
+    due: float = -inf
+    """By `time.monotonic`."""
+
+    def __call__(self, step: int, steps: int, psnr_db: Callable[[], float | None]) -> None:
+        """`step` steps are taken, of `steps` at most; the PSNR is read for a note only."""
+        if time.monotonic() < self.due:
+            return
+        self.note(
+            Standing(
+                trial_id=self.trial_id,
+                level=self.level,
+                step=step,
+                steps=steps,
+                psnr_db=psnr_db(),
+            )
+        )
+        self.due = time.monotonic() + self.interval_s  # from the end of a note, which may be slow
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """Where a trial runs and where it takes up: nothing here changes what it finds."""
@@ -82,6 +119,10 @@ class Context:
     """Takes the state of a long level, by trial and level, in place of what it was given before."""
     keep_every_s: float = 300.0
     """Seconds between two states of a level: what a trial that is killed can lose."""
+    note: Callable[[Standing], None] = nothing
+    """Takes how far the level has come that is being fitted."""
+    note_every_s: float = 10.0
+    """Seconds between two notes of a level; the first is made when its fit begins."""
 
     def mask(self, trial_id: str, level: int) -> Mask | None:
         """A stored mask, on the device of this trial."""
@@ -102,6 +143,12 @@ class Context:
             interval_s=self.keep_every_s,
             load=partial(self.shelf.unfinished, trial_id, level),
             save=partial(self.keep, trial_id, level),
+        )
+
+    def watch(self, trial_id: str, level: int) -> Watch:
+        """What the fit of a level tells how far it has come."""
+        return LevelWatch(
+            trial_id=trial_id, level=level, interval_s=self.note_every_s, note=self.note
         )
 
     def _loaded(self, tensors: tuple[StoredTensor, ...] | None) -> dict[str, Tensor] | None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from lip_ray.datasets import Dataset, Split
+from lip_ray.fits import Watch
 from lip_ray.fits.classifier import Classifier, EpochFit, EpochResult
 from lip_ray.priors import UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
@@ -17,7 +18,7 @@ from lip_ray.pruning import Mask, effective
 from lip_ray.records import Curve, LevelRecord, Outcome
 from lip_ray.rng import generator
 from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size
-from lip_ray.trials.recording import machine_columns
+from lip_ray.trials.recording import machine_columns, reset_peak_memory
 from lip_ray.trials.tickets import Source
 from lip_ray.trials.trajectory import Seed
 from lip_ray.trials.transfer import Travels, source_conflicts, start, stored_already, travelled
@@ -178,11 +179,13 @@ def run(spec: Classification, context: Context) -> Iterator[LevelRecord]:
     bench = Bench(spec, context.device)
     masks = travelled(spec, spec.source.masks(context, bench.dense))
     for level in range(context.first_level, spec.levels):
+        reset_peak_memory(context.device)
         if level >= len(masks):
             yield bench.failed(level, spec.source.counts(bench.dense.total)[level])
             continue
         mask = masks[level]
-        result = bench.fit(level, start(spec, level, bench, context), mask)
+        begin, watch = start(spec, level, bench, context), context.watch(spec.id, level)
+        result = bench.fit(level, begin, mask, watch)
         new = {} if stored_already(spec) else {level: mask}
         yield bench.record(level, mask, result, masks=new)
 
@@ -224,13 +227,20 @@ class Bench:
         self.classifier.forget_statistics()
         self.classifier.head.load_state_dict(self._head)
 
-    def fit(self, level: int, weights: Mapping[str, Tensor], mask: Mask) -> EpochResult:
+    def fit(
+        self, level: int, weights: Mapping[str, Tensor], mask: Mask, watch: Watch
+    ) -> EpochResult:
         """Learn from these weights on, if the picture has a path to the head."""
         self.rewind(weights, mask)
         if self._effective(mask) == 0:
             return self._collapsed()
         return self._spec.fit.run(
-            self.classifier, mask, self._split, seed=self._spec.seed_used, level=level
+            self.classifier,
+            mask,
+            self._split,
+            seed=self._spec.seed_used,
+            level=level,
+            watch=watch,
         )
 
     def _effective(self, mask: Mask) -> int:

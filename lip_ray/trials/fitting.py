@@ -9,7 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lip_ray.fits import Fit, FitResult, Snapshot, Subject, WindowedVariance
+from lip_ray.fits import Fit, FitResult, Snapshot, Subject, Watch, WindowedVariance
+from lip_ray.fits.watching import unwatched
 from lip_ray.images import Picture
 from lip_ray.priors import AbstractPrior, UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
@@ -216,7 +217,13 @@ class Bench:
         return latent.to(self.device, memory_format=layout)
 
     def fit(
-        self, level: int, start: Mapping[str, Tensor], mask: Mask, *, snapshot_at: int | None = None
+        self,
+        level: int,
+        start: Mapping[str, Tensor],
+        mask: Mask,
+        *,
+        snapshot_at: int | None = None,
+        watch: Watch = unwatched,
     ) -> tuple[FitResult, ...]:
         """Set the network to `start` times `mask` and fit it, if it has a path to fit."""
         self.prior.rewind(start, mask.layers)
@@ -225,7 +232,9 @@ class Bench:
                 collapsed(problem.constant(), problem, reason=ONE_COLOUR)
                 for problem in self._problems
             )
-        return self._setting.fit.run(self.subjects(level=level), mask, snapshot_at=snapshot_at)
+        return self._setting.fit.run(
+            self.subjects(level=level), mask, snapshot_at=snapshot_at, watch=watch
+        )
 
     def effective(self, mask: Mask) -> int:
         """Kept weights on a path from latent to image."""

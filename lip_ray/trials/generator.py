@@ -18,7 +18,7 @@ from lip_ray.records import LevelRecord, Outcome
 from lip_ray.rng import generator
 from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size, stored
 from lip_ray.trials.ladder import AbstractLadder
-from lip_ray.trials.recording import adversarial_curve, machine_columns, sheet
+from lip_ray.trials.recording import adversarial_curve, machine_columns, reset_peak_memory, sheet
 from lip_ray.trials.rewinding import Rewind, ToInit, refuse_late
 from lip_ray.trials.trajectory import Seed
 
@@ -215,6 +215,7 @@ def run(spec: Generator, context: Context) -> Iterator[LevelRecord]:
     """
     ladder = Ladder(spec, context)
     for level in range(context.first_level, spec.levels):
+        reset_peak_memory(context.device)
         mask = ladder.mask(level)
         if mask is None:
             yield ladder.failed(level)
@@ -290,6 +291,7 @@ class Ladder(AbstractLadder):
             level=level,
             snapshot_at=self.snapshot_at if level == 0 else None,
             keeper=self._context.keeper(spec.id, level),
+            watch=self._context.watch(spec.id, level),
         )
 
     def _untouched(self, outcome: Outcome, reason: str) -> AdversarialResult:

@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self, final
 
 import torch
@@ -19,7 +20,9 @@ from lip_ray.fits import (
     Lasso,
     MedianOfMeans,
     Trimmed,
+    Watch,
 )
+from lip_ray.fits.watching import unknown
 from lip_ray.images import AnyImage, Index, Picture, expanded, named
 from lip_ray.priors.generators.base import Output
 from lip_ray.priors.network import Cost
@@ -40,7 +43,13 @@ from lip_ray.trials.base import (
 )
 from lip_ray.trials.fitting import collapsed
 from lip_ray.trials.generator import ONE_IMAGE, Generator
-from lip_ray.trials.recording import curve, fit_columns, machine_columns, pictures
+from lip_ray.trials.recording import (
+    curve,
+    fit_columns,
+    machine_columns,
+    pictures,
+    reset_peak_memory,
+)
 from lip_ray.trials.trajectory import Seed
 
 
@@ -300,6 +309,7 @@ def run(spec: Reconstruction, context: Context) -> Iterator[LevelRecord]:
     """
     bench = spec.bench(context)
     for level, there in list(enumerate(spec.taken))[context.first_level :]:
+        reset_peak_memory(context.device)
         yield from bench.records(level, there)
 
 
@@ -356,10 +366,14 @@ class SparseBench(AbstractBench):
 
     def records(self, level: int, there: int) -> Iterator[LevelRecord]:
         """Each image by itself."""
-        for picture, problem in zip(self.pictures, self.problems, strict=True):
+        watch, images = self.context.watch(self.spec.id, level), len(self.pictures)
+        watch(0, images, unknown)
+        solvable = zip(self.pictures, self.problems, strict=True)
+        for solved, (picture, problem) in enumerate(solvable, start=1):
             result = self._solver.run(problem)
             count = math.prod(problem.image_shape)
             columns = self.found(level, picture, problem, result) | {"fit_s": result.seconds}
+            watch(solved, images, partial(columns.get, "psnr_selected_db"))
             mse = _l2(columns["psnr_selected_db"], "unit")
             yield LevelRecord(
                 **self.identity(level, count, count), **columns, effective=None, l2_per_pixel=mse
@@ -395,7 +409,8 @@ class LatentBench(AbstractBench):
             return
         self._prior.module.load_state_dict(weights)
         paths = effective(self._prior.module, mask, (self._source.prior.latent_size,))
-        results = self._fitted(there) if paths else self._collapsed()
+        watch = self.context.watch(self.spec.id, level)
+        results = self._fitted(there, watch) if paths else self._collapsed()
         common = self._identity(level, mask.kept)
         for picture, problem, result in zip(self.pictures, self.problems, results, strict=True):
             columns = self.found(level, picture, problem, result)
@@ -407,10 +422,10 @@ class LatentBench(AbstractBench):
                 l2_per_pixel=_l2(columns["psnr_selected_db"], self._prior.output),
             )
 
-    def _fitted(self, level: int) -> tuple[FitResult, ...]:
+    def _fitted(self, level: int, watch: Watch) -> tuple[FitResult, ...]:
         """All images, with the generator as it is."""
         draws = generator(self.spec.seed_used, "row permutations", level=level)
-        return self._solver.run(self._prior, self.problems, self._latents(), draws)
+        return self._solver.run(self._prior, self.problems, self._latents(), draws, watch=watch)
 
     @torch.no_grad()
     def _collapsed(self) -> tuple[FitResult, ...]:

@@ -2,9 +2,13 @@
 
 import math
 import platform
+import re
 import resource
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +23,12 @@ from lip_ray.tasks import Problem
 
 CURVE_POINTS_EARLY = 160
 CURVE_POINTS_EVEN = 128
+
+CLEAR_REFS = Path("/proc/self/clear_refs")
+RESET_PEAK = b"5"
+STATUS = Path("/proc/self/status")
+PEAK_KIB = re.compile(rb"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
+"""The most memory that was resident since the process began, or since the peak was reset."""
 
 
 def fit_columns(result: FitResult, problem: Problem, *, share: int = 1) -> dict[str, Any]:
@@ -39,8 +49,26 @@ def fit_columns(result: FitResult, problem: Problem, *, share: int = 1) -> dict[
     }
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin a level: `memory_mb` is the peak from here on.
+
+    On the CPU without Linux's /proc, or where it may not be written to, it stays that of the
+    process.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):
+        CLEAR_REFS.write_bytes(RESET_PEAK)
+
+
 def machine_columns(device: torch.device) -> dict[str, Any]:
-    """The columns of a level's row that tell where, when and on what it was found."""
+    """The columns of a level's row that tell where, when and on what it was found.
+
+    `memory_mb` is the peak of the level so far, in 2²⁰ bytes: of all tensors of this process on
+    the GPU; on the CPU of the whole process, with Python and its libraries, as it is resident. What
+    earlier levels and trials left behind is in it, what they have given back is not.
+    """
     return {
         "memory_mb": _peak_memory_mb(device),
         "host": platform.node(),
@@ -149,7 +177,12 @@ def _carried_forward(values: Tensor) -> Tensor:
 def _peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    with suppress(OSError):
+        peak = PEAK_KIB.search(STATUS.read_bytes())
+        if peak:
+            return int(peak[1]) / 2**10
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _device_name(device: torch.device) -> str:

@@ -15,6 +15,7 @@ from lip_ray.tasks import Task
 from lip_ray.trials.base import Conflict, Context, Description, together
 from lip_ray.trials.fitting import AbstractRestoration, Bench, LatentDraw, Setting, Target
 from lip_ray.trials.ladder import AbstractLadder
+from lip_ray.trials.recording import reset_peak_memory
 from lip_ray.trials.rewinding import Rewind, ToInit, refuse_late
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -142,6 +143,7 @@ def run(spec: Trajectory, context: Context) -> Iterator[LevelRecord]:
     """
     ladder = Ladder(spec, context)
     for level in range(context.first_level, spec.levels):
+        reset_peak_memory(context.device)
         mask = ladder.mask(level)
         if mask is None:
             yield from ladder.failed(level)
@@ -179,7 +181,10 @@ class Ladder(AbstractLadder):
     def fit(self, level: int, mask: Mask) -> tuple[FitResult, ...]:
         """Set the weights that are left to where they begin, and fit them."""
         snapshot_at = self.snapshot_at if level == 0 else None
-        results = self._bench.fit(level, self.start(level), mask, snapshot_at=snapshot_at)
+        watch = self._context.watch(self._spec.id, level)
+        results = self._bench.fit(
+            level, self.start(level), mask, snapshot_at=snapshot_at, watch=watch
+        )
         self.fitted(level, self._bench.prior.snapshot, results[0].snapshot)
         return results
 

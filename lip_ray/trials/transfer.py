@@ -23,6 +23,7 @@ from lip_ray.trials.base import (
     together,
 )
 from lip_ray.trials.fitting import AbstractRestoration, Bench, Setting
+from lip_ray.trials.recording import reset_peak_memory
 from lip_ray.trials.rewinding import Reinit
 from lip_ray.trials.tickets import Consensus, FromFile, Source
 from lip_ray.trials.trajectory import Images, Seed, Trajectory
@@ -203,12 +204,14 @@ def run(spec: Transfer, context: Context) -> Iterator[LevelRecord]:
     bench = Bench(spec.setting, context.device)
     masks = travelled(spec, spec.source.masks(context, bench.dense))
     for level, there in list(enumerate(spec.taken))[context.first_level :]:
+        reset_peak_memory(context.device)
         if there >= len(masks):
             kept = spec.source.counts(bench.dense.total)[there]
             yield from bench.failed(level, kept, "the source has no ticket of this level")
             continue
         mask = masks[there]
-        results = bench.fit(there, start(spec, there, bench, context), mask)
+        begin, watch = start(spec, there, bench, context), context.watch(spec.id, level)
+        results = bench.fit(there, begin, mask, watch=watch)
         new = {} if spec.take is None and stored_already(spec) else {level: mask}
         yield from bench.records(level, mask, results, masks=new, weights={})
 
