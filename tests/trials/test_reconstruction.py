@@ -51,9 +51,11 @@ def latents(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     for solver in (Erm, MedianOfMeans):
         fit = solver.run
 
-        def watched(self: Any, prior: Any, problems: Any, z: Tensor, *rest: Any, fit=fit) -> Any:
+        def watched(
+            self: Any, prior: Any, problems: Any, z: Tensor, *rest: Any, fit=fit, **options: Any
+        ):
             seen.append(z.clone())
-            return fit(self, prior, problems, z, *rest)
+            return fit(self, prior, problems, z, *rest, **options)
 
         monkeypatch.setattr(solver, "run", watched)
     return seen

@@ -4,18 +4,27 @@ import io
 import math
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from ladders import CPU, records_of, trajectory
 from PIL import Image as Pillow
 
-from lip_ray.fits import FitResult, Snapshot
+from lip_ray.fits import Fit, FitResult, Snapshot
 from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
 from lip_ray.metrics import psnr, ssim
 from lip_ray.records import Outcome
 from lip_ray.tasks import Problem
-from lip_ray.trials.recording import curve, fit_columns, pictures
+from lip_ray.trials import recording
+from lip_ray.trials.recording import (
+    curve,
+    fit_columns,
+    machine_columns,
+    pictures,
+    reset_peak_memory,
+)
 
 NAN = float("nan")
 
@@ -175,3 +184,90 @@ class TestPictures:
         result = replace(result_of(50, problem), selected=None, final=None)
         shown = pictures(result, problem, with_problem=False)
         assert [picture.role for picture in shown] == ["peak"]
+
+
+LARGE = 256
+"""In 2²⁰ bytes: far more than all else of these tests takes."""
+
+
+def allocate() -> None:
+    """Take so much memory, use all of it and give it back."""
+    torch.ones(LARGE * 2**18)
+
+
+def peak_mb() -> float:
+    return machine_columns(CPU)["memory_mb"]
+
+
+@pytest.fixture
+def resettable() -> None:
+    """The kernel forgets a peak when it is told to."""
+    if not recording.CLEAR_REFS.exists():
+        pytest.skip("there is no /proc/self/clear_refs")
+
+
+class TestPeakMemory:
+    @pytest.fixture
+    def hungry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Fits of which the first takes much memory."""
+        fit = Fit.run
+        fitted: list[Fit] = []
+
+        def run(self, *arguments, **options):
+            if not fitted:
+                allocate()
+            fitted.append(self)
+            return fit(self, *arguments, **options)
+
+        monkeypatch.setattr(Fit, "run", run)
+
+    @pytest.mark.usefixtures("resettable", "hungry")
+    def test_is_that_of_the_level(self) -> None:
+        dense, *others = [record.memory_mb for record in records_of(trajectory())]
+        assert len(others) == 3
+        for other in others:
+            assert LARGE * 0.9 < dense - other < LARGE * 1.5
+
+    @pytest.mark.usefixtures("resettable")
+    def test_is_what_was_resident_at_most_since_it_was_reset(self) -> None:
+        allocate()
+        reset_peak_memory(CPU)
+        before = peak_mb()
+        allocate()
+        after = peak_mb()
+        assert LARGE * 0.9 < after - before < LARGE * 1.1
+        assert peak_mb() == pytest.approx(after, abs=20)  # although it was given back
+        reset_peak_memory(CPU)
+        assert peak_mb() == pytest.approx(before, abs=20)
+
+    @pytest.mark.usefixtures("resettable")
+    def test_what_is_held_counts(self) -> None:
+        reset_peak_memory(CPU)
+        before = peak_mb()
+        held = torch.ones(LARGE * 2**18)
+        reset_peak_memory(CPU)
+        assert peak_mb() - before > LARGE * 0.9
+        assert held[0] == 1
+
+    @pytest.mark.parametrize("place", ["absent", "a folder"])
+    def test_without_proc_it_is_that_of_the_process(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    ) -> None:
+        here = tmp_path if place == "a folder" else tmp_path / place / "file"
+        monkeypatch.setattr(recording, "CLEAR_REFS", here)
+        monkeypatch.setattr(recording, "STATUS", here)
+        allocate()
+        reset_peak_memory(CPU)
+        largest = recording.resource.getrusage(recording.resource.RUSAGE_SELF).ru_maxrss / 2**10
+        assert peak_mb() == pytest.approx(largest, abs=20)
+        assert peak_mb() > LARGE
+
+    def test_a_kernel_that_tells_no_peak(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        status = tmp_path / "status"
+        status.write_text("Name:\tpython\nVmRSS:\t    2048 kB\n")
+        monkeypatch.setattr(recording, "STATUS", status)
+        assert peak_mb() > 50
+        status.write_text("VmPeak:\t  9 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n")
+        assert peak_mb() == 2.0
