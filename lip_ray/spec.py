@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import cache
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -41,22 +42,25 @@ class Spec(BaseModel):
 
 def _canonical(value: object) -> object:
     if isinstance(value, Spec):
+        given = ((name, getattr(value, name), default) for name, default in _fields(type(value)))
         return {
-            name: _canonical(getattr(value, name))
-            for name in type(value).model_fields
-            if _identifies(value, name)
+            name: _canonical(field)
+            for name, field, default in given
+            if name == "kind" or bool(field != default)
         }
     if isinstance(value, tuple):
         return [_canonical(item) for item in value]
     return value + 0.0 if isinstance(value, float) else value  # -0.0 equals 0.0
 
 
-def _identifies(spec: Spec, name: str) -> bool:
-    field = type(spec).model_fields[name]
-    if any(isinstance(marker, RunOnly) for marker in field.metadata):
-        return False
-    default = field.get_default(call_default_factory=True, validated_data={})
-    return name == "kind" or bool(getattr(spec, name) != default)
+@cache  # ids are asked for by the thousand, and pydantic copies a default whenever it gives it
+def _fields(spec_class: type[Spec]) -> tuple[tuple[str, object], ...]:
+    """The fields that may be in the id, with their defaults."""
+    return tuple(
+        (name, field.get_default(call_default_factory=True, validated_data={}))
+        for name, field in spec_class.model_fields.items()
+        if not any(isinstance(marker, RunOnly) for marker in field.metadata)
+    )
 
 
 def kind_or_mapping(union: Any, *, default: str | None = None) -> BeforeValidator:
