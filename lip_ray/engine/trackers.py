@@ -1,0 +1,251 @@
+"""Experiment trackers that levels are also reported to, through Ray's own callbacks.
+
+These are given a trial's spec where Tune has a worker's configuration, and a level's own numbers.
+What a tracker does, and fails at, is beside the run: it happens in a thread, the store has all.
+"""
+
+import json
+import logging
+import math
+import os
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.air.constants import TRAINING_ITERATION
+from ray.air.integrations.mlflow import MLflowLoggerCallback
+from ray.air.integrations.wandb import WandbLoggerCallback
+from ray.tune.logger import LoggerCallback, TBXLoggerCallback
+from ray.tune.result import AUTO_RESULT_KEYS
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from lip_ray.engine.room import LaunchError
+from lip_ray.engine.trainable import ANY_TRIAL
+
+MODULES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
+"""What each tracker needs to be installed."""
+
+LAST_WAIT_S = 60.0
+"""How long the end of a run waits for what trackers have not taken yet."""
+
+NO_MACHINE = {"x_disable_meta": True, "x_disable_machine_info": True, "x_disable_stats": True}
+"""Weights & Biases is not told the host's programs, arguments and hardware, only levels."""
+
+LONGEST_PART = 48
+"""Of a name, in characters: a trial of many images has a long one, a folder must not."""
+
+CREDENTIALS = re.compile(r"(?<=//)[^/@\s]+@")
+"""Name and password within a URL."""
+
+_log = logging.getLogger(__name__)
+
+
+def callbacks(trackers: Sequence[str], *, sweep: str, store: Path) -> list[tune.Callback]:
+    """One callback for each tracker of a `run` block, by name.
+
+    TensorBoard's files lie in `store`/tensorboard, a folder a trial. MLflow's experiment and the
+    project of Weights & Biases are called as the sweep; where they are and who asks is taken from
+    these libraries' own settings (MLFLOW_TRACKING_URI, WANDB_API_KEY, WANDB_MODE, …).
+
+    Raises LaunchError where a library is missing, or refuses to begin.
+    """
+    return [_callback(name, sweep, store) for name in dict.fromkeys(trackers)]
+
+
+def _callback(name: str, sweep: str, store: Path) -> tune.Callback:
+    module = MODULES[name]
+    if find_spec(module) is None:
+        raise LaunchError(f"run.trackers: {module} is not installed; pip install 'lip-ray[{name}]'")
+    try:
+        inner = _inner(name, sweep)
+        inner.setup()
+    except Exception as error:
+        raise LaunchError(f"run.trackers: {name}: {_said(error)}") from error
+    return Tracking(name, inner, sweep=sweep, folder=store / name)
+
+
+def _inner(name: str, sweep: str) -> LoggerCallback:
+    if name == "tensorboard":
+        return TBXLoggerCallback()
+    if name == "mlflow":
+        return MLflowLoggerCallback(experiment_name=sweep)
+    own = {"api_key": key} if (key := os.environ.get("WANDB_API_KEY")) else {}
+    return _Wandb(
+        project=sweep,
+        resume="allow",
+        settings=own | NO_MACHINE,
+        upload_timeout=int(LAST_WAIT_S / 2),
+    )
+
+
+class _Wandb(WandbLoggerCallback):
+    """Ray's, whose own way to start its actors writes WANDB_API_KEY into Ray's logs."""
+
+    def _start_logging_actor(self, trial: Any, exclude_results: list[str], **settings: Any) -> None:
+        trial.init_local_path()
+        here = ray.get_runtime_context().get_node_id()
+        actor: Any = ray.remote(self._logger_actor_cls)
+        self._remote_logger_class = actor.options(
+            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False)
+        )
+        super()._start_logging_actor(trial, exclude_results, **settings)
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A trial as Ray's callbacks read one: its spec is its configuration."""
+
+    trial_id: str
+    label: str = field(compare=False)
+    config: Mapping[str, Any] = field(compare=False)
+    """The spec's leaves by dotted path."""
+    local_path: str = field(compare=False)
+    """A folder for what a tracker leaves behind."""
+    experiment_dir_name: str = field(compare=False)
+    """The group that it belongs to."""
+
+    @property
+    def evaluated_params(self) -> Mapping[str, Any]:
+        """Hyper-parameters."""
+        return self.config
+
+    def init_local_path(self) -> None:
+        """Make the folder."""
+        Path(self.local_path).mkdir(parents=True, exist_ok=True)
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class Tracking(tune.Callback):
+    """Hands what happens to a tracker, in order, by a thread of its own.
+
+    Tune waits for its callbacks, and an exception in one of them ends the whole run: a server that
+    is slow, or gone, must cost no more than a line that says so.
+    """
+
+    def __init__(self, name: str, inner: LoggerCallback, *, sweep: str, folder: Path) -> None:
+        self._name = name
+        self._inner: Any = inner  # it is given a Tracked where it wants Tune's Trial
+        self._sweep = sweep
+        self._folder = folder
+        self._tracked: dict[str, Tracked] = {}
+        self._events: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._complained = False
+        self._thread = threading.Thread(target=self._work, name=f"to {name}", daemon=True)
+        self._thread.start()
+
+    def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
+        """Tune pickles its callbacks for a restore that never happens."""
+        return tune.Callback, ()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker has the trial, for the first time or once more."""
+        self._events.put(lambda: self._inner.log_trial_start(self._of(trial.config)))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A level is in the store."""
+        if result["level"] >= 0:
+            numbers = level_numbers(result)
+            self._events.put(
+                lambda: self._inner.log_trial_result(iteration, self._of(trial.config), numbers)
+            )
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The trial has ended."""
+        self._events.put(lambda: self._end(trial.config, failed=False))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The trial was given up."""
+        self._events.put(lambda: self._end(trial.config, failed=True))
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Wait a while for what is left to tell."""
+        self._events.put(lambda: self._inner.on_experiment_end(list(self._tracked.values())))
+        self._events.put(None)
+        self._thread.join(LAST_WAIT_S)
+        if self._thread.is_alive():
+            self._complain(f"it has not taken all within {LAST_WAIT_S:.0f} s")
+
+    def _work(self) -> None:
+        while event := self._events.get():
+            try:
+                event()
+            except Exception as error:
+                self._complain(_said(error))
+
+    def _complain(self, problem: str) -> None:
+        if not self._complained:
+            _log.warning(
+                "run.trackers: %s lacks some of it: %s; the store has all", self._name, problem
+            )
+        self._complained = True
+
+    def _end(self, config: Mapping[str, Any], *, failed: bool) -> None:
+        seen = self._of(config)
+        del self._tracked[seen.trial_id]
+        self._inner.log_trial_end(seen, failed=failed)
+
+    def _of(self, config: Mapping[str, Any]) -> Tracked:
+        """The same trial each time it is asked for."""
+        found = self._tracked.get(config["trial_id"])
+        return found or self._tracked.setdefault(
+            config["trial_id"], tracked(config, sweep=self._sweep, folder=self._folder)
+        )
+
+
+def tracked(config: Mapping[str, Any], *, sweep: str, folder: Path) -> Tracked:
+    """A trial's configuration as trackers see it: nothing but its spec, and a readable name."""
+    trial = ANY_TRIAL.validate_json(config["spec"])
+    said = trial.description
+    parts = [said.image, said.prior, said.pruner, f"seed{trial.seed_used}", trial.id]
+    label = "-".join(re.sub(r"[^\w.+]+", "_", part)[:LONGEST_PART] for part in parts)
+    return Tracked(
+        trial_id=trial.id,
+        label=label,
+        config=dict(_leaves(json.loads(config["spec"]))),
+        local_path=str(folder / label),
+        experiment_dir_name=sweep,
+    )
+
+
+def level_numbers(result: Mapping[str, Any]) -> dict[str, float]:
+    """The finite numbers of a level's report without Tune's own; the level counts the steps."""
+    numbers = {
+        name: value
+        for name, value in result.items()
+        if name not in AUTO_RESULT_KEYS
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    }
+    return numbers | {TRAINING_ITERATION: result["level"]}
+
+
+def _leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Numbers, texts and truths as they are; lists as JSON; what is not given as "none"."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}.{index}")
+    elif isinstance(value, list):
+        yield path, json.dumps(value)
+    else:
+        yield path, "none" if value is None else value
+
+
+def _said(error: Exception) -> str:
+    """An error's first line, without passwords in URLs."""
+    lines = str(error).strip().splitlines() or [repr(error)]
+    return CREDENTIALS.sub("", lines[0])
