@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from itertools import combinations
 from typing import Annotated, Any, Literal, Self, final
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from lip_ray.problems import Problem, shown
 from lip_ray.spec import Spec, kind_or_mapping
@@ -47,11 +47,8 @@ Column = Literal[
     "fit_s",
     "memory_mb",
     "threads",
-    "effective_density",
-    "psnr_gap_db",
-    "mse_selected",
 ]
-"""The numbers that a level has in queries."""
+"""The numbers that a level has in the store."""
 
 
 class AbstractDomain(Spec, ABC):
@@ -300,10 +297,18 @@ class StopHopeless(Spec):
     """The first level that is compared."""
 
 
+def _some(space: Params) -> Params:
+    if not space:
+        raise ValueError("must have at least one field")
+    return space
+
+
 class Search(Spec):
     """Points of a space, tried one after another, each chosen in the light of the others."""
 
-    space: Annotated[dict[str, Domain], Field(min_length=1)]
+    space: Annotated[
+        dict[str, Domain], AfterValidator(_some), Field(json_schema_extra={"minProperties": 1})
+    ]
     """What each searched field may be, by its dotted path."""
     objectives: Annotated[tuple[Objective, ...], Field(strict=False, min_length=1)]
     points: Annotated[int, Field(ge=1)]
