@@ -68,9 +68,12 @@ def point_file(root: Path, table: str, search: str, search_id: str, number: int)
 
 def point_files(root: Path, table: str, search: str, search_id: str) -> list[tuple[int, Path]]:
     """The number and file of every point of a search that the table has, in order of number."""
-    begin = f"{search}-{search_id}-"
-    found = (path for path in files(root, table) if path.stem.startswith(begin))
-    return sorted((int(path.stem.removeprefix(begin)), path) for path in found)
+    named = ((path.stem.rpartition("-"), path) for path in files(root, table))
+    return sorted(
+        (int(number), path)
+        for (point_of, _, number), path in named
+        if point_of == f"{search}-{search_id}"
+    )
 
 
 def running_file(root: Path, trial_id: str) -> Path:

@@ -173,6 +173,10 @@ class Reader:
         """Whether the folder is a store."""
         return (root_of(store) / MARKER).is_file()
 
+    def sees(self, beacon: str) -> bool:
+        """Whether a writer's `beacon` is seen from here: it is the same store."""
+        return (self._root / beacon).exists()
+
     def levels_done(self) -> dict[str, int]:
         """By trial id, how many levels are committed, counted from level 0 without a gap."""
         found = defaultdict(set)
@@ -357,7 +361,7 @@ def _standing(path: Path, now: float) -> tuple[Standing, float, str] | None:
         note = json.loads(path.read_text())
         host = note.pop("host")
         return Standing(**note), max(0.0, now - path.stat().st_mtime), host
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

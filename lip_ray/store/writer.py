@@ -97,6 +97,18 @@ class Writer:
         except OSError as error:
             raise unwritable(root, error) from error
 
+    @contextmanager
+    def beacon(self) -> Iterator[str]:
+        """A name by which a reader elsewhere knows this very store from one of the same path."""
+        name = f".beacon.{uuid.uuid4().hex}"
+        try:
+            (self._root / name).touch()
+            yield name
+        except OSError as error:
+            raise unwritable(self._root, error) from error
+        finally:
+            (self._root / name).unlink(missing_ok=True)
+
     def write_sweep(self, record: SweepRecord) -> None:
         """Note which trials a sweep asked for."""
         rows = [

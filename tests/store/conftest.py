@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 
 from lip_ray.records import (
+    Cause,
     Curve,
+    FailureRecord,
     LayerMask,
     LevelRecord,
     Outcome,
+    PointRecord,
     Reconstruction,
+    ScoreRecord,
     SweepRecord,
     TrialRecord,
 )
@@ -99,6 +103,78 @@ def make_sweep() -> SweepRecord:
         lip_ray_version="0",
         requested_at=NOON,
     )
+
+
+def make_failure(trial_id: str = "a" * 16, **changes: Any) -> FailureRecord:
+    """A trial that was given up at its second level."""
+    values: dict[str, Any] = {
+        "trial_id": trial_id,
+        "kind": "trajectory",
+        "pruner": "magnitude",
+        "prior": "skip",
+        "task": "denoising",
+        "image": "camera",
+        "seed": 0,
+        "level": 1,
+        "cause": Cause.DIED,
+        "reason": "its process was killed",
+        "traceback": "",
+        "host": "here",
+        "lip_ray_version": "0",
+        "failed_at": NOON,
+    }
+    return FailureRecord(**values | changes)
+
+
+def make_point(number: int = 0, **changes: Any) -> PointRecord:
+    """A point of two trials, after a high PSNR and few weights."""
+    values: dict[str, Any] = {
+        "search": "widths",
+        "search_id": "e" * 16,
+        "number": number,
+        "params": '{"prior.width": 8}',
+        "objectives": (
+            '[{"column": "psnr_selected_db", "direction": "maximize", "level": "last"},'
+            ' {"column": "kept", "direction": "minimize", "level": "last"}]'
+        ),
+        "trial_ids": ("a" * 16, "b" * 16),
+        "specs": ('{"seed": 0}', '{"seed": 1}'),
+        "levels": (2, 3),
+        "lip_ray_version": "0",
+        "asked_at": NOON,
+    }
+    return PointRecord(**values | changes)
+
+
+def make_score(number: int = 0, **changes: Any) -> ScoreRecord:
+    """What it came to."""
+    values: dict[str, Any] = {
+        "search": "widths",
+        "search_id": "e" * 16,
+        "number": number,
+        "state": "complete",
+        "values": (27.25, 100.0),
+        "told_at": NOON,
+    }
+    return ScoreRecord(**values | changes)
+
+
+@pytest.fixture
+def failure_record() -> Callable[..., FailureRecord]:
+    """Makes failures."""
+    return make_failure
+
+
+@pytest.fixture(scope="session")
+def point_record() -> Callable[..., PointRecord]:
+    """Makes points of a search."""
+    return make_point
+
+
+@pytest.fixture(scope="session")
+def score_record() -> Callable[..., ScoreRecord]:
+    """Makes their scores."""
+    return make_score
 
 
 @pytest.fixture

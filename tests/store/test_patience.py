@@ -3,8 +3,10 @@
 import errno
 import os
 import pickle
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +238,10 @@ def test_a_state_and_a_committed_level_take_the_same_faults(
         patched.setattr(Path, "unlink", Disk(Path.unlink, OSError(errno.EIO, "I/O error")))
         assert store.write_level([level_record()]), "it is committed, whatever stays behind"
     assert Reader(tmp_path).levels_done() == {"a" * 16: 1}
+
+
+def test_writers_wait_by_a_clock_that_nobody_sets() -> None:
+    assert signature(Writer.open).parameters["clock"].default is time.monotonic
 
 
 @pytest.fixture
