@@ -4,16 +4,16 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
-import torch
 
-from lip_ray.engine.room import Room
 from lip_ray.sweep import SOURCE, Sweep
 from lip_ray.trials import AbstractTrial
 
-PROBE_S = 1.0
-PROBE_STEPS = 5
+GRAPH_COLUMNS = [
+    "kind", "trials", "done", "waiting", "levels", "levels_done", "levels_left", "edges", "depth",
+]  # fmt: skip
 
 IDENTITY = ("kind", "name")
 """The fields that say what something is; its others tell it from its own like only."""
@@ -27,6 +27,13 @@ class PlannedTrial:
     label: str
     """What tells it from the sweep's other trials, the seed apart."""
     levels_done: int
+    source_ids: tuple[str, ...] = ()
+    """The trials that it waits for; those that are not in the plan are complete."""
+
+    @cached_property
+    def id(self) -> str:
+        """The trial's."""
+        return self.trial.id
 
     @property
     def levels_left(self) -> int:
@@ -40,20 +47,29 @@ def plan(sweep: Sweep, levels_done: Mapping[str, int]) -> tuple[PlannedTrial, ..
     Trials that others take their tickets from come before them, whether or not the sweep asks for
     them itself.
     """
-    trials = _with_sources(sweep.trials)
+    found: dict[str, tuple[AbstractTrial, tuple[str, ...]]] = {}
+    _gather(sweep.trials, found)
+    labels = _labels([trial for trial, _ in found.values()])
     return tuple(
-        PlannedTrial(trial=trial, label=label, levels_done=levels_done.get(trial.id, 0))
-        for trial, label in zip(trials, _labels(trials), strict=True)
+        PlannedTrial(
+            trial=trial,
+            label=label,
+            levels_done=levels_done.get(trial_id, 0),
+            source_ids=source_ids,
+        )
+        for label, (trial_id, (trial, source_ids)) in zip(labels, found.items(), strict=True)
     )
 
 
-def _with_sources(trials: Iterable[AbstractTrial]) -> list[AbstractTrial]:
-    """Each trial once, its sources before it."""
-    found: dict[str, AbstractTrial] = {}
-    for trial in trials:
-        found |= {source.id: source for source in _with_sources(trial.sources)}
-        found[trial.id] = trial
-    return list(found.values())
+def _gather(
+    trials: Iterable[AbstractTrial], found: dict[str, tuple[AbstractTrial, tuple[str, ...]]]
+) -> tuple[str, ...]:
+    """Their ids; each trial is noted once, after its sources and with their ids."""
+    ids = {trial.id: trial for trial in trials}
+    for trial_id, trial in ids.items():
+        if trial_id not in found:
+            found[trial_id] = (trial, _gather(trial.sources, found))
+    return tuple(ids)
 
 
 def plan_table(planned: Sequence[PlannedTrial]) -> pd.DataFrame:
@@ -70,49 +86,52 @@ def plan_table(planned: Sequence[PlannedTrial]) -> pd.DataFrame:
     return rows.groupby("trial", sort=False, as_index=False).sum()
 
 
-def estimated_s(planned: Sequence[PlannedTrial], room: Room, *, threads: int) -> float:
-    """Seconds that the levels left would take here, at a pace measured now.
+def graph_table(planned: Sequence[PlannedTrial]) -> pd.DataFrame:
+    """One row a kind: its trials and levels, how many are done, and what waits for what.
 
-    Each network and image size is tried for a few dense steps, alone; early stopping is not
-    foreseen, nor how much trials that run side by side slow each other down.
+    `edges` are sources of its trials, each counted for every trial that takes tickets from it;
+    `waiting` are trials left of which a source is left. `depth` is the most trials one after
+    another, the kind's own included: 1 where it has no sources.
     """
-    device = torch.device(room.device)
-    pace: dict[str, float] = {}
-    trials = []
+    depth: dict[str, int] = {}
+    rows = []
+    left = {plan.id for plan in planned if plan.levels_left}
     for plan in planned:
-        alike = plan.trial.rehearsal
-        if plan.levels_left and alike not in pace:
-            pace[alike] = _seconds_per_step(plan.trial, device, threads)
-        trials.append(plan.levels_left * plan.trial.steps * pace.get(alike, 0.0))
-    return max(sum(trials) / room.trials_at_once, max(trials, default=0.0))
-
-
-def _seconds_per_step(trial: AbstractTrial, device: torch.device, threads: int) -> float:
-    """A dense step's, after one to warm up: of one step where that takes long, else of a few."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        steps = 1 if trial.rehearse(1, device=device) > PROBE_S else PROBE_STEPS
-        return trial.rehearse(steps, device=device) / steps
-    finally:
-        torch.set_num_threads(before)
+        depth[plan.id] = 1 + max((depth.get(source, 0) for source in plan.source_ids), default=0)
+        rows.append(
+            {
+                "kind": plan.trial.kind,
+                "trials": 1,
+                "done": plan.id not in left,
+                "waiting": plan.id in left and not left.isdisjoint(plan.source_ids),
+                "levels": plan.trial.levels,
+                "levels_done": plan.levels_done,
+                "levels_left": plan.levels_left,
+                "edges": len(plan.source_ids),
+                "depth": depth[plan.id],
+            }
+        )
+    table = pd.DataFrame(rows, columns=GRAPH_COLUMNS)
+    sums = dict.fromkeys(GRAPH_COLUMNS[1:], "sum") | {"depth": "max"}
+    return table.groupby("kind", sort=False, as_index=False).agg(sums)
 
 
 def _labels(trials: Sequence[AbstractTrial]) -> list[str]:
-    leaves = [_unseeded(dict(_leaves(json.loads(trial.model_dump_json())))) for trial in trials]
+    leaves = [_unseeded(dict(_leaves(trial.model_dump(mode="json")))) for trial in trials]
+    compared = [{name: _compared(name, leaf) for name in leaf} for leaf in leaves]
     names = dict.fromkeys(name for leaf in leaves for name in leaf)
     values: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for leaf in leaves:
-        for name in leaf:
-            values[_compared(name, leaf)].add(leaf[name])
+    for leaf, keys in zip(leaves, compared, strict=True):
+        for name, key in keys.items():
+            values[key].add(leaf[name])
     return [
         ", ".join(
             _named(name, leaf[name])
             for name in names
-            if name in leaf and len(values[_compared(name, leaf)]) > 1
+            if name in leaf and len(values[keys[name]]) > 1
         )
         or trial.description.pruner
-        for trial, leaf in zip(trials, leaves, strict=True)
+        for trial, leaf, keys in zip(trials, leaves, compared, strict=True)
     ]
 
 

@@ -1,0 +1,384 @@
+"""What is left costs what the store's levels took, along the chains of sources."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, strategies
+
+from lip_ray.engine import cost
+from lip_ray.engine.cost import Costs, Device, Estimate, Task, critical_path, estimate, makespan
+from lip_ray.engine.plan import PlannedTrial, plan
+from lip_ray.records import LevelRecord, Outcome, TrialRecord
+from lip_ray.store import Reader, Writer
+from lip_ray.sweep import Sweep
+from lip_ray.trials import AbstractTrial
+
+NOON = datetime(2026, 1, 2, 12)
+KINDS = ("trajectory", "transfer", "reconstruction")
+STEPS = 60
+
+
+@dataclass(frozen=True)
+class Lot:
+    """What a trial is given."""
+
+    device: Device = "cpu"
+    cpus: int = 1
+    gpus: float = 0.0
+
+
+@pytest.fixture
+def sweep(tiny: Path) -> Sweep:
+    """Two pruners by two seeds, four levels of 60 steps each."""
+    return Sweep.from_yaml(tiny)
+
+
+@pytest.fixture
+def moved(sweep: Sweep) -> Sweep:
+    """Two transfers of one trajectory."""
+    source = sweep.trials[0].model_dump(mode="json")
+    grid = {"source": [source], "travels": ["mask", "layer_densities"]}
+    return Sweep.build({"name": "moved", "trial": {"kind": "transfer"}, "grid": grid})
+
+
+def varied(trial: AbstractTrial, **changes: object) -> AbstractTrial:
+    """The same trial but for some dotted fields."""
+    grid = {path.replace("__", "."): [value] for path, value in changes.items()}
+    (other,) = Sweep.build({"name": "other", "trial": trial, "grid": grid}).trials
+    return other
+
+
+Timings = dict[AbstractTrial, Sequence[float]]
+
+
+@pytest.fixture
+def timed(tmp_path: Path) -> Callable[..., Costs]:
+    """Costs by a store in which each trial has levels of so many seconds a step."""
+    writer = Writer.open(tmp_path)
+
+    def store(timings: Timings, *, device: str = "cpu", steps: int = 10) -> Costs:
+        for trial, paces in timings.items():
+            writer.write_trial(trial_record(trial, device))
+            for level, pace in enumerate(paces):
+                rows = trial.images_per_level
+                row = {"steps": steps, "fit_s": pace * steps / rows, "device": device}
+                writer.write_level(
+                    [level_record(trial.id, level, f"image {n}", **row) for n in range(rows)]
+                )
+        return Costs.from_store(Reader(tmp_path))
+
+    return store
+
+
+def trial_record(trial: AbstractTrial, device: str) -> TrialRecord:
+    about, size = trial.description, trial.size
+    return TrialRecord(
+        trial_id=trial.id, kind=trial.kind, pruner=about.pruner, prior=about.prior,
+        task=about.task, image=about.image, seed=trial.seed_used, levels=trial.levels,
+        source_ids=(), travels=None, parameters=size.parameters,
+        macs_per_step=size.macs_per_step, spec=trial.model_dump_json(),
+        canonical=trial.canonical_json(), lip_ray_version="0", torch_version="0", ray_version="0",
+        python_version="0", host="", device=device, started_at=NOON,
+    )  # fmt: skip
+
+
+def level_record(trial_id: str, level: int, image: str, **columns: Any) -> LevelRecord:
+    return LevelRecord(
+        trial_id=trial_id, level=level, image=image, kept=1, total=1, kept_all=1, total_all=1,
+        effective=1, outcome=Outcome.BUDGET, finished_at=NOON, **columns,
+    )  # fmt: skip
+
+
+def estimated(
+    planned: Sequence[PlannedTrial],
+    costs: Costs,
+    *,
+    slots: int = 1,
+    lot: Lot = Lot(),
+    measure: bool = False,
+) -> Estimate:
+    at_once, lots = dict.fromkeys(KINDS, slots), dict.fromkeys(KINDS, lot)
+    return estimate(planned, costs, at_once, lots, measure=measure)
+
+
+class TestPaces:
+    """Where the seconds of a step come from."""
+
+    def test_the_median_of_all_levels_of_trials_with_the_same_key(
+        self, sweep: Sweep, timed: Callable[..., Costs]
+    ) -> None:
+        """Seeds and pruners differ, not the pace; a level that fitted nothing says nothing."""
+        first, second, third, _ = sweep.trials
+        costs = timed({second: [0.1, 0.2], third: [0.9]})
+        assert costs.pace(first, "cpu") == cost.Pace(seconds_per_step=0.2, alike=True)
+
+    def test_levels_without_a_step_are_left_out(
+        self, sweep: Sweep, tmp_path: Path, timed: Callable[..., Costs]
+    ) -> None:
+        first = sweep.trials[0]
+        timed({first: [0.1]})
+        Writer.open(tmp_path).write_level([level_record(first.id, 1, "camera", steps=0)])
+        pace = Costs.from_store(Reader(tmp_path)).pace(first, "cpu")
+        assert pace
+        assert pace.seconds_per_step == pytest.approx(0.1)
+
+    def test_the_images_of_a_level_add_up(self, sweep: Sweep, timed: Callable[..., Costs]) -> None:
+        images = [
+            {"kind": "builtin", "name": name, "size": [32, 32]} for name in ("camera", "moon")
+        ]
+        both = varied(sweep.trials[0], images=images)
+        costs = timed({both: [0.3]})
+        pace = costs.pace(both, "cpu")
+        assert pace
+        assert pace.seconds_per_step == pytest.approx(0.3)
+        assert costs.pace(sweep.trials[0], "cpu") is None, "one image is not two"
+
+    def test_a_graphics_card_tells_nothing_of_a_cpu(
+        self, sweep: Sweep, timed: Callable[..., Costs]
+    ) -> None:
+        first = sweep.trials[0]
+        costs = timed({first: [0.1]}, device="NVIDIA H100 80GB HBM3")
+        assert costs.pace(first, "cpu") is None
+        assert costs.pace(first, "cuda") == cost.Pace(seconds_per_step=0.1, alike=True)
+
+    def test_else_the_same_kind_network_and_size_is_known_roughly(
+        self, sweep: Sweep, moved: Sweep, timed: Callable[..., Costs]
+    ) -> None:
+        first = sweep.trials[0]
+        costs = timed({first: [0.1, 0.3]})
+        faster = varied(first, fit__learning_rate=0.5)
+        assert costs.pace(faster, "cpu") == cost.Pace(seconds_per_step=0.2, alike=False)
+        assert costs.pace(moved.trials[0], "cpu") == cost.Pace(seconds_per_step=0.2, alike=True)
+        otherwise = varied(moved.trials[0], fit__learning_rate=0.5)
+        assert costs.pace(otherwise, "cpu") is None, "another kind, another fit"
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"prior__width": 16},
+            {"images": {"kind": "builtin", "name": "camera", "size": [64, 64]}},
+        ],
+    )
+    def test_another_network_or_size_tells_nothing(
+        self, sweep: Sweep, timed: Callable[..., Costs], change: dict[str, Any]
+    ) -> None:
+        costs = timed({sweep.trials[0]: [0.1]})
+        assert costs.pace(varied(sweep.trials[0], **change), "cpu") is None
+
+    def test_a_spec_that_cannot_be_read_is_known_roughly(
+        self, sweep: Sweep, tmp_path: Path
+    ) -> None:
+        """As of a newer version: its columns still say what it was."""
+        first = sweep.trials[0]
+        values = vars(trial_record(first, "cpu")) | {"spec": '{"kind": "trajectory", "new": 1}'}
+        writer = Writer.open(tmp_path)
+        writer.write_trial(TrialRecord(**values))
+        row = {"steps": 10, "fit_s": 1.0, "device": "cpu"}
+        writer.write_level([level_record(first.id, 0, "camera", **row)])
+        pace = Costs.from_store(Reader(tmp_path)).pace(first, "cpu")
+        assert pace == cost.Pace(seconds_per_step=0.1, alike=False)
+
+    def test_nothing_left_reads_nothing(self, sweep: Sweep) -> None:
+        class Unreadable:
+            def sql(self, query: str) -> None:
+                raise AssertionError("nothing is left to be timed")
+
+        done = plan(sweep, {trial.id: 4 for trial in sweep.trials})
+        nothing = estimated(done, Costs.from_store(Unreadable()))  # type: ignore[arg-type]
+        assert nothing.lines == ("nothing left",)
+
+
+class TestEstimate:
+    """What is left of a plan."""
+
+    def test_the_levels_left_take_their_steps(
+        self, sweep: Sweep, timed: Callable[..., Costs]
+    ) -> None:
+        costs = timed({sweep.trials[0]: [0.1]})
+        planned = plan(sweep, {sweep.trials[0].id: 4, sweep.trials[1].id: 3})
+        ladder = 4 * STEPS * 0.1
+        found = estimated(planned, costs, slots=2, lot=Lot(cpus=3))
+        assert found.levels_left == 9
+        assert found.trials_left == 3
+        assert found.known_s == pytest.approx(2.25 * ladder)
+        assert found.held_s == {"cpu": pytest.approx(3 * 2.25 * ladder)}
+        assert found.makespan_s == pytest.approx(1.25 * ladder)
+        assert found.critical_path_s == pytest.approx(ladder)
+        assert found.line == "9 levels of 3 trials left: about 30 s, 2 min 42 s of core time"
+        assert found.lines == (found.line,)
+
+    def test_half_a_card_is_held_for_half_the_time(
+        self, sweep: Sweep, timed: Callable[..., Costs]
+    ) -> None:
+        costs = timed({sweep.trials[0]: [0.1]}, device="NVIDIA H200")
+        lot = Lot(device="cuda", cpus=4, gpus=0.5)
+        found = estimated(plan(sweep, {}), costs, slots=2, lot=lot)
+        assert found.held_s == {"cuda": pytest.approx(found.known_s / 2)}
+        assert found.makespan_s == pytest.approx(found.known_s / 2)
+        assert "of GPU time" in found.line
+
+    def test_transfers_wait_for_their_source(
+        self, moved: Sweep, timed: Callable[..., Costs]
+    ) -> None:
+        planned = plan(moved, {})
+        costs = timed({moved.trials[0]: [0.1]})
+        found = estimated(planned, costs, slots=9)
+        assert found.makespan_s == found.critical_path_s == pytest.approx(2 * 4 * STEPS * 0.1)
+        assert found.critical_path == (planned[0].label, planned[1].label)
+        assert found.lines[1] == (f"longest chain: 48 s: {planned[0].label} → {planned[1].label}")
+        begun = estimated(plan(moved, {planned[0].id: 4}), costs, slots=9)
+        assert begun.makespan_s == pytest.approx(4 * STEPS * 0.1)
+
+    def test_what_is_unknown_is_named_and_not_guessed(
+        self, sweep: Sweep, timed: Callable[..., Costs]
+    ) -> None:
+        first = sweep.trials[0]
+        grid = {"prior.width": [8, 16], "fit.learning_rate": [0.01, 0.02], "seed": [0, 1]}
+        several = Sweep.build({"name": "s", "trial": first, "grid": grid})
+        costs = timed({several.trials[0]: [0.1]})
+        found = estimated(plan(several, {}), costs)
+        assert len(found.unknown) == 4
+        assert len(found.rough) == 2
+        assert found.known_s == pytest.approx(4 * 4 * STEPS * 0.1)
+        assert "at least 1 min 36 s" in found.line
+        assert found.lines[1:] == (
+            "roughly known, by others of their size: 2 trials: "
+            "prior.width=8, fit.learning_rate=0.02",
+            "not known, as nothing like them was timed: 4 trials: "
+            "prior.width=16, fit.learning_rate=0.01; prior.width=16, fit.learning_rate=0.02",
+        )
+
+    def test_without_a_store_nobody_knows(self, sweep: Sweep) -> None:
+        found = estimated(plan(sweep, {}), Costs())
+        assert found.known_s == found.makespan_s == 0
+        assert found.critical_path == ()
+        assert found.line == (
+            "16 levels of 4 trials left: nobody knows how long, as nothing like them was timed"
+        )
+
+    def test_many_labels_are_counted(self) -> None:
+        assert cost._named("abcdefg") == "7 trials: a; b; c; d; e and 2 more"
+
+
+class TestMeasure:
+    """Steps tried here."""
+
+    def test_only_what_is_unknown_is_tried_and_once(
+        self, sweep: Sweep, timed: Callable[..., Costs], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        probed = []
+
+        def half(trial: AbstractTrial, device: torch.device, threads: int) -> float:
+            probed.append((device.type, threads))
+            return 0.5
+
+        monkeypatch.setattr(cost, "_seconds_per_step", half)
+        grid = {"prior.width": [8, 16], "seed": [0, 1]}
+        several = Sweep.build({"name": "s", "trial": sweep.trials[0], "grid": grid})
+        costs = timed({sweep.trials[0]: [0.1]})
+        found = estimated(plan(several, {}), costs, lot=Lot(cpus=2), measure=True)
+        assert probed == [("cpu", 2)]
+        assert found.known_s == pytest.approx(2 * 4 * STEPS * (0.1 + 0.5))
+        assert found.unknown == found.rough == ()
+
+    def test_a_device_that_is_not_here_stays_unknown(
+        self, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        found = estimated(plan(sweep, {}), Costs(), lot=Lot(device="cuda"), measure=True)
+        assert len(found.unknown) == 4
+
+    def test_the_pace_is_measured_without_changing_the_thread_count(self, sweep: Sweep) -> None:
+        before = torch.get_num_threads()
+        assert estimated(plan(sweep, {}), Costs(), measure=True).known_s > 0
+        assert torch.get_num_threads() == before
+
+
+@strategies.composite
+def graphs(draw: strategies.DrawFn) -> list[Task]:
+    """Up to eight tasks of three kinds, each waiting for some of those before it."""
+    count = draw(strategies.integers(1, 8))
+    return [
+        Task(
+            kind=draw(strategies.sampled_from(KINDS)),
+            seconds=draw(strategies.integers(0, 9)),
+            sources=tuple(sorted(draw(strategies.sets(strategies.integers(0, place - 1)))))
+            if place
+            else (),
+        )
+        for place in range(count)
+    ]
+
+
+def chains(tasks: Sequence[Task]) -> list[tuple[int, ...]]:
+    """Every order of every choice of tasks in which each waits for the one before."""
+    every = range(len(tasks))
+    return [
+        chain
+        for size in range(1, len(tasks) + 1)
+        for chain in itertools.combinations(every, size)
+        if all(before in tasks[after].sources for before, after in itertools.pairwise(chain))
+    ]
+
+
+def length(tasks: Sequence[Task], chain: Sequence[int]) -> float:
+    return sum(tasks[place].seconds for place in chain)
+
+
+class TestSchedule:
+    """The chain, and the simulated run."""
+
+    @given(graphs())
+    def test_no_chain_is_longer(self, tasks: list[Task]) -> None:
+        found = critical_path(tasks)
+        assert not found or found in chains(tasks)
+        assert length(tasks, found) == max(length(tasks, chain) for chain in chains(tasks))
+
+    @given(
+        graphs(),
+        strategies.fixed_dictionaries({kind: strategies.integers(1, 4) for kind in KINDS}),
+        strategies.fixed_dictionaries(
+            {kind: strategies.sampled_from(["cpu", "cuda"]) for kind in KINDS}
+        ),
+    )
+    def test_a_run_takes_no_less_than_it_must_and_no_more_than_one_by_one(
+        self, tasks: list[Task], slots: dict[str, int], devices: dict[str, str]
+    ) -> None:
+        took = makespan(tasks, slots, devices)
+        assert took >= length(tasks, critical_path(tasks))
+        for device in set(devices.values()):
+            mine = [task for task in tasks if devices[task.kind] == device]
+            assert took >= sum(task.seconds / slots[task.kind] for task in mine) - 1e-9
+        assert took <= sum(task.seconds for task in tasks)
+
+    @given(graphs())
+    def test_one_slot_is_one_by_one_and_many_are_the_chain(self, tasks: list[Task]) -> None:
+        cpu = dict.fromkeys(KINDS, "cpu")
+        one, many = dict.fromkeys(KINDS, 1), dict.fromkeys(KINDS, 8)
+        assert makespan(tasks, one, cpu) == sum(task.seconds for task in tasks)
+        assert makespan(tasks, many, cpu) == length(tasks, critical_path(tasks))
+
+    def test_the_order_is_the_plans(self) -> None:
+        """Two slots: 3 and 1, then 2 beside the 3; a free slot takes the next that is ready."""
+        tasks = [Task(kind="trajectory", seconds=seconds) for seconds in (3, 1, 2, 4)]
+        assert makespan(tasks, {"trajectory": 2}, {"trajectory": "cpu"}) == 7
+
+    def test_kinds_on_one_device_share_it_and_on_two_do_not(self) -> None:
+        """A whole machine for a reconstruction, a third of one for a trajectory."""
+        tasks = [
+            *[Task(kind="trajectory", seconds=5)] * 3,
+            *[Task(kind="reconstruction", seconds=4)] * 2,
+        ]
+        slots = {"trajectory": 3, "reconstruction": 1}
+        assert makespan(tasks, slots, dict.fromkeys(slots, "cpu")) == 5 + 4 + 4
+        assert makespan(tasks, slots, {"trajectory": "cuda", "reconstruction": "cpu"}) == 8
+
+    def test_nothing_takes_no_time(self) -> None:
+        assert makespan([], {"trajectory": 1}, {"trajectory": "cpu"}) == 0
+        assert critical_path([]) == ()
