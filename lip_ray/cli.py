@@ -20,6 +20,7 @@ from lip_ray.store import Format, Reader, rendered
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lip_ray.engine.launch import Summary
     from lip_ray.sweep import Sweep
     from lip_ray.trials.ticketfile import Ticket
 
@@ -61,6 +62,15 @@ SetOption = Annotated[
 QuickOption = Annotated[
     bool, typer.Option("--quick", help="Apply the sweep's quick block: seconds, not hours.")
 ]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="Of a Ray cluster: auto on one of its machines, HOST:PORT, or ray://HOST:10001 from "
+        "outside; without it, a Ray of this machine alone.",
+    ),
+]
 TicketArgument = Annotated[
     str, typer.Argument(metavar="TICKET", help="TRIAL_ID@LEVEL, or a .safetensors file.")
 ]
@@ -100,19 +110,23 @@ def run(
     store: StoreOption = None,
     overrides: SetOption = None,
     quick: QuickOption = False,
+    address: AddressOption = None,
 ) -> None:
-    """Run what the store lacks of a sweep; Ctrl-C and the same command again go on from there."""
+    """Run what the store lacks of a sweep. Ctrl-C lets the levels in flight end, a second one
+    stops at once; the same command again goes on from there."""
     with _mistakes_in_one_message():
         chosen = _sweep(sweep, overrides, quick)
-        from lip_ray.engine.launch import launch
-
         place = store or chosen.store
-        summary = launch(chosen, place, Console())
+        summary = _launched(chosen, place, address)
     for traceback in dict.fromkeys(failure.traceback for failure in summary.failures):
-        typer.echo(traceback, err=True)
+        if traceback:
+            typer.echo(traceback, err=True)
     for failure in summary.failures:
         typer.echo(f"given up: {failure.trial}: {failure.reason}", err=True)
-    _print_summary(place)
+    if summary.problem:
+        typer.echo(f"stopped: {summary.problem}", err=True)
+    if Reader.exists(place):  # a cluster's may be out of sight from here
+        _print_summary(place)
     typer.echo(f"{summary.line}; results in {place}")
     if not summary.complete:
         typer.echo("not complete: the same command goes on from here", err=True)
@@ -125,33 +139,54 @@ def plan(
     store: StoreOption = None,
     overrides: SetOption = None,
     quick: QuickOption = False,
+    address: AddressOption = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Try a few steps here of what was never timed.")
+    ] = False,
 ) -> None:
-    """Show what a sweep would run, what is done already, and what the rest would cost here."""
+    """Show what a sweep would run, what is done, what waits for what, and what the rest would
+    take, by the times that the store has."""
     with _mistakes_in_one_message():
         chosen = _sweep(sweep, overrides, quick)
-        place = store or chosen.store
-        done = Reader(place).levels_done() if Reader.exists(place) else {}
-        from lip_ray.engine import plan as planning
-        from lip_ray.engine.progress import clock
-        from lip_ray.engine.room import Room
+        from lip_ray.engine.outlook import look_ahead
 
-        room = Room.of(chosen.run)
-        planned = planning.plan(chosen, done)
-    _print_frame(planning.plan_table(planned))
-    seconds = planning.estimated_s(planned, room, threads=chosen.run.cpus)
-    left = sum(trial.levels_left for trial in planned)
-    typer.echo(f"{left} levels left: about {clock(seconds)}, {room.line}; results in {place}")
+        outlook = look_ahead(chosen, store or chosen.store, address=address, measure=measure)
+    _print_frame(outlook.trials)
+    typer.echo()
+    _print_frame(outlook.graph)
+    for line in outlook.lines:
+        typer.echo(line)
 
 
 @app.command()
-def status(store: StoreOption = None) -> None:
-    """Show how far the sweeps of a store have come."""
-    from lip_ray.analysis import status_table
+def status(
+    store: StoreOption = None,
+    failures: Annotated[
+        bool, typer.Option("--failures", help="Only what was given up, and why.")
+    ] = False,
+) -> None:
+    """Show how far the sweeps of a store have come, what runs now, and what was given up."""
+    from lip_ray import analysis
 
     with _mistakes_in_one_message():
         reader = Reader(_store(store))
-        table = status_table(reader.frame("sweeps"), reader.frame("levels"))
-    _print_frame(table)
+        given_up = reader.frame("failures")
+        if not failures:
+            asked = [reader.frame(table) for table in ("sweeps", "points", "levels")]
+            running = reader.standings()
+    if failures:
+        table = analysis.failures_table(given_up)
+        if table.empty:
+            typer.echo("nothing is given up")
+        else:
+            _print_frame(table)
+        return
+    _print_frame(analysis.status_table(*asked, given_up, running))
+    typer.echo()
+    _print_frame(analysis.kinds_table(*asked, given_up, running))
+    if running:
+        typer.echo()
+        _print_frame(analysis.running_table(running))
 
 
 @app.command()
@@ -300,6 +335,16 @@ def schema() -> None:
     from lip_ray.sweep import json_schema_text
 
     typer.echo(json_schema_text(), nl=False)
+
+
+def _launched(sweep: "Sweep", store: str, address: str | None) -> "Summary":
+    if address and address.startswith("ray://"):
+        from lip_ray.engine.client import launch_from_outside
+
+        return launch_from_outside(sweep, store, Console(), address)
+    from lip_ray.engine.launch import launch
+
+    return launch(sweep, store, Console(), address=address)
 
 
 def _sweep(name: str, overrides: list[str] | None, quick: bool) -> "Sweep":

@@ -13,7 +13,7 @@ import pytest
 FLOORS = (
     {"errors", "fingerprint", "records", "rng", "spec", "yaml"},
     {"datasets", "metrics", "npz", "problems", "running"},
-    {"images"},
+    {"images", "search"},
     {"image_sets", "priors", "pruning", "tasks"},
     {"fits"},
     {"trials"},
@@ -36,6 +36,7 @@ ALSO = {"engine": {"store"}, "tickets": {"store"}, "cli": {"analysis", "store", 
 
 ONLY_IN = {
     "duckdb": {"store"},
+    "optuna": {"engine"},
     "plotly": {"analysis"},
     "pyarrow": {"store"},
     "ray": {"engine"},

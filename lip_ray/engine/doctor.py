@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import torch
 
-from lip_ray.engine.runtime import answers, available_cpus, local_ray
+from lip_ray.engine.runtime import answers, available_cpus, ray_at
 from lip_ray.store import Writer
 
 PACKAGES = ("lip-ray", "torch", "ray", "pyarrow", "duckdb", "pandas", "plotly", "pydantic")
@@ -51,6 +51,6 @@ def _store_written(store: str) -> str:
 
 
 def _ray_answered() -> str:
-    with local_ray():
+    with ray_at(None):
         answers()
     return "starts inside this process and runs a task"

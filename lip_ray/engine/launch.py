@@ -1,42 +1,37 @@
 """Running a sweep: Ray Tune decides where and when, the store what is left to do."""
 
 import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import ray
 from ray import tune
 from rich.console import Console
 
 from lip_ray import __version__
+from lip_ray.engine.brake import Brake
+from lip_ray.engine.ledger import Failure, Ledger, Watchdog
+from lip_ray.engine.nodes import refuse_unready
 from lip_ray.engine.plan import PlannedTrial, plan
 from lip_ray.engine.progress import Progress, Tally
 from lip_ray.engine.room import Room
-from lip_ray.engine.runtime import local_ray
+from lip_ray.engine.runtime import most, nodes, ray_at, this_machine
 from lip_ray.engine.searcher import PlanSearcher
-from lip_ray.engine.trainable import config_of, run_trial
-from lip_ray.records import SweepRecord
-from lip_ray.running import Run
+from lip_ray.engine.searching import Points, kinds_of
+from lip_ray.engine.study import Study
+from lip_ray.engine.trackers import callbacks
+from lip_ray.engine.trainable import Config, config_of, run_trial
+from lip_ray.records import Standing, SweepRecord
 from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Sweep
 
+Worker = Callable[[Config], None]
 
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """A trial that was given up: its worker kept failing."""
-
-    trial: str
-    traceback: str
-    """The last failure's, as the worker had it."""
-
-    @property
-    def reason(self) -> str:
-        """The traceback's last line."""
-        return self.traceback.splitlines()[-1].strip()
+PENDING = 200
+"""Trials that wait for a machine at most: what an autoscaler sees of what is to come."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,98 +39,176 @@ class Summary:
     """How a launch ended."""
 
     planned: tuple[PlannedTrial, ...]
-    """As the store has them now."""
+    """As the store has them now; of a search, none."""
+    points: tuple[int, int] | None = None
+    """Of a search: how many points have a score, of how many."""
     failures: tuple[Failure, ...] = ()
-    """The trials whose worker kept failing."""
+    """The trials that were given up."""
+    problem: str = ""
+    """Why the run ended early by itself: the store could not be written to."""
 
     @property
     def complete(self) -> bool:
         """Whether the store now has the whole sweep."""
-        return all(planned.levels_left == 0 for planned in self.planned)
+        told, total = self.points or (0, 0)
+        return told == total and all(planned.levels_left == 0 for planned in self.planned)
 
     @property
     def interrupted(self) -> bool:
         """Whether a person or a scheduler ended it: nothing failed, yet levels are missing."""
-        return not self.complete and not self.failures
+        return not (self.complete or self.failures or self.problem)
 
     @property
     def line(self) -> str:
         """How much of the sweep the store has."""
+        if self.points:
+            return "{}/{} points".format(*self.points)
         tally = Tally(self.planned)
         levels = f"{tally.levels_done}/{tally.levels} levels"
         return f"{levels} of {tally.trials_done}/{len(self.planned)} trials"
 
 
-def launch(sweep: Sweep, store: str, console: Console) -> Summary:
-    """Run what the store lacks of the sweep and return how it ended.
-
-    Ctrl-C (or SIGTERM) ends it early: levels already recorded stay, the same call goes on from
-    there. Raises LaunchError or StoreError before anything is written or computed.
-    """
-    room = Room.of(sweep.run)
-    writer = Writer.open(store)
-    before = plan(sweep, Reader(store).levels_done())
-    writer.write_sweep(_sweep_record(sweep))
-    failures: tuple[Failure, ...] = ()
-    if any(planned.levels_left for planned in before):
-        console.print(f"{sweep.name}: {Tally(before).line()}; {room.line}", highlight=False)
-        with local_ray() as tune_folder:
-            failures = _tune(sweep.run, room, before, str(writer.root), tune_folder, console)
-    return Summary(planned=plan(sweep, Reader(store).levels_done()), failures=failures)
-
-
-def _tune(
-    run: Run,
-    room: Room,
-    planned: Sequence[PlannedTrial],
+def launch(
+    sweep: Sweep,
     store: str,
-    folder: Path,
     console: Console,
-) -> tuple[Failure, ...]:
+    *,
+    address: str | None = None,
+    worker: Worker = run_trial,
+) -> Summary:
+    """Run what the store lacks of the sweep, here or on the cluster at `address`.
+
+    Ctrl-C lets levels in flight end and begins no others; a second one, or SIGTERM, ends it at
+    once. Either way levels already recorded stay, and the same call goes on from there. Raises
+    LaunchError or StoreError before anything is written or computed.
+    """
+    kinds = kinds_of(sweep)
+    trackers = callbacks(sweep.run.trackers, sweep=sweep.name, store=Path(store))
+    if address is None:
+        Room.of(sweep.run, kinds, [this_machine()])
+    writer = Writer.open(store)
+    launched = _Launch(sweep, Reader(store), writer, console)
+    if launched.nothing_left:
+        launched.note_sweep()
+        return launched.summary()
+    with ray_at(address) as folder:
+        if address:
+            refuse_unready(str(writer.root))
+        room = Room.of(sweep.run, kinds, nodes(), most() if address else None)
+        launched.note_sweep()
+        launched.fit(room, folder, worker, trackers)
+    return launched.summary()
+
+
+class _Launch:
     """One Tuner for the whole plan; its own state is thrown away afterwards."""
-    configs = [
-        config_of(
-            p.trial,
-            store=store,
-            device=room.device,
-            threads=run.cpus,
-            checkpoint_s=run.checkpoint_s,
+
+    def __init__(self, sweep: Sweep, reader: Reader, writer: Writer, console: Console) -> None:
+        self._sweep = sweep
+        self._reader = reader
+        self._writer = writer
+        self._console = console
+        self._study = Study(sweep, reader, writer) if sweep.search else None
+        self._planned = plan(sweep, reader.levels_done())
+        self._tally = Tally(self._planned)
+        self._ledger = Ledger(reader, writer, self._tally.find)
+        self._problem = ""
+
+    @property
+    def nothing_left(self) -> bool:
+        """Whether the store has all of it."""
+        if self._study:
+            return self._study.told == self._study.total
+        return not any(planned.levels_left for planned in self._planned)
+
+    def note_sweep(self) -> None:
+        """Note in the store what was asked for; the points of a search are noted one by one."""
+        if not self._study:
+            self._writer.write_sweep(_sweep_record(self._sweep))
+
+    def summary(self) -> Summary:
+        """How it stands now."""
+        return Summary(
+            planned=plan(self._sweep, self._reader.levels_done()),
+            points=(self._study.told, self._study.total) if self._study else None,
+            failures=tuple(self._ledger.failures),
+            problem=self._problem,
         )
-        for p in planned
-        if p.levels_left
-    ]
-    tally, searcher = Tally(planned), PlanSearcher(configs)
-    with Progress(tally, console) as progress, _sigterm_as_interrupt():
-        results = tune.Tuner(
-            tune.with_resources(run_trial, room.resources(run)),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                num_samples=-1,
-                max_concurrent_trials=min(room.trials_at_once, len(configs)),
-            ),
-            run_config=tune.RunConfig(
-                name="sweep",
-                storage_path=str(folder),
-                verbose=0,
-                callbacks=[progress],
-                failure_config=tune.FailureConfig(max_failures=run.retries),
-            ),
-        ).fit()
-    waiting = [tally.label(config["trial_id"]) for config in searcher.waiting]
-    return tuple(_failures(results, tally, waiting))
 
+    def fit(
+        self, room: Room, folder: Path, worker: Worker, trackers: Sequence[tune.Callback]
+    ) -> None:
+        """Run until nothing more can be: then what is missing was given up or stopped."""
+        run, tally = self._sweep.run, self._tally
+        begins = f"{self._sweep.name}: {self._beginning()}; {room.line}"
+        self._console.print(begins, highlight=False)
+        points = self._points(room)
+        searcher = PlanSearcher(
+            self._configs(room, self._planned), self._ledger, at_once=run.concurrent, supply=points
+        )
+        watchdog = Watchdog(
+            self._ledger, limit_s=run.level_limit_s, now=time.monotonic, kill=ray.kill
+        )
+        brake = Brake(searcher, watchdog.running, points.hopeless if points else None)
+        progress = Progress(
+            tally, self._console, standings=self._standings, stopping=lambda: brake.pulled
+        )
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._pending(room))
+        with progress, brake.on_signals():
+            tune.Tuner(
+                tune.with_resources(worker, room.request),
+                tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
+                run_config=tune.RunConfig(
+                    name="sweep",
+                    storage_path=str(folder),
+                    verbose=0,
+                    stop=brake,
+                    callbacks=[watchdog, progress, *trackers],
+                    failure_config=tune.FailureConfig(max_failures=run.retries),
+                ),
+            ).fit()
+        self._problem = searcher.store_problem or self._ledger.unwritten
 
-def _failures(results: tune.ResultGrid, tally: Tally, waiting: Sequence[str]) -> Iterator[Failure]:
-    """What was given up, and what waited for that."""
-    failed = False
-    for place in range(len(results)):
-        result = results[place]
-        if result.error and result.config:
-            trial = tally.label(result.config["trial_id"])
-            failed = True
-            yield Failure(trial=trial, traceback=str(result.error).strip())
-    for trial in waiting if failed else ():
-        yield Failure(trial=trial, traceback="its source was given up")
+    def _beginning(self) -> str:
+        if self._study:
+            return f"{self._study.told}/{self._study.total} points"
+        return self._tally.line()
+
+    def _points(self, room: Room) -> Points | None:
+        if self._study is None:
+            return None
+
+        def take_in(planned: Sequence[PlannedTrial]) -> Sequence[Config]:
+            self._tally.add(planned)
+            return self._configs(room, planned)
+
+        return Points(
+            sweep=self._sweep,
+            study=self._study,
+            reader=self._reader,
+            take_in=take_in,
+            cause=self._ledger.cause,
+        )
+
+    def _configs(self, room: Room, planned: Sequence[PlannedTrial]) -> list[Config]:
+        """What is left to do, as workers are told."""
+        return [
+            config_of(
+                one.trial,
+                store=str(self._writer.root),
+                run=self._sweep.run,
+                slot=room.slots[one.trial.kind],
+            )
+            for one in planned
+            if one.levels_left
+        ]
+
+    def _standings(self) -> list[Standing]:
+        return [standing for standing, _, _ in self._reader.standings()]
+
+    def _pending(self, room: Room) -> int:
+        """How many trials Tune holds ready: enough for a process that ends one to get another."""
+        return max(1, min(PENDING, 2 * room.trials_at_once))
 
 
 def _sweep_record(sweep: Sweep) -> SweepRecord:
@@ -148,16 +221,3 @@ def _sweep_record(sweep: Sweep) -> SweepRecord:
         lip_ray_version=__version__,
         requested_at=datetime.now(UTC).replace(tzinfo=None),
     )
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """A scheduler's SIGTERM ends the run as Ctrl-C does: tidily."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,9 +1,9 @@
 """What a person sees while a sweep runs: a live panel on a terminal, plain lines elsewhere."""
 
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -16,29 +16,54 @@ from rich.table import Table
 from rich.text import Text
 
 from lip_ray.engine.plan import PlannedTrial
+from lip_ray.records import Standing
+from lip_ray.trials import AbstractTrial
 
 HEARTBEAT_S = 60.0
+LINES_A_MINUTE = 30
+"""Levels that are told one by one in a log; more of them are only counted."""
+
+SHOWN_IN_FLIGHT = 8
+SHOWN_BEST = 12
+"""Rows of the panel, which has to fit on a terminal."""
+
+LOOK_S = 5.0
+"""How often the panel looks into the store for how far trials in flight are."""
+
+KIND_COLUMNS = ("running", "waiting", "done", "failed")
 
 
-@dataclass
 class Tally:
     """What is done and what is left, and the frontier so far."""
 
-    planned: Sequence[PlannedTrial]
-    started: float = field(default_factory=time.monotonic)
-    levels_now: int = 0
-    """Levels finished by this run."""
-
-    def __post_init__(self) -> None:
-        self._of = {planned.trial.id: planned for planned in self.planned}
-        self._left = {planned.trial.id: planned.levels_left for planned in self.planned}
+    def __init__(self, planned: Iterable[PlannedTrial]) -> None:
+        self.levels_now = 0
+        """Levels finished by this run."""
+        self._started = time.monotonic()
+        self._first: float | None = None
+        """When the first of them was: before it processes start, which says nothing of the rest."""
+        self._of: dict[str, PlannedTrial] = {}
+        self._left: dict[str, int] = {}
+        self._running: set[str] = set()
+        self._failed: set[str] = set()
         self._psnr: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
-        self.trials_failed = 0
+        self.add(planned)
+
+    def add(self, planned: Iterable[PlannedTrial]) -> None:
+        """Take in more trials, as a search finds them; those known stay as they are."""
+        for one in planned:
+            self._of.setdefault(one.trial.id, one)
+            self._left.setdefault(one.trial.id, one.levels_left)
+
+    @property
+    def planned(self) -> tuple[PlannedTrial, ...]:
+        """All trials, in the order they came."""
+        return tuple(self._of.values())
 
     @property
     def levels(self) -> int:
         """All levels of the sweep."""
-        return sum(planned.trial.levels for planned in self.planned)
+        return sum(planned.trial.levels for planned in self._of.values())
 
     @property
     def levels_done(self) -> int:
@@ -51,57 +76,117 @@ class Tally:
         return sum(left == 0 for left in self._left.values())
 
     @property
-    def seconds_left(self) -> float | None:
-        """At the pace of this run so far; unknown before its first level."""
-        if not self.levels_now:
+    def pace_s(self) -> float | None:
+        """Seconds a level, of all of this run; unknown before its first."""
+        if self._first is None:
             return None
-        pace = (time.monotonic() - self.started) / self.levels_now
-        return pace * sum(self._left.values())
+        if self.levels_now == 1:
+            return self._first - self._started
+        return (time.monotonic() - self._first) / (self.levels_now - 1)
+
+    def find(self, trial_id: str) -> tuple[AbstractTrial, str]:
+        """The trial, and what it is called."""
+        return self._of[trial_id].trial, self.label(trial_id)
+
+    def knows(self, trial_id: str) -> bool:
+        """Whether it is one of these trials."""
+        return trial_id in self._of
 
     def label(self, trial_id: str) -> str:
         """The trial in a few words."""
         planned = self._of[trial_id]
         return f"{planned.label} seed {planned.trial.seed_used}"
 
+    def begin(self, trial_id: str) -> None:
+        """A worker has the trial."""
+        self._running.add(trial_id)
+
+    def end(self, trial_id: str, *, failed: bool = False) -> None:
+        """No worker has it any more."""
+        self._running.discard(trial_id)
+        if failed:
+            self._failed.add(trial_id)
+
     def count(self, trial_id: str, report: dict[str, Any]) -> None:
         """Take in one finished level."""
         planned = self._of[trial_id]
-        self._left[planned.trial.id] = planned.trial.levels - report["level"] - 1
+        self._left[trial_id] = planned.trial.levels - report["level"] - 1
         self.levels_now += 1
+        self._first = self._first or time.monotonic()
         if report["psnr_selected_db"] is not None:
             self._psnr[planned.label][report["density"]].append(report["psnr_selected_db"])
 
+    def kinds(self) -> dict[str, dict[str, int]]:
+        """By kind of trial, how many are running, waiting, done and failed."""
+        counts: dict[str, dict[str, int]] = {}
+        for trial_id, planned in self._of.items():
+            row = counts.setdefault(planned.trial.kind, dict.fromkeys(KIND_COLUMNS, 0))
+            row[self._state(trial_id)] += 1
+        return counts
+
+    def _state(self, trial_id: str) -> str:
+        if not self._left[trial_id]:
+            return "done"
+        if trial_id in self._failed:
+            return "failed"
+        return "running" if trial_id in self._running else "waiting"
+
     def frontier(self) -> Table:
-        """Mean selected PSNR by density, of the levels finished in this run."""
+        """Mean selected PSNR by density, of the levels finished in this run: the best labels, by
+        the sparsest level that they have."""
         densities = sorted({d for row in self._psnr.values() for d in row}, reverse=True)
         table = Table()
         table.add_column("density")
         for density in densities:
             table.add_column(f"{density:.3g}", justify="right")
-        for label, row in self._psnr.items():
-            cells = [f"{fmean(row[d]):.2f}" if d in row else "" for d in densities]
+        means = {
+            label: {density: fmean(values) for density, values in row.items()}
+            for label, row in self._psnr.items()
+        }
+        best = sorted(
+            means, key=lambda label: (min(means[label]), -means[label][min(means[label])])
+        )
+        for label in best[:SHOWN_BEST]:
+            cells = [f"{means[label][d]:.2f}" if d in means[label] else "" for d in densities]
             table.add_row(escape(label), *cells)
         return table
 
     def line(self) -> str:
         """Where the sweep stands."""
-        failed = f", {self.trials_failed} given up" if self.trials_failed else ""
-        left = self.seconds_left
-        time_left = f", {clock(left)} left" if left is not None else ""
-        return (
-            f"{self.levels_done}/{self.levels} levels, "
-            f"{self.trials_done}/{len(self.planned)} trials{failed}{time_left}"
-        )
+        kinds = self.kinds().values()
+        counted = {name: sum(row[name] for row in kinds) for name in KIND_COLUMNS}
+        parts = [
+            f"{self.levels_done}/{self.levels} levels",
+            f"{self.trials_done}/{len(self._of)} trials",
+            *(f"{n} {name}" for name, n in counted.items() if n and name != "done"),
+        ]
+        if self.pace_s is not None:
+            parts.append(f"{60 / self.pace_s:.3g} levels/min")
+            parts.append(f"{clock(self.pace_s * sum(self._left.values()))} left")
+        return ", ".join(parts)
 
 
 class Progress(tune.Callback):
     """Tune's callback; every hook takes microseconds, since Tune waits for it."""
 
-    def __init__(self, tally: Tally, console: Console) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        console: Console,
+        *,
+        standings: Callable[[], Sequence[Standing]] = tuple,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`standings` tells how far trials in flight are, `stopping` whether Ctrl-C was pressed."""
         self._tally = tally
         self._console = console
         self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
-        self._last_line = time.monotonic()
+        self._in_flight = _Watcher(standings)
+        self._stopping = stopping
+        self._said_so = False
+        self._minute = time.monotonic()
+        self._lines = 0
+        self._untold = 0
 
     def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
         """Tune pickles its callbacks for a restore that never happens."""
@@ -109,50 +194,128 @@ class Progress(tune.Callback):
 
     def __enter__(self) -> "Progress":
         if self._live:
+            self._in_flight.start()
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._live:
+            self._in_flight.stop()
             self._live.update(Text(self._tally.line()))
             self._live.stop()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker has it."""
+        self._tally.begin(trial.config["trial_id"])
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """A level is in the store."""
+        """A level is in the store, or the worker says why there is none."""
         trial_id = trial.config["trial_id"]  # the result's own `trial_id` is Tune's
+        if result["ending"]:
+            self._print(f"{self._tally.label(trial_id)}: {result['ending']}: {result['reason']}")
+            return
         self._tally.count(trial_id, result)
-        if not self._live:
-            label = self._tally.label(trial_id)
-            self._print(f"{label}  {_level(result)}  [{self._tally.line()}]")
+        self._lines += 1
+        if self._live:
+            return
+        if self._lines > LINES_A_MINUTE:
+            self._untold += 1
+        else:
+            self._print(f"{self._tally.label(trial_id)}  {_level(result)}  [{self._tally.line()}]")
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """No worker has it any more."""
+        self._tally.end(trial.config["trial_id"])
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker failed; Tune starts the trial again while retries last."""
+        self._tally.end(trial.config["trial_id"])
         self._print(f"{self._tally.label(trial.config['trial_id'])}: failed, going on once more")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker failed, and retries are used up."""
-        self._tally.trials_failed += 1
-        self._print(f"{self._tally.label(trial.config['trial_id'])}: given up")
+        self.given_up(trial.config["trial_id"])
+
+    def given_up(self, trial_id: str) -> None:
+        """It will not run again."""
+        self._tally.end(trial_id, failed=True)
+        self._print(f"{self._tally.label(trial_id)}: given up")
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Keep the panel, or the log, alive."""
+        if self._stopping() and not self._said_so:
+            self._said_so = True
+            self._print("levels in flight are finished first; Ctrl-C again to stop at once")
         if self._live:
             self._live.update(self._panel())
-        elif time.monotonic() - self._last_line > HEARTBEAT_S:
-            self._print(f"[{self._tally.line()}]")
+        elif time.monotonic() - self._minute > HEARTBEAT_S:
+            untold = f"{self._untold} more levels  " if self._untold else ""
+            self._print(f"{untold}[{self._tally.line()}]")
+            self._minute, self._lines, self._untold = time.monotonic(), 0, 0
 
     def _panel(self) -> Group:
         bar = ProgressBar(total=self._tally.levels, completed=self._tally.levels_done, width=60)
-        parts: list[Any] = [bar, Text(self._tally.line())]
+        parts: list[Any] = [bar, Text(self._tally.line()), _kinds_table(self._tally)]
+        if self._in_flight.latest:
+            parts.append(_in_flight_table(self._tally, self._in_flight.latest))
         if self._tally.levels_now:
             parts += [Text("selected PSNR in dB, mean over seeds:"), self._tally.frontier()]
         return Group(*parts)
 
     def _print(self, text: str) -> None:
-        self._last_line = time.monotonic()
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Watcher(threading.Thread):
+    """Looks into the store now and then, so that a slow one holds up nobody."""
+
+    def __init__(self, look: Callable[[], Sequence[Standing]]) -> None:
+        super().__init__(daemon=True)
+        self.latest: Sequence[Standing] = ()
+        self._look = look
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(LOOK_S):
+            self.latest = self._look()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._over.set()
+
+
+def _sparsest(row: Mapping[float, float]) -> tuple[float, float]:
+    """The sparsest level's density, and its PSNR, so that the least is the best."""
+    density = min(row)
+    return density, -row[density]
+
+
+def _kinds_table(tally: Tally) -> Table:
+    table = Table()
+    table.add_column("kind")
+    for name in KIND_COLUMNS:
+        table.add_column(name, justify="right")
+    for kind, row in tally.kinds().items():
+        table.add_row(kind, *(str(row[name]) for name in KIND_COLUMNS))
+    return table
+
+
+def _in_flight_table(tally: Tally, standings: Sequence[Standing]) -> Table:
+    table = Table("in flight", "level", "step", "PSNR")
+    known = [s for s in standings if tally.knows(s.trial_id)]
+    for standing in known[:SHOWN_IN_FLIGHT]:
+        psnr = "" if standing.psnr_db is None else f"{standing.psnr_db:.2f} dB"
+        table.add_row(
+            escape(tally.label(standing.trial_id)),
+            str(standing.level),
+            f"{standing.step}/{standing.steps}",
+            psnr,
+        )
+    if len(known) > SHOWN_IN_FLIGHT:
+        table.add_row(f"and {len(known) - SHOWN_IN_FLIGHT} more", "", "", "")
+    return table
 
 
 def _level(report: dict[str, Any]) -> str:

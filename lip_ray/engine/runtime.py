@@ -1,53 +1,214 @@
-"""Ray on one machine: started inside this process, on loopback only, gone without a trace."""
+"""Ray itself: started inside this process on one machine, or joined where a cluster has it."""
 
 import fcntl
 import logging
 import os
+import secrets
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import ray
 import torch
+from ray.exceptions import RayError
+
+from lip_ray import yaml
+from lip_ray.engine.room import Capacity, LaunchError
 
 OBJECT_STORE_BYTES = 100_000_000
 """Nothing but specs and short reports passes through it."""
 
-
+LOOPBACK = "127.0.0.1"
 PREFIX = "lip-"
 LOCK = "lock"
 
 LONGEST_TEMPORARY_FOLDER = 24
 """In characters: Linux allows a socket's name 107, and Ray's own part of it takes 82."""
 
+BOOTSTRAP = Path("~/ray_bootstrap_config.yaml").expanduser()
+"""Where Ray's cluster launcher leaves the cluster's file on its head."""
+
+ANSWER_S = 10.0
+"""How long a cluster's address may take to accept a connection."""
+
 
 @contextmanager
-def local_ray() -> Iterator[Path]:
-    """A Ray of this process's own on the cores it may use; yields a folder for Tune's state.
+def ray_at(address: str | None) -> Iterator[Path]:
+    """A Ray to run trials on: this machine's own, or that of the cluster at an address.
 
-    The folder and all that Ray writes lie in a private temporary folder, removed afterwards:
-    by itself Ray would open its files to everyone on the machine.
+    Yields a folder for Tune's state, which is thrown away: the store is what counts. Raises
+    LaunchError where nothing answers, or a Ray or Python of another version.
+    """
+    with _private_folder() as private:
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told at the end
+        with joined(address) if address else local_ray(private / "ray"):
+            yield private / "tune"
+
+
+@contextmanager
+def local_ray(folder: Path) -> Iterator[None]:
+    """A Ray of this process's own on the cores it may use, listening on loopback only."""
+    with _environment(_own_settings()):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=available_cpus(),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _node_ip_address=LOOPBACK,
+                _temp_dir=str(folder),
+            )
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def joined(address: str) -> Iterator[None]:
+    """The Ray of a cluster; one that this process has joined already is left joined."""
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        refuse_silent(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, ImportError, RayError) as error:
+        raise LaunchError(unreachable(address, error)) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def refuse_silent(address: str) -> None:
+    """Raise ConnectionError where no one listens at a host and port: Ray would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal()):
+        if address in ("auto", "local"):
+            return
+        raise ValueError("it is neither auto, HOST:PORT nor ray://HOST:PORT")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except OSError as error:
+        raise ConnectionError(error.strerror or str(error)) from error
+
+
+def unreachable(address: str, error: Exception) -> str:
+    """Why a cluster cannot be joined, in a line or two."""
+    said = str(error).strip() or repr(error)
+    if "Version mismatch" in said or "version" in said.lower():
+        reason = f"it runs other versions than this machine: {' '.join(said.split())}"
+    elif isinstance(error, ImportError):
+        reason = f"{said}: pip install 'ray[client]'"
+    else:
+        reason = said.splitlines()[0]
+    return f"--address {address}: no Ray cluster can be joined there: {reason}"
+
+
+def nodes() -> list[Capacity]:
+    """What each machine of the running Ray has for trials."""
+    return [
+        _capacity(node["Resources"])
+        for node in ray.nodes()
+        if node["Alive"] and node["Resources"].get("CPU")
+    ]
+
+
+def most() -> Capacity | None:
+    """All that the running Ray's autoscaler may come to, in sum; None where it cannot grow.
+
+    The newer autoscaler tells Ray, the older one only has the launcher's file on the head.
+    """
+    state = ray._private.state.state
+    resources: Mapping[str, float] | None = state.get_max_resources_from_cluster_config()
+    if not resources and BOOTSTRAP.is_file():
+        resources = _launched(yaml.parse(BOOTSTRAP.read_text(encoding="utf-8")))
+    return _capacity(resources) if resources else None
+
+
+def _launched(config: Any) -> dict[str, float]:
+    """The sum over the node types of a launcher's file, each as often as it may be started."""
+    sums: dict[str, float] = {}
+    for node in config.get("available_node_types", {}).values():
+        count = node.get("max_workers", config.get("max_workers", 0))
+        for name, amount in node.get("resources", {}).items():
+            sums[name] = sums.get(name, 0.0) + amount * count
+    return sums
+
+
+def _capacity(resources: Mapping[str, float]) -> Capacity:
+    memory = resources.get("memory")
+    return Capacity(
+        cpus=resources.get("CPU", 0.0),
+        gpus=resources.get("GPU", 0.0),
+        memory_gb=memory / 1e9 if memory else None,
+    )
+
+
+def this_machine() -> Capacity:
+    """What this process may use, before any Ray runs."""
+    return Capacity(cpus=available_cpus(), gpus=available_gpus())
+
+
+def available_cpus() -> int:
+    """The cores this process may run on, which a container or `taskset` can make fewer."""
+    return len(os.sched_getaffinity(0))
+
+
+def available_gpus() -> int:
+    """The GPUs this process may use."""
+    return torch.cuda.device_count()
+
+
+def answers() -> bool:
+    """Whether a task sent to the running Ray comes back."""
+    return bool(ray.get(ray.remote(lambda: True).remote()))
+
+
+def _own_settings() -> dict[str, str]:
+    """What makes a Ray private: its address is loopback, and only who has the token may speak.
+
+    Ray asks for tokens by itself, and writes one into a readable file where it is given none.
+    """
+    return {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """These variables while it lasts."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """A temporary folder for this user's eyes only, removed afterwards.
+
+    By itself Ray would open its files to everyone on the machine.
     """
     _remove_abandoned_folders()
     private = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_short_folder()))
     lock = _locked(private)
     try:
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told at the end
-        ray.init(
-            address="local",
-            num_cpus=available_cpus(),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=str(private / "ray"),
-        )
-        yield private / "tune"
+        yield private
     finally:
-        ray.shutdown()
         shutil.rmtree(private, ignore_errors=True)
         lock.close()
 
@@ -75,18 +236,3 @@ def _short_folder() -> str:
     """The temporary folder, or /tmp where its name leaves no room for the names of sockets."""
     folder = tempfile.gettempdir()
     return folder if len(folder) <= LONGEST_TEMPORARY_FOLDER else "/tmp"
-
-
-def available_cpus() -> int:
-    """The cores this process may run on, which a container or `taskset` can make fewer."""
-    return len(os.sched_getaffinity(0))
-
-
-def available_gpus() -> int:
-    """The GPUs this process may use."""
-    return torch.cuda.device_count()
-
-
-def answers() -> bool:
-    """Whether a task sent to the running Ray comes back."""
-    return bool(ray.get(ray.remote(lambda: True).remote()))

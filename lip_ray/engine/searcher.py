@@ -1,43 +1,146 @@
-"""How Tune comes by our trials: one after another, in the order of the plan."""
+"""How Tune comes by our trials: in the order of the plan, each once its sources are complete."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ray.tune.search import Searcher
 
-from lip_ray.engine.trainable import Config
+from lip_ray.engine.trainable import Config, Ending
+
+
+class Supply(Protocol):
+    """Where more trials come from once those handed out are under way: a search."""
+
+    def more(self) -> Sequence[Config]:
+        """The next trials, sources first; empty where none are to begin now."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no more will ever come."""
+
+    def ended(self, trial_id: str) -> None:
+        """A trial is complete, was stopped or was given up."""
+
+
+class NothingMore:
+    """All trials are known from the beginning."""
+
+    exhausted = True
+
+    def more(self) -> Sequence[Config]:
+        """None."""
+        return ()
+
+    def ended(self, trial_id: str) -> None:
+        """Nothing follows from it."""
+
+
+class Sink(Protocol):
+    """Who is told of trials that were given up for a reason that Tune does not know."""
+
+    def out_of_memory(self, config: Config, reason: str) -> None:
+        """The GPU's memory did not suffice, even for this trial alone."""
+
+    def source_given_up(self, config: Config, source_id: str) -> None:
+        """It waited for a trial that was given up."""
 
 
 class PlanSearcher(Searcher):
     """Hands out the planned configurations, each once its sources are complete.
 
-    What waits for a source that was given up is never handed out; it stays in `waiting`.
+    What waits for a source that was given up is given up too. A trial for which the GPU's memory
+    did not suffice is handed out once more, alone on its GPU.
     """
 
-    def __init__(self, configs: Sequence[Config]) -> None:
+    def __init__(
+        self,
+        configs: Sequence[Config],
+        sink: Sink,
+        *,
+        at_once: int | None = None,
+        supply: Supply | None = None,
+    ) -> None:
         super().__init__(metric="level", mode="max")  # Tune wants one; nothing is searched
         self.waiting = list(configs)
+        self.closed = False
+        """Whether no trial is to begin any more."""
+        self.store_problem = ""
+        """Why the store could not be written to, where that closed it."""
+        self._sink = sink
+        self._at_once = at_once
+        self._supply = supply or NothingMore()
         self._open = {config["trial_id"] for config in configs}
         """Ids of trials that are not complete; those that the plan leaves out are."""
-        self._running: dict[str, str] = {}
-        """Our trial's id by Tune's."""
+        self._running: dict[str, Config] = {}
+        """By Tune's id of a trial."""
+
+    def trial(self, tune_id: str) -> str:
+        """Our id of a trial that runs under an id of Tune's."""
+        trial_id: str = self._running[tune_id]["trial_id"]
+        return trial_id
 
     def suggest(self, trial_id: str) -> Any:  # Tune annotates it without its own FINISHED
         """The first configuration that can begin; None while it is worth asking again."""
-        for config in self.waiting:
-            if self._open.isdisjoint(config["source_ids"]):
-                self.waiting.remove(config)
-                self._running[trial_id] = config["trial_id"]
-                return config
-        return None if self.waiting and self._running else str(Searcher.FINISHED)
+        if self.closed:
+            return str(Searcher.FINISHED)
+        if self._at_once and len(self._running) >= self._at_once:
+            return None
+        config = self._take_ready()
+        if config is None and self._refill():
+            config = self._take_ready()
+        if config is not None:
+            self._running[trial_id] = config
+            return config
+        finished = not (self.waiting or self._running) and self._supply.exhausted
+        return str(Searcher.FINISHED) if finished else None
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Results are in the store; what waited for them may begin."""
-        ended = self._running.pop(trial_id, None)
-        if not error:
-            self._open.discard(ended or "")
+        """What is complete is in the store, and what waited for it may begin."""
+        config = self._running.pop(trial_id, None)
+        if config is None:
+            return
+        ending = (result or {}).get("ending")
+        if error:
+            self._give_up(config)
+        elif ending == Ending.STORE:
+            self.closed = True
+            self.store_problem = str((result or {}).get("reason"))
+        elif ending == Ending.OUT_OF_MEMORY and not config["alone"]:
+            self.waiting.insert(0, config | {"alone": True})
+        elif ending == Ending.OUT_OF_MEMORY:
+            self._sink.out_of_memory(config, str((result or {}).get("reason")))
+            self._give_up(config)
+        elif not result or result["level"] + 1 == config["levels"]:
+            self._open.discard(config["trial_id"])
+            self._supply.ended(config["trial_id"])
+        elif not self.closed:  # stopped after a level, as hopeless
+            self._give_up(config)
+
+    def _take_ready(self) -> Config | None:
+        for config in self.waiting:
+            if self._open.isdisjoint(config["source_ids"]):
+                self.waiting.remove(config)
+                return config
+        return None
+
+    def _refill(self) -> bool:
+        """Whether the supply had more."""
+        more = [config for config in self._supply.more() if config["trial_id"] not in self._open]
+        self.waiting += more
+        self._open.update(config["trial_id"] for config in more)
+        return bool(more)
+
+    def _give_up(self, config: Config) -> None:
+        """The trial, and in turn all that wait for it."""
+        trial_id = config["trial_id"]
+        self._open.discard(trial_id)
+        while doomed := next((c for c in self.waiting if trial_id in c["source_ids"]), None):
+            self.waiting.remove(doomed)
+            self._sink.source_given_up(doomed, trial_id)
+            self._give_up(doomed)
+        self._supply.ended(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to keep: the store decides what is done."""

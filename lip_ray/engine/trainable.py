@@ -1,9 +1,12 @@
 """What runs inside a Ray worker: one trial, from its first missing level to its last."""
 
+import gc
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from statistics import fmean
 from typing import Any
 
@@ -13,40 +16,101 @@ from pydantic import TypeAdapter
 from ray import tune
 
 from lip_ray import __version__
+from lip_ray.engine.room import Slot
 from lip_ray.records import LevelRecord, TrialRecord
-from lip_ray.store import Reader, Writer
+from lip_ray.running import Run
+from lip_ray.store import Reader, StoreUnavailable, Writer
 from lip_ray.trials import AbstractTrial, Context, Trial, run
 
 Config = dict[str, Any]
 
+CONTEXT_BYTES = 600_000_000
+"""Of GPU memory that a process takes for itself before its first tensor."""
+
 ANY_TRIAL: TypeAdapter[Any] = TypeAdapter(Trial)
 
 
-def config_of(
-    trial: AbstractTrial, *, store: str, device: str, threads: int, checkpoint_s: float
-) -> Config:
+class Ending(StrEnum):
+    """How a worker says that its trial ended before its last level, for a reason of its own."""
+
+    OUT_OF_MEMORY = "out_of_memory"
+    """The GPU's memory did not suffice."""
+    STORE = "store"
+    """The store could not be written to for longer than `run.store_patience_s`."""
+
+
+def config_of(trial: AbstractTrial, *, store: str, run: Run, slot: Slot) -> Config:
     """What Ray passes to a worker: plain values, so that no pickled class is ever needed."""
     return {
         "trial_id": trial.id,
         "source_ids": [source.id for source in trial.sources],
+        "kind": trial.kind,
+        "levels": trial.levels,
         "spec": trial.model_dump_json(),
         "store": store,
-        "device": device,
-        "threads": threads,
-        "checkpoint_s": checkpoint_s,
+        "device": slot.device,
+        "threads": slot.cpus,
+        "gpus": slot.gpus,
+        "alone": False,
+        "checkpoint_s": run.checkpoint_s,
+        "store_patience_s": run.store_patience_s,
     }
 
 
 def run_trial(config: Config) -> None:
-    """Run the levels that the store lacks; each is committed before it is reported."""
+    """Run the levels that the store lacks; each is committed before it is reported.
+
+    A worker's process runs one trial after another, so what a trial fails by is reported, where
+    the process can go on, and its memory is given back.
+    """
     torch.set_num_threads(config["threads"])
-    trial = ANY_TRIAL.validate_json(config["spec"])
-    writer, reader = Writer.open(config["store"]), Reader(config["store"])
     device = torch.device(config["device"])
+    try:
+        with _share_of_gpu(device, 1.0 if config["alone"] else config["gpus"]):
+            _run_missing(config, device)
+    except torch.OutOfMemoryError as error:
+        _report_ending(Ending.OUT_OF_MEMORY, error)
+    except StoreUnavailable as error:
+        _report_ending(Ending.STORE, error)
+
+
+def _run_missing(config: Config, device: torch.device) -> None:
+    trial = ANY_TRIAL.validate_json(config["spec"])
+    writer = Writer.open(config["store"], patience_s=config["store_patience_s"], must_exist=True)
+    reader = Reader(config["store"])
     writer.write_trial(trial_record(trial, device=config["device"]))
-    while (context := resumed(trial, reader, device)).first_level < trial.levels:
-        keeping = replace(context, keep=writer.keep_unfinished, keep_every_s=config["checkpoint_s"])
-        _run_until_overtaken(trial, keeping, writer)
+    try:
+        while (context := resumed(trial, reader, device)).first_level < trial.levels:
+            in_store = replace(
+                context,
+                keep=writer.keep_unfinished,
+                keep_every_s=config["checkpoint_s"],
+                note=writer.note_standing,
+            )
+            _run_until_overtaken(trial, in_store, writer)
+    finally:
+        writer.end_standing(trial.id)
+
+
+@contextmanager
+def _share_of_gpu(device: torch.device, share: float) -> Iterator[None]:
+    """Let PyTorch take no more of the GPU's memory than this trial was given.
+
+    Ray only counts fractions. What a CUDA context itself takes, in every process, comes off.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    if share < 1:
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(max(0.01, share - CONTEXT_BYTES / total))
+    else:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    try:
+        yield
+    finally:
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _run_until_overtaken(trial: Any, context: Context, writer: Writer) -> None:
@@ -96,10 +160,16 @@ def trial_record(trial: AbstractTrial, *, device: str) -> TrialRecord:
     )
 
 
+def _report_ending(ending: Ending, error: Exception) -> None:
+    lines = str(error).strip().splitlines()
+    tune.report({"level": -1, "ending": str(ending), "reason": lines[0] if lines else repr(error)})
+
+
 def _report(records: Sequence[LevelRecord]) -> Config:
     """What the driver shows of a level, means over its images; the store has all of it."""
     outcomes = dict.fromkeys(str(record.outcome) for record in records)
     return {
+        "ending": None,
         "level": records[0].level,
         "density": records[0].density,
         "psnr_selected_db": _mean([record.psnr_selected_db for record in records]),

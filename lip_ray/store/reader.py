@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow.dataset import dataset
 
 from lip_ray.errors import UserError
 from lip_ray.records import (
@@ -260,7 +261,7 @@ class Reader:
             try:
                 self._define_tables(connection)
                 return connection.sql(query).to_arrow_table()
-            except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            except (OSError, pa.ArrowException, duckdb.InvalidInputException) as error:
                 raise StoreError(f"{self._root} cannot be read: {error}") from error
             except duckdb.Error as error:
                 raise QueryError(_in_user_words(error)) from error
@@ -271,15 +272,17 @@ class Reader:
         return rows
 
     def _define_tables(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Views over the files; `levels` are listed first, so what belongs to them is there."""
+        """Views over the files; `levels` are listed first, so what belongs to them is there.
+
+        Rows that every view rests on are loaded, bulky ones read as far as the query needs them.
+        """
         connection.sql("create schema files")
         for table in ("levels", *(name for name in TABLES if name != "levels")):
-            connection.register(f"no_{table}", TABLES[table].empty_table())
-            paths = ", ".join(_literal(path) for path in files(self._root, table))
-            stored = f"union all by name from read_parquet([{paths}], union_by_name=true)"
-            connection.sql(
-                f"create view files.{table} as from no_{table} {stored if paths else ''}"
-            )
+            rows = dataset([str(path) for path in files(self._root, table)], TABLES[table])
+            loaded = rows if table in PER_LEVEL else rows.to_table().combine_chunks()
+            connection.register(f"stored_{table}", loaded)
+            made = "view" if table in PER_LEVEL else "table"
+            connection.sql(f"create {made} files.{table} as from stored_{table}")
         connection.sql(LEVELS_VIEW)
         connection.sql("create view sweeps as from files.sweeps")
         for table in PER_LEVEL:
@@ -292,7 +295,6 @@ class Reader:
         for view in (FAILURES_VIEW, TIMINGS_VIEW, POINTS_VIEW, SENSING_VIEW):
             connection.sql(view)
         connection.sql("create view scores as from files.scores")
-        connection.sql(f"set allowed_directories = [{_literal(self._root)}]")
         connection.sql("set enable_external_access = false")
         connection.sql("set lock_configuration = true")
 
@@ -376,9 +378,3 @@ def _clock_of(folder: Path) -> float:
 
 def _prefix(levels: set[int]) -> int:
     return next(count for count in range(len(levels) + 1) if count not in levels)
-
-
-def _literal(path: Path) -> str:
-    """A path in SQL. One that exists is never read as a pattern, whatever brackets it has."""
-    escaped = str(path).replace("'", "''")
-    return f"'{escaped}'"

@@ -27,6 +27,7 @@ def report(level: int, **changes: Any) -> dict[str, Any]:
         "psnr_selected_db": 27.0 - level,
         "psnr_peak_db": 28.0 - level,
         "frechet": None,
+        "ending": None,
         "outcome": "budget",
         "accuracy": None,
         "fit_s": 1.25,
@@ -34,7 +35,9 @@ def report(level: int, **changes: Any) -> dict[str, Any]:
 
 
 def test_counts_follow_the_reports(tally: Tally) -> None:
-    assert tally.line() == "4/16 levels, 1/4 trials"
+    assert tally.line() == "4/16 levels, 1/4 trials, 3 waiting"
+    tally.begin(tally.planned[1].trial.id)
+    assert tally.line() == "4/16 levels, 1/4 trials, 1 running, 2 waiting"
     second = tally.planned[1].trial.id
     for level in range(4):
         tally.count(second, report(level))

@@ -1,18 +1,18 @@
-"""What a machine has room for, and what it is asked for in vain."""
+"""What machines have room for, and what they are asked for in vain."""
 
 from typing import Any
 
 import pytest
 
-from lip_ray.engine import room
-from lip_ray.engine.room import LaunchError, Room
-from lip_ray.sweep import Run
+from lip_ray.engine.room import Capacity, LaunchError, Room
+from lip_ray.running import Run
+
+KINDS = ("trajectory",)
 
 
-def room_for(monkeypatch: pytest.MonkeyPatch, cpus: int, gpus: int, /, **run: Any) -> Room:
-    monkeypatch.setattr(room, "available_cpus", lambda: cpus)
-    monkeypatch.setattr(room, "available_gpus", lambda: gpus)
-    return Room.of(Run(**run))
+def room_for(*nodes: tuple[float, float], most: Capacity | None = None, **run: Any) -> Room:
+    capacities = [Capacity(cpus=cpus, gpus=gpus, memory_gb=16) for cpus, gpus in nodes]
+    return Room.of(Run(**run), KINDS, capacities, most)
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,10 @@ def room_for(monkeypatch: pytest.MonkeyPatch, cpus: int, gpus: int, /, **run: An
         (2, 0, {}, "cpu", 2),
         (8, 0, {"cpus": 3}, "cpu", 2),
         (8, 0, {"concurrent": 1}, "cpu", 1),
+        (8, 0, {"memory_gb": 5}, "cpu", 3),
         (8, 2, {}, "cuda", 2),
         (8, 2, {"device": "cpu"}, "cpu", 8),
+        (8, 2, {"gpus": 0}, "cpu", 8),
         (8, 2, {"gpus": 0.5}, "cuda", 4),
         (8, 2, {"gpus": 0.4}, "cuda", 4),
         (8, 2, {"gpus": 0.34}, "cuda", 4),
@@ -31,37 +33,56 @@ def room_for(monkeypatch: pytest.MonkeyPatch, cpus: int, gpus: int, /, **run: An
     ],
 )
 def test_as_many_trials_as_fit(
-    monkeypatch: pytest.MonkeyPatch,
-    cpus: int,
-    gpus: int,
-    run: dict[str, Any],
-    device: str,
-    at_once: int,
+    cpus: int, gpus: int, run: dict[str, Any], device: str, at_once: int
 ) -> None:
-    found = room_for(monkeypatch, cpus, gpus, **run)
-    assert (found.device, found.trials_at_once) == (device, at_once)
+    found = room_for((cpus, gpus), **run)
+    assert (found.slots["trajectory"].device, found.trials_at_once) == (device, at_once)
+    assert found.line == f"{at_once} trials at once on {device}"
+
+
+def test_a_trial_is_never_spread_over_machines() -> None:
+    assert room_for((3, 0), (3, 0), (1, 0), cpus=2).trials_at_once == 2
+
+
+def test_each_kind_has_a_slot_of_its_own() -> None:
+    run = Run(cpus=2, kinds={"transfer": {"gpus": 0.25, "cpus": 1}})
+    room = Room.of(run, ("trajectory", "transfer"), [Capacity(cpus=8, gpus=1)])
+    assert room.at_once == {"trajectory": 1, "transfer": 4}
+    assert room.line == "trials at once: 1 trajectory on cuda, or 4 transfer on cuda"
+    config = {"kind": "transfer", "alone": False}
+    assert room.request(config).bundles == [{"CPU": 1, "GPU": 0.25}]
+    assert room.request(config | {"alone": True}).bundles == [{"CPU": 1, "GPU": 1}]
+    assert room.request(config | {"kind": "trajectory"}).bundles == [{"CPU": 2, "GPU": 1}]
+
+
+def test_memory_is_set_aside() -> None:
+    room = room_for((8, 0), memory_gb=1.5)
+    config = {"kind": "trajectory", "alone": False}
+    assert room.request(config).bundles == [{"CPU": 1, "memory": 1.5e9}]
+
+
+def test_a_cluster_that_grows_has_room_for_what_it_can_become() -> None:
+    most = Capacity(cpus=64, gpus=8)
+    room = room_for(most=most)
+    assert (room.slots["trajectory"].device, room.trials_at_once) == ("cuda", 8)
+    with pytest.raises(LaunchError, match=r"run\.gpus: a trajectory asks for 9 GPUs"):
+        room_for(most=most, gpus=9)
 
 
 @pytest.mark.parametrize(
-    ("run", "message"),
+    ("nodes", "run", "message"),
     [
-        ({"cpus": 3}, r"run\.cpus: a trial asks for 3 cores, but there are 2"),
-        ({"device": "cuda"}, r"run\.device: cuda is asked for, but there is no GPU"),
+        ([(2, 0)], {"cpus": 3}, r"run\.cpus: a trajectory asks for 3 cores, but there are 2$"),
+        ([(2, 0), (2, 0)], {"cpus": 3}, r"for 3 cores, but there are 2$"),
+        ([(2, 0)], {"device": "cuda"}, r"run\.device: cuda is asked for, but there is no GPU"),
+        ([(8, 1)], {"gpus": 2}, r"run\.gpus: a trajectory asks for 2 GPUs, but there are 1$"),
+        ([(8, 0)], {"memory_gb": 20}, r"run\.memory_gb: .* for 20 GB, but there are 16\.0$"),
+        ([(8, 0), (1, 1)], {"cpus": 2}, r"2 cores, 1 GPUs together: no machine has both"),
+        ([], {}, r"run\.cpus: a trajectory asks for 1 cores, but there are 0$"),
     ],
 )
-def test_what_there_is_not_is_refused(
-    monkeypatch: pytest.MonkeyPatch, run: dict[str, Any], message: str
+def test_what_no_machine_has_is_refused(
+    nodes: list[tuple[float, float]], run: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(LaunchError, match=message):
-        room_for(monkeypatch, 2, 0, **run)
-
-
-def test_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(LaunchError, match=r"run\.gpus: a trial asks for 2 GPUs, but there are 1"):
-        room_for(monkeypatch, 8, 1, gpus=2.0)
-
-
-def test_ray_is_asked_for_what_a_trial_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(cpus=2, gpus=0.5)
-    assert room_for(monkeypatch, 8, 1, cpus=2, gpus=0.5).resources(run) == {"cpu": 2, "gpu": 0.5}
-    assert room_for(monkeypatch, 8, 0, cpus=2).resources(run) == {"cpu": 2}
+        room_for(*nodes, **run)

@@ -1,6 +1,8 @@
 """What a worker does, without Ray: run what is missing, and give way to rows that were first."""
 
 import dataclasses
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,10 @@ import pytest
 import torch
 
 from lip_ray.engine import trainable
+from lip_ray.engine.room import Slot
 from lip_ray.engine.trainable import config_of, resumed, run_trial
+from lip_ray.records import Standing
+from lip_ray.running import Run
 from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Sweep
 from lip_ray.trials import Context, Trial, run
@@ -29,13 +34,9 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def config(trial: Trial, store: Path) -> dict[str, Any]:
-    return config_of(
-        trial,
-        store=str(store),
-        device="cpu",
-        threads=torch.get_num_threads(),
-        checkpoint_s=300.0,
-    )
+    Writer.open(store)
+    slot = Slot(cpus=torch.get_num_threads(), gpus=0, memory_gb=None, at_once=1)
+    return config_of(trial, store=str(store), run=Run(store_patience_s=0), slot=slot)
 
 
 def test_the_whole_ladder_is_stored_then_reported(
@@ -104,3 +105,66 @@ def reversed_bits(layer: Any) -> Any:
     bits = f"{int.from_bytes(layer.bits, 'big'):0{8 * len(layer.bits)}b}"[: layer.total][::-1]
     padded = bits.ljust(8 * len(layer.bits), "0")
     return dataclasses.replace(layer, bits=int(padded, 2).to_bytes(len(layer.bits), "big"))
+
+
+def test_running_out_of_gpu_memory_is_reported_and_the_process_goes_on(
+    trial: Trial, tmp_path: Path, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(*_: object) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee the docs.")
+
+    monkeypatch.setattr(trainable, "run", short)
+    run_trial(config(trial, tmp_path))
+    assert reports == [
+        {
+            "level": -1,
+            "ending": "out_of_memory",
+            "reason": "CUDA out of memory. Tried to allocate 2 GiB.",
+        }
+    ]
+
+
+def test_a_store_that_stays_full_is_reported(
+    trial: Trial, tmp_path: Path, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config_there = config(trial, tmp_path)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", full)
+    run_trial(config_there)
+    [report] = reports
+    assert (report["level"], report["ending"]) == (-1, "store")
+    assert "No space left on device" in report["reason"]
+    assert not list(tmp_path.rglob("*.parquet")), "nothing half-written"
+
+
+def test_a_store_that_is_not_there_is_never_made(
+    trial: Trial, tmp_path: Path, reports: list[dict[str, Any]]
+) -> None:
+    """As on a machine that lacks the mount."""
+    elsewhere = config(trial, tmp_path) | {"store": str(tmp_path / "unmounted")}
+    run_trial(elsewhere)
+    [report] = reports
+    assert report["ending"] == "store"
+    assert "unmounted" in report["reason"]
+    assert not (tmp_path / "unmounted").exists()
+
+
+def test_trials_in_flight_are_noted_and_gone_afterwards(
+    trial: Trial, tmp_path: Path, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[Standing] = []
+    monkeypatch.setattr(Context, "note_every_s", 0.0)
+    note = Writer.note_standing
+
+    def counted(self: Writer, standing: Standing) -> None:
+        note(self, standing)
+        noted.append(standing)
+        assert [s.trial_id for s, _, _ in Reader(tmp_path).standings()] == [trial.id]
+
+    monkeypatch.setattr(Writer, "note_standing", counted)
+    run_trial(config(trial, tmp_path))
+    assert {standing.level for standing in noted} == {0, 1, 2, 3}
+    assert not Reader(tmp_path).standings()

@@ -1,0 +1,88 @@
+"""A run that is watched from outside the cluster: its driver is a task on the cluster's head."""
+
+import io
+from pathlib import PurePosixPath
+from typing import IO, cast
+
+import ray
+from ray.exceptions import RayTaskError, TaskCancelledError
+from ray.util.queue import Queue
+from rich.console import Console
+
+from lip_ray.engine.launch import Summary, launch
+from lip_ray.engine.room import LaunchError
+from lip_ray.engine.runtime import joined
+from lip_ray.errors import UserError
+from lip_ray.sweep import Sweep
+
+HEAD = {"node:__internal_head__": 0.001}
+"""What only a cluster's head has: trials may lose their machine, the driver should not."""
+
+LOOK_S = 0.5
+
+
+def launch_from_outside(sweep: Sweep, store: str, console: Console, address: str) -> Summary:
+    """`launch` on the cluster that a `ray://` address leads to; its lines are printed here.
+
+    The store is a path on the cluster. Ctrl-C is passed on: once, levels in flight end first.
+    Raises LaunchError where the cluster cannot be reached, and whatever `launch` raises.
+    """
+    if not PurePosixPath(store).is_absolute():
+        raise LaunchError(
+            f"--store {store}: with --address {address} the store is a path on the cluster, so it "
+            "must be absolute: /mnt/shared/results, say"
+        )
+    with joined(address):
+        lines: Queue = Queue(actor_options={"num_cpus": 0})
+        driver = _drive.remote(sweep, store, lines, console.width)
+        try:
+            return _followed(driver, lines, console)
+        finally:
+            lines.shutdown(force=True)
+
+
+def _followed(driver: "ray.ObjectRef[Summary]", lines: Queue, console: Console) -> Summary:
+    while True:
+        try:
+            ended, _ = ray.wait([driver], timeout=LOOK_S)
+            while not lines.empty():
+                console.print(lines.get(), markup=False, highlight=False, soft_wrap=True)
+            if ended:
+                return _result(driver)
+        except KeyboardInterrupt:
+            ray.cancel(driver, force=False)  # it gets the driver as SIGINT
+
+
+def _result(driver: "ray.ObjectRef[Summary]") -> Summary:
+    try:
+        summary: Summary = ray.get(driver)
+    except RayTaskError as error:
+        if isinstance(error.cause, UserError):
+            raise error.cause from None
+        raise
+    except TaskCancelledError:
+        raise KeyboardInterrupt from None
+    return summary
+
+
+@ray.remote(num_cpus=0, max_retries=0, resources=HEAD)
+def _drive(sweep: Sweep, store: str, lines: Queue, width: int) -> Summary:
+    console = Console(file=cast(IO[str], _Lines(lines)), width=width, force_terminal=False)
+    return launch(sweep, store, console, address="auto")
+
+
+class _Lines(io.TextIOBase):
+    """A file whose lines go into a queue."""
+
+    def __init__(self, lines: Queue) -> None:
+        self._lines = lines
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        *whole, self._rest = (self._rest + text).split("\n")
+        for line in whole:
+            self._lines.put(line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Lines go when they are whole."""
