@@ -168,6 +168,8 @@ class Bench:
     """A setting on a device: the network, and one subject for each image."""
 
     def __init__(self, setting: Setting, device: torch.device) -> None:
+        if setting.fit.compiled:  # PyTorch compiles no more than a few networks a process, and a
+            torch.compiler.reset()  # second size of image for all sizes: each trial is the first
         self._setting = setting
         self.device = device
         self._problems = [setting.problem(image, device) for image in setting.images]

@@ -107,13 +107,13 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Start]]:
     seen: list[Start] = []
     fit = EpochFit.run
 
-    def watched(self, classifier, mask, split, *, seed, level):
+    def watched(self, classifier, mask, split, *, seed, level, **options):
         body, head = (
             {name: value.clone() for name, value in part.state_dict().items()}
             for part in (classifier.body, classifier.head)
         )
         seen.append(Start(body, head, mask, seed, level))
-        return fit(self, classifier, mask, split, seed=seed, level=level)
+        return fit(self, classifier, mask, split, seed=seed, level=level, **options)
 
     monkeypatch.setattr(EpochFit, "run", watched)
     return seen
