@@ -268,7 +268,7 @@ class Task:
 
 
 def _tasks(left: Sequence[PlannedTrial], seconds: Sequence[float]) -> list[Task]:
-    places = {plan.trial.id: place for place, plan in enumerate(left)}
+    places = {plan.id: place for place, plan in enumerate(left)}
     return [
         Task(
             kind=plan.trial.kind,
