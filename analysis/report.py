@@ -29,7 +29,12 @@ from .points import (
     sample_text,
     sparsity_text,
 )
-from .sections import classification_sections, size_sections, transfer_sections
+from .sections import (
+    classification_sections,
+    search_sections,
+    size_sections,
+    transfer_sections,
+)
 from .sensing import sensing_points
 from .sensing_sections import INTRODUCTION as SENSING_INTRODUCTION
 from .sensing_sections import (
@@ -105,17 +110,22 @@ def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
     Each problem has its frontier, gallery and numbers. Networks of different kinds on one image
     and task are compared by size, transfers in matrices of sources and targets, classifiers by
     accuracy, generators by what they draw, and reconstructions with these by their errors.
+    A search has its front; trials that only a search asked for are compared nowhere else.
     Pictures beyond `pictures_mb` megabytes stay out, and the page says how many.
 
     Raises ValueError when the store has no finished level.
     """
-    trials, levels = store.frame("trials"), store.frame("levels")
-    kinds = set(trials.loc[trials["trial_id"].isin(levels["trial_id"]), "kind"])
+    trials, levels, points = (store.frame(name) for name in ("trials", "levels", "points"))
+    kinds = _fitted(trials, levels)
     if not kinds & SHOWN_KINDS:
         raise ValueError("no finished level in the store: run a sweep of trajectories first")
-    shown = _shown(trials, levels, kinds)
+    compared = trials[~trials["trial_id"].isin(_only_searched(points, store))]
+    fits = levels[levels["trial_id"].isin(compared["trial_id"])]
+    shown = _shown(compared, fits, _fitted(compared, fits))
     pictures = pictures_within(_pictures_of(shown.pictured, store), int(pictures_mb * 1e6))
-    sections = list(_sections(trials, levels, kinds, shown, pictures))
+    sections = list(_sections(compared, fits, _fitted(compared, fits), shown, pictures))
+    if len(points):
+        sections += search_sections(points)
     figures = {section.chart: section.figure for section in sections if section.figure is not None}
     data = {
         "config": CONFIG,
@@ -131,6 +141,18 @@ def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
     body = "".join(section.html for section in sections)
     footer = _footer(trials, levels, pictures)
     return _page(introduction + _contents(sections) + body + footer, data)
+
+
+def _fitted(trials: pd.DataFrame, levels: pd.DataFrame) -> set[str]:
+    """The kinds of trials that have a finished level."""
+    return set(trials.loc[trials["trial_id"].isin(levels["trial_id"]), "kind"])
+
+
+def _only_searched(points: pd.DataFrame, store: Frames) -> set[str]:
+    """Ids of trials that no sweep asked for but a search: each differs from all others."""
+    if points.empty:
+        return set()
+    return set(points["trial_id"].dropna()) - set(store.frame("sweeps")["trial_id"])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,8 @@
-"""The parts of a page beside the frontiers: networks by size, transfers, classifiers."""
+"""The parts of a page beside the frontiers: networks by size, transfers, classifiers, searches."""
 
+import json
 from collections.abc import Iterator, Sequence
+from html import escape
 
 import pandas as pd
 
@@ -10,6 +12,17 @@ from .look import BUTTONS
 from .markup import Section, chart, controls, dropdown, mean_text, number_table
 from .naming import tuples
 from .points import density_text, sample_text
+from .search import (
+    FIXED,
+    OPEN,
+    STATES,
+    front_figure,
+    front_table,
+    goals_of,
+    pair_table,
+    search_table,
+    value_text,
+)
 from .size import count_text, size_figure, size_table
 from .transfer import MATRIX, transfer_figure, transfer_table
 
@@ -41,6 +54,20 @@ CLASSIFICATION_NOTE = """
 Accuracy on the held-out test set: selected is at the epoch that validation chose, final after the
 last. Points are means over seeds, bars their Student-t intervals, cut off where they are very wide.
 """
+
+SEARCH_NOTE = """
+Each mark is a point of the search, its values means over its trials and their images at the level
+that the axis names. The line is the best that was found. The best of many, picked by these very
+values, are candidates for a comparison on equal terms, not its result. Point at a mark, or tap it,
+for its settings.
+"""
+
+FRONT_NUMBERS = """
+The points that no other complete point is as good as in all objectives and better in one, best
+first in the first. Columns are the objectives, then the searched fields.
+"""
+
+BEST_NUMBERS = "The best complete point: the objective, then the searched fields."
 
 
 def size_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Section]:
@@ -107,6 +134,68 @@ def classification_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Itera
             chart=name,
             figure=classification_figure(rows) if drawn else None,
         )
+
+
+def search_sections(points: pd.DataFrame) -> Iterator[Section]:
+    """One per search of the store's view `points`."""
+    names = points.groupby("search")["search_id"].nunique().to_dict()
+    for place, ((search, search_id), own) in enumerate(points.groupby(["search", "search_id"])):
+        goals, table = goals_of(own), search_table(own)
+        name = f"search-{place}"
+        title = f"Search {search}" + (f" ({search_id})" if names[search] > 1 else "")
+        valued = table[[goal.name for goal in goals]].notna().all(axis=1).any()
+        figure = front_figure(own) if valued and len(goals) < 3 else None
+        label = "What the search found; the best points are in the table below"
+        drawn = chart(name, label, SEARCH_NOTE, rows=3) if figure else _no_plane(own, len(goals))
+        yield Section(
+            name=f"of-{name}",
+            title=title,
+            body=f"<p>{escape(_searched(own, table))}</p>{drawn}{_front_numbers(own)}",
+            chart=name,
+            figure=figure,
+        )
+
+
+def _searched(points: pd.DataFrame, table: pd.DataFrame) -> str:
+    """What was sought, and how far it has come."""
+    goals = goals_of(points)
+    aims = "; ".join(f"{goal.direction} {goal.words}" for goal in goals)
+    fields = ", ".join(json.loads(points["params"].iloc[0]))
+    states = table["state"].value_counts()
+    counts = ", ".join(f"{states[s]} {s}" for s in (*STATES, OPEN) if s in states)
+    best = f"{table['pareto'].sum()} on the front" if len(goals) > 1 else ""
+    said = f"Aim: {aims}. Searched: {fields}. Points: {len(table)}, of which {counts}"
+    return f"{said}; {best}." if best else f"{said}."
+
+
+def _no_plane(points: pd.DataFrame, goals: int) -> str:
+    """What stands for a figure of three or more objectives; or that no point has values yet."""
+    if goals < 3:
+        return "<p>No point has values yet.</p>"
+    pairs = "; ".join(
+        f"{row.points} by {row.first} and {row.second}" for row in tuples(pair_table(points))
+    )
+    return (
+        f"<p>A plane shows two objectives, and a point that looks beaten in it may be the best in "
+        f"another, so there is no figure of these {goals}. Taken two at a time, as many points "
+        f"would be on the front: {escape(pairs)}.</p>"
+    )
+
+
+def _front_numbers(points: pd.DataFrame) -> str:
+    front = front_table(points)
+    goals = {goal.name: goal for goal in goals_of(points)}
+    fields = [name for name in front.columns if name not in {*FIXED, *goals}]
+    cells = [
+        [
+            str(row["number"]),
+            *(goal.text(row[name]) for name, goal in goals.items()),
+            *(value_text(row[name]) for name in fields),
+        ]
+        for row in front.to_dict("records")
+    ]
+    note = FRONT_NUMBERS if len(goals) > 1 else BEST_NUMBERS
+    return number_table("Points on the front", note, ["Point", *goals, *fields], cells)
 
 
 def _size_row(group: pd.DataFrame) -> Sequence[str]:

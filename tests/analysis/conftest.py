@@ -34,8 +34,8 @@ class FakeStore:
     frames: dict[str, pd.DataFrame]
 
     def frame(self, table: str) -> pd.DataFrame:
-        """The table of that name."""
-        return self.frames[table]
+        """The table of that name; one without rows has no columns either."""
+        return self.frames.get(table, pd.DataFrame())
 
 
 def flat_png() -> bytes:
