@@ -6,6 +6,7 @@ import re
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,6 +169,7 @@ class Reader:
         if not self.exists(store):
             raise StoreError(f"there is no store in {self._root} (no {MARKER}): run a sweep first")
         check_version(self._root)
+        self._known: dict[str, tuple[frozenset[str], pa.Table]] = {}
 
     @staticmethod
     def exists(store: str | Path) -> bool:
@@ -278,10 +280,11 @@ class Reader:
         """
         connection.sql("create schema files")
         for table in ("levels", *(name for name in TABLES if name != "levels")):
-            rows = dataset([str(path) for path in files(self._root, table)], TABLES[table])
-            loaded = rows if table in PER_LEVEL else rows.to_table().combine_chunks()
-            connection.register(f"stored_{table}", loaded)
-            made = "view" if table in PER_LEVEL else "table"
+            paths = [str(path) for path in files(self._root, table)]
+            bulky = table in PER_LEVEL
+            rows = dataset(paths, TABLES[table]) if bulky else self._loaded(table, paths)
+            connection.register(f"stored_{table}", rows)
+            made = "view" if bulky else "table"
             connection.sql(f"create {made} files.{table} as from stored_{table}")
         connection.sql(LEVELS_VIEW)
         connection.sql("create view sweeps as from files.sweeps")
@@ -297,6 +300,18 @@ class Reader:
         connection.sql("create view scores as from files.scores")
         connection.sql("set enable_external_access = false")
         connection.sql("set lock_configuration = true")
+
+    def _loaded(self, table: str, paths: Sequence[str]) -> pa.Table:
+        """All rows of a table. Files never change, so those read before are not read again."""
+        known, rows = self._known.get(table, (frozenset(), TABLES[table].empty_table()))
+        if not known <= set(paths):  # another store is there now
+            known, rows = frozenset(), TABLES[table].empty_table()
+        new = [path for path in paths if path not in known]
+        if new:
+            read = dataset(new, TABLES[table]).to_table()
+            rows = pa.concat_tables([rows, read]).combine_chunks()
+            self._known[table] = known.union(new), rows
+        return rows
 
 
 def _refuse_writing(connection: duckdb.DuckDBPyConnection, query: str) -> None:

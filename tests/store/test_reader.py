@@ -1,10 +1,15 @@
 """Queries read whole levels and nothing else, and can do nothing but read."""
 
+import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+from pyarrow.dataset import dataset
 
 from lip_ray.records import Outcome
 from lip_ray.store import QueryError, Reader, StoreError, Writer
@@ -137,7 +142,89 @@ def test_a_damaged_file_is_named(store: Path) -> None:
     path.write_bytes(b"PAR1 and then nothing")
     with pytest.raises(StoreError, match=path.name):
         Reader(store).frame("levels")
+    assert Reader(store).masks("b" * 16, 0) is not None
+    path.unlink()
+    curve = store / "curves" / f"{'b' * 16}-000.parquet"
+    curve.write_bytes(b"PAR1 and then nothing")
+    assert len(Reader(store).frame("levels")) == 2, "as long as nobody asks for it"
+    with pytest.raises(StoreError, match=curve.name):
+        Reader(store).frame("curves")
     mask = store / "masks" / f"{'a' * 16}-000.parquet"
     mask.write_bytes(b"")
     with pytest.raises(StoreError, match=f"{mask.name} is damaged"):
         Reader(store).masks("a" * 16, 0)
+
+
+def test_a_file_is_read_once_and_new_ones_are_seen(
+    store: Path, level_record: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lip_ray.store import reader as module
+
+    read: list[str] = []
+
+    def noted(paths: list[str], schema: Any) -> Any:
+        read.extend(path for path in paths if "/levels/" in path)
+        return dataset(paths, schema)
+
+    monkeypatch.setattr(module, "dataset", noted)
+    reader = Reader(store)
+    counted = "select trial_id[1] as trial, count(*) as levels from levels group by 1 order by 1"
+    assert reader.sql(counted)["levels"].to_pylist() == [2, 1]
+    Writer.open(store).write_level([level_record("b" * 16, 1)])
+    for _ in range(2):
+        assert reader.sql(counted)["levels"].to_pylist() == [2, 2]
+    assert len(read) == len(set(read)) == 4
+    assert Reader(store).sql(counted) == reader.sql(counted)
+
+
+def test_a_store_that_was_made_anew_is_read_anew(store: Path, level_record: Make) -> None:
+    reader = Reader(store)
+    assert len(reader.frame("levels")) == 3
+    shutil.rmtree(store)
+    Writer.open(store).write_level([level_record("c" * 16)])
+    assert reader.frame("levels")["trial_id"].tolist() == ["c" * 16]
+
+
+LATER_TABLES = {"failures", "points", "scores"}
+LATER_COLUMNS = {"accuracy", "accuracy_final", "split", "l2_per_pixel", "critic_gap", "frechet"}
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_store_of_an_older_lip_ray_is_read_and_written_on(
+    store: Path, level_record: Make, failure_record: Make, version: int
+) -> None:
+    """It has fewer tables, and files of it have fewer columns."""
+    (store / "lip-ray-store.json").write_text(json.dumps({"schema_version": version}))
+    for path in (store / "levels").iterdir():
+        rows = pq.read_table(path)
+        pq.write_table(rows.drop_columns(sorted(LATER_COLUMNS)), path)
+    assert not LATER_TABLES & {path.name for path in store.iterdir()}
+
+    reader = Reader(store)
+    assert len(reader.frame("levels")) == 3
+    assert reader.frame("levels")["accuracy"].isna().all()
+    for table in (*LATER_TABLES, "timings"):
+        assert list(reader.frame(table))
+    assert reader.frame("trials")["outcome"].tolist() == ["budget", "incomplete"]
+
+    writer = Writer.open(store)
+    writer.write_failure(failure_record("b" * 16))
+    assert reader.frame("trials")["outcome"].tolist() == ["budget", "given up"]
+    writer.write_level([level_record("b" * 16, 1, accuracy=0.5)])
+    assert sorted(reader.frame("levels")["accuracy"].dropna()) == [0.5]
+    assert reader.frame("failures")["open"].tolist() == [False]
+    assert json.loads((store / "lip-ray-store.json").read_text()) == {"schema_version": version}
+
+
+def test_what_a_sweep_asked_for_is_seen_or_not(store: Path) -> None:
+    reader = Reader(store)
+    assert reader.has_sweep("study", "f" * 16)
+    assert not reader.has_sweep("study", "e" * 16)
+
+
+def test_a_sweep_without_trials_of_its_own_is_noted_too(store: Path, sweep_record: Make) -> None:
+    """As one that searches, whose trials come with its points."""
+    bare = replace(sweep_record(), sweep="search", trial_ids=(), specs=(), levels=())
+    Writer.open(store).write_sweep(bare)
+    assert Reader(store).has_sweep("search", "f" * 16)
+    assert set(Reader(store).frame("sweeps")["sweep"]) == {"study"}
