@@ -8,6 +8,7 @@ import os
 
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
     "RAY_AIR_NEW_OUTPUT": "0",  # the newer one prints a box even when asked to be silent
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -11,12 +11,9 @@ from rich.console import Console
 
 from lip_ray.engine.launch import Summary, launch
 from lip_ray.engine.room import LaunchError
-from lip_ray.engine.runtime import joined
+from lip_ray.engine.runtime import HEAD, joined
 from lip_ray.errors import UserError
 from lip_ray.sweep import Sweep
-
-HEAD = {"node:__internal_head__": 0.001}
-"""What only a cluster's head has: trials may lose their machine, the driver should not."""
 
 LOOK_S = 0.5
 

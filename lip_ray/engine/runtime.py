@@ -29,8 +29,15 @@ LOCK = "lock"
 LONGEST_TEMPORARY_FOLDER = 24
 """In characters: Linux allows a socket's name 107, and Ray's own part of it takes 82."""
 
-BOOTSTRAP = Path("~/ray_bootstrap_config.yaml").expanduser()
+HEAD = {"node:__internal_head__": 0.001}
+"""What only a cluster's head has: trials may lose their machine, the driver should not."""
+
+BOOTSTRAP = "~/ray_bootstrap_config.yaml"
 """Where Ray's cluster launcher leaves the cluster's file on its head."""
+
+TOKEN_HINT = (
+    " (where a cluster asks for a token, RAY_AUTH_MODE=token and RAY_AUTH_TOKEN must be set)"
+)
 
 ANSWER_S = 10.0
 """How long a cluster's address may take to accept a connection."""
@@ -108,7 +115,8 @@ def unreachable(address: str, error: Exception) -> str:
         reason = f"{said}: pip install 'ray[client]'"
     else:
         reason = said.splitlines()[0]
-    return f"--address {address}: no Ray cluster can be joined there: {reason}"
+    hint = TOKEN_HINT if "oken" in said or isinstance(error, ConnectionError) else ""
+    return f"--address {address}: no Ray cluster can be joined there: {reason}{hint}"
 
 
 def nodes() -> list[Capacity]:
@@ -127,18 +135,27 @@ def most() -> Capacity | None:
     """
     state = ray._private.state.state
     resources: Mapping[str, float] | None = state.get_max_resources_from_cluster_config()
-    if not resources and BOOTSTRAP.is_file():
-        resources = _launched(yaml.parse(BOOTSTRAP.read_text(encoding="utf-8")))
+    if not resources:
+        text = ray.get(ray.remote(_bootstrap).options(num_cpus=0, resources=HEAD).remote())
+        resources = _launched(yaml.parse(text)) if text else None
     return _capacity(resources) if resources else None
+
+
+def _bootstrap() -> str | None:
+    """What Ray's cluster launcher left on this machine, if it made it."""
+    path = Path(BOOTSTRAP).expanduser()
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def _launched(config: Any) -> dict[str, float]:
     """The sum over the node types of a launcher's file, each as often as it may be started."""
     sums: dict[str, float] = {}
-    for node in config.get("available_node_types", {}).values():
-        count = node.get("max_workers", config.get("max_workers", 0))
-        for name, amount in node.get("resources", {}).items():
-            sums[name] = sums.get(name, 0.0) + amount * count
+    ceiling = config.get("max_workers", 0)
+    for name, node in config.get("available_node_types", {}).items():
+        workers = 0 if name == config.get("head_node_type") else ceiling
+        count = min(ceiling, node.get("max_workers", workers))
+        for resource, amount in node.get("resources", {}).items():
+            sums[resource] = sums.get(resource, 0.0) + amount * count
     return sums
 
 

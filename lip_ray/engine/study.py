@@ -123,8 +123,7 @@ class Study:
         recorded as failed and passed over.
         """
         while self._waiting:
-            number = self._waiting.popleft()
-            point = None if number in self._scores else self._opened(number)
+            point = self._opened(self._waiting.popleft())
             if point:
                 return point
         while len(self._points) < self.total:
@@ -178,6 +177,20 @@ class Study:
             f"{psnr_selected_db:.2f} dB at level {level} is more than {rule.margin_db:g} dB below "
             f"{usual:.2f} dB, the median of {len(reached)} points there"
         )
+
+    def before(self, number: int, attempt: int = 0) -> optuna.Study:
+        """All that is known, as Optuna is told before it draws a point of that number.
+
+        Points in flight are running, those that collapsed are complete and beyond a constraint.
+        """
+        seed = _seed(self._search.sampler.seed, number, attempt)
+        study = optuna.create_study(
+            directions=[objective.direction for objective in self._search.objectives],
+            sampler=_sampler(self._search.sampler, seed),
+        )
+        for point in sorted(self._points.values(), key=lambda point: point.number):
+            study.add_trial(self._known(point, self._scores.get(point.number)))
+        return study
 
     def _read(self) -> None:
         """Take over all that the store has of this search."""
@@ -251,7 +264,7 @@ class Study:
         fixed = next((start for start in self._start if not self._started(start)), {})
         for attempt in count():
             guided = attempt < TRIES
-            study = self._study(number, attempt) if guided else self._by_chance(number, attempt)
+            study = self.before(number, attempt) if guided else self._by_chance(number, attempt)
             if fixed and guided:
                 study.enqueue_trial(self._inner(fixed))
             params = self._outer(study.ask(self._distributions()).params)
@@ -262,17 +275,6 @@ class Study:
     def _started(self, start: Params) -> bool:
         """Whether a point to start from was asked for."""
         return any(_agrees(point, start) for point in self._points.values())
-
-    def _study(self, number: int, attempt: int) -> optuna.Study:
-        """All that is known, before a point of that number is drawn."""
-        seed = _seed(self._search.sampler.seed, number, attempt)
-        study = optuna.create_study(
-            directions=[objective.direction for objective in self._search.objectives],
-            sampler=_sampler(self._search.sampler, seed),
-        )
-        for point in sorted(self._points.values(), key=lambda point: point.number):
-            study.add_trial(self._known(point, self._scores.get(point.number)))
-        return study
 
     def _by_chance(self, number: int, attempt: int) -> optuna.Study:
         seed = _seed(self._search.sampler.seed, number, attempt)

@@ -33,6 +33,14 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return reported
 
 
+def run_all(sweep: Path, store: Path) -> None:
+    """Run a whole sweep here, one trial after another, with no Ray."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainable.tune, "report", lambda report: None)
+        for trial in Sweep.from_yaml(sweep).trials:
+            run_trial(config(trial, store))
+
+
 def config(trial: Trial, store: Path) -> dict[str, Any]:
     Writer.open(store)
     slot = Slot(cpus=torch.get_num_threads(), gpus=0, memory_gb=None, at_once=1)

@@ -1,0 +1,267 @@
+"""A sweep on a real Ray of three nodes, and all that can go wrong with one.
+
+Whatever happens, the store ends as one that was left alone, bit for bit.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faulty import FaultyCluster
+
+from lip_ray.store import Reader
+
+Start = Callable[..., Any]
+Same = Callable[[Path, Path], None]
+
+FAULTY = """
+name: faulty
+trial:
+  images: {kind: builtin, name: camera, size: [16, 16]}
+  task: {kind: denoising, sigma: 25}
+  prior: {kind: skip, width: 4, scales: 2, input_channels: 2}
+  schedule: [1, 0.6, 0.36, 0.2]
+  fit: {steps: 100, stopping: {kind: wmv, window: 20, stride: 5}}
+grid:
+  seed: [0, 1, 2]
+run: {store_patience_s: 60}
+"""
+
+MOVING = """
+name: moving
+sources: faulty.yaml
+trial: {kind: transfer, travels: layer_densities}
+"""
+
+LEVELS = 12
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[FaultyCluster]:
+    """Two nodes for one trial each; they may be others after a test."""
+    made = FaultyCluster("cluster of the tests")
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """The sweep file."""
+    (tmp_path / "moving.yaml").write_text(MOVING)
+    path = tmp_path / "faulty.yaml"
+    path.write_text(FAULTY)
+    return path
+
+
+@pytest.fixture
+def start(
+    lip: Start, cluster: FaultyCluster, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Starts `lip run` on the cluster, with its faults."""
+    for name in ("RAY_AUTH_MODE", "PYTHONPATH", "LIP_FAULTS"):
+        monkeypatch.setenv(name, cluster.environment[name])
+    return lambda *arguments: lip("run", *arguments, "--address", cluster.address)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a run that was left alone, without Ray."""
+    from test_trainable import run_all  # the same worker's code, one trial after another
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    path = folder / "faulty.yaml"
+    path.write_text(FAULTY)
+    run_all(path, folder / "store")
+    return folder / "store"
+
+
+def status(lip: Start, store: str) -> str:
+    """What `lip status` says."""
+    code, output = lip("status", "--store", store).finish()
+    assert code == 0, output
+    return str(output)
+
+
+def test_a_killed_worker_and_a_lost_node_cost_a_level_each(
+    start: Start, cluster: FaultyCluster, sweep: Path, undisturbed: Path, assert_same_store: Same
+) -> None:
+    running = start(sweep, "--store", "store")
+    running.wait_for_levels(1)
+    cluster.signal_worker(signal.SIGKILL)
+    running.wait_for_levels(2)
+    cluster.replace_node(0)
+    code, output = running.finish()
+    assert code == 0, output
+    assert "failed, going on once more" in output
+    assert_same_store(sweep.parent / "store", undisturbed)
+
+
+def test_a_level_that_hangs_is_killed_and_tried_again(
+    start: Start, cluster: FaultyCluster, sweep: Path, undisturbed: Path, assert_same_store: Same
+) -> None:
+    """A stopped process cannot end itself: Ray kills it from outside."""
+    running = start(sweep, "--store", "store", "--set", "run.level_limit_s=25")
+    running.wait_for_levels(1)
+    stopped = cluster.signal_worker(signal.SIGSTOP)
+    code, output = running.finish()
+    assert code == 0, output
+    assert stopped not in cluster.workers()
+    assert_same_store(sweep.parent / "store", undisturbed)
+
+
+def test_a_disk_that_is_full_for_a_while_is_waited_for(
+    start: Start, cluster: FaultyCluster, sweep: Path, undisturbed: Path, assert_same_store: Same
+) -> None:
+    running = start(sweep, "--store", "store")
+    running.wait_for_levels(2)
+    cluster.fault("full")
+    time.sleep(4)
+    store = sweep.parent / "store"
+    done = sum(Reader(store).levels_done().values())
+    time.sleep(2)
+    assert sum(Reader(store).levels_done().values()) == done
+    cluster.mend("full")
+    code, output = running.finish()
+    assert code == 0, output
+    assert_same_store(store, undisturbed)
+
+
+def test_a_disk_that_stays_full_ends_the_run_and_nothing_is_half_written(
+    start: Start,
+    lip: Start,
+    cluster: FaultyCluster,
+    sweep: Path,
+    undisturbed: Path,
+    assert_same_store: Same,
+) -> None:
+    running = start(sweep, "--store", "store", "--set", "run.store_patience_s=1")
+    running.wait_for_levels(2)
+    cluster.fault("full")
+    code, output = running.finish()
+    cluster.mend("full")
+    assert code == 1, output
+    assert "stopped: the store cannot be written to: " in output
+    assert "No space left on device" in output
+    store = sweep.parent / "store"
+    assert not list(store.rglob("*.tmp"))
+    assert "given_up" in status(lip, "store")
+    code, output = start(sweep, "--store", "store").finish()
+    assert code == 0, output
+    assert_same_store(store, undisturbed)
+
+
+def test_two_drivers_and_a_clock_that_is_moved(
+    start: Start, cluster: FaultyCluster, sweep: Path, undisturbed: Path, assert_same_store: Same
+) -> None:
+    """They share the cluster and the store; one of them is killed, the clock goes back a day."""
+    first, second = (start(sweep, "--store", "store") for _ in range(2))
+    first.wait_for_levels(1)
+    cluster.fault("clock", "-86400")
+    first.wait_for_levels(1)
+    cluster.fault("clock", "3600")
+    os.kill(first.process.pid, signal.SIGKILL)
+    code, output = second.finish()
+    cluster.mend("clock")
+    assert code == 0, output
+    assert_same_store(sweep.parent / "store", undisturbed)
+
+
+def test_too_little_gpu_memory_is_tried_once_more_and_then_recorded(
+    start: Start, lip: Start, cluster: FaultyCluster, sweep: Path
+) -> None:
+    cluster.fault("short")
+    code, output = start(sweep, "--store", "store", "--set", "grid.seed=[0]").finish()
+    assert code == 1, output
+    assert output.count("out_of_memory: CUDA out of memory. Tried to allocate 2.00 GiB.") == 2
+    assert "given up: magnitude seed 0: CUDA out of memory" in output
+    failures = Reader(sweep.parent / "store").frame("failures")
+    assert failures[["cause", "level", "seed"]].values.tolist() == [["out_of_memory", 0, 0]]
+    code, output = lip("status", "--store", "store", "--failures").finish()
+    assert "CUDA out of memory" in output
+    cluster.mend("short")
+    code, output = start(sweep, "--store", "store", "--set", "grid.seed=[0]").finish()
+    assert code == 0, output
+    assert "nothing is given up" in lip("status", "--store", "store", "--failures").finish()[1]
+
+
+def test_transfers_of_a_finished_trajectory_run_while_others_still_do(
+    start: Start, sweep: Path
+) -> None:
+    """Three trajectories on two nodes: the first transfer begins before the last trajectory ends.
+
+    A worker is never sent a transfer whose source is not complete.
+    """
+    code, output = start(sweep.with_name("moving.yaml"), "--store", "store").finish()
+    assert code == 0, output
+    rows = Reader(sweep.parent / "store").sql(
+        "select kind, trial_id, source_ids, started_at, last from trials join "
+        "(select trial_id, max(finished_at) as last from levels group by all) using (trial_id)"
+    )
+    trials = rows.to_pylist()
+    last = {row["trial_id"]: row["last"] for row in trials}
+    transfers = [row for row in trials if row["kind"] == "transfer"]
+    assert len(transfers) == 3
+    for transfer in transfers:
+        assert transfer["started_at"] >= last[transfer["source_ids"][0]]
+    ends = [row["last"] for row in trials if row["kind"] == "trajectory"]
+    assert min(row["started_at"] for row in transfers) < max(ends)
+
+
+def test_a_failed_source_fails_what_waits_for_it_and_the_rest_goes_on(
+    start: Start, lip: Start, sweep: Path
+) -> None:
+    from lip_ray.store import Writer
+    from lip_ray.sweep import Sweep
+
+    store = sweep.parent / "store"
+    first = Sweep.from_yaml(sweep).trials[0]
+    Writer.open(store)
+    (store / "levels" / f"{first.id}-001.parquet").mkdir(parents=True)  # it cannot be stored
+    moving = sweep.with_name("moving.yaml")
+    code, output = start(moving, "--store", "store", "--set", "run.retries=0").finish()
+    assert code == 1, output
+    assert "its source was given up" in output
+    reader = Reader(store)
+    failures = reader.frame("failures").sort_values("kind")
+    assert failures["kind"].tolist() == ["trajectory", "transfer"]
+    assert failures["cause"].tolist() == ["error", "source"]
+    assert failures["source_id"].tolist()[1] == first.id
+    assert sorted(reader.levels_done().values()) == [1, 4, 4, 4, 4]
+    shown = status(lip, "store")
+    assert "given_up" in shown
+
+
+@pytest.mark.parametrize("address", ["nowhere:1", "127.0.0.1:1", "ray://127.0.0.1:1", "there"])
+def test_an_address_where_nobody_answers_is_one_message(
+    address: str, lip: Start, sweep: Path
+) -> None:
+    store = str(sweep.parent / "store")
+    code, output = lip("run", sweep, "--store", store, "--address", address).finish()
+    assert code == 2, output
+    [line] = [line for line in output.splitlines() if "Warning" not in line]
+    assert line.startswith(f"--address {address}: no Ray cluster can be joined there: ")
+
+
+def test_gpus_where_there_are_none_are_refused(start: Start, sweep: Path) -> None:
+    code, output = start(sweep, "--store", "store", "--set", "run.device=cuda").finish()
+    assert code == 2, output
+    assert "run.device: cuda is asked for, but there is no GPU" in output
+    assert not list((sweep.parent / "store").glob("*/*"))
+
+
+def test_other_versions_than_the_cluster_s_are_refused(
+    start: Start, sweep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver believes to be another Ray."""
+    folder = sweep.parent / "another"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text("import ray\nray.__version__ = '2.1.0'\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    code, output = start(sweep, "--store", "store").finish()
+    assert code == 2, output
+    assert "it runs other versions than this machine" in output
+    assert "2.1.0" in output
