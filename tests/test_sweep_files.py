@@ -75,6 +75,8 @@ FOLDER_PICTURES = 64
 
 WITH_SOURCES = [path for path in FILES if "\nsources:" in path.read_text(encoding="utf-8")]
 
+SEARCHES = [path for path in FILES if "\nsearch:" in path.read_text(encoding="utf-8")]
+
 each = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FOLDER)))
 
 
@@ -115,6 +117,21 @@ def sweep_of(path: Path, *, quick: bool = False) -> Sweep:
 @cache
 def _read(path: Path, *, quick: bool) -> Sweep:
     return Sweep.from_yaml(path, quick=quick)
+
+
+def trials_of(path: Path, *, quick: bool = False) -> tuple[AbstractTrial, ...]:
+    """What it runs; of a search, the points to start from that it runs: others follow from them."""
+    sweep = sweep_of(path, quick=quick)
+    if sweep.search is None:
+        return sweep.trials
+    started = sweep.search.start[: sweep.search.total]
+    return tuple(trial for point in started for trial in sweep.trials_at(point))
+
+
+def points_of(path: Path) -> float:
+    """How many times what `trials_of` gives: of a search, all its points are as large."""
+    search = sweep_of(path).search
+    return search.total / len(search.start) if search else 1
 
 
 def head(path: Path) -> dict[str, str]:
@@ -227,25 +244,22 @@ def test_sources_shrink_with_their_sweep(path: Path) -> None:
 @each
 class TestEveryFile:
     def test_is_a_sweep_of_its_own_name(self, path: Path) -> None:
-        sweep = sweep_of(path)
-        assert sweep.name == path.stem
-        assert sweep.trials
+        assert sweep_of(path).name == path.stem
+        assert trials_of(path)
 
     def test_shrinks(self, path: Path) -> None:
-        whole, quick = (
-            with_sources(sweep_of(path, quick=q).trials).values() for q in (False, True)
-        )
+        whole, quick = (with_sources(trials_of(path, quick=q)).values() for q in (False, True))
         budget = sum(map(steps, quick))
         assert budget <= min(QUICK_STEPS, sum(map(steps, whole)) / 10)
 
     def test_tries_in_short_whatever_the_whole_one_does(self, path: Path) -> None:
         apart = {"schedule"} if path.parent == PAPER else {"schedule", "task"}
-        if any(isinstance(t, Generator | Reconstruction) for t in sweep_of(path).trials):
+        if any(isinstance(t, Generator | Reconstruction) for t in trials_of(path)):
             apart |= {"prior", "images"}  # files, of which the short one has none
         whole, quick = (
             {
                 choice
-                for trial in sweep_of(path, quick=q).trials
+                for trial in trials_of(path, quick=q)
                 for choice in tried(trial.model_dump(mode="json"), apart)
             }
             for q in (False, True)
@@ -258,13 +272,13 @@ class TestEveryFile:
             assert len(said.get(heading, "")) > 20, heading
 
     def test_counts_its_trials_and_fits(self, path: Path) -> None:
-        said, sweep = head(path)["Trials"], sweep_of(path)
+        said, asked, times = head(path)["Trials"], trials_of(path), points_of(path)
         trials = re.match(r"\d+", said)
         assert trials is not None
-        assert int(trials.group()) == len(sweep.trials)
+        assert int(trials.group()) == times * len(asked)
         counted = re.search(r"(\d+) fits", said)
         assert counted is not None
-        assert int(counted.group(1)) == fits(sweep.trials)
+        assert int(counted.group(1)) == times * fits(asked)
 
     def test_names_the_schema(self, path: Path) -> None:
         first = path.read_text(encoding="utf-8").splitlines()[0]
@@ -279,6 +293,29 @@ class TestEveryFile:
     def test_other_readers_of_yaml_see_the_same(self, path: Path) -> None:
         text = path.read_text(encoding="utf-8")
         assert pyyaml.safe_load(text) == yaml.parse(text)
+
+
+@pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.stem)
+class TestSearches:
+    def test_there_are_points_to_compare_with(self, path: Path) -> None:
+        search = sweep_of(path).search
+        assert search is not None
+        assert len(search.start) < search.points
+        assert all(point.keys() == search.space.keys() for point in search.start)
+
+    def test_every_value_goes_with_the_first_point(self, path: Path) -> None:
+        for quick in (False, True):
+            sweep = sweep_of(path, quick=quick)
+            assert sweep.search is not None
+            for field, domain in sweep.search.space.items():
+                for _, value in domain.corners():
+                    assert sweep.trials_at(sweep.search.start[0] | {field: value})
+
+    def test_the_first_points_of_the_short_one_run_to_their_end(self, path: Path) -> None:
+        for trial in trials_of(path, quick=True):
+            records = records_of(trial)
+            assert len(records) == trial.levels * trial.images_per_level
+            assert {record.outcome for record in records} <= {Outcome.BUDGET, Outcome.STOPPED}
 
 
 def table() -> dict[str, list[str]]:
