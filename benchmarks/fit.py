@@ -1,9 +1,9 @@
-"""What the fit loop costs: against the loop of the published scripts, and against the bare step.
+"""What the fit loop costs: against the loop of the published scripts, the bare step, and unwatched.
 
     python benchmarks/fit.py                                  # this machine's device, 128×128
     python benchmarks/fit.py --device cuda --size 512 --precision bf16 --compiled
 
-Rounds interleave the three loops, so that a machine's moods meet all alike; a ratio is taken within
+Rounds interleave the loops, so that a machine's moods meet all alike; a ratio is taken within
 a round and reported as its median over rounds, with the lowest and highest.
 """
 
@@ -18,7 +18,8 @@ import typer
 from torch import Tensor
 from torch.nn.utils import prune
 
-from lip_ray.fits import Fit, Subject, WindowedVariance
+from lip_ray.fits import Fit, Subject, Watch, WindowedVariance
+from lip_ray.fits.watching import unwatched
 from lip_ray.fits.weights import Precision, arithmetic
 from lip_ray.images import BuiltinImage
 from lip_ray.priors import Skip, UntrainedPrior
@@ -26,6 +27,7 @@ from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
 from lip_ray.rng import generator
 from lip_ray.tasks import Denoising, Problem
+from lip_ray.trials import Context
 
 Loop = Callable[[], float]
 """Runs one block of steps; the seconds it took."""
@@ -59,6 +61,7 @@ def main(
         "plain": plain(*study(), steps),
         "bare": bare(*study(), fit),
         "ours": ours(*study(), fit),
+        "watched": ours(*study(), fit, watch=Context(device=where).watch("benchmark", 0)),
     }
     for loop in loops.values():
         loop()  # warm up: kernels are chosen, memory is taken, networks are compiled
@@ -73,6 +76,7 @@ def main(
         print(f"  {name:<12} {spread([1000 * row[name] for row in seconds])} ms a step")
     print(f"  plain ÷ ours {spread([row['plain'] / row['ours'] for row in seconds])}")
     print(f"  ours ÷ bare  {spread([row['ours'] / row['bare'] for row in seconds])}")
+    print(f"  watched ÷ ours {spread([row['watched'] / row['ours'] for row in seconds])}")
 
 
 def spread(values: list[float]) -> str:
@@ -88,7 +92,7 @@ def noisy_photo(size: int, network: Skip, device: torch.device) -> tuple[Problem
     return problem, prior
 
 
-def ours(problem: Problem, prior: UntrainedPrior, fit: Fit) -> Loop:
+def ours(problem: Problem, prior: UntrainedPrior, fit: Fit, *, watch: Watch = unwatched) -> Loop:
     """The loop that a trajectory runs, at density 0.5 so that masks are at work."""
     mask = half(prior)
     prior.rewind(prior.snapshot(), mask.layers)
@@ -96,7 +100,7 @@ def ours(problem: Problem, prior: UntrainedPrior, fit: Fit) -> Loop:
     def block() -> float:
         draws = generator(0, "input noise", device=prior.latent.device)
         subject = Subject(prior=prior, problem=problem, draws=draws)
-        return fit.run((subject,), mask)[0].seconds
+        return fit.run((subject,), mask, watch=watch)[0].seconds
 
     return block
 
