@@ -331,6 +331,16 @@ class Search(Spec):
             size *= domain.size
         return min(self.points, size)
 
+    def bases(self) -> list[Params]:
+        """Points from which every value is reached by changing one field: those to start from,
+        what they leave out at its first value, then the first values of all fields and the last.
+        """
+        first, last = (
+            {path: domain.corners()[end][1] for path, domain in self.space.items()}
+            for end in (0, -1)
+        )
+        return [*(first | point for point in self.start), first, last]
+
     def conflicts(self) -> Iterator[Problem]:
         """All that is wrong although each part alone is right; paths are seen from the search."""
         for first, second in combinations(self.space, 2):

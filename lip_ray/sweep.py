@@ -116,6 +116,19 @@ class Sweep:
             name=draft.name, trials=(), run=run, search=search, search_id=search_id, _draft=draft
         )
 
+    def typical_trials(self) -> tuple[AbstractTrial, ...]:
+        """Its trials; of a search, those of the first point to start from whose values go together,
+        or where there is none, of one at an end of the space.
+        """
+        if self.search is None:
+            return self.trials
+        points = iter(self.search.bases())
+        while True:
+            try:
+                return self.trials_at(next(points))
+            except SweepError:
+                continue  # one of them is right, or the search would have been refused
+
     def trials_at(self, params: Params) -> tuple[AbstractTrial, ...]:
         """The trials of a point of the search: each case with each point of the grid, in order.
 
@@ -350,11 +363,7 @@ class _Draft:
         first, or the last, of every other field: that others do not go with it is for the search
         to find out.
         """
-        ends = [
-            {path: domain.corners()[end][1] for path, domain in search.space.items()}
-            for end in (0, -1)
-        ]
-        bases = [ends[0] | point for point in search.start] + ends
+        bases = search.bases()
         sound = [base for base in bases if not self._wrong_at(base)]
         places = {path: f"search.space.{path}" for path in search.space}
         if not sound:

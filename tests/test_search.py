@@ -199,6 +199,19 @@ class TestTrials:
         (alone,) = Sweep.build({"name": "tiny", "trial": trial}).trials
         assert Sweep.build(DOCUMENT).trials_at(POINT) == (alone,)
 
+    def test_typical_ones_are_of_the_first_point_that_can_be(self) -> None:
+        written = searching(start=[{"prior.width": 5}])
+        (trial,) = Sweep.build(written).typical_trials()
+        assert (trial.prior.width, trial.fit.learning_rate, trial.rewind) == (5, 0.001, ToInit())
+        late = in_space(
+            fit__steps={"kind": "int", "low": 100, "high": 200},
+            rewind=[{"kind": "step", "step": 150}, "init"],
+        )
+        (trial,) = Sweep.build(late).typical_trials()
+        assert (trial.fit.steps, trial.rewind) == (200, ToInit()), "the first values do not go"
+        plain = Sweep.build(document(lambda d: d.pop("search")))
+        assert plain.typical_trials() == plain.trials
+
     def test_values_that_do_not_go_together(self) -> None:
         sweep = Sweep.build(in_space(fit__steps={"kind": "int", "low": 100, "high": 200}))
         late = POINT | {"fit.steps": 100, "rewind": {"kind": "step", "step": 100}}
