@@ -1,7 +1,7 @@
 """The image catalogue: photos, files, arrays, digits; crop, size, channels, checksum, PNG."""
 
 import io
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, cast
 
 import numpy as np
@@ -297,7 +297,7 @@ def decoded(data: bytes, path: str) -> np.ndarray[Any, Any]:
     return np.asarray(picture.convert("L" if picture.mode in GREY_MODES else "RGB"))
 
 
-@cache
+@lru_cache(maxsize=64)
 def _framed(image: AnyImage) -> Tensor:
     return framed(image._pixels(), image, image.label)
 

@@ -65,7 +65,7 @@ class Brake(Stopper):
             return
         before = {
             signal.SIGINT: signal.signal(signal.SIGINT, self._on_interrupt),
-            signal.SIGTERM: signal.signal(signal.SIGTERM, _end_now),
+            signal.SIGTERM: signal.signal(signal.SIGTERM, self._end_now),
         }
         try:
             yield
@@ -75,9 +75,9 @@ class Brake(Stopper):
 
     def _on_interrupt(self, *_: object) -> None:
         if self.pulled:
-            _end_now()
+            self._end_now()
         self.pulled = self._searcher.closed = True
 
-
-def _end_now(*_: object) -> None:
-    os.kill(os.getpid(), signal.SIGUSR1)
+    def _end_now(self, *_: object) -> None:
+        self._searcher.closed = True
+        os.kill(os.getpid(), signal.SIGUSR1)

@@ -124,7 +124,7 @@ class _Launch:
     def note_sweep(self) -> None:
         """Note in the store what was asked for; the points of a search are noted one by one."""
         if not self._study:
-            self._writer.write_sweep(_sweep_record(self._sweep))
+            self._writer.write_sweep(sweep_record(self._sweep))
 
     def summary(self) -> Summary:
         """How it stands now."""
@@ -211,7 +211,8 @@ class _Launch:
         return max(1, min(PENDING, 2 * room.trials_at_once))
 
 
-def _sweep_record(sweep: Sweep) -> SweepRecord:
+def sweep_record(sweep: Sweep) -> SweepRecord:
+    """What the sweep asks for, as the store notes it."""
     return SweepRecord(
         sweep=sweep.name,
         sweep_id=sweep.id,

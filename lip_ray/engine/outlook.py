@@ -8,7 +8,7 @@ from lip_ray.engine.cost import Costs, estimate
 from lip_ray.engine.plan import PlannedTrial, graph_table, plan, plan_table
 from lip_ray.engine.room import Room
 from lip_ray.engine.runtime import most, nodes, ray_at, this_machine
-from lip_ray.engine.searching import kinds_of, typical_trials
+from lip_ray.engine.searching import kinds_of
 from lip_ray.store import Reader
 from lip_ray.sweep import Sweep
 
@@ -48,7 +48,7 @@ def look_ahead(
 def _planned(sweep: Sweep, reader: Reader | None) -> tuple[PlannedTrial, ...]:
     """All trials; of a search, those of one point."""
     if sweep.search:
-        return plan(replace(sweep, trials=typical_trials(sweep)), {})
+        return plan(replace(sweep, trials=sweep.typical_trials()), {})
     return plan(sweep, reader.levels_done() if reader else {})
 
 

@@ -116,6 +116,11 @@ class Tally:
         if report["psnr_selected_db"] is not None:
             self._psnr[planned.label][report["density"]].append(report["psnr_selected_db"])
 
+    def found(self, trial_id: str, level: int) -> None:
+        """Levels up to this one were there already."""
+        left = self._of[trial_id].trial.levels - level - 1
+        self._left[trial_id] = min(self._left[trial_id], left)
+
     def kinds(self) -> dict[str, dict[str, int]]:
         """By kind of trial, how many are running, waiting, done and failed."""
         counts: dict[str, dict[str, int]] = {}
@@ -214,6 +219,7 @@ class Progress(tune.Callback):
         """A level is in the store, or the worker says why there is none."""
         trial_id = trial.config["trial_id"]  # the result's own `trial_id` is Tune's
         if result["ending"]:
+            self._tally.found(trial_id, result["level"])
             self._print(f"{self._tally.label(trial_id)}: {result['ending']}: {result['reason']}")
             return
         self._tally.count(trial_id, result)

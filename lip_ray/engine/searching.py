@@ -10,7 +10,6 @@ from lip_ray.engine.trainable import Config
 from lip_ray.records import Cause
 from lip_ray.store import Reader
 from lip_ray.sweep import Sweep
-from lip_ray.trials import AbstractTrial
 
 
 @dataclass
@@ -116,12 +115,5 @@ def planned_point(sweep: Sweep, point: Point, reader: Reader) -> tuple[PlannedTr
 
 def kinds_of(sweep: Sweep) -> list[str]:
     """The kinds of all trials that a sweep will have, sources included."""
-    trials = typical_trials(sweep) if sweep.search else sweep.trials
-    return [planned.trial.kind for planned in plan(replace(sweep, trials=trials), {})]
-
-
-def typical_trials(sweep: Sweep) -> tuple[AbstractTrial, ...]:
-    """The trials of a search's first point to start from; what that leaves open is the lowest."""
-    assert sweep.search
-    lowest = {path: domain.corners()[0][1] for path, domain in sweep.search.space.items()}
-    return sweep.trials_at(lowest | dict(next(iter(sweep.search.start), {})))
+    typical = replace(sweep, trials=sweep.typical_trials())
+    return [planned.trial.kind for planned in plan(typical, {})]

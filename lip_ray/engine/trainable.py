@@ -31,8 +31,10 @@ ANY_TRIAL: TypeAdapter[Any] = TypeAdapter(Trial)
 
 
 class Ending(StrEnum):
-    """How a worker says that its trial ended before its last level, for a reason of its own."""
+    """How a worker says that its trial ended without a level to report."""
 
+    FOUND = "found complete"
+    """Another run has finished it meanwhile."""
     OUT_OF_MEMORY = "out_of_memory"
     """The GPU's memory did not suffice."""
     STORE = "store"
@@ -67,18 +69,21 @@ def run_trial(config: Config) -> None:
     device = torch.device(config["device"])
     try:
         with _share_of_gpu(device, 1.0 if config["alone"] else config["gpus"]):
-            _run_missing(config, device)
+            if _run_missing(config, device) < (last := config["levels"] - 1):
+                tune.report(_ending(Ending.FOUND, "by another run", level=last))
     except torch.OutOfMemoryError as error:
-        _report_ending(Ending.OUT_OF_MEMORY, error)
+        tune.report(_ending(Ending.OUT_OF_MEMORY, _first_line(error)))
     except StoreUnavailable as error:
-        _report_ending(Ending.STORE, error)
+        tune.report(_ending(Ending.STORE, _first_line(error)))
 
 
-def _run_missing(config: Config, device: torch.device) -> None:
+def _run_missing(config: Config, device: torch.device) -> int:
+    """The last level that it has run; -1 where the store had all."""
     trial = ANY_TRIAL.validate_json(config["spec"])
     writer = Writer.open(config["store"], patience_s=config["store_patience_s"], must_exist=True)
     reader = Reader(config["store"])
     writer.write_trial(trial_record(trial, device=config["device"]))
+    last = -1
     try:
         while (context := resumed(trial, reader, device)).first_level < trial.levels:
             in_store = replace(
@@ -87,9 +92,10 @@ def _run_missing(config: Config, device: torch.device) -> None:
                 keep_every_s=config["checkpoint_s"],
                 note=writer.note_standing,
             )
-            _run_until_overtaken(trial, in_store, writer)
+            last = _run_until_overtaken(trial, in_store, writer)
     finally:
         writer.end_standing(trial.id)
+    return last
 
 
 @contextmanager
@@ -113,17 +119,21 @@ def _share_of_gpu(device: torch.device, share: float) -> Iterator[None]:
         torch.cuda.empty_cache()
 
 
-def _run_until_overtaken(trial: Any, context: Context, writer: Writer) -> None:
+def _run_until_overtaken(trial: Any, context: Context, writer: Writer) -> int:
     """Run to the last level, or until another worker's rows turn out to be in the store before.
 
-    A worker cut off from its node may live on for a while beside the one that replaced it.
+    A worker cut off from its node may live on for a while beside the one that replaced it. Returns
+    the last level that it has run.
     """
     rows = iter(run(trial, context))
+    last = context.first_level - 1
     for level in zip(*[rows] * trial.images_per_level, strict=True):
         ours = writer.write_level(level)
         tune.report(_report(level))
+        last = level[0].level
         if not ours:
-            return
+            break
+    return last
 
 
 def resumed(trial: AbstractTrial, reader: Reader, device: torch.device) -> Context:
@@ -160,9 +170,14 @@ def trial_record(trial: AbstractTrial, *, device: str) -> TrialRecord:
     )
 
 
-def _report_ending(ending: Ending, error: Exception) -> None:
+def _ending(ending: Ending, reason: str, *, level: int = -1) -> Config:
+    """A report in place of a level's; `level` is the last that is known to be stored."""
+    return {"level": level, "ending": str(ending), "reason": reason}
+
+
+def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    tune.report({"level": -1, "ending": str(ending), "reason": lines[0] if lines else repr(error)})
+    return lines[0] if lines else repr(error)
 
 
 def _report(records: Sequence[LevelRecord]) -> Config:

@@ -100,6 +100,7 @@ def test_a_killed_worker_and_a_lost_node_cost_a_level_each(
     assert_same_store(sweep.parent / "store", undisturbed)
 
 
+@pytest.mark.slow
 def test_a_level_that_hangs_is_killed_and_tried_again(
     start: Start, cluster: FaultyCluster, sweep: Path, undisturbed: Path, assert_same_store: Same
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_level_that_hangs_is_killed_and_tried_again(
     assert_same_store(sweep.parent / "store", undisturbed)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_a_while_is_waited_for(
     start: Start, cluster: FaultyCluster, sweep: Path, undisturbed: Path, assert_same_store: Same
 ) -> None:
@@ -130,6 +132,7 @@ def test_a_disk_that_is_full_for_a_while_is_waited_for(
     assert_same_store(store, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_disk_that_stays_full_ends_the_run_and_nothing_is_half_written(
     start: Start,
     lip: Start,
@@ -170,6 +173,7 @@ def test_two_drivers_and_a_clock_that_is_moved(
     assert_same_store(sweep.parent / "store", undisturbed)
 
 
+@pytest.mark.slow
 def test_too_little_gpu_memory_is_tried_once_more_and_then_recorded(
     start: Start, lip: Start, cluster: FaultyCluster, sweep: Path
 ) -> None:
@@ -211,6 +215,7 @@ def test_transfers_of_a_finished_trajectory_run_while_others_still_do(
     assert min(row["started_at"] for row in transfers) < max(ends)
 
 
+@pytest.mark.slow
 def test_a_failed_source_fails_what_waits_for_it_and_the_rest_goes_on(
     start: Start, lip: Start, sweep: Path
 ) -> None:

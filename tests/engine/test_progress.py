@@ -53,6 +53,20 @@ def test_a_level_that_runs_again_is_not_counted_twice(tally: Tally) -> None:
     assert tally.levels_done == 5
 
 
+def test_a_trial_that_another_run_has_finished_is_done(tally: Tally) -> None:
+    console = Console(file=io.StringIO(), width=100)
+    trial = tally.planned[1].trial
+    found = {"level": 3, "ending": "found complete", "reason": "by another run"}
+    progress = Progress(tally, console)
+    progress.on_trial_result(0, [], SimpleNamespace(config={"trial_id": trial.id}), found)
+    assert (tally.levels_done, tally.trials_done, tally.pace_s) == (8, 2, None)
+    short = {"level": -1, "ending": "store", "reason": "disk full"}
+    progress.on_trial_result(0, [], SimpleNamespace(config={"trial_id": trial.id}), short)
+    assert tally.levels_done == 8
+    last = console.file.getvalue().splitlines()[-1]  # type: ignore[attr-defined]
+    assert last == "magnitude seed 1: store: disk full"
+
+
 def test_the_frontier_is_the_mean_over_seeds(tally: Tally) -> None:
     magnitude = [p.trial.id for p in tally.planned if p.label == "magnitude"]
     for trial_id, psnr in zip(magnitude, (20.0, 30.0), strict=True):
