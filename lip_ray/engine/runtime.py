@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import ray
 import torch
+from ray._private import ray_constants
 from ray.exceptions import RayError
 
 from lip_ray import yaml
@@ -59,7 +60,7 @@ def ray_at(address: str | None) -> Iterator[Path]:
 @contextmanager
 def local_ray(folder: Path) -> Iterator[None]:
     """A Ray of this process's own on the cores it may use, listening on loopback only."""
-    with _environment(_own_settings()):
+    with _environment(_own_settings()), _on_loopback():
         try:
             ray.init(
                 address="local",
@@ -194,9 +195,20 @@ def _own_settings() -> dict[str, str]:
     Ray asks for tokens by itself, and writes one into a readable file where it is given none.
     """
     return {
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # read by the processes that Ray starts
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Ray has read by now, at its import, whether a machine may have another address."""
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 @contextmanager

@@ -155,6 +155,14 @@ left join dominated using (search, search_id, number)
 """
 """Points of equal values are all on the front, or all off it."""
 
+PARETO_VIEW = """
+create view pareto as
+select distinct on (search, search_id, number)
+       search, search_id, number, params, objectives, "values", losses
+from points where pareto order by search, search_id, number
+"""
+"""The front of each search: one row a point."""
+
 
 class QueryError(UserError):
     """The SQL is wrong, or asks for more than reading; the message says what and where."""
@@ -295,7 +303,7 @@ class Reader:
                 "semi join files.levels using (trial_id, level)"
             )
         connection.sql(TRIALS_VIEW)
-        for view in (FAILURES_VIEW, TIMINGS_VIEW, POINTS_VIEW, SENSING_VIEW):
+        for view in (FAILURES_VIEW, TIMINGS_VIEW, POINTS_VIEW, PARETO_VIEW, SENSING_VIEW):
             connection.sql(view)
         connection.sql("create view scores as from files.scores")
         connection.sql("set enable_external_access = false")

@@ -212,7 +212,7 @@ POINTS = pa.schema(
 without a trial and the `problem`. `params` and `objectives` are JSON. Queries see the point's score
 beside these columns: `state`, `values`, `reason` and `told_at`; `losses`, the values turned so that
 less is better; and `pareto`: whether the point is complete and no other complete point of its
-search is at least as good in all and better in one."""
+search is at least as good in all and better in one. The view `pareto` has those, a row a point."""
 
 TABLES: dict[str, pa.Schema] = {
     "sweeps": SWEEPS,
