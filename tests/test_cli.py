@@ -1,6 +1,9 @@
 """The command line: what it prints, and that a mistake is one message and exit code 2."""
 
 import json
+import re
+import shutil
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from lip_ray import __version__
 from lip_ray.cli import app
+from lip_ray.records import Cause, FailureRecord, Standing
 from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Sweep
 from lip_ray.trials import Context, run
@@ -39,14 +43,14 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture(scope="session")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the sweep in it, made without Ray."""
-    from lip_ray.engine.launch import _sweep_record
+    from lip_ray.engine.launch import sweep_record
     from lip_ray.engine.trainable import trial_record
 
     folder = tmp_path_factory.mktemp("stored")
     (folder / "tiny.yaml").write_text(SWEEP)
     sweep = Sweep.from_yaml(folder / "tiny.yaml")
     writer = Writer.open(folder / "store")
-    writer.write_sweep(_sweep_record(sweep))
+    writer.write_sweep(sweep_record(sweep))
     for trial in sweep.trials:
         writer.write_trial(trial_record(trial, device="cpu"))
         for record in run(trial, Context(device=torch.device("cpu"))):
@@ -72,7 +76,10 @@ def test_version() -> None:
 def test_plan_says_what_is_left_and_writes_nothing(tmp_path: Path) -> None:
     shown = lip("plan", "tiny.yaml")
     assert shown.exit_code == 0, shown.output
-    assert "4 levels left: about" in shown.output
+    assert "4 levels of 2 trials left: nobody knows how long" in shown.output
+    shown = lip("plan", "tiny.yaml", "--measure")
+    assert shown.exit_code == 0, shown.output
+    assert re.search(r"4 levels of 2 trials left: about .* of core time", shown.output)
     assert not (tmp_path / "results").exists()
 
 
@@ -102,20 +109,57 @@ grid: {seed: [0, 1]}
 def test_plan_knows_what_is_done(stored: Path) -> None:
     shown = lip("plan", "tiny.yaml", "--store", stored)
     assert shown.exit_code == 0, shown.output
-    assert "0 levels left: about 0 s" in shown.output
+    assert "nothing left" in shown.output
+
+
+def test_plan_shows_one_point_of_a_search(tmp_path: Path) -> None:
+    shown = lip("plan", "frontier", "--quick")
+    assert shown.exit_code == 0, shown.output
+    assert "0 of 3 points have a score" in shown.output
+    assert "of one point like this, 2 levels of 1 trial left" in shown.output
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_shipped_sweep_goes_by_its_name() -> None:
     shown = lip("plan", "quickstart", "--quick")
     assert shown.exit_code == 0, shown.output
-    assert "9 levels left" in shown.output
+    assert "9 levels of 3 trials left" in shown.output
 
 
 def test_status_counts_what_is_done(stored: Path) -> None:
     shown = lip("status", "--store", stored)
     assert shown.exit_code == 0
     assert shown.output.splitlines()[1].split()[0] == "tiny"
-    assert shown.output.splitlines()[1].split()[2:6] == ["2", "2", "4", "4"]
+    assert shown.output.splitlines()[1].split()[2:9] == ["2", "2", "0", "0", "0", "4", "4"]
+
+
+def test_status_tells_what_runs_and_what_was_given_up(stored: Path, tmp_path: Path) -> None:
+    stored = shutil.copytree(stored, tmp_path / "store")
+    assert lip("status", "--store", stored, "--failures").output == "nothing is given up\n"
+    writer = Writer.open(stored)
+    writer.note_standing(Standing(trial_id="f" * 16, level=1, step=5, steps=20, psnr_db=21.5))
+    writer.write_failure(
+        FailureRecord(
+            trial_id="f" * 16,
+            kind="trajectory",
+            pruner="snip",
+            prior="skip",
+            task="denoising",
+            image="cat",
+            seed=3,
+            level=1,
+            cause=Cause.DIED,
+            reason="its node was lost",
+            traceback="",
+            host="here",
+            lip_ray_version="0",
+            failed_at=datetime(2026, 1, 1),
+        )
+    )
+    running = lip("status", "--store", stored).output
+    assert re.search(r"f{16} +1 +5 +20 +21\.5", running)
+    given_up = lip("status", "--store", stored, "--failures").output
+    assert re.search(r"trajectory .* snip .* died its node was lost", given_up)
 
 
 def test_query_in_every_format(stored: Path, tmp_path: Path) -> None:
@@ -185,7 +229,7 @@ def test_an_exported_ticket_is_a_source_of_a_sweep(stored: Path, tmp_path: Path)
     Path("y.yaml").write_text(f"{sweep}  source: {{kind: file, path: x.safetensors}}\n")
     planned = lip("plan", "y.yaml")
     assert planned.exit_code == 0, planned.output
-    assert "2 levels left" in planned.output
+    assert "2 levels of 1 trial left" in planned.output
 
 
 def test_two_tickets_are_compared_in_every_format(stored: Path) -> None:

@@ -167,7 +167,8 @@ class Estimate:
     @property
     def line(self) -> str:
         """How long it takes, in words."""
-        left = f"{self.levels_left} levels of {self.trials_left} trials left"
+        trials = _counted(self.trials_left, "trial")
+        left = f"{_counted(self.levels_left, 'level')} of {trials} left"
         if not self.levels_left:
             return "nothing left"
         if len(self.unknown) == self.trials_left:
@@ -187,7 +188,7 @@ class Estimate:
             said.append(f"longest chain: {clock(self.critical_path_s)}: {chain}")
         if self.rough:
             said.append(f"roughly known, by others of their size: {_named(self.rough)}")
-        if self.unknown:
+        if 0 < len(self.unknown) < self.trials_left:
             said.append(f"not known, as nothing like them was timed: {_named(self.unknown)}")
         return tuple(said)
 
@@ -334,10 +335,13 @@ def makespan(tasks: Sequence[Task], slots: Mapping[str, int], devices: Mapping[s
                 heappush(ready[tasks[place].kind], place)
 
 
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def _named(labels: Iterable[str]) -> str:
     """How many trials there are, and the first few labels."""
     each = tuple(labels)
     names = list(dict.fromkeys(each))
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    trials = f"{len(each)} trial{'s' if len(each) > 1 else ''}"
-    return f"{trials}: {'; '.join(names[:SHOWN])}{more}"
+    return f"{_counted(len(each), 'trial')}: {'; '.join(names[:SHOWN])}{more}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import ray
 from ray import tune
+from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from rich.console import Console
 
 from lip_ray import __version__
@@ -27,6 +28,12 @@ from lip_ray.engine.trainable import Config, config_of, run_trial
 from lip_ray.records import Standing, SweepRecord
 from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Sweep
+
+ENV_VARS_TO_PROPAGATE.difference_update(
+    {name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
+)
+"""Tune would hand the driver's keys to workers in a way that Ray writes into its logs; a machine of
+a cluster has its own."""
 
 Worker = Callable[[Config], None]
 

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,14 @@ class FaultyCluster:
             "LIP_TEST_MARK": mark,
         }
         self._mark = mark.encode()
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEMORY}
+        self.client_port = _free_port()
+        """For `ray://`."""
+        head = {
+            "num_cpus": 0,
+            "include_dashboard": False,
+            "object_store_memory": MEMORY,
+            "ray_client_server_port": self.client_port,
+        }
         with pytest.MonkeyPatch.context() as patch:
             self._set(patch)
             self._cluster = Cluster(initialize_head=True, head_node_args=head)
@@ -92,3 +100,9 @@ class FaultyCluster:
     def _set(self, patch: pytest.MonkeyPatch) -> None:
         for name, value in self.environment.items():
             patch.setenv(name, value)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -240,6 +240,37 @@ def test_a_failed_source_fails_what_waits_for_it_and_the_rest_goes_on(
     assert "given_up" in shown
 
 
+@pytest.mark.slow
+def test_a_run_from_outside_the_cluster(
+    lip: Start,
+    cluster: FaultyCluster,
+    sweep: Path,
+    undisturbed: Path,
+    assert_same_store: Same,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its driver is on the cluster: lines come from there, and Ctrl-C goes there."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    address = f"ray://127.0.0.1:{cluster.client_port}"
+    store = sweep.parent / "store"
+    code, output = lip("run", sweep, "--store", "store", "--address", address).finish()
+    assert code == 2, output
+    assert "the store is a path on the cluster, so it must be absolute" in output
+
+    running = lip("run", sweep, "--store", store, "--address", address)
+    running.wait_for_levels(1)
+    os.kill(running.process.pid, signal.SIGINT)
+    code, output = running.finish()
+    assert code == 130, output
+    assert "levels in flight are finished first" in output
+    assert sum(Reader(store).levels_done().values()) < LEVELS
+
+    code, output = lip("run", sweep, "--store", store, "--address", address).finish()
+    assert code == 0, output
+    assert "12/12 levels of 3/3 trials" in output
+    assert_same_store(store, undisturbed)
+
+
 @pytest.mark.parametrize("address", ["nowhere:1", "127.0.0.1:1", "ray://127.0.0.1:1", "there"])
 def test_an_address_where_nobody_answers_is_one_message(
     address: str, lip: Start, sweep: Path

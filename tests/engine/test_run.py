@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,14 +93,32 @@ def test_ctrl_c_ends_it_tidily_and_the_same_command_goes_on(
     os.killpg(first.process.pid, signal.SIGINT)  # a terminal sends it to the whole group
     code, output = first.finish()
     assert code == 130, output
+    assert "levels in flight are finished first; Ctrl-C again to stop at once" in output
     assert "the same command goes on from here" in output
     assert "Traceback" not in output
+    assert 2 < sum(Reader(tmp_path / "store").levels_done().values()) < 8
     assert first.processes() == [], "processes were left behind"
     assert not list((home / "tmp").glob("lip-*")), "files were left behind"
 
     code, output = lip(*ONE_SEED, tiny, "--store", "store").finish()
     assert code == 0, output
     assert_same_store(tmp_path / "store", undisturbed)
+
+
+@pytest.mark.slow
+def test_ctrl_c_twice_does_not_wait_for_levels(tiny: Path, lip: Start, tmp_path: Path) -> None:
+    running = lip(*ONE_SEED, tiny, "--store", "store", "--set", "fit.steps=1000000")
+    while not list((tmp_path / "store" / "running").glob("[!.]*")):
+        time.sleep(0.5)
+    started = time.monotonic()
+    for _ in range(2):
+        os.killpg(running.process.pid, signal.SIGINT)
+        time.sleep(1)
+    code, output = running.finish()
+    assert code == 130, output
+    assert time.monotonic() - started < 60, "a level would have taken an hour"
+    assert "0/8 levels of 0/2 trials" in output
+    assert running.processes() == [], "processes were left behind"
 
 
 def test_a_killed_worker_is_replaced(
@@ -137,9 +156,15 @@ def test_a_trial_that_keeps_failing_is_given_up_and_the_rest_goes_on(
     assert sorted(done.values()) == [1, 4]
 
 
+SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "WANDB_API_KEY", "DATABASE_PASSWORD")
+
+
 def test_nothing_listens_beyond_loopback_and_nothing_is_readable_by_others(
-    tiny: Path, lip: Start, home: Path
+    tiny: Path, lip: Start, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nor does a secret of the environment get into the store, what is printed, or Ray's files."""
+    for name in SECRETS:
+        monkeypatch.setenv(name, f"planted-{name}")
     running = lip(*ONE_SEED, tiny, "--store", "store")
     running.wait_for_levels(1)
     inodes = {inode for pid in running.processes() for inode in _sockets(pid)}
@@ -151,9 +176,13 @@ def test_nothing_listens_beyond_loopback_and_nothing_is_readable_by_others(
     assert private
     for folder in private:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert any(folder.rglob("*.log")), "the check found none of Ray's logs"
+    written = [*(home / "tmp").rglob("*"), *(tmp_path / "store").rglob("*")]
+    assert [path for path in written if path.is_file() and b"planted-" in path.read_bytes()] == []
     os.kill(running.process.pid, signal.SIGTERM)  # as a scheduler ends it
     code, output = running.finish()
     assert code == 130, output
+    assert "planted-" not in output
     assert not list((home / "tmp").glob("lip-*"))
 
 

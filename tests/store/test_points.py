@@ -196,7 +196,8 @@ def test_the_front_is_what_no_other_complete_point_of_the_search_dominates(
     rows = Reader(root).sql("select distinct number, pareto from points order by number")
     assert [row["pareto"] for row in rows.to_pylist()] == front(told)
     view = Reader(root).sql("select number from pareto").to_pylist()
-    assert sorted(row["number"] for row in view) == [n for n, best in enumerate(front(told)) if best]
+    best = [number for number, on_it in enumerate(front(told)) if on_it]
+    assert sorted(row["number"] for row in view) == best
 
 
 def test_the_oracle_knows_a_front_by_hand() -> None:

@@ -47,8 +47,7 @@ class Shifted(datetime.datetime):
 
 
 class Clocks(importlib.abc.MetaPathFinder):
-    """Gives the moved clock to our modules that tell the time; compiled ones know the other's size.
-    """
+    """Gives the moved clock to our modules that tell the time: compiled ones take no other."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
         if not name.startswith("lip_ray."):

@@ -1,0 +1,61 @@
+"""Machines that cannot run trials are named before any trial is sent to them."""
+
+from pathlib import Path
+
+import pytest
+
+from lip_ray import __version__
+from lip_ray.engine import nodes
+from lip_ray.engine.nodes import Sighting, refuse_unready
+from lip_ray.engine.room import LaunchError
+
+Seen = dict[str, Sighting | str]
+
+
+def sighting(host: str, *, version: str = __version__, problem: str = "") -> Sighting:
+    return Sighting(host=host, version=version, problem=problem)
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, store: Path, seen: Seen) -> str:
+    """What is said of machines that saw this; the beacon was there when they looked."""
+
+    def look(path: str, beacon: str) -> Seen:
+        assert (Path(path) / beacon).exists()
+        return seen
+
+    monkeypatch.setattr(nodes, "_sightings", look)
+    try:
+        refuse_unready(str(store))
+    except LaunchError as error:
+        return str(error)
+    return ""
+
+
+def test_machines_that_see_the_store_are_welcome(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert refused(monkeypatch, tmp_path, {"a (1)": sighting("a"), "b (2)": sighting("b")}) == ""
+    assert not list(tmp_path.glob(".beacon*")), "nothing is left behind"
+
+
+def test_a_store_that_is_not_shared_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    blind = {f"node{i} ({i})": sighting("n", problem="no store there") for i in range(5)}
+    said = refused(monkeypatch, tmp_path, blind | {"good (9)": sighting("good")})
+    assert said == (
+        f"--store {tmp_path}: not shared with node0 (0), node1 (1), node2 (2) and 2 more: give a "
+        "folder that all machines of the cluster mount under this path, as NFS does"
+    )
+
+
+def test_another_version_or_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: Seen = {
+        "old (1)": sighting("old", version="0.0.1"),
+        "bare (2)": "ModuleNotFoundError: No module named 'lip_ray'",
+    }
+    old, bare = refused(monkeypatch, tmp_path, seen).splitlines()
+    assert old.startswith(f"old (1) has lip-ray 0.0.1, this machine {__version__}")
+    assert bare.startswith("bare (2) cannot run lip-ray: ModuleNotFoundError: ")
