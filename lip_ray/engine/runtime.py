@@ -138,7 +138,7 @@ def most() -> Capacity | None:
     resources: Mapping[str, float] | None = state.get_max_resources_from_cluster_config()
     if not resources:
         text = ray.get(ray.remote(_bootstrap).options(num_cpus=0, resources=HEAD).remote())
-        resources = _launched(yaml.parse(text)) if text else None
+        resources = launched(yaml.parse(text)) if text else None
     return _capacity(resources) if resources else None
 
 
@@ -148,7 +148,7 @@ def _bootstrap() -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def _launched(config: Any) -> dict[str, float]:
+def launched(config: Any) -> dict[str, float]:
     """The sum over the node types of a launcher's file, each as often as it may be started."""
     sums: dict[str, float] = {}
     ceiling = config.get("max_workers", 0)

@@ -74,6 +74,10 @@ class PlanSearcher(Searcher):
         self._running: dict[str, Config] = {}
         """By Tune's id of a trial."""
 
+    def __reduce__(self) -> tuple[type[Searcher], tuple[()]]:
+        """Tune pickles it for a restore that never happens."""
+        return Searcher, ()
+
     def trial(self, tune_id: str) -> str:
         """Our id of a trial that runs under an id of Tune's."""
         trial_id: str = self._running[tune_id]["trial_id"]

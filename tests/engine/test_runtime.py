@@ -1,0 +1,65 @@
+"""What a cluster may come to, and how it is said that there is none."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lip_ray import yaml
+from lip_ray.engine.runtime import launched, refuse_silent, unreachable
+
+ROOT = Path(__file__).resolve().parents[2]
+
+CONFIG = """
+max_workers: 5
+head_node_type: head
+available_node_types:
+  head: {resources: {CPU: 0}}
+  small: {resources: {CPU: 8, GPU: 1}, max_workers: 3}
+  large: {resources: {CPU: 64, GPU: 8}}
+"""
+
+
+def test_each_type_of_node_counts_as_often_as_it_may_be_started() -> None:
+    assert launched(yaml.parse(CONFIG)) == {"CPU": 3 * 8 + 5 * 64, "GPU": 3 * 1 + 5 * 8}
+
+
+@pytest.mark.parametrize("name", ["cluster.yaml", "clusters/gcp.yaml"])
+def test_the_shipped_clusters_grow_to_have_gpus(name: str) -> None:
+    most = launched(yaml.parse((ROOT / name).read_text()))
+    assert most["GPU"] >= 1
+    assert most["CPU"] >= most["GPU"]
+
+
+def test_a_cluster_of_machines_that_are_there_does_not_grow() -> None:
+    assert launched(yaml.parse((ROOT / "clusters/on_premises.yaml").read_text())) == {}
+
+
+@pytest.mark.parametrize("address", ["here", "ray://", "10.0.0.1:port"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="neither auto, HOST:PORT nor ray://HOST:PORT"):
+        refuse_silent(address)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("Version mismatch: The cluster was started with:\n  Ray: 1\n"), "other vers"),
+        (ImportError("No module named 'grpc'"), "pip install 'ray[client]'"),
+        (ConnectionError("Connection refused"), "RAY_AUTH_TOKEN"),
+    ],
+)
+def test_why_a_cluster_cannot_be_joined_is_one_line(error: Exception, said: str) -> None:
+    message = unreachable("head:6379", error)
+    assert message.startswith("--address head:6379: no Ray cluster can be joined there: ")
+    assert said in message
+    assert len(message.splitlines()) == 1
+
+
+def test_keys_of_the_driver_are_not_handed_to_workers_through_ray() -> None:
+    from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
+
+    import lip_ray.engine.launch  # noqa: F401
+
+    assert not {name for name in ENV_VARS_TO_PROPAGATE if "AWS" in name or "KEY" in name}
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
