@@ -117,7 +117,7 @@ class _Launch:
         self._console = console
         self._study = Study(sweep, reader, writer) if sweep.search else None
         self._planned = plan(sweep, reader.levels_done())
-        self._tally = Tally(self._planned)
+        self._tally = Tally(self._planned, self._told if self._study else None)
         self._ledger = Ledger(reader, writer, self._tally.find)
         self._problem = ""
 
@@ -147,7 +147,7 @@ class _Launch:
     ) -> None:
         """Run until nothing more can be: then what is missing was given up or stopped."""
         run, tally = self._sweep.run, self._tally
-        begins = f"{self._sweep.name}: {self._beginning()}; {room.line}"
+        begins = f"{self._sweep.name}: {tally.line()}; {room.line}"
         self._console.print(begins, highlight=False)
         points = self._points(room)
         searcher = PlanSearcher(
@@ -176,10 +176,9 @@ class _Launch:
             ).fit()
         self._problem = searcher.store_problem or self._ledger.unwritten
 
-    def _beginning(self) -> str:
-        if self._study:
-            return f"{self._study.told}/{self._study.total} points"
-        return self._tally.line()
+    def _told(self) -> str:
+        assert self._study
+        return f"{self._study.told}/{self._study.total} points"
 
     def _points(self, room: Room) -> Points | None:
         if self._study is None:

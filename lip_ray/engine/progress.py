@@ -36,7 +36,11 @@ KIND_COLUMNS = ("running", "waiting", "done", "failed")
 class Tally:
     """What is done and what is left, and the frontier so far."""
 
-    def __init__(self, planned: Iterable[PlannedTrial]) -> None:
+    def __init__(
+        self, planned: Iterable[PlannedTrial], points: Callable[[], str] | None = None
+    ) -> None:
+        """`points` tells how far a search is, whose trials are not all known."""
+        self._points = points
         self.levels_now = 0
         """Levels finished by this run."""
         self._started = time.monotonic()
@@ -161,13 +165,15 @@ class Tally:
         kinds = self.kinds().values()
         counted = {name: sum(row[name] for row in kinds) for name in KIND_COLUMNS}
         parts = [
+            *([self._points()] if self._points else []),
             f"{self.levels_done}/{self.levels} levels",
             f"{self.trials_done}/{len(self._of)} trials",
             *(f"{n} {name}" for name, n in counted.items() if n and name != "done"),
         ]
         if self.pace_s is not None:
             parts.append(f"{60 / self.pace_s:.3g} levels/min")
-            parts.append(f"{clock(self.pace_s * sum(self._left.values()))} left")
+            if not self._points:
+                parts.append(f"{clock(self.pace_s * sum(self._left.values()))} left")
         return ", ".join(parts)
 
 

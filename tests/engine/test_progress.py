@@ -46,6 +46,15 @@ def test_counts_follow_the_reports(tally: Tally) -> None:
     assert tally.line().endswith(" left")
 
 
+def test_a_search_tells_its_points_and_not_how_long_it_takes(tiny: Path) -> None:
+    tally = Tally((), lambda: "3/60 points")
+    assert tally.line() == "3/60 points, 0/0 levels, 0/0 trials"
+    tally.add(plan(Sweep.from_yaml(tiny), {}))
+    tally.count(tally.planned[0].trial.id, report(0))
+    assert tally.line().startswith("3/60 points, 1/16 levels, 0/4 trials, 4 waiting, ")
+    assert tally.line().endswith(" levels/min")
+
+
 def test_a_level_that_runs_again_is_not_counted_twice(tally: Tally) -> None:
     second = tally.planned[1].trial.id
     tally.count(second, report(0))
