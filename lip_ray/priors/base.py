@@ -97,19 +97,24 @@ class AbstractPrior(Spec, ABC):
 
     def cost(self, image_shape: Shape) -> Cost:
         """Sizes, and the multiply-adds of one step at this image shape; nothing drawn or run."""
-        with torch.device("meta"):
-            module = self.network(image_shape[0], size=image_shape[1:])
-            prior = UntrainedPrior(module, torch.empty(1, *self.latent_shape(image_shape)))
-        with FlopCounterMode(display=False) as counter:
-            module(prior.latent).sum().backward()
-        return Cost(
-            parameters=prior.parameter_count(),
-            prunable=sum(weight.numel() for weight in prior.prunable().values()),
-            macs_per_step=counter.get_total_flops() // 2,
-        )
+        return _cost(self, image_shape)
 
 
-@cache  # the trials of a sweep share few networks
+@cache  # the trials of a sweep share few networks, and counting takes a second
+def _cost(prior: AbstractPrior, image_shape: Shape) -> Cost:
+    with torch.device("meta"):
+        module = prior.network(image_shape[0], size=image_shape[1:])
+        built = UntrainedPrior(module, torch.empty(1, *prior.latent_shape(image_shape)))
+    with FlopCounterMode(display=False) as counter:
+        module(built.latent).sum().backward()
+    return Cost(
+        parameters=built.parameter_count(),
+        prunable=sum(weight.numel() for weight in built.prunable().values()),
+        macs_per_step=counter.get_total_flops() // 2,
+    )
+
+
+@cache
 def _prunable_count(prior: AbstractPrior, image_channels: int) -> int:
     with torch.device("meta"):
         module = prior.network(image_channels)
