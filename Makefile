@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: quickstart test test-combinations test-slow lint format check clean
+.PHONY: quickstart test test-combinations test-faults test-soak test-slow lint format check clean
 
 quickstart: $(VENV)/installed ## Run the shipped study and write its page.
 	$(BIN)/lip run sweeps/quickstart.yaml
@@ -25,6 +25,13 @@ lint: $(VENV)/installed-dev ## Lint, format and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy lip_ray analysis sweeps benchmarks
+
+test-faults: $(VENV)/installed-dev ## What takes longer on a cluster of three nodes, and a search.
+	$(BIN)/python -m pytest -m slow tests/engine/test_cluster.py tests/engine/test_run.py \
+		tests/engine/test_search_run.py
+
+test-soak: $(VENV)/installed-dev ## A hundred faults over one sweep: half an hour.
+	$(BIN)/python -m pytest -s -m slow tests/engine/test_soak.py
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .

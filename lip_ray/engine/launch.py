@@ -118,7 +118,7 @@ class _Launch:
         self._study = Study(sweep, reader, writer) if sweep.search else None
         self._planned = plan(sweep, reader.levels_done())
         self._tally = Tally(self._planned, self._told if self._study else None)
-        self._ledger = Ledger(reader, writer, self._tally.find)
+        self._ledger = Ledger(reader, writer, self._tally)
         self._problem = ""
 
     @property

@@ -12,10 +12,10 @@ from ray import tune
 from ray.exceptions import RayActorError
 
 from lip_ray import __version__
+from lip_ray.engine.progress import Tally
 from lip_ray.engine.trainable import Config
 from lip_ray.records import Cause, FailureRecord
 from lip_ray.store import Reader, StoreError, Writer
-from lip_ray.trials import AbstractTrial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +33,13 @@ class Failure:
 class Ledger:
     """Notes every trial that is given up."""
 
-    def __init__(
-        self, reader: Reader, writer: Writer, find: Callable[[str], tuple[AbstractTrial, str]]
-    ) -> None:
-        """`find` tells a trial and its label by the trial's id."""
+    def __init__(self, reader: Reader, writer: Writer, tally: Tally) -> None:
         self.failures: list[Failure] = []
         self.unwritten = ""
         """Why the store could not take a failure's row, where it could not."""
         self._reader = reader
         self._writer = writer
-        self._find = find
+        self._tally = tally
         self._causes: dict[str, tuple[Cause, str]] = {}
 
     def cause(self, trial_id: str) -> tuple[Cause, str] | None:
@@ -55,7 +52,7 @@ class Ledger:
 
     def source_given_up(self, config: Config, source_id: str) -> None:
         """It waited for a trial that was given up."""
-        _, label = self._find(source_id)
+        _, label = self._tally.find(source_id)
         reason = f"its source was given up: {label}"
         self.note(config["trial_id"], Cause.SOURCE, reason, source_id=source_id)
 
@@ -69,9 +66,10 @@ class Ledger:
         source_id: str | None = None,
     ) -> None:
         """Keep the failure for the end, and write its row."""
-        trial, label = self._find(trial_id)
+        trial, label = self._tally.find(trial_id)
         self.failures.append(Failure(trial=label, cause=cause, reason=reason, traceback=traceback))
         self._causes[trial_id] = cause, reason
+        self._tally.give_up(trial_id)
         described = trial.description
         try:
             self._writer.write_failure(

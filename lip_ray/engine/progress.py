@@ -49,7 +49,8 @@ class Tally:
         self._of: dict[str, PlannedTrial] = {}
         self._left: dict[str, int] = {}
         self._running: set[str] = set()
-        self._failed: set[str] = set()
+        self.given_up: list[str] = []
+        """Ids of trials that will not run again."""
         self._psnr: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.add(planned)
 
@@ -105,11 +106,14 @@ class Tally:
         """A worker has the trial."""
         self._running.add(trial_id)
 
-    def end(self, trial_id: str, *, failed: bool = False) -> None:
+    def end(self, trial_id: str) -> None:
         """No worker has it any more."""
         self._running.discard(trial_id)
-        if failed:
-            self._failed.add(trial_id)
+
+    def give_up(self, trial_id: str) -> None:
+        """It will not run again."""
+        self.end(trial_id)
+        self.given_up.append(trial_id)
 
     def count(self, trial_id: str, report: dict[str, Any]) -> None:
         """Take in one finished level."""
@@ -136,7 +140,7 @@ class Tally:
     def _state(self, trial_id: str) -> str:
         if not self._left[trial_id]:
             return "done"
-        if trial_id in self._failed:
+        if trial_id in self.given_up:
             return "failed"
         return "running" if trial_id in self._running else "waiting"
 
@@ -195,6 +199,7 @@ class Progress(tune.Callback):
         self._in_flight = _Watcher(standings)
         self._stopping = stopping
         self._said_so = False
+        self._told_given_up = 0
         self._minute = time.monotonic()
         self._lines = 0
         self._untold = 0
@@ -246,20 +251,14 @@ class Progress(tune.Callback):
         self._tally.end(trial.config["trial_id"])
         self._print(f"{self._tally.label(trial.config['trial_id'])}: failed, going on once more")
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker failed, and retries are used up."""
-        self.given_up(trial.config["trial_id"])
-
-    def given_up(self, trial_id: str) -> None:
-        """It will not run again."""
-        self._tally.end(trial_id, failed=True)
-        self._print(f"{self._tally.label(trial_id)}: given up")
-
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Keep the panel, or the log, alive."""
         if self._stopping() and not self._said_so:
             self._said_so = True
             self._print("levels in flight are finished first; Ctrl-C again to stop at once")
+        for trial_id in self._tally.given_up[self._told_given_up :]:
+            self._print(f"{self._tally.label(trial_id)}: given up")
+        self._told_given_up = len(self._tally.given_up)
         if self._live:
             self._live.update(self._panel())
         elif time.monotonic() - self._minute > HEARTBEAT_S:

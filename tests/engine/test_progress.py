@@ -93,7 +93,8 @@ def test_plain_lines_in_a_pipe(tally: Tally) -> None:
     with Progress(tally, console) as progress:
         progress.on_trial_result(0, [], tune_trial, report(1) | {"trial_id": "Tune's own"})
         progress.on_trial_recover(0, [], tune_trial)
-        progress.on_trial_error(0, [], tune_trial)
+        tally.give_up(trial.id)
+        progress.on_step_end(0, [])
         progress.on_step_end(0, [])
     level, recovered, broken = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert level.startswith(
