@@ -267,7 +267,8 @@ class Progress(tune.Callback):
             self._minute, self._lines, self._untold = time.monotonic(), 0, 0
 
     def _panel(self) -> Group:
-        bar = ProgressBar(total=self._tally.levels, completed=self._tally.levels_done, width=60)
+        bar = Table.grid()  # a line of its own
+        bar.add_row(ProgressBar(self._tally.levels, self._tally.levels_done, width=60))
         parts: list[Any] = [bar, Text(self._tally.line()), _kinds_table(self._tally)]
         if self._in_flight.latest:
             parts.append(_in_flight_table(self._tally, self._in_flight.latest))

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -179,3 +180,20 @@ def test_trials_in_flight_are_noted_and_gone_afterwards(
     run_trial(config(trial, tmp_path))
     assert {standing.level for standing in noted} == {0, 1, 2, 3}
     assert not Reader(tmp_path).standings()
+
+
+@pytest.mark.parametrize(
+    ("gpus", "alone", "share"), [(0.5, False, 0.5 - 0.025), (0.5, True, 1.0), (1.0, False, 1.0)]
+)
+def test_a_trial_takes_no_more_of_a_gpu_s_memory_than_its_share(
+    gpus: float, alone: bool, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a GPU of 24 GB, which this machine need not have; 0.6 GB go to CUDA itself."""
+    calls: list[Any] = []
+    properties = SimpleNamespace(total_memory=24_000_000_000)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", calls.append)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("emptied"))
+    monkeypatch.setattr(trainable, "_run_missing", lambda config, device: calls.append("ran") or 0)
+    run_trial({"threads": 1, "device": "cuda", "gpus": gpus, "alone": alone, "levels": 1})
+    assert calls == [pytest.approx(share), "ran", "emptied"]
