@@ -126,7 +126,7 @@ def run(
     if summary.problem:
         typer.echo(f"stopped: {summary.problem}", err=True)
     if Reader.exists(place):  # a cluster's may be out of sight from here
-        _print_summary(place)
+        _print_summary(place, chosen)
     typer.echo(f"{summary.line}; results in {place}")
     if not summary.complete:
         typer.echo("not complete: the same command goes on from here", err=True)
@@ -432,10 +432,17 @@ def _print_ticket(ticket: "Ticket", path: Path) -> None:
         typer.echo(f"note: {note}")
 
 
-def _print_summary(store: str) -> None:
-    from lip_ray.analysis import summary_table
+def _print_summary(store: str, sweep: "Sweep") -> None:
+    """The front of a search; of any other sweep, means by problem and method."""
+    from lip_ray.analysis import front_table, summary_table
 
     reader = Reader(store)
+    if sweep.search:
+        points = reader.frame("points")
+        mine = points[(points["search"] == sweep.name) & (points["search_id"] == sweep.search_id)]
+        if not mine.empty:
+            _print_frame(front_table(mine).drop(columns=["state", "pareto", "reason"]))
+        return
     levels = reader.frame("levels")
     if not levels.empty:
         _print_frame(summary_table(reader.frame("trials"), levels))
