@@ -7,7 +7,6 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from scipy.optimize import lsq_linear
 from torch import Tensor
 
 from lip_ray.images import Picture
@@ -119,6 +118,8 @@ class Problem:
             columns, values = pure, self.clean
         else:
             columns, values = self.operator(pure), self.measured
+        from scipy.optimize import lsq_linear  # 30 MB, and few fits need it
+
         system = columns.reshape(channels, -1).double().T
         basis, triangle = torch.linalg.qr(system)
         right = basis.T @ values.reshape(-1).double()
