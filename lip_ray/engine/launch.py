@@ -37,6 +37,10 @@ a cluster has its own."""
 
 Worker = Callable[[Config], None]
 
+DRIVER_PATIENCE_S = 60.0
+"""How long the driver itself waits for a store that cannot be written to: meanwhile it does nothing
+else, and its workers wait longer."""
+
 PENDING = 200
 """Trials that wait for a machine at most: what an autoscaler sees of what is to come."""
 
@@ -93,7 +97,8 @@ def launch(
     trackers = callbacks(sweep.run.trackers, sweep=sweep.name, store=Path(store))
     if address is None:
         Room.of(sweep.run, kinds, [this_machine()])
-    writer = Writer.open(store)
+    patience_s = min(sweep.run.store_patience_s, DRIVER_PATIENCE_S)
+    writer = Writer.open(store, patience_s=patience_s)
     launched = _Launch(sweep, Reader(store), writer, console)
     if launched.nothing_left:
         launched.note_sweep()

@@ -91,7 +91,7 @@ class Ledger:
                     failed_at=datetime.now(UTC).replace(tzinfo=None),
                 )
             )
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             self.unwritten = str(error)
 
 

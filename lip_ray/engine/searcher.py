@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from ray.tune.search import Searcher
 
 from lip_ray.engine.trainable import Config, Ending
+from lip_ray.store import StoreError
 
 
 class Supply(Protocol):
@@ -92,6 +93,8 @@ class PlanSearcher(Searcher):
         config = self._take_ready()
         if config is None and self._refill():
             config = self._take_ready()
+        if self.closed:
+            return str(Searcher.FINISHED)
         if config is not None:
             self._running[trial_id] = config
             return config
@@ -109,8 +112,7 @@ class PlanSearcher(Searcher):
         if error:
             self._give_up(config)
         elif ending == Ending.STORE:
-            self.closed = True
-            self.store_problem = str((result or {}).get("reason"))
+            self._halt(str((result or {}).get("reason")))
         elif ending == Ending.OUT_OF_MEMORY and not config["alone"]:
             self.waiting.insert(0, config | {"alone": True})
         elif ending == Ending.OUT_OF_MEMORY:
@@ -118,7 +120,7 @@ class PlanSearcher(Searcher):
             self._give_up(config)
         elif not result or result["level"] + 1 == config["levels"]:
             self._open.discard(config["trial_id"])
-            self._supply.ended(config["trial_id"])
+            self._ended(config["trial_id"])
         elif not self.closed:  # stopped after a level, as hopeless
             self._give_up(config)
 
@@ -131,7 +133,12 @@ class PlanSearcher(Searcher):
 
     def _refill(self) -> bool:
         """Whether the supply had more."""
-        more = [config for config in self._supply.more() if config["trial_id"] not in self._open]
+        try:
+            found = self._supply.more()
+        except StoreError as error:
+            self._halt(str(error))
+            return False
+        more = [config for config in found if config["trial_id"] not in self._open]
         self.waiting += more
         self._open.update(config["trial_id"] for config in more)
         return bool(more)
@@ -144,7 +151,18 @@ class PlanSearcher(Searcher):
             self.waiting.remove(doomed)
             self._sink.source_given_up(doomed, trial_id)
             self._give_up(doomed)
-        self._supply.ended(trial_id)
+        self._ended(trial_id)
+
+    def _ended(self, trial_id: str) -> None:
+        try:
+            self._supply.ended(trial_id)
+        except StoreError as error:
+            self._halt(str(error))
+
+    def _halt(self, problem: str) -> None:
+        """Begin nothing more: the store cannot be written to."""
+        self.closed = True
+        self.store_problem = self.store_problem or problem
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to keep: the store decides what is done."""

@@ -6,6 +6,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from lip_ray.engine.searcher import PlanSearcher
+from lip_ray.store import StoreError
 
 Config = dict[str, Any]
 
@@ -135,6 +136,29 @@ class TwoPoints:
 
     def ended(self, trial_id: str) -> None:
         self.over.append(trial_id)
+
+
+class Away:
+    """A supply whose store cannot be written to."""
+
+    exhausted = False
+
+    def more(self) -> Sequence[Config]:
+        raise StoreError("disk full")
+
+    def ended(self, trial_id: str) -> None:
+        raise StoreError("disk full")
+
+
+def test_a_supply_that_cannot_write_ends_it_tidily() -> None:
+    searcher = searcher_of(config("a"), config("b"), supply=Away())
+    searcher.suggest("1"), searcher.suggest("2")
+    assert searcher.suggest("3") == Searcher.FINISHED
+    searcher = searcher_of(config("a"), config("b"), config("c"), supply=Away())
+    searcher.suggest("1")
+    searcher.on_trial_complete("1", LAST)
+    assert searcher.suggest("2") == Searcher.FINISHED
+    assert searcher.store_problem == "disk full"
 
 
 def test_a_supply_is_asked_when_nothing_else_can_begin() -> None:
