@@ -125,8 +125,11 @@ def run(
         typer.echo(f"given up: {failure.trial}: {failure.reason}", err=True)
     if summary.problem:
         typer.echo(f"stopped: {summary.problem}", err=True)
+    if summary.unnoted:
+        typer.echo(f"failures are not noted: {summary.unnoted}", err=True)
     if Reader.exists(place):  # a cluster's may be out of sight from here
-        _print_summary(place, chosen)
+        with _mistakes_in_one_message():
+            _print_summary(place, chosen)
     typer.echo(f"{summary.line}; results in {place}")
     if not summary.complete:
         typer.echo("not complete: the same command goes on from here", err=True)
@@ -195,7 +198,8 @@ def query(
         str,
         typer.Argument(
             metavar="SQL",
-            help="One select over trials, levels, curves, masks, reconstructions, sweeps.",
+            help="One select over trials, levels, curves, masks, reconstructions, sweeps, "
+            "failures, points, pareto, timings, sensing, and others that the README lists.",
         ),
     ],
     store: StoreOption = None,

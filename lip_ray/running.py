@@ -46,8 +46,8 @@ class Run(Spec):
     retries: Annotated[int, Field(ge=0)] = 3
     """How often a trial whose process died is started again."""
     level_limit_s: Annotated[float, Field(gt=0)] | None = None
-    """Seconds that one level may take: a trial that takes longer is killed, as one that hangs, and
-    counts as a process that died. By default a level may take for ever."""
+    """Seconds that one level may take, and its wait for the store: a trial that takes longer is
+    killed, as one that hangs, and counts as a process that died. By default there is no limit."""
     store_patience_s: Annotated[float, Field(ge=0)] = 600.0
     """Seconds that a level waits for a store that cannot be written to, as when a disk is full,
     before the run stops."""

@@ -31,7 +31,7 @@ class Brake(Stopper):
         self._running = running
         self._hopeless = hopeless
         self._awaited: Set[str] | None = None
-        """The trials whose levels were in flight when it was pulled."""
+        """The trials whose levels were in flight when they became the last."""
 
     def __reduce__(self) -> tuple[type[NoopStopper], tuple[()]]:
         """Tune pickles its stopper for a restore that never happens."""
@@ -39,16 +39,22 @@ class Brake(Stopper):
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether the trial ends with this level."""
-        if self.pulled or self._hopeless is None:
-            return self.pulled
-        return self._hopeless(self._searcher.trial(trial_id), result)
+        if self._stopping or self._hopeless is None:
+            return self._stopping
+        ours = self._searcher.trial(trial_id)
+        return ours is not None and self._hopeless(ours, result)
+
+    @property
+    def _stopping(self) -> bool:
+        """Whether levels in flight are the last: somebody says so, or the store takes no more."""
+        return self.pulled or bool(self._searcher.store_problem)
 
     def stop_all(self) -> bool:
-        """Whether it was pulled and all levels then in flight have ended.
+        """Whether all levels have ended that were in flight when they became the last.
 
         Tune may have begun others meanwhile, which it held ready: they are broken off.
         """
-        if not self.pulled:
+        if not self._stopping:
             return False
         if self._awaited is None:
             self._awaited = set(self._running())
@@ -66,6 +72,7 @@ class Brake(Stopper):
         before = {
             signal.SIGINT: signal.signal(signal.SIGINT, self._on_interrupt),
             signal.SIGTERM: signal.signal(signal.SIGTERM, self._end_now),
+            signal.SIGUSR1: signal.signal(signal.SIGUSR1, _begin_nothing),  # until Tune takes it
         }
         try:
             yield
@@ -81,3 +88,7 @@ class Brake(Stopper):
     def _end_now(self, *_: object) -> None:
         self._searcher.closed = True
         os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def _begin_nothing(*_: object) -> None:
+    """The searcher is closed already, so Tune ends as soon as it begins."""

@@ -57,6 +57,8 @@ class Summary:
     """The trials that were given up."""
     problem: str = ""
     """Why the run ended early by itself: the store could not be written to."""
+    unnoted: str = ""
+    """Why the store has no row of a failure, where it could not be written to just then."""
 
     @property
     def complete(self) -> bool:
@@ -91,10 +93,9 @@ def launch(
 
     Ctrl-C lets levels in flight end and begins no others; a second one, or SIGTERM, ends it at
     once. Either way levels already recorded stay, and the same call goes on from there. Raises
-    LaunchError or StoreError before anything is written or computed.
+    LaunchError or StoreError before any trial begins.
     """
     kinds = kinds_of(sweep)
-    trackers = callbacks(sweep.run.trackers, sweep=sweep.name, store=Path(store))
     if address is None:
         Room.of(sweep.run, kinds, [this_machine()])
     patience_s = min(sweep.run.store_patience_s, DRIVER_PATIENCE_S)
@@ -103,10 +104,11 @@ def launch(
     if launched.nothing_left:
         launched.note_sweep()
         return launched.summary()
+    trackers = callbacks(sweep.run.trackers, sweep=sweep.name, store=writer.root)
     with ray_at(address) as folder:
         if address:
             refuse_unready(str(writer.root))
-        room = Room.of(sweep.run, kinds, nodes(), most() if address else None)
+        room = Room.of(sweep.run, kinds, nodes(), most() if address else ())
         launched.note_sweep()
         launched.fit(room, folder, worker, trackers)
     return launched.summary()
@@ -145,6 +147,7 @@ class _Launch:
             points=(self._study.told, self._study.total) if self._study else None,
             failures=tuple(self._ledger.failures),
             problem=self._problem,
+            unnoted=self._ledger.unwritten,
         )
 
     def fit(
@@ -179,7 +182,7 @@ class _Launch:
                     failure_config=tune.FailureConfig(max_failures=run.retries),
                 ),
             ).fit()
-        self._problem = searcher.store_problem or self._ledger.unwritten
+        self._problem = searcher.store_problem
 
     def _told(self) -> str:
         assert self._study
@@ -198,7 +201,6 @@ class _Launch:
             study=self._study,
             reader=self._reader,
             take_in=take_in,
-            cause=self._ledger.cause,
         )
 
     def _configs(self, room: Room, planned: Sequence[PlannedTrial]) -> list[Config]:

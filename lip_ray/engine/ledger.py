@@ -40,11 +40,6 @@ class Ledger:
         self._reader = reader
         self._writer = writer
         self._tally = tally
-        self._causes: dict[str, tuple[Cause, str]] = {}
-
-    def cause(self, trial_id: str) -> tuple[Cause, str] | None:
-        """Why a trial was given up; None where it was not."""
-        return self._causes.get(trial_id)
 
     def out_of_memory(self, config: Config, reason: str) -> None:
         """The GPU's memory did not suffice, even for this trial alone."""
@@ -68,7 +63,6 @@ class Ledger:
         """Keep the failure for the end, and write its row."""
         trial, label = self._tally.find(trial_id)
         self.failures.append(Failure(trial=label, cause=cause, reason=reason, traceback=traceback))
-        self._causes[trial_id] = cause, reason
         self._tally.give_up(trial_id)
         described = trial.description
         try:
@@ -91,7 +85,7 @@ class Ledger:
                     failed_at=datetime.now(UTC).replace(tzinfo=None),
                 )
             )
-        except (StoreError, OSError) as error:
+        except StoreError as error:
             self.unwritten = str(error)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lip_ray import __version__
@@ -48,10 +48,14 @@ def _sightings(store: str, beacon: str) -> dict[str, Sighting | str]:
         ).remote(store, beacon)
         for node in alive
     }
+    if asked:
+        ray.wait(list(asked.values()), num_returns=len(asked), timeout=SURVEY_S)
     found: dict[str, Sighting | str] = {}
     for host, answer in asked.items():
         try:
-            found[host] = ray.get(answer, timeout=SURVEY_S)
+            found[host] = ray.get(answer, timeout=0)
+        except GetTimeoutError:
+            found[host] = f"no answer in {SURVEY_S:g} s"
         except RayError as error:
             found[host] = str(error).strip().splitlines()[-1]
     return found

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from statistics import fmean
 from typing import Any
 
@@ -17,6 +18,7 @@ from rich.text import Text
 
 from lip_ray.engine.plan import PlannedTrial
 from lip_ray.records import Standing
+from lip_ray.store import StoreError
 from lip_ray.trials import AbstractTrial
 
 HEARTBEAT_S = 60.0
@@ -26,6 +28,9 @@ LINES_A_MINUTE = 30
 SHOWN_IN_FLIGHT = 8
 SHOWN_BEST = 12
 """Rows of the panel, which has to fit on a terminal."""
+
+DRAW_S = 0.5
+"""Between two drawings of the panel."""
 
 LOOK_S = 5.0
 """How often the panel looks into the store for how far trials in flight are."""
@@ -49,8 +54,8 @@ class Tally:
         self._of: dict[str, PlannedTrial] = {}
         self._left: dict[str, int] = {}
         self._running: set[str] = set()
-        self.given_up: list[str] = []
-        """Ids of trials that will not run again."""
+        self.given_up: dict[str, None] = {}
+        """Ids of trials that will not run again, in their order."""
         self._psnr: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.add(planned)
 
@@ -113,7 +118,7 @@ class Tally:
     def give_up(self, trial_id: str) -> None:
         """It will not run again."""
         self.end(trial_id)
-        self.given_up.append(trial_id)
+        self.given_up[trial_id] = None
 
     def count(self, trial_id: str, report: dict[str, Any]) -> None:
         """Take in one finished level."""
@@ -199,6 +204,7 @@ class Progress(tune.Callback):
         self._in_flight = _Watcher(standings)
         self._stopping = stopping
         self._said_so = False
+        self._drawn = 0.0
         self._told_given_up = 0
         self._minute = time.monotonic()
         self._lines = 0
@@ -256,11 +262,13 @@ class Progress(tune.Callback):
         if self._stopping() and not self._said_so:
             self._said_so = True
             self._print("levels in flight are finished first; Ctrl-C again to stop at once")
-        for trial_id in self._tally.given_up[self._told_given_up :]:
+        for trial_id in list(self._tally.given_up)[self._told_given_up :]:
             self._print(f"{self._tally.label(trial_id)}: given up")
         self._told_given_up = len(self._tally.given_up)
         if self._live:
-            self._live.update(self._panel())
+            if time.monotonic() - self._drawn > DRAW_S:
+                self._live.update(self._panel())
+                self._drawn = time.monotonic()
         elif time.monotonic() - self._minute > HEARTBEAT_S:
             untold = f"{self._untold} more levels  " if self._untold else ""
             self._print(f"{untold}[{self._tally.line()}]")
@@ -291,7 +299,8 @@ class _Watcher(threading.Thread):
 
     def run(self) -> None:
         while not self._over.wait(LOOK_S):
-            self.latest = self._look()
+            with suppress(StoreError):  # it is looked at again
+                self.latest = self._look()
 
     def stop(self) -> None:
         """Look no more."""

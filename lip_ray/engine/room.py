@@ -67,14 +67,14 @@ class Room:
         run: Run,
         kinds: Iterable[str],
         nodes: Sequence[Capacity],
-        most: Capacity | None = None,
+        most: Sequence[Capacity] = (),
     ) -> Self:
         """What there is for a `run` block on these machines.
 
-        `most` is all that a cluster could have in sum once it has grown; None where it cannot grow.
-        Raises LaunchError where a kind of trial would wait for ever.
+        `most` are the machines that a cluster can have once it has grown. Raises LaunchError where
+        a kind of trial would wait for ever.
         """
-        anywhere = [*nodes, *([most] if most else [])]
+        anywhere = [*nodes, *most]
         has_gpus = any(node.gpus for node in anywhere)
         if run.device == "cuda" and not has_gpus:
             raise LaunchError(
@@ -118,15 +118,13 @@ class Room:
 
 
 def _slot(
-    kind: str, asked: Resources, nodes: Sequence[Capacity], most: Capacity | None, on_gpus: bool
+    kind: str, asked: Resources, nodes: Sequence[Capacity], most: Sequence[Capacity], on_gpus: bool
 ) -> Slot:
     cpus, gpus = asked.cpus or 1, (asked.gpus or 0.0) if on_gpus else 0.0
     slot = Slot(cpus=cpus, gpus=gpus, memory_gb=asked.memory_gb, at_once=0)
-    at_once = sum(_fitting(slot, node) for node in nodes)
-    if most:
-        at_once = max(at_once, _fitting(slot, most))
+    at_once = max(sum(_fitting(slot, node) for node in there) for there in (nodes, most))
     if not at_once:
-        raise LaunchError(_missing(kind, slot, [*nodes, *([most] if most else [])]))
+        raise LaunchError(_missing(kind, slot, [*nodes, *most]))
     return Slot(cpus=cpus, gpus=gpus, memory_gb=asked.memory_gb, at_once=at_once)
 
 

@@ -129,17 +129,18 @@ def nodes() -> list[Capacity]:
     ]
 
 
-def most() -> Capacity | None:
-    """All that the running Ray's autoscaler may come to, in sum; None where it cannot grow.
+def most() -> list[Capacity]:
+    """The machines that the running Ray's autoscaler may start; none where it cannot grow.
 
-    The newer autoscaler tells Ray, the older one only has the launcher's file on the head.
+    The launcher's file on the head lists them. Where there is none, as under Kubernetes, Ray may
+    know what they come to in sum, which is then taken for one machine.
     """
+    text = ray.get(ray.remote(_bootstrap).options(num_cpus=0, resources=HEAD).remote())
+    if text:
+        return launched(yaml.parse(text))
     state = ray._private.state.state
     resources: Mapping[str, float] | None = state.get_max_resources_from_cluster_config()
-    if not resources:
-        text = ray.get(ray.remote(_bootstrap).options(num_cpus=0, resources=HEAD).remote())
-        resources = launched(yaml.parse(text)) if text else None
-    return _capacity(resources) if resources else None
+    return [_capacity(resources)] if resources else []
 
 
 def _bootstrap() -> str | None:
@@ -148,16 +149,15 @@ def _bootstrap() -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def launched(config: Any) -> dict[str, float]:
-    """The sum over the node types of a launcher's file, each as often as it may be started."""
-    sums: dict[str, float] = {}
+def launched(config: Any) -> list[Capacity]:
+    """The machines of a launcher's file, each type as often as it may be started."""
+    found: list[Capacity] = []
     ceiling = config.get("max_workers", 0)
     for name, node in config.get("available_node_types", {}).items():
         workers = 0 if name == config.get("head_node_type") else ceiling
         count = min(ceiling, node.get("max_workers", workers))
-        for resource, amount in node.get("resources", {}).items():
-            sums[resource] = sums.get(resource, 0.0) + amount * count
-    return sums
+        found += [_capacity(node.get("resources", {}))] * count
+    return found
 
 
 def _capacity(resources: Mapping[str, float]) -> Capacity:

@@ -19,8 +19,8 @@ class Supply(Protocol):
     def exhausted(self) -> bool:
         """Whether no more will ever come."""
 
-    def ended(self, trial_id: str) -> None:
-        """A trial is complete, was stopped or was given up."""
+    def ended(self, trial_id: str, *, given_up: bool = False, short: str = "") -> None:
+        """A trial is complete or was stopped; or given up, of GPU memory where `short` says why."""
 
 
 class NothingMore:
@@ -32,7 +32,7 @@ class NothingMore:
         """None."""
         return ()
 
-    def ended(self, trial_id: str) -> None:
+    def ended(self, trial_id: str, *, given_up: bool = False, short: str = "") -> None:
         """Nothing follows from it."""
 
 
@@ -79,10 +79,10 @@ class PlanSearcher(Searcher):
         """Tune pickles it for a restore that never happens."""
         return Searcher, ()
 
-    def trial(self, tune_id: str) -> str:
-        """Our id of a trial that runs under an id of Tune's."""
-        trial_id: str = self._running[tune_id]["trial_id"]
-        return trial_id
+    def trial(self, tune_id: str) -> str | None:
+        """Our id of a trial that runs under an id of Tune's; None where none does."""
+        config = self._running.get(tune_id)
+        return config["trial_id"] if config else None
 
     def suggest(self, trial_id: str) -> Any:  # Tune annotates it without its own FINISHED
         """The first configuration that can begin; None while it is worth asking again."""
@@ -116,13 +116,14 @@ class PlanSearcher(Searcher):
         elif ending == Ending.OUT_OF_MEMORY and not config["alone"]:
             self.waiting.insert(0, config | {"alone": True})
         elif ending == Ending.OUT_OF_MEMORY:
-            self._sink.out_of_memory(config, str((result or {}).get("reason")))
-            self._give_up(config)
+            reason = str((result or {}).get("reason"))
+            self._sink.out_of_memory(config, reason)
+            self._give_up(config, short=reason)
         elif not result or result["level"] + 1 == config["levels"]:
             self._open.discard(config["trial_id"])
             self._ended(config["trial_id"])
         elif not self.closed:  # stopped after a level, as hopeless
-            self._give_up(config)
+            self._give_up(config, given_up=False)
 
     def _take_ready(self) -> Config | None:
         for config in self.waiting:
@@ -143,7 +144,7 @@ class PlanSearcher(Searcher):
         self._open.update(config["trial_id"] for config in more)
         return bool(more)
 
-    def _give_up(self, config: Config) -> None:
+    def _give_up(self, config: Config, *, given_up: bool = True, short: str = "") -> None:
         """The trial, and in turn all that wait for it."""
         trial_id = config["trial_id"]
         self._open.discard(trial_id)
@@ -151,11 +152,11 @@ class PlanSearcher(Searcher):
             self.waiting.remove(doomed)
             self._sink.source_given_up(doomed, trial_id)
             self._give_up(doomed)
-        self._ended(trial_id)
+        self._ended(trial_id, given_up=given_up, short=short)
 
-    def _ended(self, trial_id: str) -> None:
+    def _ended(self, trial_id: str, *, given_up: bool = False, short: str = "") -> None:
         try:
-            self._supply.ended(trial_id)
+            self._supply.ended(trial_id, given_up=given_up, short=short)
         except StoreError as error:
             self._halt(str(error))
 

@@ -7,7 +7,6 @@ from typing import Any
 from lip_ray.engine.plan import PlannedTrial, plan
 from lip_ray.engine.study import Point, Study
 from lip_ray.engine.trainable import Config
-from lip_ray.records import Cause
 from lip_ray.store import Reader
 from lip_ray.sweep import Sweep
 
@@ -23,7 +22,7 @@ class _Open:
     short: str = ""
     """Of GPU memory: why."""
     lost: bool = False
-    """Whether a trial was given up or broken off: the point stays open for the next run."""
+    """Whether a trial was given up: the point is left for the next run."""
 
 
 @dataclass
@@ -38,17 +37,18 @@ class Points:
     reader: Reader
     take_in: Callable[[Sequence[PlannedTrial]], Sequence[Config]]
     """Makes planned trials known, and configurations of those with levels left."""
-    cause: Callable[[str], tuple[Cause, str] | None]
-    """Why a trial was given up, if it was."""
     exhausted: bool = False
+    _in_vain: bool = False
+    """Whether nothing more was to be had the last time, and nothing has ended since."""
     _open: dict[int, _Open] = field(default_factory=dict)
 
     def more(self) -> Sequence[Config]:
         """The trials of the next point that has any left; none while enough are in flight."""
         assert self.sweep.search
-        while len(self._open) < self.sweep.search.at_once:
+        while len(self._open) < self.sweep.search.at_once and not self._in_vain:
             point = self.study.ask()
             if point is None:
+                self._in_vain = True
                 self.exhausted = not self._open  # what another process leaves over may come yet
                 return ()
             configs = self._begun(point)
@@ -56,25 +56,29 @@ class Points:
                 return configs
         return ()
 
-    def ended(self, trial_id: str) -> None:
-        """A trial is complete, was stopped, given up or broken off."""
+    def ended(self, trial_id: str, *, given_up: bool = False, short: str = "") -> None:
+        """A trial is complete or was stopped; or given up, of GPU memory where `short` says why."""
+        self._in_vain = False
         for number, one in list(self._open.items()):
             if trial_id in one.left:
                 one.left.discard(trial_id)
-                self._judge(one, trial_id)
+                one.short = one.short or short
+                one.lost |= given_up and not short
                 if not one.left:
                     del self._open[number]
                     self._tell(one)
 
     def hopeless(self, trial_id: str, report: dict[str, Any]) -> bool:
-        """Whether a trial is stopped with the level that it reports."""
-        if report["ending"]:
+        """Whether a trial is stopped with the level that it reports: it is far behind, or another
+        of its point was, and the point's score is decided."""
+        mine = [one for one in self._open.values() if trial_id in (t.id for t in one.point.trials)]
+        if report["ending"] or not mine:
             return False
-        reason = self.study.hopeless(trial_id, report["level"], report["psnr_selected_db"])
-        for one in self._open.values():
-            if reason and trial_id in one.left:
-                one.stopped = reason
-        return bool(reason)
+        [one] = mine  # no point is asked for twice
+        one.stopped = one.stopped or (
+            self.study.hopeless(trial_id, report["level"], report["psnr_selected_db"]) or ""
+        )
+        return bool(one.stopped)
 
     def _begun(self, point: Point) -> Sequence[Config]:
         planned = planned_point(self.sweep, point, self.reader)
@@ -85,13 +89,6 @@ class Points:
         else:
             self._tell(one)
         return configs
-
-    def _judge(self, one: _Open, trial_id: str) -> None:
-        cause = self.cause(trial_id)
-        if cause and cause[0] is Cause.OUT_OF_MEMORY:
-            one.short = cause[1]
-        elif cause:
-            one.lost = True
 
     def _tell(self, one: _Open) -> None:
         if one.lost:

@@ -67,14 +67,17 @@ def run_trial(config: Config) -> None:
     """
     torch.set_num_threads(config["threads"])
     device = torch.device(config["device"])
-    try:
-        with _share_of_gpu(device, 1.0 if config["alone"] else config["gpus"]):
+    ending: Config | None = None
+    with _share_of_gpu(device, 1.0 if config["alone"] else config["gpus"]):
+        try:
             if _run_missing(config, device) < (last := config["levels"] - 1):
-                tune.report(_ending(Ending.FOUND, "by another run", level=last))
-    except torch.OutOfMemoryError as error:
-        tune.report(_ending(Ending.OUT_OF_MEMORY, _first_line(error)))
-    except StoreUnavailable as error:
-        tune.report(_ending(Ending.STORE, _first_line(error)))
+                ending = _ending(Ending.FOUND, "by another run", level=last)
+        except torch.OutOfMemoryError as error:  # its traceback holds tensors until it is left
+            ending = _ending(Ending.OUT_OF_MEMORY, _first_line(error))
+        except StoreUnavailable as error:
+            ending = _ending(Ending.STORE, _first_line(error))
+    if ending:
+        tune.report(ending)
 
 
 def _run_missing(config: Config, device: torch.device) -> int:

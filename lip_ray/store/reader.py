@@ -189,11 +189,18 @@ class Reader:
         return (self._root / beacon).exists()
 
     def levels_done(self) -> dict[str, int]:
-        """By trial id, how many levels are committed, counted from level 0 without a gap."""
+        """By trial id, how many levels are committed, counted from level 0 without a gap.
+
+        Raises StoreError where the store is away: a mount that is gone has no levels either.
+        """
         found = defaultdict(set)
-        for path in files(self._root, "levels"):
-            trial_id, level = level_of(path)
-            found[trial_id].add(level)
+        try:
+            (self._root / MARKER).stat()
+            for path in files(self._root, "levels"):
+                trial_id, level = level_of(path)
+                found[trial_id].add(level)
+        except OSError as error:
+            raise StoreError(f"{self._root} cannot be read: {error}") from error
         return {trial_id: _prefix(levels) for trial_id, levels in found.items()}
 
     def masks(self, trial_id: str, level: int) -> tuple[LayerMask, ...] | None:
@@ -251,13 +258,16 @@ class Reader:
         """How far trials in flight have come, the seconds since that was noted, and the host.
 
         The store's own clock counts: those of hosts may differ. A host that died has left its
-        notes, which grow old.
+        notes, which grow old. Raises StoreError where the store is away.
         """
         folder = self._root / "running"
-        if not folder.is_dir():
-            return []
-        now = _clock_of(folder)
-        noted = (_standing(path, now) for path in sorted(folder.iterdir()))
+        try:
+            if not folder.is_dir():
+                return []
+            now = _clock_of(folder)
+            noted = [_standing(path, now) for path in sorted(folder.iterdir())]
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be read: {error}") from error
         return [standing for standing in noted if standing is not None]
 
     def sql(self, query: str) -> pa.Table:

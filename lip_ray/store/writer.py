@@ -103,9 +103,10 @@ class Writer:
         name = f".beacon.{uuid.uuid4().hex}"
         try:
             (self._root / name).touch()
-            yield name
         except OSError as error:
             raise unwritable(self._root, error) from error
+        try:
+            yield name
         finally:
             (self._root / name).unlink(missing_ok=True)
 

@@ -59,6 +59,28 @@ def test_once_lets_levels_in_flight_end(searcher: PlanSearcher, ended: list[int]
     assert ended == []
 
 
+def test_so_does_a_store_that_takes_no_more(searcher: PlanSearcher) -> None:
+    running = {"1", "2"}
+    brake = Brake(searcher, lambda: running)
+    searcher.on_trial_complete("1", {"level": -1, "ending": "store", "reason": "disk full"})
+    running.remove("1")
+    assert brake("2", {"level": 0}), "the level in flight is the last"
+    assert not brake.stop_all()
+    running.remove("2")
+    assert brake.stop_all()
+
+
+def test_a_second_signal_before_tune_listens_ends_nothing_else(searcher: PlanSearcher) -> None:
+    brake = Brake(searcher, set)
+    with brake.on_signals():
+        signal.raise_signal(signal.SIGTERM)  # SIGUSR1 would end the process, were it not ours
+        assert searcher.closed
+
+
+def test_a_trial_that_is_not_known_goes_on(searcher: PlanSearcher) -> None:
+    assert not Brake(searcher, set, lambda *_: True)("9", {"level": 0})
+
+
 def test_twice_ends_all_at_once(searcher: PlanSearcher, ended: list[int]) -> None:
     brake = Brake(searcher, set)
     with brake.on_signals():

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lip_ray.store import Reader
+from lip_ray.sweep import Sweep
 
 SEARCH = """
 name: searched
@@ -32,6 +33,8 @@ search:
   start:
     - {prior.width: 8, schedule.rate: 0.2}
     - {prior.width: 8, schedule.rate: 0.5}
+    - {prior.width: 12, schedule.rate: 0.3}
+run: {retries: 0}
 """
 
 
@@ -41,13 +44,23 @@ def test_a_killed_search_goes_on_and_its_start_dominates_nothing(
 ) -> None:
     (tmp_path / "searched.yaml").write_text(SEARCH)
     first = lip("run", "searched.yaml", "--store", "store")
-    while len(list((tmp_path / "store" / "scores").glob("[!.]*"))) < 3:
+    while len(list((tmp_path / "store" / "scores").glob("[!.]*"))) < 1:
         assert first.process.poll() is None
         time.sleep(0.2)
     os.kill(first.process.pid, signal.SIGKILL)
     first.finish()
     asked = {path.name for path in (tmp_path / "store" / "points").glob("[!.]*")}
-    assert 3 <= len(asked) < 8
+    assert 1 <= len(asked) < 8
+
+    sweep = Sweep.from_yaml(tmp_path / "searched.yaml")
+    [last] = sweep.trials_at({"prior.width": 12, "schedule.rate": 0.3})
+    in_the_way = tmp_path / "store" / "levels" / f"{last.id}-001.parquet"
+    in_the_way.mkdir()  # a level that cannot be stored
+    code, output = lip("run", "searched.yaml", "--store", "store").finish()
+    assert code == 1, output
+    assert "given up: point 2 seed 0: " in output
+    assert "7/8 points; results in store" in output
+    in_the_way.rmdir()
 
     code, output = lip("run", "searched.yaml", "--store", "store").finish()
     assert code == 0, output

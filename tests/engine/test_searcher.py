@@ -125,6 +125,7 @@ class TwoPoints:
     def __init__(self) -> None:
         self.left = ["p", "q"]
         self.over: list[str] = []
+        self.given_up: list[bool] = []
 
     @property
     def exhausted(self) -> bool:
@@ -134,8 +135,9 @@ class TwoPoints:
         ready = self.left and len(self.over) == 2 - len(self.left)
         return [config(self.left.pop(0))] if ready else []
 
-    def ended(self, trial_id: str) -> None:
+    def ended(self, trial_id: str, *, given_up: bool = False, short: str = "") -> None:
         self.over.append(trial_id)
+        self.given_up.append(given_up)
 
 
 class Away:
@@ -146,7 +148,7 @@ class Away:
     def more(self) -> Sequence[Config]:
         raise StoreError("disk full")
 
-    def ended(self, trial_id: str) -> None:
+    def ended(self, trial_id: str, *, given_up: bool = False, short: str = "") -> None:
         raise StoreError("disk full")
 
 
@@ -170,4 +172,5 @@ def test_a_supply_is_asked_when_nothing_else_can_begin() -> None:
     assert searcher.suggest("2")["trial_id"] == "q"
     searcher.on_trial_complete("2", {"level": 1, "ending": None})  # stopped as hopeless
     assert supply.over == ["p", "q"]
+    assert supply.given_up == [True, False]
     assert searcher.suggest("3") == Searcher.FINISHED

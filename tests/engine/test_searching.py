@@ -9,7 +9,6 @@ import pytest
 
 from lip_ray.engine.searching import Points, kinds_of
 from lip_ray.engine.study import Point
-from lip_ray.records import Cause
 from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Sweep
 from lip_ray.trials import AbstractTrial
@@ -70,15 +69,7 @@ def study(sweep: Sweep) -> Scripted:
 
 
 @pytest.fixture
-def causes() -> dict[str, tuple[Cause, str]]:
-    """Why trials were given up: none so far."""
-    return {}
-
-
-@pytest.fixture
-def points(
-    sweep: Sweep, study: Scripted, causes: dict[str, tuple[Cause, str]], tmp_path: Path
-) -> Points:
+def points(sweep: Sweep, study: Scripted, tmp_path: Path) -> Points:
     """Over an empty store."""
 
     def take_in(planned: Sequence[Any]) -> list[dict[str, Any]]:
@@ -90,7 +81,6 @@ def points(
         study=study,  # type: ignore[arg-type]
         reader=Reader(tmp_path / "store"),
         take_in=take_in,
-        cause=causes.get,
     )
 
 
@@ -131,20 +121,22 @@ def test_what_the_store_has_is_told_at_once(points: Points, study: Scripted) -> 
 def test_hopeless_trials_are_told_as_stopped(points: Points, study: Scripted) -> None:
     first, second = given(points)
     assert not points.hopeless(first, LEVEL)
-    assert not points.hopeless(first, LEVEL | {"ending": "store"})
+    assert not points.hopeless("another's", LEVEL)
     assert points.hopeless(second, LEVEL | {"psnr_selected_db": 1.0})
+    assert not points.hopeless(first, LEVEL | {"ending": "store"})
+    assert points.hopeless(first, LEVEL), "the point's score is decided"
     points.ended(first), points.ended(second)
     assert study.told == [(0, "", "far behind")]
 
 
 def test_a_point_without_a_worker_is_left_for_the_next_run_but_not_one_without_memory(
-    points: Points, study: Scripted, causes: dict[str, tuple[Cause, str]]
+    points: Points, study: Scripted
 ) -> None:
     lost, short = given(points), given(points)
-    causes[lost[0]] = Cause.DIED, "node lost"
-    causes[short[1]] = Cause.OUT_OF_MEMORY, "CUDA out of memory"
-    for trial_id in (*lost, *short):
-        points.ended(trial_id)
+    points.ended(lost[0], given_up=True)
+    points.ended(lost[1])
+    points.ended(short[0])
+    points.ended(short[1], given_up=True, short="CUDA out of memory")
     assert study.told == [(1, "CUDA out of memory", "")]
 
 

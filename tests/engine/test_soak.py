@@ -44,7 +44,7 @@ grid:
   seed: [%s]
 run: {retries: 1000, level_limit_s: 40, store_patience_s: 300}
 """
-SEEDS = 36
+SEEDS = 80
 
 WEIGHTS = {
     "worker killed": 28,
