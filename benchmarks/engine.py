@@ -32,11 +32,12 @@ from rich.console import Console
 
 from lip_ray.engine.launch import launch
 from lip_ray.engine.room import Slot
-from lip_ray.engine.trainable import ANY_TRIAL, Config, config_of, run_trial
+from lip_ray.engine.trainable import Config, config_of, run_trial
 from lip_ray.records import LevelRecord, Outcome
 from lip_ray.running import Run
 from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Sweep
+from lip_ray.trials import from_json
 
 MEMORY_LIMIT_MB = 500
 PLAN_LIMIT_S = 10.0
@@ -113,7 +114,7 @@ def parts(rounds: int = 5) -> None:
             "once a process: import the worker, torch included": partial(
                 imported, "lip_ray.engine.trainable"
             ),
-            "once a trial: its spec": partial(ANY_TRIAL.validate_json, text),
+            "once a trial: its spec": partial(from_json, text),
             "once a trial: what the store has of it": reader.levels_done,
             "once a level: its rows, safe on disk": lambda: writer.write_level(
                 [level_of_nothing(f"{next(numbers):016x}")]

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from heapq import heappop, heappush
 from statistics import median
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol
 
 import torch
-from pydantic import TypeAdapter
 
 from lip_ray.engine.plan import PlannedTrial
 from lip_ray.engine.progress import clock
 from lip_ray.store import Reader
-from lip_ray.trials import AbstractTrial, Trial
+from lip_ray.trials import AbstractTrial, from_json
 
 PROBE_S = 1.0
 PROBE_STEPS = 5
@@ -35,8 +34,6 @@ from (
 group by all
 """
 """Seconds per step of every level that was fitted: its rows, one an image, add up to its time."""
-
-_TRIAL: TypeAdapter[AbstractTrial] = TypeAdapter(Trial)
 
 
 class Given(Protocol):
@@ -75,7 +72,7 @@ class Timed:
     def rehearsal(self) -> str | None:
         """The trial's key; None where this version cannot read it, or its images are gone."""
         try:
-            return _TRIAL.validate_json(self.spec).rehearsal
+            return from_json(self.spec).rehearsal
         except (ValueError, OSError):
             return None
 
@@ -97,11 +94,6 @@ class Costs:
         """The store is read when the first pace is asked for."""
         self._reader = reader
         self._paces: dict[tuple[str, str, Device], Pace | None] = {}
-
-    @classmethod
-    def from_store(cls, reader: Reader) -> Self:
-        """By the levels that a store has."""
-        return cls(reader)
 
     def pace(self, trial: AbstractTrial, device: Device) -> Pace | None:
         """Of a trial on a type of device; None where nothing like it was timed."""

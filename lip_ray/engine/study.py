@@ -19,7 +19,6 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from pydantic import TypeAdapter
 
 from lip_ray import __version__
 from lip_ray.records import Outcome, PointRecord, PointState, ScoreRecord
@@ -42,7 +41,7 @@ from lip_ray.search import (
 )
 from lip_ray.store import Reader, StoreError, Writer
 from lip_ray.sweep import Sweep, SweepError
-from lip_ray.trials import AbstractTrial, Trial
+from lip_ray.trials import AbstractTrial, from_json
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -57,8 +56,6 @@ STATES: dict[PointState, TrialState] = {
     "stopped": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
-
-ANY_TRIAL: TypeAdapter[AbstractTrial] = TypeAdapter(Trial)
 
 Row = dict[str, Any]
 
@@ -216,7 +213,7 @@ class Study:
             self._score(number, "failed", reason=record.problem)
             return None
         self._places |= {trial_id: (number, i) for i, trial_id in enumerate(record.trial_ids)}
-        trials = tuple(ANY_TRIAL.validate_json(spec) for spec in record.specs)
+        trials = tuple(from_json(spec) for spec in record.specs)
         return Point(number=number, params=json.loads(record.params), trials=trials)
 
     def _record(self, number: int, params: Params) -> PointRecord:

@@ -27,7 +27,7 @@ from ray.tune.result import AUTO_RESULT_KEYS
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lip_ray.engine.room import LaunchError
-from lip_ray.engine.trainable import ANY_TRIAL
+from lip_ray.trials import from_json
 
 MODULES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 """What each tracker needs to be installed."""
@@ -205,7 +205,7 @@ class Tracking(tune.Callback):
 
 def tracked(config: Mapping[str, Any], *, sweep: str, folder: Path) -> Tracked:
     """A trial's configuration as trackers see it: nothing but its spec, and a readable name."""
-    trial = ANY_TRIAL.validate_json(config["spec"])
+    trial = from_json(config["spec"])
     said = trial.description
     parts = [said.image, said.prior, said.pruner, f"seed{trial.seed_used}", trial.id]
     label = "-".join(re.sub(r"[^\w.+]+", "_", part)[:LONGEST_PART] for part in parts)

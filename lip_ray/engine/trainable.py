@@ -12,7 +12,6 @@ from typing import Any
 
 import ray
 import torch
-from pydantic import TypeAdapter
 from ray import tune
 
 from lip_ray import __version__
@@ -20,14 +19,12 @@ from lip_ray.engine.room import Slot
 from lip_ray.records import LevelRecord, TrialRecord
 from lip_ray.running import Run
 from lip_ray.store import Reader, StoreUnavailable, Writer
-from lip_ray.trials import AbstractTrial, Context, Trial, run
+from lip_ray.trials import AbstractTrial, Context, from_json, run
 
 Config = dict[str, Any]
 
 CONTEXT_BYTES = 600_000_000
 """Of GPU memory that a process takes for itself before its first tensor."""
-
-ANY_TRIAL: TypeAdapter[Any] = TypeAdapter(Trial)
 
 
 class Ending(StrEnum):
@@ -82,7 +79,7 @@ def run_trial(config: Config) -> None:
 
 def _run_missing(config: Config, device: torch.device) -> int:
     """The last level that it has run; -1 where the store had all."""
-    trial = ANY_TRIAL.validate_json(config["spec"])
+    trial = from_json(config["spec"])
     writer = Writer.open(config["store"], patience_s=config["store_patience_s"], must_exist=True)
     reader = Reader(config["store"])
     writer.write_trial(trial_record(trial, device=config["device"]))

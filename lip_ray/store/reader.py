@@ -34,7 +34,6 @@ from lip_ray.store.paths import (
     level_of,
     point_files,
     root_of,
-    sweep_file,
     unfinished_file,
 )
 from lip_ray.store.schema import TABLES
@@ -233,10 +232,6 @@ class Reader:
             return path.read_bytes()
         except FileNotFoundError:
             return None
-
-    def has_sweep(self, sweep: str, sweep_id: str) -> bool:
-        """Whether it is seen from here what the sweep asked for."""
-        return sweep_file(self._root, sweep, sweep_id).is_file()
 
     def points(self, search: str, search_id: str) -> list[PointRecord]:
         """What a search asked for, in order of number.

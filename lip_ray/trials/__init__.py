@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from lip_ray.records import LevelRecord
 from lip_ray.spec import kind_or_mapping
@@ -21,6 +21,14 @@ AnyTrial = Trajectory | Transfer | Classification | Generator | Reconstruction
 Trial = Annotated[
     AnyTrial, Field(discriminator="kind"), kind_or_mapping(AnyTrial, default="trajectory")
 ]
+
+
+_ANY: TypeAdapter[AnyTrial] = TypeAdapter(Trial)
+
+
+def from_json(spec: str) -> AnyTrial:
+    """The trial of a spec as it is stored. Raises pydantic's ValidationError where it is none."""
+    return _ANY.validate_json(spec)
 
 
 def run(trial: AnyTrial, context: Context) -> Iterator[LevelRecord]:

@@ -71,7 +71,7 @@ def timed(tmp_path: Path) -> Callable[..., Costs]:
                 writer.write_level(
                     [level_record(trial.id, level, f"image {n}", **row) for n in range(rows)]
                 )
-        return Costs.from_store(Reader(tmp_path))
+        return Costs(Reader(tmp_path))
 
     return store
 
@@ -124,7 +124,7 @@ class TestPaces:
         first = sweep.trials[0]
         timed({first: [0.1]})
         Writer.open(tmp_path).write_level([level_record(first.id, 1, "camera", steps=0)])
-        pace = Costs.from_store(Reader(tmp_path)).pace(first, "cpu")
+        pace = Costs(Reader(tmp_path)).pace(first, "cpu")
         assert pace
         assert pace.seconds_per_step == pytest.approx(0.1)
 
@@ -181,7 +181,7 @@ class TestPaces:
         writer.write_trial(TrialRecord(**values))
         row = {"steps": 10, "fit_s": 1.0, "device": "cpu"}
         writer.write_level([level_record(first.id, 0, "camera", **row)])
-        pace = Costs.from_store(Reader(tmp_path)).pace(first, "cpu")
+        pace = Costs(Reader(tmp_path)).pace(first, "cpu")
         assert pace == cost.Pace(seconds_per_step=0.1, alike=False)
 
     def test_nothing_left_reads_nothing(self, sweep: Sweep) -> None:
@@ -190,7 +190,7 @@ class TestPaces:
                 raise AssertionError("nothing is left to be timed")
 
         done = plan(sweep, {trial.id: 4 for trial in sweep.trials})
-        nothing = estimated(done, Costs.from_store(Unreadable()))  # type: ignore[arg-type]
+        nothing = estimated(done, Costs(Unreadable()))  # type: ignore[arg-type]
         assert nothing.lines == ("nothing left",)
 
 

@@ -20,8 +20,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from lip_ray.engine import trackers
 from lip_ray.engine.room import LaunchError
-from lip_ray.engine.trainable import ANY_TRIAL
-from lip_ray.trials import AbstractTrial
+from lip_ray.trials import AbstractTrial, from_json
 
 SPEC = {
     "kind": "trajectory",
@@ -39,7 +38,7 @@ SECRETS = ("WANDB_API_KEY", "MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY")
 @pytest.fixture
 def trial() -> AbstractTrial:
     """A small trajectory."""
-    found: AbstractTrial = ANY_TRIAL.validate_json(json.dumps(SPEC))
+    found: AbstractTrial = from_json(json.dumps(SPEC))
     return found
 
 
@@ -172,9 +171,7 @@ class TestWhatIsTold:
 
     def test_a_name_of_a_file_makes_no_folder_of_its_own(self, tmp_path: Path) -> None:
         images = [{"kind": "file", "path": "/photos/../a b.png", "sha256": "0" * 64}]
-        spec = ANY_TRIAL.validate_python(
-            json.loads(json.dumps(SPEC)) | {"images": images}, strict=False
-        ).model_dump_json()
+        spec = from_json(json.dumps(SPEC | {"images": images})).model_dump_json()
         seen = trackers.tracked({"spec": spec}, sweep="study", folder=tmp_path)
         assert Path(seen.local_path).parent == tmp_path
         assert " " not in seen.label

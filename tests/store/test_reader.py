@@ -216,15 +216,8 @@ def test_a_store_of_an_older_lip_ray_is_read_and_written_on(
     assert json.loads((store / "lip-ray-store.json").read_text()) == {"schema_version": version}
 
 
-def test_what_a_sweep_asked_for_is_seen_or_not(store: Path) -> None:
-    reader = Reader(store)
-    assert reader.has_sweep("study", "f" * 16)
-    assert not reader.has_sweep("study", "e" * 16)
-
-
 def test_a_sweep_without_trials_of_its_own_is_noted_too(store: Path, sweep_record: Make) -> None:
     """As one that searches, whose trials come with its points."""
     bare = replace(sweep_record(), sweep="search", trial_ids=(), specs=(), levels=())
     Writer.open(store).write_sweep(bare)
-    assert Reader(store).has_sweep("search", "f" * 16)
     assert set(Reader(store).frame("sweeps")["sweep"]) == {"study"}
