@@ -1,11 +1,15 @@
 """A run that is watched from outside the cluster: its driver is a task on the cluster's head."""
 
 import io
+import os
+import signal
+import threading
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import IO, cast
 
 import ray
-from ray.exceptions import RayTaskError, TaskCancelledError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.queue import Queue
 from rich.console import Console
 
@@ -30,15 +34,18 @@ def launch_from_outside(sweep: Sweep, store: str, console: Console, address: str
             "must be absolute: /mnt/shared/results, say"
         )
     with joined(address):
-        lines: Queue = Queue(actor_options={"num_cpus": 0})
-        driver = _drive.remote(sweep, store, lines, console.width)
+        lines, interrupts = (Queue(actor_options={"num_cpus": 0}) for _ in range(2))
+        driver = _drive.remote(sweep, store, lines, interrupts, console.width)
         try:
-            return _followed(driver, lines, console)
+            return _followed(driver, lines, interrupts, console)
         finally:
             lines.shutdown(force=True)
+            interrupts.shutdown(force=True)
 
 
-def _followed(driver: "ray.ObjectRef[Summary]", lines: Queue, console: Console) -> Summary:
+def _followed(
+    driver: "ray.ObjectRef[Summary]", lines: Queue, interrupts: Queue, console: Console
+) -> Summary:
     while True:
         try:
             ended, _ = ray.wait([driver], timeout=LOOK_S)
@@ -47,7 +54,7 @@ def _followed(driver: "ray.ObjectRef[Summary]", lines: Queue, console: Console) 
             if ended:
                 return _result(driver)
         except KeyboardInterrupt:
-            ray.cancel(driver, force=False)  # it gets the driver as SIGINT
+            interrupts.put(None)  # cancelling the task would end all it waits for
 
 
 def _result(driver: "ray.ObjectRef[Summary]") -> Summary:
@@ -57,15 +64,22 @@ def _result(driver: "ray.ObjectRef[Summary]") -> Summary:
         if isinstance(error.cause, UserError):
             raise error.cause from None
         raise
-    except TaskCancelledError:
-        raise KeyboardInterrupt from None
     return summary
 
 
 @ray.remote(num_cpus=0, max_retries=0, resources=HEAD)
-def _drive(sweep: Sweep, store: str, lines: Queue, width: int) -> Summary:
+def _drive(sweep: Sweep, store: str, lines: Queue, interrupts: Queue, width: int) -> Summary:
+    threading.Thread(target=_pass_on, args=(interrupts,), daemon=True).start()
     console = Console(file=cast(IO[str], _Lines(lines)), width=width, force_terminal=False)
     return launch(sweep, store, console, address="auto")
+
+
+def _pass_on(interrupts: Queue) -> None:
+    """Let this process have each Ctrl-C that was pressed outside, until the queue is gone."""
+    with suppress(RayError):
+        while True:
+            interrupts.get()
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 class _Lines(io.TextIOBase):
