@@ -1,9 +1,8 @@
 """A run that is watched from outside the cluster: its driver is a task on the cluster's head."""
 
 import io
-import os
-import signal
 import threading
+from _thread import interrupt_main
 from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import IO, cast
@@ -79,7 +78,7 @@ def _pass_on(interrupts: Queue) -> None:
     with suppress(RayError):
         while True:
             interrupts.get()
-            os.kill(os.getpid(), signal.SIGINT)
+            interrupt_main()  # Ray blocks the signal itself in its workers
 
 
 class _Lines(io.TextIOBase):
