@@ -31,3 +31,6 @@ from .status import status_table as status_table
 from .summary import summary_table as summary_table
 from .transfer import transfer_figure as transfer_figure
 from .transfer import transfer_table as transfer_table
+from .verdicts import comparison_table as comparison_table
+from .verdicts import dense_differences as dense_differences
+from .verdicts import matching_table as matching_table

@@ -1,0 +1,152 @@
+"""Verdicts on rows made by hand: what is paired, what is said, and what is not."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lip_ray.analysis import comparison_table, dense_differences, matching_table
+from lip_ray.analysis.verdicts import ONE_RUN
+
+Row = Callable[..., dict[str, Any]]
+Frames = tuple[pd.DataFrame, pd.DataFrame]
+Ladders = dict[tuple[str, str, int], Iterable[float | None]]
+
+
+@pytest.fixture
+def rows_of(trial_row: Row, level_row: Row) -> Callable[[Ladders], Frames]:
+    """Trials and levels: `{(pruner, image, seed): selected PSNRs, dense first}`."""
+
+    def make(ladders: Ladders) -> Frames:
+        trials, levels = [], []
+        for (pruner, image, seed), psnrs in ladders.items():
+            images = [{"kind": "builtin", "name": image, "size": [128, 128]}]
+            trials.append(trial_row(pruner, seed, images=images) | {"image": image})
+            for level, psnr in enumerate(psnrs):
+                changes: dict[str, Any] = {"psnr": psnr or 0.0}
+                if psnr is None:
+                    none = ("peak", "selected", "final")
+                    changes |= {f"psnr_{which}_db": None for which in none}
+                    changes |= {"outcome": "failed"}
+                levels.append(level_row(trials[-1], level, **changes))
+        return pd.DataFrame(trials), pd.DataFrame(levels)
+
+    return make
+
+
+IMAGES = ("astronaut", "camera", "coffee", "cat")
+
+
+def ladders(pruner: str, losses: tuple[float, ...], seeds: int = 2) -> Ladders:
+    """Four images of different difficulty that lose about the same at each level."""
+    return {
+        (pruner, image, seed): [
+            25 + place + 0.3 * seed - (loss + 0.01 * (place - 1.5) if loss else 0.0)
+            for loss in (0.0, *losses)
+        ]
+        for place, image in enumerate(IMAGES)
+        for seed in range(seeds)
+    }
+
+
+def test_fits_are_paired_with_the_dense_fit_of_their_image_and_seed(
+    rows_of: Callable[[Ladders], Frames],
+) -> None:
+    frames = rows_of(
+        {("magnitude", "camera", 0): [30, 29], ("magnitude", "camera", 1): [28, 27.5]}
+        | {("magnitude", "cat", 0): [20, 20.25]}
+    )
+    found = dense_differences(*frames).set_index(["image", "seed"])["difference_db"]
+    assert found.to_dict() == {("camera", 0): -1.0, ("camera", 1): -0.5, ("cat", 0): 0.25}
+
+
+def test_a_dense_fit_serves_the_methods_that_share_it(
+    rows_of: Callable[[Ladders], Frames],
+) -> None:
+    frames = rows_of({("magnitude", "cat", 0): [30, 29], ("random", "cat", 0): [30, 26]})
+    found = dense_differences(*frames).set_index("method")["difference_db"]
+    assert found.to_dict() == {"magnitude": -1.0, "random": -4.0}
+
+
+def test_a_verdict_says_what_is_shown_and_what_is_refuted(
+    rows_of: Callable[[Ladders], Frames],
+) -> None:
+    frames = rows_of(ladders("magnitude", (0.02, 0.02, 0.5)) | ladders("random", (0.5, 1.0, 3.0)))
+    table = matching_table(*frames).set_index("method")
+    assert table.loc["magnitude", "verdict"] == (
+        "within 0.1 dB of dense down to 0.25, shown; loses more from 0.12 down, shown"
+    )
+    assert table.loc["random", "verdict"] == (
+        "not shown to be within 0.1 dB of dense at any density; loses more from 0.5 down, shown"
+    )
+    assert table.loc["magnitude", ["n", "seeds", "unit", "missing"]].tolist() == [4, 2, "image", 0]
+    assert 0.12 < table.loc["magnitude", "estimate"] < 0.25
+
+
+def test_a_wider_margin_is_met_further_down(rows_of: Callable[[Ladders], Frames]) -> None:
+    frames = rows_of(ladders("magnitude", (0.02, 0.02, 0.5)))
+    [verdict] = matching_table(*frames, margin_db=1.0)["verdict"]
+    assert verdict == "within 1 dB of dense down to 0.12, shown; sparser was not tried"
+
+
+def test_one_run_gets_no_verdict(rows_of: Callable[[Ladders], Frames]) -> None:
+    frames = rows_of({("magnitude", "cat", 0): [30, 30, 20]})
+    [row] = matching_table(*frames).to_dict("records")
+    assert (row["verdict"], row["n"], row["shown"], row["refuted"]) == (ONE_RUN, 1, None, None)
+
+
+def test_one_run_has_a_difference_without_interval_or_p(
+    rows_of: Callable[[Ladders], Frames],
+) -> None:
+    frames = rows_of({("magnitude", "cat", 0): [30, 29], ("random", "cat", 0): [30, 26]})
+    [row] = comparison_table(*frames, "magnitude", "random").to_dict("records")
+    assert row["mean_db"] == 3.0
+    assert pd.isna([row["low_db"], row["p"], row["q"]]).all()
+
+
+def test_seeds_of_one_image_are_a_sample_of_that_image(
+    rows_of: Callable[[Ladders], Frames],
+) -> None:
+    frames = rows_of({("magnitude", "cat", s): [30 + s, 30 + s + 0.01 * s] for s in range(4)})
+    [row] = matching_table(*frames).to_dict("records")
+    assert (row["unit"], row["n"], row["shown"]) == ("seed", 4, 0.5)
+
+
+def test_a_fit_without_psnr_is_counted_and_ends_what_can_be_shown(
+    rows_of: Callable[[Ladders], Frames],
+) -> None:
+    found = ladders("magnitude", (0.02, 0.02, 0.02))
+    found["magnitude", "cat", 1] = [28.3, 28.3, None, 28.3]
+    [row] = matching_table(*rows_of(found)).to_dict("records")
+    assert (row["missing"], row["shown"], row["least"]) == (1, 0.5, pytest.approx(0.12, rel=1e-3))
+
+
+def test_two_methods_are_compared_at_equal_density(
+    rows_of: Callable[[Ladders], Frames],
+) -> None:
+    one, other = ladders("magnitude", (0.1, 0.2)), ladders("random", (0.4, 1.2))
+    table = comparison_table(*rows_of(one | other), "magnitude", "random")
+    assert table["density"].round(3).tolist() == [0.5, 0.25]
+    assert table["mean_db"].tolist() == pytest.approx([0.3, 1.0])
+    assert (table["n"] == len(IMAGES)).all()
+    assert (table["q"] >= table["p"]).all()
+
+
+def test_a_method_that_is_not_there_is_named(rows_of: Callable[[Ladders], Frames]) -> None:
+    frames = rows_of(ladders("magnitude", (0.1,)))
+    with pytest.raises(ValueError, match="no method 'snap' in these fits; there are: dense, magn"):
+        comparison_table(*frames, "magnitude", "snap")
+
+
+def test_other_settings_are_another_study(trial_row: Row, level_row: Row) -> None:
+    trials = [
+        trial_row("magnitude", 0, fit={"steps": steps, "learning_rate": 0.01})
+        for steps in (1000, 3000)
+    ]
+    levels = [level_row(trial, level) for trial in trials for level in (0, 1)]
+    table = matching_table(pd.DataFrame(trials), pd.DataFrame(levels))
+    assert table["study"].tolist() == [
+        "denoising, skip (fit.steps 1000)",
+        "denoising, skip (fit.steps 3000)",
+    ]
