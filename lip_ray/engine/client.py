@@ -1,10 +1,13 @@
 """A run that is watched from outside the cluster: its driver is a task on the cluster's head."""
 
 import io
+import signal
 import threading
 from _thread import interrupt_main
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
+from queue import SimpleQueue
 from typing import IO, cast
 
 import ray
@@ -20,11 +23,16 @@ from lip_ray.sweep import Sweep
 
 LOOK_S = 0.5
 
+PASSED_ON = 2
+"""Ctrl-Cs that the driver is told of; one more stops the watching."""
+
 
 def launch_from_outside(sweep: Sweep, store: str, console: Console, address: str) -> Summary:
     """`launch` on the cluster that a `ray://` address leads to; its lines are printed here.
 
-    The store is a path on the cluster. Ctrl-C is passed on: once, levels in flight end first.
+    The store is a path on the cluster. Ctrl-C is passed on: once, levels in flight end first; a
+    third one stops watching.
+
     Raises LaunchError where the cluster cannot be reached, and whatever `launch` raises.
     """
     if not PurePosixPath(store).is_absolute():
@@ -45,15 +53,41 @@ def launch_from_outside(sweep: Sweep, store: str, console: Console, address: str
 def _followed(
     driver: "ray.ObjectRef[Summary]", lines: Queue, interrupts: Queue, console: Console
 ) -> Summary:
-    while True:
-        try:
+    with _ctrl_c() as pressed:
+        while True:
             ended, _ = ray.wait([driver], timeout=LOOK_S)
+            while not pressed.empty():
+                interrupts.put(pressed.get())  # cancelling the task would end all it waits for
             while not lines.empty():
                 console.print(lines.get(), markup=False, highlight=False, soft_wrap=True)
             if ended:
                 return _result(driver)
-        except KeyboardInterrupt:
-            interrupts.put(None)  # cancelling the task would end all it waits for
+
+
+@contextmanager
+def _ctrl_c() -> Iterator["SimpleQueue[int]"]:
+    """An entry for each Ctrl-C that is to be passed on.
+
+    An exception in its place would be lost where it meets a finaliser of Ray's.
+    """
+    pressed: SimpleQueue[int] = SimpleQueue()
+    presses = 0
+
+    def note(number: int, _: object) -> None:
+        nonlocal presses
+        presses += 1
+        if presses > PASSED_ON:
+            raise KeyboardInterrupt
+        pressed.put(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _result(driver: "ray.ObjectRef[Summary]") -> Summary:
