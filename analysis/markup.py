@@ -7,6 +7,9 @@ from html import escape
 import pandas as pd
 import plotly.graph_objects as go
 
+LONGEST_NUMBER = 30
+"""In characters: a mean with its interval."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
@@ -89,5 +92,11 @@ def mean_text(mean: float, low: float, high: float, form: str = ".2f") -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    head, *rest = (escape(cell) for cell in cells)
-    return f'<tr><th scope="row">{head}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
+    head, *rest = cells
+    return f'<tr><th scope="row">{escape(head)}</th>{"".join(map(_cell, rest))}</tr>'
+
+
+def _cell(text: str) -> str:
+    """Numbers stay on one line, words take several."""
+    kind = ' class="said"' if len(text) > LONGEST_NUMBER else ""
+    return f"<td{kind}>{escape(text)}</td>"

@@ -34,6 +34,7 @@ from .sections import (
     search_sections,
     size_sections,
     transfer_sections,
+    verdict_sections,
 )
 from .sensing import sensing_points
 from .sensing_sections import INTRODUCTION as SENSING_INTRODUCTION
@@ -107,9 +108,10 @@ class Frames(Protocol):
 def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
     """A self-contained HTML page: a section per problem, comparison and matrix; no network needed.
 
-    Each problem has its frontier, gallery and numbers. Networks of different kinds on one image
-    and task are compared by size, transfers in matrices of sources and targets, classifiers by
-    accuracy, generators by what they draw, and reconstructions with these by their errors.
+    Methods have verdicts, each problem its frontier, gallery and numbers. Networks of different
+    kinds on one image and task are compared by size, transfers in matrices of sources and targets,
+    classifiers by accuracy, generators by what they draw, and reconstructions with these by their
+    errors.
     A search has its front; trials that only a search asked for are compared nowhere else.
     Pictures beyond `pictures_mb` megabytes stay out, and the page says how many.
 
@@ -195,6 +197,7 @@ def _sections(
     trials: pd.DataFrame, levels: pd.DataFrame, kinds: Set[str], shown: _Shown, pictures: Pictures
 ) -> Iterator[Section]:
     if len(shown.points):
+        yield from verdict_sections(trials, levels)
         yield from _frontier_sections(shown.fits, frontier_table(shown.points), pictures)
         yield from size_sections(trials, levels)
     if "transfer" in kinds:

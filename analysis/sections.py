@@ -1,8 +1,9 @@
-"""The parts of a page beside the frontiers: networks by size, transfers, classifiers, searches."""
+"""The parts of a page beside the frontiers: verdicts, sizes, transfers, classifiers, searches."""
 
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
+from typing import Any
 
 import pandas as pd
 
@@ -25,6 +26,16 @@ from .search import (
 )
 from .size import count_text, size_figure, size_table
 from .transfer import MATRIX, transfer_figure, transfer_table
+from .verdicts import MARGIN_DB, matching_table
+
+VERDICT_NOTE = f"""
+Every fit is paired with the dense fit of the same image, noise and initial weights, at the selected
+step. A density is <i>shown</i> to match if it, and all above it, are not worse by {MARGIN_DB:g} dB
+or more; it is <i>refuted</i> if it, and all below it, are worse by more. Both are one-sided t tests
+at 5 % over images, seeds averaged first; between the two nobody knows. With a single image the
+sample is its seeds, and the verdict is about that image alone. Each row is tested by itself: among
+twenty methods just at the margin, one is expected to be shown by chance.
+"""
 
 SIZE_NOTE = """
 Parameters are all that the network has left: weights, biases and normalisation. Points are means
@@ -68,6 +79,18 @@ first in the first. Columns are the objectives, then the searched fields.
 """
 
 BEST_NUMBERS = "The best complete point: the objective, then the searched fields."
+
+
+def verdict_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Section]:
+    """Down to which density each method matches dense; nothing where no ticket was fitted."""
+    table = matching_table(trials, levels)
+    if table.empty:
+        return
+    heads = ["Study", "Method", "Verdict", "Sample", "Shown", "Crosses", "Refuted", "Sparsest"]
+    numbers = number_table("Verdicts", VERDICT_NOTE, heads, map(_verdict_row, tuples(table)))
+    yield Section(
+        name="verdicts", title="Verdicts", body=numbers, chart="chart-verdicts", figure=None
+    )
 
 
 def size_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Section]:
@@ -245,3 +268,12 @@ def _transfer_numbers(rows: pd.DataFrame) -> str:
         for row in tuples(selected)
     ]
     return number_table("Transfers by source, target, density", TRANSFER_NUMBERS, heads, cells)
+
+
+def _verdict_row(row: Any) -> list[str]:
+    sample = f"{row.n} {row.unit}{'s' if row.n > 1 else ''}"
+    if row.missing:
+        sample += f", {row.missing} without PSNR"
+    found = (row.shown, row.estimate, row.refuted, row.least)
+    densities = ["–" if pd.isna(density) else density_text(density) for density in found]
+    return [row.study, row.method, row.verdict, sample, *densities]

@@ -202,7 +202,7 @@ def _words(found: Matching, least: float, margin_db: float) -> str:
     """What the bounds say, never more than that."""
     within = f"within {margin_db:g} dB of dense"
     if found.shown is None and found.refuted is None:
-        return f"undecided: neither shown to be {within} nor to lose more"
+        return "undecided"
     said = []
     if found.shown is not None:
         said.append(f"{within} down to {density_text(found.shown)}, shown")

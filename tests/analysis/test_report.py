@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -332,3 +333,23 @@ def failed_after(good: LevelRecord) -> LevelRecord:
         reason="a level above diverged",
         reconstructions=(),
     )
+
+
+def test_verdicts_come_first_and_say_what_their_sample_is(study: Any) -> None:
+    page = frontier_report(study)
+    titles = re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
+    assert titles[0] == "Verdicts"
+    [row] = re.findall(r'<tr><th scope="row">denoising, skip</th><td>magnitude</td>.*?</tr>', page)
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", row)
+    assert cells[2:] == ["2 seeds", "0.05", "0.0469", "0.03", "0.03"]
+    assert cells[1] == (
+        "within 0.1 dB of dense down to 0.05, shown; loses more from 0.03 down, shown"
+    )
+
+
+def test_a_store_of_dense_fits_has_no_verdicts(
+    trial_row: Row, level_row: Row, store_of: Callable[..., Any]
+) -> None:
+    trial = trial_row("magnitude", 0)
+    page = frontier_report(store_of([trial], [level_row(trial)]))
+    assert "Verdicts" not in page
