@@ -60,7 +60,7 @@ def test_a_trial_is_incomplete_until_its_last_level_and_then_as_bad_as_its_worst
 
 
 def test_every_outcome_has_its_place_in_the_order_of_badness() -> None:
-    from lip_ray.store.reader import WORST_LAST
+    from lip_ray.store.views import WORST_LAST
 
     assert sorted(WORST_LAST) == sorted(Outcome)
 
