@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from .look import AXIS_TITLES, OKABE_ITO, PALETTE, axis_lines, layout, numbers, plain, spread
 
-SIZES = ("kept", "total", "density", "kept_all", "total_all", "effective")
+SIZES = ("kept", "total", "density", "kept_all", "total_all", "effective", "macs")
 """Columns drawn on a log axis from most on the left, as other figures have them."""
 
 WORDS = {
@@ -22,6 +22,7 @@ WORDS = {
     "kept_all": "parameters left, biases and all",
     "total_all": "parameters, biases and all",
     "effective": "weights on a path from input to output",
+    "macs": "multiply-adds of a forward pass",
     "psnr_measured_db": "PSNR of the measurement (dB)",
     **{f"psnr_{which}_db": title for which, title in AXIS_TITLES.items()},
     "ssim_peak": "peak SSIM over the fit, an oracle",

@@ -90,6 +90,8 @@ class LevelRecord:
     total_all: int
     effective: int | None
     """Kept weights on a path from input to output; none known where nothing was fitted."""
+    macs: int | None = None
+    """Multiply-adds of one forward pass over one image with the kept weights."""
 
     psnr_measured_db: float | None = None
     psnr_peak_db: float | None = None

@@ -28,6 +28,7 @@ Column = Literal[
     "kept_all",
     "total_all",
     "effective",
+    "macs",
     "psnr_measured_db",
     "psnr_peak_db",
     "psnr_selected_db",

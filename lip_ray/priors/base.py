@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lip_ray.priors.network import LAYOUTS as LAYOUTS
 from lip_ray.priors.network import Cost as Cost
-from lip_ray.priors.network import Network, placed
+from lip_ray.priors.network import Network, placed, uses
 from lip_ray.priors.network import initialise as initialise
 from lip_ray.rng import generator
 from lip_ray.spec import Spec
@@ -111,6 +111,7 @@ def _cost(prior: AbstractPrior, image_shape: Shape) -> Cost:
         parameters=built.parameter_count(),
         prunable=sum(weight.numel() for weight in built.prunable().values()),
         macs_per_step=counter.get_total_flops() // 2,
+        uses=uses(module, built.latent),
     )
 
 

@@ -1,7 +1,9 @@
 """What every network is here: weights that can be pruned, counted, copied and rewound."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +68,34 @@ class Cost:
     """The weights of convolutions and linear layers."""
     macs_per_step: int
     """Multiply-adds of these in one forward and backward pass of the dense network."""
+    uses: Mapping[str, int]
+    """By prunable weight tensor, how often a forward pass over one image multiplies each of its
+    weights: the positions that a convolution slides over."""
+
+    def macs(self, masks: Mapping[str, Tensor]) -> int:
+        """Multiply-adds of one forward pass over one image with the weights that `masks` keep."""
+        return sum(self.uses[name] * int(mask.sum()) for name, mask in masks.items())
+
+
+def uses(module: nn.Module, *inputs: Tensor) -> dict[str, int]:
+    """By prunable weight tensor, how often each of its weights is multiplied for one input.
+
+    Runs the module, which may be on the meta device.
+    """
+    found: dict[str, int] = {}
+
+    def count(name: str, layer: nn.Module, taken: tuple[Tensor, ...], made: Tensor) -> None:
+        weight = layer.get_parameter("weight")
+        slides_over = taken[0] if isinstance(layer, nn.ConvTranspose2d) else made
+        found[f"{name}.weight"] = slides_over.numel() // weight.shape[0]
+
+    with ExitStack() as hooks:
+        for name, layer in module.named_modules():
+            if isinstance(layer, PRUNABLE):
+                hook = layer.register_forward_hook(partial(count, name))
+                hooks.callback(hook.remove)
+        module(*inputs)
+    return found
 
 
 def placed(module: nn.Module, device: torch.device) -> nn.Module:

@@ -5,7 +5,7 @@ Times are naive UTC. Strings, not dictionaries: files hold a few rows each.
 
 import pyarrow as pa
 
-VERSION = 4
+VERSION = 5
 """Of the layout and the columns below. A newer store is refused, an older one stays readable."""
 
 VERSION_KEY = "lip_ray_schema"
@@ -65,6 +65,7 @@ LEVELS = pa.schema(
         ("kept_all", pa.int64()),
         ("total_all", pa.int64()),
         ("effective", pa.int64()),
+        ("macs", pa.int64()),
         ("psnr_measured_db", pa.float64()),
         ("psnr_peak_db", pa.float64()),
         ("psnr_selected_db", pa.float64()),

@@ -283,6 +283,7 @@ class Bench:
     ) -> tuple[LevelRecord, ...]:
         """The rows of a level, one an image; the first has the masks and weights found with it."""
         paths = self.effective(mask)
+        macs = self._setting.prior.cost(self._problems[0].image_shape).macs(mask.layers)
         found: dict[str, Any] = {
             "masks": {level: mask.to_rows() for level, mask in masks.items()},
             "weights": {level: stored(values) for level, values in weights.items()},
@@ -291,6 +292,7 @@ class Bench:
             LevelRecord(
                 **self._identity(level, image.label, mask.kept),
                 effective=paths,
+                macs=macs,
                 outcome=result.outcome,
                 reason=result.reason,
                 curve=curve(result) if result.steps else None,

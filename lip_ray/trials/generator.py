@@ -366,6 +366,7 @@ class Ladder(AbstractLadder):
         return LevelRecord(
             **self._identity(level, made.kept),
             effective=self._effective(made),
+            macs=self._spec.prior.cost.macs(made.layers),
             steps=result.steps,
             loss_final=float(result.rows[-1, 0]) if result.steps else None,
             critic_gap=result.critic_gap,

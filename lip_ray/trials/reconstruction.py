@@ -84,7 +84,7 @@ class Cosines(Spec):
     images: ClassVar[None] = None
     image_shape: ClassVar[None] = None
     """Of the images it makes: any."""
-    cost: ClassVar[Cost] = Cost(parameters=0, prunable=0, macs_per_step=0)
+    cost: ClassVar[Cost] = Cost(parameters=0, prunable=0, macs_per_step=0, uses={})
 
     def conflicts(self) -> Iterator[Conflict]:
         """None."""
@@ -418,6 +418,7 @@ class LatentBench(AbstractBench):
                 **common,
                 **columns,
                 effective=paths,
+                macs=self._source.prior.cost.macs(mask.layers),
                 split=self._split(picture),
                 l2_per_pixel=_l2(columns["psnr_selected_db"], self._prior.output),
             )

@@ -1,8 +1,11 @@
 """Costs counted by hand, and those of the published networks."""
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from lip_ray.priors import Cost, DeepDecoder, OesUnet, Skip
+from lip_ray.priors.generators import Dcgan, Pgan
 
 
 def test_a_small_network_counted_by_hand() -> None:
@@ -19,7 +22,44 @@ def test_a_small_network_counted_by_hand() -> None:
         parameters=sum(weights.values()) + biases + normalisation,
         prunable=sum(weights.values()),
         macs_per_step=3 * forward - down,
+        uses=cost.uses,
     )
+    assert list(cost.uses.values()) == [halved, halved, whole, whole, whole]
+
+
+def test_each_kept_weight_is_multiplied_as_often_as_its_layer_is_used() -> None:
+    prior = Skip(width=2, scales=1, skip_width=0, input_channels=1)
+    cost = prior.cost((3, 4, 5))
+    with torch.device("meta"):
+        module = prior.network(3, size=(4, 5))
+    masks = {name: torch.zeros(module.get_parameter(name).shape) for name in cost.uses}
+    first, *_, last = masks.values()
+    first.flatten()[:3] = 1
+    last.flatten()[0] = 1
+    assert cost.macs(masks) == 3 * (2 * 3) + 1 * (4 * 5)
+
+
+@pytest.mark.parametrize("prior", [Skip(width=4, scales=2), OesUnet(), DeepDecoder(width=4)])
+def test_dense_forward_passes_cost_what_pytorch_counts(prior) -> None:
+    cost = prior.cost((3, 192, 192))
+    with torch.device("meta"):
+        module = prior.network(3, size=(192, 192))
+        latent = torch.empty(1, *prior.latent_shape((3, 192, 192)))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(latent)
+    dense = {name: torch.ones(module.get_parameter(name).shape) for name in cost.uses}
+    assert cost.macs(dense) == counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize("prior", [Dcgan(size=8), Pgan(depths=(8, 4), latent_size=8)], ids=["dcgan", "pgan"])
+def test_generators_cost_what_pytorch_counts(prior) -> None:
+    with torch.device("meta"):
+        module = prior.network().eval()
+        latent = torch.empty(1, prior.latent_size)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(latent)
+    dense = {name: torch.ones(module.get_parameter(name).shape) for name in prior.cost.uses}
+    assert prior.cost.macs(dense) == counter.get_total_flops() // 2
 
 
 def test_a_decoder_counted_by_hand() -> None:

@@ -56,6 +56,15 @@ class TestLevels:
             assert record.effective <= record.kept
         assert records[0].effective == records[0].total
 
+    def test_multiply_adds_are_those_of_the_weights_left(self) -> None:
+        spec = trajectory()
+        records = records_of(spec)
+        uses = spec.prior.cost((3, 12, 13)).uses
+        for record in records:
+            mask = masks_of(records)[record.level]
+            kept = {name: int(layer.sum()) for name, layer in mask.layers.items()}
+            assert record.macs == sum(uses[name] * count for name, count in kept.items())
+
     def test_masks_are_nested_and_recorded_once(self) -> None:
         records = records_of(trajectory())
         assert [set(record.masks) for record in records] == [{0, 1}, {2}, {3}, set()]

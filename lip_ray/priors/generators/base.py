@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lip_ray.priors.base import Shape
 from lip_ray.priors.generators.critic import critic
-from lip_ray.priors.network import Cost, Network, initialise, placed
+from lip_ray.priors.network import Cost, Network, initialise, placed, uses
 from lip_ray.rng import generator
 from lip_ray.spec import Spec
 
@@ -134,6 +134,7 @@ def _cost(spec: AbstractGenerator) -> Cost:
         parameters=network.parameter_count(),
         prunable=sum(weight.numel() for weight in network.prunable().values()),
         macs_per_step=_macs(network.module, spec.latent_size),
+        uses=uses(network.module, torch.empty(1, spec.latent_size, device="meta")),
     )
 
 
