@@ -51,7 +51,9 @@ def test_dense_forward_passes_cost_what_pytorch_counts(prior) -> None:
     assert cost.macs(dense) == counter.get_total_flops() // 2
 
 
-@pytest.mark.parametrize("prior", [Dcgan(size=8), Pgan(depths=(8, 4), latent_size=8)], ids=["dcgan", "pgan"])
+@pytest.mark.parametrize(
+    "prior", [Dcgan(size=8), Pgan(depths=(8, 4), latent_size=8)], ids=["dcgan", "pgan"]
+)
 def test_generators_cost_what_pytorch_counts(prior) -> None:
     with torch.device("meta"):
         module = prior.network().eval()
