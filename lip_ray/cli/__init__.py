@@ -1,0 +1,45 @@
+"""The command line: thin, because every command is a function elsewhere.
+
+Torch, Ray and Plotly take seconds to import, so each command imports what it needs when it runs.
+Exit codes: 0 done, 1 incomplete or unwell, 2 wrong input, 130 interrupted.
+"""
+
+from typing import Annotated
+
+import typer
+
+from lip_ray import __version__
+from lip_ray.cli import results, sweeps, tickets
+
+app = typer.Typer(
+    help="Sweeps that map the accuracy-sparsity frontier of image priors.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one message on stderr and exit code 2."""
+    app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lip-ray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _lip(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Sweeps that map the accuracy-sparsity frontier of image priors."""
+
+
+app.add_typer(sweeps.app)
+app.add_typer(results.app)
+app.add_typer(tickets.tickets, name="tickets")
+app.add_typer(tickets.imports, name="import")
