@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
 from importlib.resources import files
+from operator import attrgetter
 from typing import Any, Protocol
 
 import pandas as pd
@@ -14,6 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from . import generators, sensing
 from .frontier import frontier_figure, frontier_table
+from .gallery import gallery_entries
 from .generators import generator_points
 from .identity import DENSE, KINDS
 from .look import BUTTONS, PALETTE
@@ -44,6 +46,7 @@ from .sensing_sections import (
     generator_sections,
     sensing_sections,
     sheet_points,
+    tile_name,
 )
 
 PICTURES_MB = 40.0
@@ -64,6 +67,9 @@ CONTENT_POLICY = (
     "img-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 """The browser itself refuses every request to the outside."""
+
+SCRIPTS = ("report.js", "gallery.js")
+"""In the order in which they run."""
 
 SHOWN_KINDS = {*KINDS, "classification", generators.KIND, sensing.KIND}
 
@@ -136,6 +142,7 @@ def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
         "figures": {name: json.loads(pio.to_json(figure)) for name, figure in figures.items()},
         "fits": {fit.Index: _card(fit, pictures) for fit in tuples(shown.fits)}
         | cards(shown.gallery, pictures),
+        "gallery": _gallery_data(shown, pictures),
         "pictures": pictures.uris,
     }
     introduction = INTRODUCTION if kinds & set(KINDS) else ""
@@ -272,6 +279,15 @@ def _card(fit: Any, pictures: Pictures) -> dict[str, Any]:
             for which in WHICH
         ],
     }
+
+
+def _gallery_data(shown: _Shown, pictures: Pictures) -> dict[str, dict[str, Any]]:
+    """What the dialog shows beside each fit's card."""
+    restored = ["problem", "seed"]
+    sensed = ["trial_id", "image"]
+    return gallery_entries(
+        shown.fits, pictures, attrgetter("Index"), scene=restored, ladder=[*restored, "method"]
+    ) | gallery_entries(shown.gallery, pictures, tile_name, scene=sensed, ladder=sensed)
 
 
 def _scores(fit: Any, which: str) -> list[list[str]]:
@@ -428,8 +444,8 @@ def _unfinished(trials: pd.DataFrame) -> str:
 
 
 def _page(body: str, data: Mapping[str, Any]) -> str:
-    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
-    script = files(__package__).joinpath("report.js").read_text(encoding="utf-8")
+    style = _shipped("report.css") + _shipped("gallery.css")
+    script = "".join(map(_shipped, SCRIPTS))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -452,6 +468,10 @@ def _page(body: str, data: Mapping[str, Any]) -> str:
 </body>
 </html>
 """
+
+
+def _shipped(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _inline(data: Mapping[str, Any]) -> str:
