@@ -123,7 +123,109 @@ from points where pareto order by search, search_id, number
 """
 """The front of each search: one row a point."""
 
+WITHOUT_SEEDS = """regexp_replace({json}, '"seed":-?\\d+,|,?"seed":-?\\d+', '', 'g')"""
+"""A canonical spec as it is for every seed. A seed of 0 is left out anyway."""
+
+SETTINGS_VIEW = f"""
+create view settings as
+select trial_id, left(md5({WITHOUT_SEEDS.format(json="canonical")}), 8) as setting
+from files.trials
+"""
+"""Which trials differ by their seeds alone: they have a setting in common."""
+
+FRONTIER_VIEW = """
+create view frontier as
+select trial.kind, trial.task, level.image, trial.prior, trial.pruner, trial.travels, own.setting,
+       level.level, any_value(level.kept) as kept, any_value(level.total) as total,
+       any_value(level.density) as density, avg(level.effective_density) as effective_density,
+       avg(level.macs)::bigint as macs, avg(level.fit_s) as fit_s,
+       count(distinct trial.seed) as seeds, count(level.psnr_selected_db) as n,
+       avg(level.psnr_selected_db) as psnr_selected_db,
+       stddev_samp(level.psnr_selected_db) as psnr_selected_sd_db,
+       avg(level.psnr_peak_db) as psnr_peak_db, avg(level.psnr_final_db) as psnr_final_db,
+       count(*) filter (level.outcome in ('collapsed', 'diverged', 'failed')) as broken
+from levels as level
+join files.trials as trial using (trial_id)
+join settings as own using (trial_id)
+where trial.kind in ('trajectory', 'transfer')
+group by trial.kind, trial.task, level.image, trial.prior, trial.pruner, trial.travels, own.setting,
+         level.level
+"""
+"""Means over seeds: one row a setting, image and level."""
+
+MATCHING_MARGIN_DB = 0.1
+"""The published criterion: a ticket is winning within 0.1 dB of dense (Wu et al. 2023)."""
+
+MATCHING_VIEW = f"""
+create view matching as
+with paired as (
+    select trial.task, trial.prior, trial.pruner, level.image, level.level, level.density,
+           left(md5(json_merge_patch({WITHOUT_SEEDS.format(json="trial.canonical")},
+                                     '{{"images": null}}')::varchar), 8) as setting,
+           level.psnr_selected_db - dense.psnr_selected_db as difference_db, trial.seed
+    from levels as level
+    join files.levels as dense on dense.trial_id = level.trial_id
+         and dense.image = level.image and dense.level = 0
+    join files.trials as trial on trial.trial_id = level.trial_id
+    where trial.kind = 'trajectory'
+),
+by_image as (
+    select task, prior, pruner, setting, level, image, any_value(density) as density,
+           count(distinct seed) as seeds, avg(difference_db) as difference_db
+    from paired where difference_db is not null
+    group by task, prior, pruner, setting, level, image
+),
+by_level as (
+    select task, prior, pruner, setting, level, avg(density) as density, count(*) as images,
+           max(seeds) as seeds, avg(difference_db) as difference_db
+    from by_image group by task, prior, pruner, setting, level
+),
+descended as (
+    select *, bool_and(difference_db >= -{MATCHING_MARGIN_DB}) over (
+        partition by task, prior, pruner, setting order by level
+    ) as within
+    from by_level
+)
+select task, prior, pruner, setting, max(images) as images, max(seeds) as seeds,
+       {MATCHING_MARGIN_DB}::double as margin_db,
+       min(density) filter (within) as matching_density,
+       arg_max(difference_db, level) filter (within) as difference_db,
+       max(density) filter (not within) as lost_density,
+       arg_min(difference_db, level) filter (not within) as lost_difference_db
+from descended group by task, prior, pruner, setting
+"""
+"""How far down the ladder mean PSNR stays within the margin of the same trial's dense fit, seeds
+averaged within images first. Means say nothing of chance: the report's verdicts test them."""
+
+TRANSFER_VIEW = """
+create view transfer as
+with moved as (
+    select *, spec->>'$.source.images[0].name' as source_image,
+           spec->>'$.source.task.kind' as source_task,
+           [canonical->>'$.task', canonical->>'$.fit', canonical->>'$.source.prior',
+            canonical->>'$.source.pruner', canonical->>'$.source.rewind'] as settings
+    from files.trials where kind = 'transfer'
+),
+native as (
+    select level.image, level.kept, trial.seed,
+           [canonical->>'$.task', canonical->>'$.fit', canonical->>'$.prior',
+            canonical->>'$.pruner', canonical->>'$.rewind'] as settings,
+           avg(level.psnr_selected_db) as psnr_native_db
+    from files.levels as level join files.trials as trial using (trial_id)
+    where trial.kind = 'trajectory' group by all
+)
+select moved.trial_id, level.level, moved.prior, moved.pruner, moved.travels, moved.source_image,
+       moved.source_task, level.image, moved.task, moved.seed, level.kept, level.total,
+       level.density, level.psnr_selected_db, level.psnr_peak_db, level.psnr_final_db,
+       native.psnr_native_db, level.psnr_selected_db - native.psnr_native_db as to_native_db
+from moved join files.levels as level using (trial_id)
+left join native on native.image = level.image and native.kept = level.kept
+     and native.seed = moved.seed and native.settings is not distinct from moved.settings
+"""
+"""Tickets that went elsewhere beside those found there: same network, task, fit, seed and count."""
+
 VIEWS = (
     LEVELS_VIEW, TRIALS_VIEW, FAILURES_VIEW, TIMINGS_VIEW, POINTS_VIEW, PARETO_VIEW, SENSING_VIEW,
+    SETTINGS_VIEW, FRONTIER_VIEW, MATCHING_VIEW, TRANSFER_VIEW,
 )  # fmt: skip
 """In the order in which they rest on each other."""

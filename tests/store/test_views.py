@@ -1,0 +1,162 @@
+"""The ready-made views: what they take together, what they keep apart, what they compare."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lip_ray.records import Outcome
+from lip_ray.store import Reader, Writer
+
+TASK = {"kind": "denoising", "sigma": 25.0}
+CAMERA = {"kind": "builtin", "name": "camera"}
+ASTRONAUT = {"kind": "builtin", "name": "astronaut"}
+
+
+class Study:
+    """A store that trials are put into, a line each."""
+
+    def __init__(self, path: Path, trial: Callable[..., Any], level: Callable[..., Any]) -> None:
+        self._writer = Writer.open(path)
+        self._trial, self._level = trial, level
+        self._count = 0
+
+    def add(self, spec: dict[str, Any], levels: list[dict[str, Any]], **columns: Any) -> str:
+        """A trial of that canonical spec, and its levels' columns from dense on."""
+        self._count += 1
+        trial_id = f"{self._count:016x}"
+        said = {"kind": spec["kind"], "image": spec["images"][0]["name"], "levels": len(levels)}
+        full = {"task": spec["task"], **spec}
+        own = (
+            said
+            | {"spec": json.dumps(full), "canonical": json.dumps(spec, separators=(",", ":"))}
+            | columns
+        )
+        self._writer.write_trial(self._trial(trial_id, **own))
+        for place, changes in enumerate(levels):
+            shared = {"image": said["image"], "masks": {}, "total": 8}
+            self._writer.write_level([self._level(trial_id, place, **shared | changes)])
+        return trial_id
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the store is."""
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def study(path: Path, trial_record: Callable[..., Any], level_record: Callable[..., Any]) -> Study:
+    """An empty store."""
+    return Study(path, trial_record, level_record)
+
+
+def trajectory(image: dict[str, Any] = CAMERA, seed: int = 0, **changes: Any) -> dict[str, Any]:
+    """A canonical spec, which says no seed of 0."""
+    own = {"seed": seed} if seed else {}
+    return {"images": [image], "kind": "trajectory"} | own | {"task": TASK} | changes
+
+
+def ladder(*psnr_db: float) -> list[dict[str, Any]]:
+    """Levels of 8, 4, 2, 1 weights with these selected PSNRs."""
+    return [{"kept": 8 >> place, "psnr_selected_db": db} for place, db in enumerate(psnr_db)]
+
+
+class TestFrontier:
+    def test_seeds_are_one_row_and_other_settings_others(self, study: Study, path: Path) -> None:
+        for seed, db in ((0, 27.0), (1, 29.0), (12, 31.0)):
+            study.add(trajectory(seed=seed), ladder(db), seed=seed)
+        study.add(trajectory(fit={"steps": 9}), ladder(20.0))
+        asked = "select n, seeds, psnr_selected_db, psnr_selected_sd_db from frontier order by n"
+        [alone, together] = Reader(path).sql(asked).to_pylist()
+        assert alone["n"] == 1
+        assert alone["psnr_selected_sd_db"] is None
+        assert together == {
+            "n": 3,
+            "seeds": 3,
+            "psnr_selected_db": 29.0,
+            "psnr_selected_sd_db": 2.0,
+        }
+
+    @pytest.mark.parametrize("keys", [("seed", "images"), ("images", "seed")], ids=str)
+    def test_a_seed_is_left_out_wherever_it_stands(
+        self, study: Study, path: Path, keys: tuple[str, ...]
+    ) -> None:
+        for seed in (0, 4):
+            spec = trajectory() | ({"seed": seed} if seed else {})
+            ordered = {key: spec[key] for key in (*keys, "kind", "task") if key in spec}
+            study.add(ordered, ladder(27.0), seed=seed)
+        last = trajectory() | {"source": {"seed": 3}}
+        study.add(last, ladder(27.0))
+        asked = "select count(distinct setting) as n from frontier"
+        assert Reader(path).sql(asked).to_pylist() == [{"n": 2}]
+
+    def test_broken_fits_are_counted_and_their_psnr_is_real(self, study: Study, path: Path) -> None:
+        study.add(trajectory(), [{"outcome": Outcome.COLLAPSED, "psnr_selected_db": 11.0}])
+        study.add(trajectory(seed=1), [{"outcome": Outcome.FAILED, "psnr_selected_db": None}])
+        asked = "select broken, n, psnr_selected_db from frontier"
+        assert Reader(path).sql(asked).to_pylist() == [
+            {"broken": 2, "n": 1, "psnr_selected_db": 11.0}
+        ]
+
+
+class TestMatching:
+    def test_the_ladder_is_descended_as_long_as_means_hold(self, study: Study, path: Path) -> None:
+        study.add(trajectory(), ladder(27.0, 27.0, 26.5, 27.5))
+        [row] = Reader(path).sql("from matching").to_pylist()
+        assert (row["matching_density"], row["lost_density"]) == (0.5, 0.25)
+        assert (row["difference_db"], row["lost_difference_db"]) == (0.0, -0.5)
+        assert (row["images"], row["seeds"], row["margin_db"]) == (1, 1, 0.1)
+
+    def test_seeds_are_averaged_within_images_first(self, study: Study, path: Path) -> None:
+        """Three seeds on one image weigh no more than one on another: −0.3 and +0.3."""
+        for seed in range(3):
+            study.add(trajectory(seed=seed), ladder(27.0, 26.7), seed=seed)
+        study.add(trajectory(ASTRONAUT), ladder(30.0, 30.3))
+        [row] = Reader(path).sql("from matching").to_pylist()
+        assert row["images"] == 2
+        assert row["difference_db"] == pytest.approx(0.0)
+        assert row["matching_density"] == 0.5
+
+    def test_a_method_that_never_holds_matches_dense_only(self, study: Study, path: Path) -> None:
+        study.add(trajectory(), ladder(27.0, 20.0))
+        [row] = Reader(path).sql("from matching").to_pylist()
+        assert (row["matching_density"], row["lost_density"]) == (1.0, 0.5)
+
+
+class TestTransfer:
+    def moved(self, image: dict[str, Any], **changes: Any) -> dict[str, Any]:
+        """A transfer of the camera's ticket."""
+        source = trajectory() | changes.pop("source", {})
+        return {"images": [image], "kind": "transfer", "source": source, "task": TASK} | changes
+
+    def test_it_stands_beside_the_native_ticket_of_the_same_count(
+        self, study: Study, path: Path
+    ) -> None:
+        study.add(trajectory(ASTRONAUT), ladder(30.0, 29.0))
+        study.add(trajectory(ASTRONAUT, fit={"steps": 9}), ladder(10.0, 10.0))
+        study.add(self.moved(ASTRONAUT), ladder(30.0, 28.5), travels="mask")
+        rows = Reader(path).sql("from transfer order by level").to_pylist()
+        assert [row["to_native_db"] for row in rows] == [0.0, -0.5]
+        assert {row["source_image"] for row in rows} == {"camera"}
+        assert {row["image"] for row in rows} == {"astronaut"}
+
+    @pytest.mark.parametrize(
+        "native",
+        [
+            {"task": {"kind": "denoising", "sigma": 50.0}},
+            {"prior": {"kind": "deep_decoder"}},
+            {"pruner": {"kind": "random"}},
+            {"rewind": {"kind": "reinit"}},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_what_differs_is_no_native(
+        self, study: Study, path: Path, native: dict[str, Any]
+    ) -> None:
+        study.add(trajectory(ASTRONAUT, **native), ladder(30.0))
+        study.add(self.moved(ASTRONAUT), ladder(30.0))
+        [row] = Reader(path).sql("from transfer").to_pylist()
+        assert row["psnr_native_db"] is None
