@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lip_ray.cli.common import FormatOption, StoreOption, mistakes_in_one_message, print_answer
-from lip_ray.store import Reader
+from lip_ray.store import Reader, described
 
 app = typer.Typer()
 
@@ -26,6 +26,17 @@ def query(
 ) -> None:
     """Ask a store in SQL (DuckDB's), reading only."""
     print_answer(sql, store, form)
+
+
+@app.command()
+def tables(
+    table: Annotated[
+        str | None, typer.Argument(metavar="TABLE", help="Only this table or view.")
+    ] = None,
+) -> None:
+    """List the tables and views of a store, their columns, types and units, as Markdown."""
+    with mistakes_in_one_message():
+        typer.echo(described(table), nl=False)
 
 
 @app.command()

@@ -1,9 +1,10 @@
 """The store: plain Parquet files, each written once and whole."""
 
+from lip_ray.store.columns import described as described
 from lip_ray.store.formats import Format as Format
 from lip_ray.store.formats import rendered as rendered
+from lip_ray.store.paths import QueryError as QueryError
 from lip_ray.store.paths import StoreError as StoreError
 from lip_ray.store.paths import StoreUnavailable as StoreUnavailable
-from lip_ray.store.reader import QueryError as QueryError
 from lip_ray.store.reader import Reader as Reader
 from lip_ray.store.writer import Writer as Writer

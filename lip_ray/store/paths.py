@@ -36,6 +36,10 @@ class StoreUnavailable(StoreError):  # noqa: N818 (a state of the store, no mist
     and the same command goes on once the store is back."""
 
 
+class QueryError(UserError):
+    """The SQL is wrong, or asks for more than reading; the message says what and where."""
+
+
 def sweep_file(root: Path, sweep: str, sweep_id: str) -> Path:
     """Which trials a sweep asked for."""
     return root / "sweeps" / f"{sweep}-{sweep_id}{SUFFIX}"

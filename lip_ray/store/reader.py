@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.dataset import dataset
 
-from lip_ray.errors import UserError
 from lip_ray.records import (
     LayerMask,
     PointRecord,
@@ -26,6 +25,7 @@ from lip_ray.records import (
 from lip_ray.store import masks
 from lip_ray.store.paths import (
     MARKER,
+    QueryError,
     StoreError,
     check_version,
     files,
@@ -36,17 +36,10 @@ from lip_ray.store.paths import (
     unfinished_file,
 )
 from lip_ray.store.schema import TABLES
-from lip_ray.store.views import VIEWS
+from lip_ray.store.views import PER_LEVEL, define
 
 if TYPE_CHECKING:
     import pandas as pd
-
-PER_LEVEL = ("curves", "masks", "weights", "networks", "reconstructions")
-"""Tables whose rows count only once their level is committed."""
-
-
-class QueryError(UserError):
-    """The SQL is wrong, or asks for more than reading; the message says what and where."""
 
 
 class Reader:
@@ -181,16 +174,7 @@ class Reader:
             connection.register(f"stored_{table}", rows)
             made = "view" if bulky else "table"
             connection.sql(f"create {made} files.{table} as from stored_{table}")
-        connection.sql("create view sweeps as from files.sweeps")
-        for table in PER_LEVEL:
-            derived = ", kept / total as density" if table == "masks" else ""
-            connection.sql(
-                f"create view {table} as select * {derived} from files.{table} "
-                "semi join files.levels using (trial_id, level)"
-            )
-        for view in VIEWS:
-            connection.sql(view)
-        connection.sql("create view scores as from files.scores")
+        define(connection)
         connection.sql("set enable_external_access = false")
         connection.sql("set lock_configuration = true")
 

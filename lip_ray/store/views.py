@@ -3,7 +3,14 @@
 Each reads `files.<table>`, the stored rows, or a view above it.
 """
 
+import duckdb
+import pyarrow as pa
+
 from lip_ray.records import Outcome
+from lip_ray.store.schema import TABLES
+
+PER_LEVEL = ("curves", "masks", "weights", "networks", "reconstructions")
+"""Tables whose rows count only once their level is committed."""
 
 LEVELS_VIEW = """
 create view levels as
@@ -41,7 +48,8 @@ WORST_LAST = [str(outcome) for outcome in (
 
 TRIALS_VIEW = f"""
 create view trials as
-select trial.*, coalesce(done.levels_done, 0) as levels_done,
+select trial.* replace (coalesce(trial.canonical, trial.spec) as canonical),
+       coalesce(done.levels_done, 0) as levels_done,
        case when coalesce(done.levels_done, 0) >= trial.levels then done.outcome
             when trial.trial_id in (select trial_id from files.failures) then 'given up'
             else 'incomplete' end as outcome
@@ -53,7 +61,7 @@ left join (
 ) as done using (trial_id)
 """
 """A trial ended as the worst of its levels did; rows are never rewritten to say so. One that was
-given up and completed later ended like any other."""
+given up and completed later ended like any other. The first lip-ray stored no canonical specs."""
 
 FAILURES_VIEW = """
 create view failures as
@@ -123,13 +131,14 @@ from points where pareto order by search, search_id, number
 """
 """The front of each search: one row a point."""
 
-WITHOUT_SEEDS = """regexp_replace({json}, '"seed":-?\\d+,|,?"seed":-?\\d+', '', 'g')"""
-"""A canonical spec as it is for every seed. A seed of 0 is left out anyway."""
+WITHOUT_SEEDS = r"""regexp_replace(
+    coalesce(trial.canonical, trial.spec), '"seed":-?\d+,|,?"seed":-?\d+', '', 'g'
+)"""
+"""A trial's canonical spec as it is for every seed. A seed of 0 is left out anyway."""
 
 SETTINGS_VIEW = f"""
 create view settings as
-select trial_id, left(md5({WITHOUT_SEEDS.format(json="canonical")}), 8) as setting
-from files.trials
+select trial.trial_id, left(md5({WITHOUT_SEEDS}), 8) as setting from files.trials as trial
 """
 """Which trials differ by their seeds alone: they have a setting in common."""
 
@@ -160,8 +169,8 @@ MATCHING_VIEW = f"""
 create view matching as
 with paired as (
     select trial.task, trial.prior, trial.pruner, level.image, level.level, level.density,
-           left(md5(json_merge_patch({WITHOUT_SEEDS.format(json="trial.canonical")},
-                                     '{{"images": null}}')::varchar), 8) as setting,
+           left(md5(json_merge_patch({WITHOUT_SEEDS}, '{{"images": null}}')::varchar), 8)
+               as setting,
            level.psnr_selected_db - dense.psnr_selected_db as difference_db, trial.seed
     from levels as level
     join files.levels as dense on dense.trial_id = level.trial_id
@@ -229,3 +238,33 @@ VIEWS = (
     SETTINGS_VIEW, FRONTIER_VIEW, MATCHING_VIEW, TRANSFER_VIEW,
 )  # fmt: skip
 """In the order in which they rest on each other."""
+
+
+def define(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make all that queries see, over the stored rows in the schema `files`."""
+    for table in ("sweeps", "scores"):
+        connection.sql(f"create view {table} as from files.{table}")
+    for table in PER_LEVEL:
+        derived = ", kept / total as density" if table == "masks" else ""
+        connection.sql(
+            f"create view {table} as select * {derived} from files.{table} "
+            "semi join files.levels using (trial_id, level)"
+        )
+    for view in VIEWS:
+        connection.sql(view)
+
+
+def schemas() -> dict[str, pa.Schema]:
+    """The columns of every table and view that queries see."""
+    with duckdb.connect() as connection:
+        connection.sql("create schema files")
+        for table, schema in TABLES.items():
+            connection.register(f"empty_{table}", schema.empty_table())
+            connection.sql(f"create table files.{table} as from empty_{table}")
+        define(connection)
+        names = connection.sql("select view_name from duckdb_views() where not internal").fetchall()
+        return {
+            name: connection.sql(f"from {name} limit 0").to_arrow_table().schema
+            for (name,) in names
+            if not name.startswith("empty_")
+        }
