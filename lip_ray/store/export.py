@@ -1,0 +1,57 @@
+"""A table or view as one file, for other programs."""
+
+import difflib
+import os
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from lip_ray.store.columns import ABOUT
+from lip_ray.store.formats import Format, rendered
+from lip_ray.store.paths import QueryError, StoreError
+from lip_ray.store.reader import Reader
+
+SUFFIXES: dict[str, Format] = {".parquet": "parquet", ".csv": "csv"}
+
+
+def export(store: str | Path, table: str, output: Path, *, overwrite: bool = False) -> int:
+    """Write all rows of a table or view to a file, Parquet or CSV by its suffix; how many.
+
+    The file appears whole or not at all. Raises QueryError for a table that is not there,
+    StoreError for another suffix, a file that is there, unless `overwrite`, or that cannot be
+    written, and for a store that cannot be read.
+    """
+    form = _form(output)
+    if table not in ABOUT:
+        raise QueryError(_unknown(table))
+    if output.exists() and not overwrite:
+        raise StoreError(f"{output} is there already: nothing was written over it")
+    rows = Reader(store).sql(f"from {table}")
+    _put(output, rendered(rows, form))
+    return int(rows.num_rows)
+
+
+def _form(output: Path) -> Format:
+    try:
+        return SUFFIXES[output.suffix.lower()]
+    except KeyError:
+        allowed = " or ".join(SUFFIXES)
+        raise StoreError(f"{output}: the name must end in {allowed}") from None
+
+
+def _unknown(table: str) -> str:
+    near = difflib.get_close_matches(table.lower(), ABOUT, n=1)
+    meant = f", did you mean {near[0]!r}?" if near else ""
+    return f"there is no table or view {table!r}{meant} There are {', '.join(ABOUT)}"
+
+
+def _put(output: Path, content: bytes) -> None:
+    draft = output.with_name(f".{output.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        draft.write_bytes(content)
+        draft.replace(output)
+    except OSError as error:
+        raise StoreError(f"{output} cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
