@@ -34,6 +34,9 @@ class Pictures:
         return sum(place < 0 for place in self.places.values())
 
 
+NO_PICTURES = Pictures(uris=(), places={})
+
+
 def pictures_within(reconstructions: pd.DataFrame, budget: int) -> Pictures:
     """The pictures that fit into `budget` bytes of PNG, in `EMBEDDING_ORDER`."""
     known: dict[bytes, int] = {}

@@ -21,7 +21,7 @@ from .identity import DENSE, KINDS
 from .look import BUTTONS, PALETTE
 from .markup import Section, chart, controls, mean_text, number_table
 from .naming import flat_settings, tuples
-from .pictures import PICTURE_KEY, Pictures, db_text, pictures_within, tile
+from .pictures import NO_PICTURES, PICTURE_KEY, Pictures, db_text, pictures_within, tile
 from .points import (
     BAD_OUTCOMES,
     WHICH,
@@ -123,17 +123,8 @@ def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
 
     Raises ValueError when the store has no finished level.
     """
-    trials, levels, points = (store.frame(name) for name in ("trials", "levels", "points"))
-    kinds = _fitted(trials, levels)
-    if not kinds & SHOWN_KINDS:
-        raise ValueError("no finished level in the store: run a sweep of trajectories first")
-    compared = trials[~trials["trial_id"].isin(_only_searched(points, store))]
-    fits = levels[levels["trial_id"].isin(compared["trial_id"])]
-    shown = _shown(compared, fits, _fitted(compared, fits))
-    pictures = pictures_within(_pictures_of(shown.pictured, store), int(pictures_mb * 1e6))
-    sections = list(_sections(compared, fits, _fitted(compared, fits), shown, pictures))
-    if len(points):
-        sections += search_sections(points)
+    content = _content(store, int(pictures_mb * 1e6))
+    shown, pictures, sections = content.shown, content.pictures, content.sections
     figures = {section.chart: section.figure for section in sections if section.figure is not None}
     data = {
         "config": CONFIG,
@@ -145,11 +136,61 @@ def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
         "gallery": _gallery_data(shown, pictures),
         "pictures": pictures.uris,
     }
-    introduction = INTRODUCTION if kinds & set(KINDS) else ""
-    introduction += SENSING_INTRODUCTION if kinds & {generators.KIND, sensing.KIND} else ""
+    introduction = INTRODUCTION if content.kinds & set(KINDS) else ""
+    introduction += SENSING_INTRODUCTION if content.kinds & {generators.KIND, sensing.KIND} else ""
     body = "".join(section.html for section in sections)
-    footer = _footer(trials, levels, pictures)
+    footer = _footer(content.trials, content.levels, pictures)
     return _page(introduction + _contents(sections) + body + footer, data)
+
+
+def report_sections(store: Frames, *, pictures_mb: float = 0.0) -> list[Section]:
+    """The parts of the page in their order, for who shows them, or their figures, elsewhere.
+
+    Only a page has pictures to show: by default none are read.
+
+    Raises ValueError when the store has no finished level.
+    """
+    return _content(store, int(pictures_mb * 1e6), counted=False).sections
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Content:
+    """A page before it is written."""
+
+    trials: pd.DataFrame
+    levels: pd.DataFrame
+    kinds: Set[str]
+    """Of all trials with a finished level."""
+    shown: "_Shown"
+    pictures: Pictures
+    sections: list[Section]
+
+
+def _content(store: Frames, room: int, *, counted: bool = True) -> _Content:
+    """All parts of a page, with pictures of at most `room` bytes.
+
+    Those without room are `counted`, or not even read where there is none.
+    """
+    trials, levels, points = (store.frame(name) for name in ("trials", "levels", "points"))
+    kinds = _fitted(trials, levels)
+    if not kinds & SHOWN_KINDS:
+        raise ValueError("no finished level in the store: run a sweep of trajectories first")
+    compared = trials[~trials["trial_id"].isin(_only_searched(points, store))]
+    fits = levels[levels["trial_id"].isin(compared["trial_id"])]
+    shown = _shown(compared, fits, _fitted(compared, fits))
+    read = counted or room > 0
+    pictures = pictures_within(_pictures_of(shown.pictured, store), room) if read else NO_PICTURES
+    sections = list(_sections(compared, fits, _fitted(compared, fits), shown, pictures))
+    if len(points):
+        sections += search_sections(points)
+    return _Content(
+        trials=trials,
+        levels=levels,
+        kinds=kinds,
+        shown=shown,
+        pictures=pictures,
+        sections=sections,
+    )
 
 
 def _fitted(trials: pd.DataFrame, levels: pd.DataFrame) -> set[str]:

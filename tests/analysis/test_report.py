@@ -14,6 +14,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from lip_ray.analysis import frontier_report
+from lip_ray.analysis.report import report_sections
 from lip_ray.records import LevelRecord, Outcome, Reconstruction, TrialRecord
 from lip_ray.store import Reader, Writer
 
@@ -353,3 +354,19 @@ def test_a_store_of_dense_fits_has_no_verdicts(
     trial = trial_row("magnitude", 0)
     page = frontier_report(store_of([trial], [level_row(trial)]))
     assert "Verdicts" not in page
+
+
+def test_the_parts_are_those_of_the_page_and_need_no_picture(study: Any) -> None:
+    page = frontier_report(study)
+    reads: list[str] = []
+
+    class Watched:
+        def frame(self, table: str) -> Any:
+            reads.append(table)
+            return study.frame(table)
+
+    parts = report_sections(Watched())
+    assert [part.title for part in parts] == re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
+    figures = {part.chart for part in parts if part.figure is not None}
+    assert figures == set(Page(page).data["figures"])
+    assert "reconstructions" not in reads
