@@ -1,0 +1,102 @@
+"""Cost and failures: every fit counted once, every reason with its number."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lip_ray.analysis.cost import cost_figure, cost_table, failure_reason_table, time_text
+
+Row = dict[str, Any]
+CPU = {"device": "cpu", "threads": 2, "fit_s": 10.0, "memory_mb": 500.0}
+GPU = {"device": "NVIDIA H100", "threads": 8, "fit_s": 1.5, "memory_mb": 900.0}
+
+
+@pytest.fixture
+def frames(
+    trial_row: Callable[..., Row], level_row: Callable[..., Row]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two trials on a CPU, of which one has two images, and a deep decoder on a GPU."""
+    first, second = trial_row("magnitude", 0), trial_row("magnitude", 1)
+    decoder = trial_row("random", 0) | {"prior": "deep_decoder"}
+    levels = [
+        level_row(first, 0, **CPU),
+        level_row(first, 1, **CPU | {"memory_mb": 700.0}),
+        level_row(second, 0, **CPU),
+        level_row(second, 0, **CPU, image="camera"),
+        level_row(decoder, 0, **GPU),
+    ]
+    return pd.DataFrame([first, second, decoder]), pd.DataFrame(levels)
+
+
+def failure(trial_id: str, reason: str, **changes: Any) -> Row:
+    """A row of `failures`."""
+    return {"trial_id": trial_id, "cause": "lost", "reason": reason, "open": True} | changes
+
+
+def test_fits_are_counted_once_and_seconds_added(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    table = cost_table(*frames)
+    assert table["prior"].tolist() == ["skip", "deep_decoder"]
+    skip, decoder = table.to_dict("records")
+    assert (skip["trials"], skip["fits"], skip["fit_s"]) == (2, 3, 40.0)
+    assert (skip["core_s"], skip["memory_mb"]) == (80.0, 700.0)
+    assert (decoder["trials"], decoder["fits"], decoder["fit_s"]) == (1, 1, 1.5)
+    assert pd.isna(decoder["core_s"])
+    assert table["fit_s"].sum() == frames[1]["fit_s"].sum()
+
+
+def test_a_fit_that_nobody_timed_is_there(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    trials, levels = frames
+    unknown = levels.assign(device=None)
+    table = cost_table(trials, unknown)
+    assert table["fits"].sum() == 4
+    assert len(cost_figure(table).data) == 1
+
+
+def test_reasons_are_counted_most_frequent_first(
+    frames: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    levels = frames[1].copy()
+    levels.loc[[0, 1], ["outcome", "reason"]] = ["collapsed", "no path"]
+    levels.loc[[2], ["outcome", "reason"]] = ["diverged", ""]
+    first = levels["trial_id"][0]
+    given_up = [
+        failure("gone", "out of memory"),
+        failure("gone", "out of memory"),
+        failure(first, "out of memory", open=False),
+    ]
+    table = failure_reason_table(levels, pd.DataFrame(given_up))
+    assert table.to_dict("records") == [
+        {"outcome": "given up", "reason": "out of memory", "count": 3, "trials": 2, "open": 1},
+        {"outcome": "collapsed", "reason": "no path", "count": 2, "trials": 1, "open": 0},
+        {"outcome": "diverged", "reason": "no reason given", "count": 1, "trials": 1, "open": 0},
+    ]
+
+
+def test_nothing_went_wrong(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    assert failure_reason_table(frames[1], pd.DataFrame()).empty
+
+
+def test_a_bar_a_kind_and_a_colour_a_device(frames: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    figure = cost_figure(cost_table(*frames))
+    bars = {trace.name: trace for trace in figure.data}
+    assert set(bars) == {"cpu", "NVIDIA H100"}
+    assert list(bars["cpu"].y) == ["trajectory, skip"]
+    assert bars["cpu"].x[0] == pytest.approx(40 / 3600)
+    assert bars["cpu"].text[0] == "40.0 s"
+    assert bars["cpu"].marker.color != bars["NVIDIA H100"].marker.color
+    assert list(figure.layout.yaxis.categoryarray) == [
+        "trajectory, skip",
+        "trajectory, deep_decoder",
+    ]
+    with pytest.raises(ValueError, match="no fit"):
+        cost_figure(cost_table(*frames).iloc[:0])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.0, "0.0 s"), (59.9, "59.9 s"), (60, "1.0 min"), (3600, "1.0 h"), (4e6, "1,111.1 h")],
+)
+def test_times_have_the_unit_that_suits(seconds: float, said: str) -> None:
+    assert time_text(seconds) == said
