@@ -70,13 +70,20 @@ def dropdown(legend: str, choices: Sequence[str], *, chosen: int, menu: int) -> 
     )
 
 
-def number_table(label: str, note: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def number_table(
+    label: str,
+    note: str,
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str = "Numbers",
+) -> str:
     """A table that scrolls sideways where it is too wide; a row's first cell is its head."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
     body = "".join(_row(row) for row in rows)
     return (
-        f"<h3>Numbers</h3><p>{note}</p>"
-        f'<div class="wide" role="region" aria-label="Numbers" tabindex="0">'
+        f"<h3>{title}</h3><p>{note}</p>"
+        f'<div class="wide" role="region" aria-label="{title}" tabindex="0">'
         f'<table aria-label="{escape(label)}">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

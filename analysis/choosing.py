@@ -1,0 +1,23 @@
+"""Which of many fits a page shows: always the same ones of the same store."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+T = TypeVar("T")
+
+
+def evenly(values: Sequence[T], most: int) -> list[T]:
+    """At most that many of the values (at least two), evenly by rank, both ends among them."""
+    if len(values) <= most:
+        return list(values)
+    places = np.linspace(0, len(values) - 1, most).round().astype(int)
+    return [values[place] for place in places]
+
+
+def leading_seed(fits: pd.DataFrame) -> pd.DataFrame:
+    """The fits of the seed that has the most, of several the first."""
+    leading = fits["seed"].eq(fits["seed"].mode().iloc[0])
+    return pd.DataFrame(fits[leading])

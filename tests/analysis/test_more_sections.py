@@ -1,0 +1,146 @@
+"""The last parts of a page: what they read of a large store, and what they say of a small one."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lip_ray.analysis.markup import Section
+from lip_ray.analysis.more_sections import MOST_PROBLEMS, MOST_REASONS, more_sections
+from lip_ray.records import LayerMask
+
+Row = dict[str, Any]
+STEP = np.arange(50)
+
+
+class Store:
+    """A store that makes curves and masks as they are asked for, and remembers which were."""
+
+    def __init__(self, trials: list[Row], levels: list[Row], failures: list[Row] | None = None):
+        self.trials, self.levels = pd.DataFrame(trials), pd.DataFrame(levels)
+        self.failures = pd.DataFrame(failures or [])
+        self.read: dict[str, set[str]] = {}
+        self.unpacked: list[tuple[str, int]] = []
+
+    def frame(self, table: str, *, trials: Collection[str] | None = None) -> pd.DataFrame:
+        """Its rows, made up."""
+        if table == "failures":
+            return self.failures
+        assert trials is not None, f"all of {table} was read"
+        self.read[table] = set(trials)
+        own = self.levels[self.levels["trial_id"].isin(trials)]
+        keys = own[["trial_id", "level"]].to_dict("records")
+        if table == "masks":
+            layer = {"position": 0, "layer": "w", "shape": np.array([4, 4]), "kept": 4, "total": 16}
+            return pd.DataFrame([key | layer for key in keys])
+        rise = 25 - 20 / (1 + STEP)
+        lists = {"step": STEP, "psnr_db": rise, "psnr_raw_db": rise, "statistic": 1 / (1 + STEP)}
+        keys = own[["trial_id", "level", "image"]].to_dict("records")
+        return pd.DataFrame([key | lists for key in keys])
+
+    def masks(self, trial_id: str, level: int, /) -> tuple[LayerMask, ...] | None:
+        """One layer of which a quarter is kept."""
+        self.unpacked.append((trial_id, level))
+        bits = np.packbits(np.arange(16) < 4).tobytes()
+        return (LayerMask(layer="w", shape=(4, 4), kept=4, total=16, bits=bits),)
+
+    def sections(self) -> list[Section]:
+        """Of a page."""
+        return list(more_sections(self, self.trials, self.levels))
+
+
+def timed(level: Row) -> Row:
+    """With what a fit took."""
+    return level | {"fit_s": 9.0, "memory_mb": 500.0, "device": "cpu", "threads": 1}
+
+
+@pytest.fixture
+def small(trial_row: Callable[..., Row], level_row: Callable[..., Row]) -> Store:
+    """Two pruners, two seeds, three densities; the last fit has collapsed."""
+    trials = [trial_row(pruner, seed) for pruner in ("magnitude", "random") for seed in (0, 1)]
+    levels = [timed(level_row(trial, level)) for trial in trials for level in range(3)]
+    levels[-1] |= {"outcome": "collapsed", "reason": "no <b>path"}
+    return Store(trials, levels)
+
+
+def test_each_part_is_there_once(small: Store) -> None:
+    sections = small.sections()
+    assert [section.name for section in sections] == [
+        "of-trace-0", "of-layers-0", "of-overlap-0", "cost",
+    ]  # fmt: skip
+    for section in sections:
+        assert f'id="{section.chart}"' in section.html
+        assert section.figure is not None
+    assert len({section.chart for section in sections}) == 4
+
+
+def test_controls_choose_among_all_buttons_of_their_menu(small: Store) -> None:
+    for section in small.sections()[:3]:
+        menus = section.figure.layout.updatemenus
+        for place, menu in enumerate(menus):
+            own = section.body.split(f'data-menu="{place}"')[1:]
+            counts = [
+                part.split("</select>")[0].count("<option")
+                or part.split("</fieldset>")[0].count("<input")
+                for part in own
+            ]
+            assert np.prod(counts) == len(menu.buttons), (section.name, place)
+
+
+def test_failures_are_said_and_escaped(small: Store) -> None:
+    cost = small.sections()[-1].html
+    assert "collapsed" in cost
+    assert "no &lt;b&gt;path" in cost
+    assert "<b>path" not in cost
+
+
+def test_rare_reasons_are_counted(small: Store) -> None:
+    lost = {"trial_id": "x", "open": True}
+    small.failures = pd.DataFrame([lost | {"reason": f"reason {i:03}"} for i in range(40)])
+    cost = small.sections()[-1].html
+    assert cost.count("reason 0") == MOST_REASONS - 1
+    assert "11 rarer reasons, 11 times in all" in cost
+
+
+def test_without_curves_or_masks_there_is_the_cost_alone(small: Store) -> None:
+    class Bare(Store):
+        def frame(self, table: str, *, trials: Collection[str] | None = None) -> pd.DataFrame:
+            return pd.DataFrame()
+
+        def masks(self, trial_id: str, level: int, /) -> tuple[LayerMask, ...] | None:
+            return None
+
+    bare = Bare(small.trials.to_dict("records"), small.levels.to_dict("records"))
+    sections = bare.sections()
+    assert [section.name for section in sections] == ["cost"]
+    assert "no path" not in sections[0].html.replace("no &lt;b&gt;path", "")
+
+
+def test_a_store_of_classifiers_has_the_cost_alone(classifiers: Any) -> None:
+    levels = [timed(row) for row in classifiers.frames["levels"].to_dict("records")]
+    store = Store(classifiers.frames["trials"].to_dict("records"), levels)
+    assert [section.name for section in store.sections()] == ["cost"]
+
+
+def test_little_is_read_of_a_large_store(
+    trial_row: Callable[..., Row], level_row: Callable[..., Row]
+) -> None:
+    trials, levels = [], []
+    for sigma in range(1, 21):
+        task = {"kind": "denoising", "sigma": float(sigma)}
+        for pruner in range(8):
+            for seed in (0, 1):
+                trials.append(trial_row(f"pruner{pruner}", seed, task=task))
+                levels += [timed(level_row(trials[-1], level)) for level in range(6)]
+    store = Store(trials, levels)
+    sections = store.sections()
+    names = [section.name for section in sections]
+    assert sum(name.startswith("of-trace") for name in names) == MOST_PROBLEMS
+    assert len(store.read["curves"]) <= MOST_PROBLEMS * 8
+    assert len(store.read["masks"]) <= 6 * 6
+    assert len(store.unpacked) == len(set(store.unpacked)) == 24 * 4
+    size = sum(len(section.figure.to_json()) for section in sections)
+    assert size < 3_000_000
+    assert "tickets 24 are shown" in sections[names.index("of-overlap-0")].html
