@@ -24,7 +24,8 @@ FLOORS = (
 """Each unit, a module or a folder, may import those on lower floors; siblings never each other."""
 
 BESIDE = {
-    "lip_ray": set[str](),  # the package itself: its version
+    "lip_ray": {"results"},  # the package itself: its version, and the door for notebooks
+    "results": {"records", "store"},
     "sweeps": set[str](),
     "store": {"errors", "records"},
     "analysis": {"records", "store"},
@@ -35,10 +36,12 @@ ALSO = {"engine": {"store"}, "tickets": {"store"}, "cli": {"analysis", "store", 
 """What is used from beside the floors, and by whom."""
 
 ONLY_IN = {
+    "dash": {"analysis"},
     "duckdb": {"store"},
+    "kaleido": {"analysis"},
     "optuna": {"engine"},
     "plotly": {"analysis"},
-    "pyarrow": {"store"},
+    "pyarrow": {"results", "store"},
     "ray": {"engine"},
     "rich": {"cli", "engine"},
     "typer": {"cli"},
@@ -47,10 +50,21 @@ ONLY_IN = {
 """Packages at home in few units."""
 
 NEVER_IN = {
-    unit: {"torch"} for unit in ("analysis", "cli", "errors", "records", "spec", "store", "yaml")
+    unit: {"torch"}
+    for unit in ("analysis", "cli", "errors", "records", "results", "spec", "store", "yaml")
 }
 NOTHING_BUT = {
-    "analysis": {"numpy", "pandas", "plotly", "scipy"},
+    "analysis": {
+        "choreographer",
+        "dash",
+        "flask",
+        "kaleido",
+        "numpy",
+        "pandas",
+        "plotly",
+        "scipy",
+        "werkzeug",
+    },
     "store": {"duckdb", "numpy", "pandas", "pyarrow"},
     "records": set[str](),
     "errors": set[str](),
@@ -293,6 +307,8 @@ class TestTheChecker:
             ("lip_ray.analysis.gallery", "from lip_ray.sweep import Sweep"),
             ("lip_ray.analysis.gallery", "from ..trials import run"),
             ("lip_ray.analysis.gallery", "import matplotlib"),
+            ("lip_ray.results", "import torch"),
+            ("lip_ray", "from lip_ray.sweep import Sweep"),
             ("lip_ray.fits.latent", "import plotly.graph_objects as go"),
             ("lip_ray.fits.latent", "importlib.import_module('ray')"),
             ("lip_ray.fits.latent", "__import__('ray')"),

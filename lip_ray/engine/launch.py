@@ -104,10 +104,10 @@ def launch(
     if launched.nothing_left:
         launched.note_sweep()
         return launched.summary()
-    trackers = callbacks(sweep.run.trackers, sweep=sweep.name, store=writer.root)
+    trackers = callbacks(sweep.run.trackers, sweep=sweep.name, store=writer.folder)
     with ray_at(address) as folder:
         if address:
-            refuse_unready(str(writer.root))
+            refuse_unready(writer.where)
         room = Room.of(sweep.run, kinds, nodes(), most() if address else ())
         launched.note_sweep()
         launched.fit(room, folder, worker, trackers)
@@ -208,7 +208,7 @@ class _Launch:
         return [
             config_of(
                 one.trial,
-                store=str(self._writer.root),
+                store=self._writer.where,
                 run=self._sweep.run,
                 slot=room.slots[one.trial.kind],
             )

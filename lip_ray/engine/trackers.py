@@ -47,16 +47,19 @@ CREDENTIALS = re.compile(r"(?<=//)[^/@\s]+@")
 _log = logging.getLogger(__name__)
 
 
-def callbacks(trackers: Sequence[str], *, sweep: str, store: Path) -> list[tune.Callback]:
+def callbacks(trackers: Sequence[str], *, sweep: str, store: Path | None) -> list[tune.Callback]:
     """One callback for each tracker of a `run` block, by name.
 
     TensorBoard's files lie in `store`/tensorboard, a folder a trial. MLflow's experiment and the
     project of Weights & Biases are called as the sweep; where they are and who asks is taken from
     these libraries' own settings (MLFLOW_TRACKING_URI, WANDB_API_KEY, WANDB_MODE, …).
 
-    Raises LaunchError where a library is missing, or refuses to begin.
+    Raises LaunchError where a library is missing, or refuses to begin, and where the store is no
+    folder, as these libraries write to one.
     """
-    return [_callback(name, sweep, store) for name in dict.fromkeys(trackers)]
+    if trackers and store is None:
+        raise LaunchError(f"run.trackers: {trackers[0]} needs a store in a folder, not in a bucket")
+    return [_callback(name, sweep, store) for name in dict.fromkeys(trackers) if store]
 
 
 def _callback(name: str, sweep: str, store: Path) -> tune.Callback:

@@ -5,31 +5,27 @@ Sixteen levels of the study's network take a third of the bytes that whole masks
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lip_ray.records import LayerMask
+from lip_ray.store.files import Files
+from lip_ray.store.manifest import stored_rows
 from lip_ray.store.paths import StoreError, level_file
-from lip_ray.store.schema import TABLES
 
 Booleans = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
-def read(root: Path, trial_id: str, level: int) -> tuple[LayerMask, ...] | None:
+def read(files: Files, trial_id: str, level: int) -> tuple[LayerMask, ...] | None:
     """The mask of a level with a bit for every weight; None where none is stored.
 
     Raises StoreError where it, or one that it is nested in, is damaged.
     """
-    path = level_file(root, "masks", trial_id, level)
-    if not path.is_file():
+    name = level_file("masks", trial_id, level)
+    found = stored_rows(files, "masks", name)
+    if found is None:
         return None
-    try:
-        rows = pq.read_table(path, schema=TABLES["masks"]).sort_by("position").to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{path} is damaged: {error}") from error
+    rows = found.sort_by("position").to_pylist()
     layers = tuple(
         LayerMask(
             layer=row["layer"],
@@ -43,9 +39,9 @@ def read(root: Path, trial_id: str, level: int) -> tuple[LayerMask, ...] | None:
     within = rows[0]["within"] if rows else None
     if within is None:
         return layers
-    outer = read(root, trial_id, within)
+    outer = read(files, trial_id, within)
     if outer is None:
-        raise StoreError(f"{path} is nested in level {within}, which is missing")
+        raise StoreError(f"{files.where}/{name} is nested in level {within}, which is missing")
     return tuple(_unfolded(layer, whole) for layer, whole in zip(layers, outer, strict=True))
 
 

@@ -1,9 +1,9 @@
 """A store that cannot be written to for a while is waited for: a disk is full, a mount is gone."""
 
 import errno
+import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 from lip_ray.store.paths import StoreError, StoreUnavailable
@@ -23,6 +23,12 @@ PASSING = frozenset(
 """What may be over in a while: room that somebody makes, a mount or a server that comes back.
 Among them is a folder that is not there, as under a mount that is gone."""
 
+PASSING_OF_S3 = re.compile(
+    r"AWS Error (INTERNAL_FAILURE|NETWORK_CONNECTION|REQUEST_TIMEOUT|SERVICE_UNAVAILABLE|SLOW_DOWN"
+    r"|THROTTLING|UNKNOWN)\b"
+)
+"""The same of an object store, whose errors have names instead of numbers."""
+
 Result = TypeVar("Result")
 
 
@@ -40,8 +46,8 @@ class Patience:
         self._sleep = sleep
         self._clock = clock
 
-    def insist(self, path: Path, act: Callable[[], Result]) -> Result:
-        """What `act` returns, once it does; `path` is for the message.
+    def insist(self, where: str, act: Callable[[], Result]) -> Result:
+        """What `act` returns, once it does; `where` is for the message.
 
         Raises StoreUnavailable when it could not within the time, StoreError at once for what
         waiting does not mend.
@@ -55,25 +61,28 @@ class Patience:
                 cause = _passing(error)
                 left_s = deadline - self._clock()
                 if cause is None and isinstance(error, OSError):
-                    raise unwritable(path, error) from error
+                    raise unwritable(where, error) from error
                 if cause is None:
                     raise
                 if left_s <= 0:
-                    raise self._given_up(path, cause) from error
+                    raise self._given_up(where, cause) from error
             self._sleep(min(pause_s, left_s))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def _given_up(self, path: Path, cause: OSError) -> StoreUnavailable:
+    def _given_up(self, where: str, cause: OSError) -> StoreUnavailable:
         waited = f", for {self._limit_s:g} s now" if self._limit_s else ""
-        return StoreUnavailable(f"{unwritable(path, cause)}{waited}")
+        return StoreUnavailable(f"{unwritable(where, cause)}{waited}")
 
 
-def unwritable(path: Path, error: OSError) -> StoreError:
+def unwritable(where: str, error: OSError) -> StoreError:
     """That nothing can be written there, and why."""
-    return StoreError(f"the store cannot be written to: {path}: {error.strerror or error}")
+    return StoreError(f"the store cannot be written to: {where}: {error.strerror or error}")
 
 
 def _passing(error: OSError | StoreError) -> OSError | None:
     """The system's error behind it, if it is one that passes."""
     cause = error.__cause__ if isinstance(error, StoreError) else error
-    return cause if isinstance(cause, OSError) and cause.errno in PASSING else None
+    if not isinstance(cause, OSError):
+        return None
+    passes = cause.errno in PASSING if cause.errno else PASSING_OF_S3.search(str(cause))
+    return cause if passes else None

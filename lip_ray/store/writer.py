@@ -1,10 +1,7 @@
 """The only writer: rows become immutable files, and of two writers of one file the first wins."""
 
-import errno
 import json
-import os
 import platform
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,13 +27,14 @@ from lip_ray.records import (
     TrialRecord,
 )
 from lip_ray.store import masks
+from lip_ray.store.files import Files, files_of
+from lip_ray.store.manifest import folded_rows
+from lip_ray.store.marker import check_there, check_version, mark
 from lip_ray.store.paths import (
     MARKER,
-    check_version,
     failure_file,
     level_file,
     point_file,
-    root_of,
     running_file,
     sweep_file,
     trial_file,
@@ -45,20 +43,23 @@ from lip_ray.store.paths import (
 from lip_ray.store.patience import Patience, Result, unwritable
 from lip_ray.store.schema import PACKED, TABLES, VERSION, VERSION_KEY
 
-NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
-
 
 class Writer:
     """Writes into one store; any number of them may do so at once, from any machine."""
 
-    def __init__(self, root: Path, patience: Patience) -> None:
-        self._root = root
+    def __init__(self, files: Files, patience: Patience) -> None:
+        self._files = files
         self._patience = patience
 
     @property
-    def root(self) -> Path:
-        """The store's folder, absolute, for whoever is to open it from elsewhere."""
-        return self._root
+    def where(self) -> str:
+        """The store's address, absolute, for whoever is to open it from elsewhere."""
+        return self._files.where
+
+    @property
+    def folder(self) -> Path | None:
+        """The store's folder; None where it is in a bucket."""
+        return self._files.local(".")
 
     @classmethod
     def open(
@@ -78,37 +79,35 @@ class Writer:
 
         Raises StoreError when the folder cannot be written to, or is of a newer layout.
         """
-        root = root_of(store)
+        files = files_of(store)
         patience = Patience(patience_s, sleep=sleep, clock=clock)
         opening = patience if must_exist else Patience(0.0)  # a wrong path is said at once
-        opening.insist(root, partial(_enter, root, make=not must_exist))
-        return cls(root, patience)
+        opening.insist(files.where, partial(_enter, files, make=not must_exist))
+        return cls(files, patience)
 
     @staticmethod
     def probe(store: str | Path) -> None:
         """Raise StoreError where `open` would, and leave nothing behind."""
-        root = root_of(store)
-        if (root / MARKER).exists():
-            check_version(root)
-        existing = next(folder for folder in (root, *root.parents) if folder.exists())
+        files = files_of(store)
         try:
-            with tempfile.TemporaryFile(dir=existing):
-                pass
+            if files.exists(MARKER):
+                check_version(files)
+            files.probe()
         except OSError as error:
-            raise unwritable(root, error) from error
+            raise unwritable(files.where, error) from error
 
     @contextmanager
     def beacon(self) -> Iterator[str]:
         """A name by which a reader elsewhere knows this very store from one of the same path."""
         name = f".beacon.{uuid.uuid4().hex}"
         try:
-            (self._root / name).touch()
+            self._files.replace(name, b"", durable=False)
         except OSError as error:
-            raise unwritable(self._root, error) from error
+            raise unwritable(self.where, error) from error
         try:
             yield name
         finally:
-            (self._root / name).unlink(missing_ok=True)
+            self._files.remove(name)
 
     def write_sweep(self, record: SweepRecord) -> None:
         """Note which trials a sweep asked for."""
@@ -124,12 +123,12 @@ class Writer:
             "lip_ray_version": record.lip_ray_version,
             "requested_at": record.requested_at,
         }
-        path = sweep_file(self._root, record.sweep, record.sweep_id)
-        self._write(path, "sweeps", [shared | row for row in rows])
+        name = sweep_file(record.sweep, record.sweep_id)
+        self._write(name, "sweeps", [shared | row for row in rows])
 
     def write_trial(self, record: TrialRecord) -> None:
         """Note that a trial has begun."""
-        self._write(trial_file(self._root, record.trial_id), "trials", [asdict(record)])
+        self._write(trial_file(record.trial_id), "trials", [asdict(record)])
 
     def write_level(self, records: Sequence[LevelRecord]) -> bool:
         """Commit one level of a trial, all its images at once; its `levels` rows go last.
@@ -165,18 +164,18 @@ class Writer:
             "levels": [_level_row(record) for record in records],
         }
         for table, rows in tables.items():
-            path = level_file(self._root, table, first.trial_id, first.level)
+            name = level_file(table, first.trial_id, first.level)
             if rows:
-                ours.append(self._write(path, table, rows))
+                ours.append(self._write(name, table, rows))
         with suppress(OSError):  # the level is committed; a state that stays is read no more
-            unfinished_file(self._root, first.trial_id, first.level).unlink(missing_ok=True)
+            self._files.remove(unfinished_file(first.trial_id, first.level))
         return all(ours)
 
     def write_failure(self, record: FailureRecord) -> None:
         """Note that a run gave a trial up, beside what was noted before."""
         row = asdict(record) | {"cause": str(record.cause)}
-        paths = (failure_file(self._root, record.trial_id, number) for number in count())
-        next(path for path in paths if self._write(path, "failures", [row]))
+        names = (failure_file(record.trial_id, number) for number in count())
+        next(name for name in names if self._write(name, "failures", [row]))
 
     def write_point(self, record: PointRecord) -> bool:
         """Note that a search asked for a point. Returns False when another's was there first."""
@@ -186,51 +185,46 @@ class Writer:
             row | {"position": position, "trial_id": trial_id, "spec": spec, "levels": levels}
             for position, (trial_id, spec, levels) in enumerate(trials or [(None, None, None)])
         ]
-        path = point_file(self._root, "points", record.search, record.search_id, record.number)
-        return self._write(path, "points", rows)
+        name = point_file("points", record.search, record.search_id, record.number)
+        return self._write(name, "points", rows)
 
     def write_score(self, record: ScoreRecord) -> bool:
         """Note what a point came to. Returns False when another's was there first."""
-        path = point_file(self._root, "scores", record.search, record.search_id, record.number)
-        return self._write(path, "scores", [asdict(record)])
+        name = point_file("scores", record.search, record.search_id, record.number)
+        return self._write(name, "scores", [asdict(record)])
 
     def note_standing(self, standing: Standing) -> None:
         """Note how far a trial has come, in place of what was noted before.
 
         Nothing depends on it: where it cannot be written, nothing is.
         """
-        path = running_file(self._root, standing.trial_id)
+        name = running_file(standing.trial_id)
         note = json.dumps(asdict(standing) | {"host": platform.node()})
         with suppress(OSError):
-            self._make_ready(path)
-            with _drafted(path, note.encode(), durable=False) as draft:
-                draft.replace(path)
+            check_there(self._files)
+            self._files.replace(name, note.encode(), durable=False)
 
     def end_standing(self, trial_id: str) -> None:
         """Remove what was noted of a trial that no longer runs here."""
         with suppress(OSError):
-            running_file(self._root, trial_id).unlink(missing_ok=True)
+            self._files.remove(running_file(trial_id))
 
     def keep_unfinished(self, trial_id: str, level: int, state: bytes) -> None:
         """Note how far a level has come, in place of what was noted before."""
-        path = unfinished_file(self._root, trial_id, level)
+        name = unfinished_file(trial_id, level)
 
-        def replace() -> None:
-            with _drafted(path, state) as draft:
-                draft.replace(path)
-
-        self._insist(path, replace)
+        self._insist(name, partial(self._files.replace, name, state))
 
     def _write_mask(self, trial_id: str, level: int, layers: Sequence[LayerMask]) -> bool:
-        path = level_file(self._root, "masks", trial_id, level)
-        rows = self._insist(path, partial(self._mask_rows, trial_id, level, layers))
-        return self._write(path, "masks", rows)
+        name = level_file("masks", trial_id, level)
+        rows = self._insist(name, partial(self._mask_rows, trial_id, level, layers))
+        return self._write(name, "masks", rows)
 
     def _write_tensors(
         self, table: str, trial_id: str, level: int, tensors: Sequence[StoredTensor]
     ) -> bool:
         return self._write(
-            level_file(self._root, table, trial_id, level),
+            level_file(table, trial_id, level),
             table,
             [
                 {"trial_id": trial_id, "level": level, "position": i} | asdict(tensor)
@@ -243,49 +237,40 @@ class Writer:
     ) -> list[dict[str, Any]]:
         """A mask nested in the level before takes a bit for each of that level's weights only."""
         key: dict[str, Any] = {"trial_id": trial_id, "level": level, "within": None}
-        outer = masks.read(self._root, trial_id, level - 1) if level else None
+        outer = masks.read(self._files, trial_id, level - 1) if level else None
         if outer and masks.nested(layers, outer):
             key["within"] = level - 1
             layers = [masks.folded(a, b) for a, b in zip(layers, outer, strict=True)]
         return [key | {"position": i} | asdict(layer) for i, layer in enumerate(layers)]
 
-    def _write(self, path: Path, table: str, rows: list[dict[str, Any]]) -> bool:
-        """Whether the file now holds these rows; it does not where another's were there first."""
-        return self._insist(path, partial(_publish, path, _parquet(table, rows)))
+    def _write(self, name: str, table: str, rows: list[dict[str, Any]]) -> bool:
+        """Whether the store now holds these rows; it does not where another's were there first."""
+        return self._insist(name, partial(self._published, name, table, rows))
 
-    def _insist(self, path: Path, act: Callable[[], Result]) -> Result:
-        """What `act` returns, which is about `path`; tried again as long as patience lasts."""
+    def _published(self, name: str, table: str, rows: list[dict[str, Any]]) -> bool:
+        content = _parquet(table, pa.Table.from_pylist(rows, schema=TABLES[table]))
+        if not self._files.exists(name):
+            folded = folded_rows(self._files, table, name)
+            if folded is not None:
+                return _parquet(table, folded) == content
+        return self._files.publish(name, content)
 
-        def ready_and_act() -> Result:
-            self._make_ready(path)
+    def _insist(self, name: str, act: Callable[[], Result]) -> Result:
+        """What `act` returns, which is about that file; tried again as long as patience lasts."""
+
+        def there_and_act() -> Result:
+            check_there(self._files)
             return act()
 
-        return self._patience.insist(path, ready_and_act)
-
-    def _make_ready(self, path: Path) -> None:
-        """Have the folder of the file there."""
-        _check_there(self._root)
-        path.parent.mkdir(exist_ok=True)
+        return self._patience.insist(f"{self.where}/{name}", there_and_act)
 
 
-def _enter(root: Path, *, make: bool) -> None:
+def _enter(files: Files, *, make: bool) -> None:
     if make:
-        root.mkdir(parents=True, exist_ok=True)
-    if make and not (root / MARKER).exists():
-        _publish(root / MARKER, json.dumps({"schema_version": VERSION}).encode())
-    _check_there(root)
-    check_version(root)
-    if not os.access(root, os.W_OK):
-        raise PermissionError(errno.EACCES, "no permission")
-
-
-def _check_there(root: Path) -> None:
-    """Raise an OSError unless the store is there: below a mount that is gone lies another disk."""
-    try:
-        (root / MARKER).stat()
-    except FileNotFoundError as error:
-        missing = f"there is no store there (no {MARKER})"
-        raise FileNotFoundError(errno.ENOENT, missing, str(root)) from error
+        mark(files)
+    check_there(files)
+    check_version(files)
+    files.probe()
 
 
 def _level_row(record: LevelRecord) -> dict[str, Any]:
@@ -293,7 +278,7 @@ def _level_row(record: LevelRecord) -> dict[str, Any]:
     return {name: getattr(record, name) for name in names} | {"outcome": str(record.outcome)}
 
 
-def _parquet(table: str, rows: list[dict[str, Any]]) -> bytes:
+def _parquet(table: str, rows: pa.Table) -> bytes:
     """A lean file: loose files are read whole, so statistics and dictionaries only add bytes."""
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
@@ -304,61 +289,6 @@ def _parquet(table: str, rows: list[dict[str, Any]]) -> bytes:
         write_statistics=False,
         store_schema=False,
     ) as file:
-        file.write_table(pa.Table.from_pylist(rows, schema=TABLES[table]))
+        file.write_table(rows.combine_chunks())
         file.add_key_value_metadata({VERSION_KEY: str(VERSION)})
     return bytes(sink.getvalue())
-
-
-def _publish(path: Path, content: bytes) -> bool:
-    """Make the file appear whole or not at all; whether it now holds this content.
-
-    A hard link fails where the name is taken, so the first writer wins and files never change.
-    """
-    with _drafted(path, content) as draft:
-        ours = _linked(draft, path, content)
-        _sync_folder(path.parent)
-        return ours
-
-
-def _linked(draft: Path, path: Path, content: bytes) -> bool:
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        # An NFS server may have made the link and lost the answer: then both names are one.
-        return draft.stat().st_nlink == 2 or path.read_bytes() == content
-    except OSError as error:
-        if error.errno not in NO_HARD_LINKS:
-            raise
-        if path.exists():
-            return path.read_bytes() == content
-        draft.rename(path)
-    return True
-
-
-@contextmanager
-def _drafted(path: Path, content: bytes, *, durable: bool = True) -> Iterator[Path]:
-    """The content in a file beside `path`, gone afterwards unless it was moved.
-
-    A durable one is safe on disk, so that not even a power cut leaves a name without its content.
-    """
-    unique = f"{platform.node()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-    draft = path.with_name(f".{path.name}.{unique}.tmp")  # hidden: no reader takes it for data
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        yield draft
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Without this a power cut may take the name away again."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

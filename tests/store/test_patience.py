@@ -202,12 +202,12 @@ def test_a_mount_that_is_gone_is_waited_for_and_its_mount_point_left_alone(
 def test_a_mask_of_a_mount_that_is_gone_is_waited_for_too(
     tmp_path: Path, level_record: Make, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    from lip_ray.store import masks
+    from lip_ray.store import files
 
     store = patient(tmp_path, clock)
     store.write_level([level_record()])
-    stale = Disk(masks.pq.read_table, OSError(errno.ESTALE, "Stale file handle"))
-    monkeypatch.setattr(masks.pq, "read_table", stale)
+    stale = Disk(files.pq.read_table, OSError(errno.ESTALE, "Stale file handle"))
+    monkeypatch.setattr(files.pq, "read_table", stale)
     clock.wake = lambda: setattr(stale, "broken", False)
     assert store.write_level([level_record(level=1)])
     assert len(clock.pauses_s) == 1
@@ -272,7 +272,7 @@ def test_a_worker_waits_for_a_store_that_comes_back(worker: tuple[Path, Clock]) 
     opened = Writer.open(
         root, must_exist=True, patience_s=PATIENCE_S, sleep=clock.sleep, clock=clock
     )
-    assert opened.root == root
+    assert opened.folder == root
     assert len(clock.pauses_s) == 4
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from pyarrow.dataset import dataset
 
 from lip_ray.records import Outcome
 from lip_ray.store import QueryError, Reader, StoreError, Writer
+from lip_ray.store.files import Folder
 from lip_ray.store.schema import TABLES
 
 Make = Callable[..., Any]
@@ -137,36 +137,75 @@ def test_wrong_sql_is_explained(store: Path, query: str, message: str) -> None:
     assert not str(raised.value).startswith(("Parser", "Binder", "Catalog"))
 
 
-def test_a_damaged_file_is_named(store: Path) -> None:
-    path = store / "levels" / f"{'a' * 16}-000.parquet"
-    path.write_bytes(b"PAR1 and then nothing")
-    with pytest.raises(StoreError, match=path.name):
-        Reader(store).frame("levels")
-    assert Reader(store).masks("b" * 16, 0) is not None
-    path.unlink()
+REMAINS = [b"", b"PAR1 and then nothing", b"\x00" * 4096]
+
+
+@pytest.mark.parametrize("remains", REMAINS, ids=["empty", "cut short", "zeros"])
+@pytest.mark.parametrize("table", ["levels", "trials", "curves", "masks", "reconstructions"])
+def test_a_damaged_file_is_left_out_and_named(store: Path, table: str, remains: bytes) -> None:
+    reader = Reader(store)
+    whole = len(reader.frame(table))
+    path = next((store / table).glob(f"{'a' * 16}-000*"), None) or next((store / table).iterdir())
+    lost = pq.read_metadata(path).num_rows
+    path.write_bytes(remains)
+    damaged = Reader(store)
+    assert damaged.damaged == ()
+    counted = damaged.sql(f"select count(*) as n from {table}").to_pylist()
+    assert damaged.damaged == (f"{table}/{path.name}",)
+    assert counted[0]["n"] == len(damaged.frame(table))
+    assert whole - lost <= counted[0]["n"] < whole
+    assert damaged.damaged == (f"{table}/{path.name}",)
+
+
+def test_what_nobody_asks_for_is_not_missed(store: Path) -> None:
     curve = store / "curves" / f"{'b' * 16}-000.parquet"
     curve.write_bytes(b"PAR1 and then nothing")
-    assert len(Reader(store).frame("levels")) == 2, "as long as nobody asks for it"
-    with pytest.raises(StoreError, match=curve.name):
-        Reader(store).frame("curves")
+    reader = Reader(store)
+    assert len(reader.frame("levels")) == 3
+    assert reader.damaged == ()
+
+
+def test_a_damaged_mask_is_named(store: Path) -> None:
     mask = store / "masks" / f"{'a' * 16}-000.parquet"
     mask.write_bytes(b"")
     with pytest.raises(StoreError, match=f"{mask.name} is damaged"):
         Reader(store).masks("a" * 16, 0)
 
 
+def test_a_mistake_in_a_query_reads_no_file_to_find_out(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: Any, **__: Any) -> None:
+        raise AssertionError("a file was read")
+
+    monkeypatch.setattr(Folder, "table", read)
+    with pytest.raises(QueryError, match="psnr_selected_db"):
+        Reader(store).sql("select psnr_selcted_db from levels")
+
+
+def test_rows_of_some_trials(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of others are not read."""
+    for path in (store / "curves").glob("a*"):
+        path.write_bytes(b"")
+    reader = Reader(store)
+    assert set(reader.frame("curves", trials=["b" * 16])["trial_id"]) == {"b" * 16}
+    assert set(reader.frame("levels", trials=["a" * 16])["level"]) == {0, 1}
+    assert reader.frame("levels", trials=[]).empty
+    assert reader.frame("levels", trials=["it's none"]).empty
+    assert reader.damaged == ()
+
+
 def test_a_file_is_read_once_and_new_ones_are_seen(
     store: Path, level_record: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lip_ray.store import reader as module
-
     read: list[str] = []
+    dataset = Folder.dataset
 
-    def noted(paths: list[str], schema: Any) -> Any:
-        read.extend(path for path in paths if "/levels/" in path)
-        return dataset(paths, schema)
+    def noted(folder: Folder, names: list[str], schema: Any) -> Any:
+        read.extend(name for name in names if name.startswith("levels/"))
+        return dataset(folder, names, schema)
 
-    monkeypatch.setattr(module, "dataset", noted)
+    monkeypatch.setattr(Folder, "dataset", noted)
     reader = Reader(store)
     counted = "select trial_id[1] as trial, count(*) as levels from levels group by 1 order by 1"
     assert reader.sql(counted)["levels"].to_pylist() == [2, 1]

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lip_ray.records import LevelRecord, Outcome, SweepRecord, TrialRecord
-from lip_ray.store import Reader, StoreError, Writer, writer
+from lip_ray.store import Reader, StoreError, Writer
+from lip_ray.store.files import Folder
 from lip_ray.store.schema import TABLES, VERSION
 
 Make = Callable[..., Any]
@@ -99,14 +100,14 @@ def test_levels_are_committed_last(
     tmp_path: Path, level_record: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[str] = []
-    publish = writer._publish
+    publish = Folder.publish
 
-    def noted(path: Path, content: bytes) -> bool:
-        published.append(path.parent.name)
-        return publish(path, content)
+    def noted(folder: Folder, name: str, content: bytes) -> bool:
+        published.append(name.partition("/")[0])
+        return publish(folder, name, content)
 
     store = Writer.open(tmp_path)
-    monkeypatch.setattr(writer, "_publish", noted)
+    monkeypatch.setattr(Folder, "publish", noted)
     store.write_level([level_record()])
     assert published == ["masks", "masks", "curves", "reconstructions", "levels"]
 
@@ -222,9 +223,19 @@ def test_a_store_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
             refused(tmp_path / "file" / "store")
 
 
-def test_a_store_elsewhere_is_refused() -> None:
-    with pytest.raises(StoreError, match="s3://bucket/store: a store is a folder"):
-        Writer.open("s3://bucket/store")
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("gopher://bucket/store", "gopher://bucket/store: Unrecognized filesystem type"),
+        ("s3://bucket/store?zone=3", "Unexpected query parameter in S3 URI: 'zone'"),
+        ("s3://me:secret@bucket/store", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_refused(address: str, said: str) -> None:
+    for refused in (Writer.open, Writer.probe, Reader):
+        with pytest.raises(StoreError, match=said) as raised:
+            refused(address)
+        assert "secret" not in str(raised.value)
 
 
 def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -253,6 +264,7 @@ def test_the_root_is_where_everyone_finds_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    root = Writer.open("~/store").root
-    assert root == tmp_path / "store"
-    assert Writer.open(root).root == root
+    opened = Writer.open("~/store")
+    assert opened.where == str(tmp_path / "store")
+    assert opened.folder == tmp_path / "store"
+    assert Writer.open(opened.where).where == opened.where

@@ -1,0 +1,391 @@
+"""The only place that touches a file system: a store's files by name, in a folder or a bucket.
+
+Names are relative to the store's root and have one folder, as `levels/<trial_id>-<level>.parquet`.
+Whatever is not there raises FileNotFoundError, a file system that fails another OSError.
+"""
+
+import errno
+import os
+import platform
+import re
+import tempfile
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.dataset import Dataset, FileSystemDataset, ParquetFileFormat
+from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
+
+from lip_ray.store.paths import Damaged, StoreError
+
+NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+
+DELAYED = "allow_delayed_open=true"
+"""Without it S3 is asked thrice for every file that is put there."""
+
+CREDENTIALS = re.compile(r"(?<=//)\S+@")
+"""Name and password within a URI."""
+
+
+class Files(ABC):
+    """One store's files."""
+
+    where: str
+    """An absolute path or a URI: for messages, and for opening the same store elsewhere."""
+
+    _system: FileSystem
+
+    @abstractmethod
+    def names(self, folder: str) -> list[str]:
+        """Its complete files in order, hidden ones left out; none where there is no folder."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """All of a file."""
+
+    @abstractmethod
+    def exists(self, name: str) -> bool:
+        """Whether the file is there."""
+
+    @abstractmethod
+    def publish(self, name: str, content: bytes) -> bool:
+        """Make a file appear whole, unless it is there; whether it now holds this content."""
+
+    @abstractmethod
+    def replace(self, name: str, content: bytes, *, durable: bool = True) -> None:
+        """Make a file appear whole, in place of one that is there.
+
+        A durable one is safe on disk, so that not even a power cut leaves a name without its
+        content.
+        """
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Have the file gone; one that is not there is."""
+
+    @abstractmethod
+    def move(self, name: str, to: str) -> None:
+        """Give a file another name."""
+
+    @abstractmethod
+    def modified(self, name: str) -> float:
+        """When it was written, in seconds since 1970 by the store's own clock."""
+
+    @abstractmethod
+    def clock(self) -> float:
+        """What the store's own clock shows: those of hosts may differ."""
+
+    @abstractmethod
+    def probe(self) -> None:
+        """Raise OSError where nothing can be written, and leave nothing behind."""
+
+    @abstractmethod
+    def local(self, name: str) -> Path | None:
+        """Its path on this machine, where it has one."""
+
+    @abstractmethod
+    def _key(self, name: str) -> str:
+        """What the file is called by Arrow's file system."""
+
+    def table(
+        self,
+        name: str,
+        schema: pa.Schema,
+        *,
+        columns: Sequence[str] | None = None,
+        filters: Any = None,
+    ) -> pa.Table:
+        """The rows of a Parquet file, nulls where it lacks a column of the schema.
+
+        Of a large file no more is read than columns and filters (pyarrow's) need. Raises Damaged
+        where the file is there but cannot be understood.
+        """
+        chosen = {"columns": None if columns is None else list(columns), "filters": filters}
+        if columns is not None or filters is not None:
+            try:
+                return pq.read_table(
+                    self._key(name),
+                    schema=schema,
+                    filesystem=self._system,
+                    partitioning=None,
+                    **chosen,
+                )
+            except FileNotFoundError:
+                raise
+            except (OSError, pa.ArrowException):
+                pass  # the file, or the way to it: reading all of it tells
+        content = self.read(name)
+        try:
+            return pq.read_table(pa.BufferReader(content), schema=schema, **chosen)
+        except (OSError, pa.ArrowException) as error:
+            raise Damaged(f"{self.where}/{name} is damaged: {_first_line(error)}") from error
+
+    def dataset(self, names: Sequence[str], schema: pa.Schema) -> Dataset:
+        """The rows of Parquet files, read as far as and when they are asked for."""
+        return FileSystemDataset.from_paths(
+            [self._key(name) for name in names],
+            schema=schema,
+            format=ParquetFileFormat(),
+            filesystem=self._system,
+        )
+
+
+def files_of(store: str | Path) -> Files:
+    """The files of the store in a folder, or behind a URI that Arrow knows, as s3://bucket/prefix.
+
+    Credentials are taken from the environment. Raises StoreError for a URI that is not understood
+    or holds credentials, or whose server does not answer.
+    """
+    text = str(store)
+    if "://" in text and not text.startswith("file://"):
+        return Bucket(text)
+    return Folder(Path(text.removeprefix("file://")).expanduser().resolve())
+
+
+class Folder(Files):
+    """A folder on a POSIX file system, shared or not."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._system = LocalFileSystem()
+        self.where = str(root)
+
+    def names(self, folder: str) -> list[str]:
+        """As any store's."""
+        try:
+            with os.scandir(self._root / folder) as entries:  # tells files without asking for each
+                found = [entry.name for entry in entries if entry.is_file()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(f"{folder}/{name}" for name in found if not name.startswith("."))
+
+    def read(self, name: str) -> bytes:
+        """As any store's."""
+        return (self._root / name).read_bytes()
+
+    def exists(self, name: str) -> bool:
+        """As any store's."""
+        try:
+            (self._root / name).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def publish(self, name: str, content: bytes) -> bool:
+        """A hard link fails where the name is taken: the first writer wins, files never change."""
+        path = self._ready(name)
+        with _drafted(path, content) as draft:
+            ours = _linked(draft, path, content)
+            _sync_folder(path.parent)
+            return ours
+
+    def replace(self, name: str, content: bytes, *, durable: bool = True) -> None:
+        """As any store's."""
+        path = self._ready(name)
+        with _drafted(path, content, durable=durable) as draft:
+            draft.replace(path)
+
+    def remove(self, name: str) -> None:
+        """As any store's."""
+        (self._root / name).unlink(missing_ok=True)
+
+    def move(self, name: str, to: str) -> None:
+        """As any store's."""
+        (self._root / name).replace(self._ready(to))
+
+    def modified(self, name: str) -> float:
+        """As any store's."""
+        return (self._root / name).stat().st_mtime
+
+    def clock(self) -> float:
+        """The time that a file written there now has; this host's where none can be."""
+        try:
+            with tempfile.TemporaryFile(dir=self._root) as file:
+                return os.fstat(file.fileno()).st_mtime
+        except OSError:
+            return time.time()
+
+    def probe(self) -> None:
+        """As any store's."""
+        folders = (self._root, *self._root.parents)
+        with tempfile.TemporaryFile(dir=next(folder for folder in folders if folder.exists())):
+            pass
+
+    def local(self, name: str) -> Path:
+        """As any store's."""
+        return self._root / name
+
+    def _key(self, name: str) -> str:
+        return str(self._root / name)
+
+    def _ready(self, name: str) -> Path:
+        """Its path, with the folder there. Only a file of the root itself makes the root."""
+        path = self._root / name
+        path.parent.mkdir(parents=path.parent == self._root, exist_ok=True)
+        return path
+
+
+class Bucket(Files):
+    """A place in an object store: every file is put there in one piece."""
+
+    def __init__(self, uri: str) -> None:
+        shown = CREDENTIALS.sub("…@", uri)
+        try:
+            parts = urlsplit(uri)
+            if parts.password is not None or (parts.scheme == "s3" and "@" in parts.netloc):
+                raise StoreError(
+                    f"{shown}: credentials in a store's name would be kept wherever it is noted: "
+                    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, instead"
+                )
+            self._system, path = FileSystem.from_uri(_in_one_request(parts))
+            self._root = path.rstrip("/")
+            if not self._root:
+                raise ValueError("no bucket is named")
+        except StoreError:
+            raise
+        except ValueError as error:
+            said = CREDENTIALS.sub("…@", _first_line(error))
+            raise StoreError(
+                f"{shown}: {said}: a store is a folder, or s3://bucket/prefix, with ?region=… or "
+                "?endpoint_override=… where needed"
+            ) from error
+        except OSError as error:
+            raise StoreError(f"{shown} cannot be reached: {_first_line(error)}") from error
+        self.where = urlunsplit(parts._replace(path=parts.path.rstrip("/")))
+
+    def names(self, folder: str) -> list[str]:
+        """As any store's."""
+        selector = FileSelector(self._key(folder), allow_not_found=True)
+        return sorted(
+            f"{folder}/{entry.base_name}"
+            for entry in self._system.get_file_info(selector)
+            if entry.type is FileType.File and not entry.base_name.startswith(".")
+        )
+
+    def read(self, name: str) -> bytes:
+        """As any store's."""
+        with self._system.open_input_stream(self._key(name), compression=None) as file:
+            return bytes(file.read())
+
+    def exists(self, name: str) -> bool:
+        """As any store's."""
+        return bool(self._info(name).type is not FileType.NotFound)
+
+    def publish(self, name: str, content: bytes) -> bool:
+        """It looks first. Of two writers at the same moment the last wins, and neither learns."""
+        try:
+            return self.read(name) == content
+        except FileNotFoundError:
+            self.replace(name, content)
+            return True
+
+    def replace(self, name: str, content: bytes, *, durable: bool = True) -> None:
+        """As any store's; always durable."""
+
+        def put() -> None:
+            file = self._system.open_output_stream(self._key(name), compression=None)
+            file.write(content)  # at once: a stream that is left by an error is published too
+            file.close()
+
+        self._in_folder(name, put)
+
+    def remove(self, name: str) -> None:
+        """As any store's."""
+        with suppress(FileNotFoundError):
+            self._system.delete_file(self._key(name))
+
+    def move(self, name: str, to: str) -> None:
+        """As any store's; a copy comes first."""
+        self._in_folder(to, lambda: self._system.move(self._key(name), self._key(to)))
+
+    def modified(self, name: str) -> float:
+        """As any store's."""
+        info = self._info(name)
+        if info.type is FileType.NotFound:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        return float(info.mtime_ns) / 1e9
+
+    def clock(self) -> float:
+        """This host's: object stores refuse requests of clocks that are far from their own."""
+        return time.time()
+
+    def probe(self) -> None:
+        """As any store's."""
+        name = f".probe.{uuid.uuid4().hex}"
+        self.replace(name, b"")
+        self.remove(name)
+
+    def local(self, name: str) -> None:
+        """None: it is elsewhere."""
+
+    def _key(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def _info(self, name: str) -> Any:
+        return self._system.get_file_info(self._key(name))
+
+    def _in_folder(self, name: str, act: Callable[[], None]) -> None:
+        """Object stores have no folders; what lacks one has them."""
+        try:
+            act()
+        except FileNotFoundError:
+            self._system.create_dir(self._key(name).rpartition("/")[0], recursive=True)
+            act()
+
+
+def _in_one_request(parts: SplitResult) -> str:
+    if parts.scheme != "s3" or "allow_delayed_open" in parts.query:
+        return urlunsplit(parts)
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, DELAYED)))))
+
+
+def _linked(draft: Path, path: Path, content: bytes) -> bool:
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        # An NFS server may have made the link and lost the answer: then both names are one.
+        return draft.stat().st_nlink == 2 or path.read_bytes() == content
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        if path.exists():
+            return path.read_bytes() == content
+        draft.rename(path)
+    return True
+
+
+@contextmanager
+def _drafted(path: Path, content: bytes, *, durable: bool = True) -> Iterator[Path]:
+    """The content in a file beside `path`, gone afterwards unless it was moved."""
+    unique = f"{platform.node()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    draft = path.with_name(f".{path.name}.{unique}.tmp")  # hidden: no reader takes it for data
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        yield draft
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Without this a power cut may take the name away again."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]

@@ -1,0 +1,147 @@
+"""A store in an object store: moto's S3 on this machine."""
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lip_ray.store import Reader, StoreError, Writer
+from lip_ray.store.files import files_of
+
+boto3 = pytest.importorskip("boto3")
+pytest.importorskip("moto")
+from moto.server import ThreadedMotoServer  # noqa: E402 (only where there is one)
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """An S3 with nothing in it but an empty bucket."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("AWS_ACCESS_KEY_ID", "someone")
+        patched.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+        patched.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        server.start()
+        host, port = server.get_host_and_port()
+        boto3.client(
+            "s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1"
+        ).create_bucket(Bucket="results")
+        yield f"{host}:{port}"
+        server.stop()
+
+
+@pytest.fixture
+def store(endpoint: str, tmp_path: Path) -> str:
+    """The name of a store that is not there yet."""
+    return f"s3://results/{tmp_path.name}?scheme=http&endpoint_override={endpoint}"
+
+
+def test_files_come_and_go(store: str) -> None:
+    files = files_of(store)
+    assert files.publish("levels/a", b"one")
+    assert files.publish("levels/a", b"one")
+    assert not files.publish("levels/a", b"two")
+    files.replace("levels/b", b"two")
+    files.publish("levels/.hidden", b"")
+    assert files.names("levels") == ["levels/a", "levels/b"]
+    assert files.read("levels/a") == b"one"
+    assert abs(files.clock() - files.modified("levels/a")) < 60
+    files.move("levels/a", "aside/a")
+    assert (files.exists("levels/a"), files.read("aside/a")) == (False, b"one")
+    for _ in range(2):
+        files.remove("levels/b")
+    assert files.names("levels") == []
+    with pytest.raises(FileNotFoundError):
+        files.modified("levels/b")
+
+
+def test_a_run_is_resumed_and_asked(
+    store: str, level_record: Make, trial_record: Make, sweep_record: Make
+) -> None:
+    writer = Writer.open(store)
+    writer.write_sweep(sweep_record())
+    writer.write_trial(trial_record())
+    assert writer.write_level([level_record()])
+    writer.keep_unfinished("a" * 16, 1, b"half of it")
+    reader = Reader(store)
+    assert reader.sql("select outcome from trials")["outcome"].to_pylist() == ["incomplete"]
+
+    again = Writer.open(writer.where, must_exist=True, patience_s=1)
+    assert again.where == store
+    [first] = Reader(again.where).levels_done().values()
+    assert reader.unfinished("a" * 16, first) == b"half of it"
+    assert reader.masks("a" * 16, first) == level_record().masks[1]
+    assert again.write_level([level_record(level=first)])
+    assert reader.unfinished("a" * 16, first) is None
+    assert not again.write_level([level_record(level=first, fit_s=9.0)]), "it is there"
+
+    assert reader.levels_done() == {"a" * 16: 2}
+    [row] = reader.sql("select outcome, levels_done from trials").to_pylist()
+    assert row == {"outcome": "budget", "levels_done": 2}
+    asked = "select level, count(*) as pictures from reconstructions group by 1 order by 1"
+    assert reader.sql(asked)["pictures"].to_pylist() == [2, 2]
+    assert len(reader.frame("curves", trials=["a" * 16])) == 2
+    assert reader.damaged == ()
+
+
+def test_a_damaged_file_is_left_out(store: str, level_record: Make) -> None:
+    Writer.open(store).write_level([level_record()])
+    Writer.open(store).write_level([level_record(level=1)])
+    name = f"levels/{'a' * 16}-001.parquet"
+    files_of(store).replace(name, b"PAR1")
+    reader = Reader(store)
+    assert reader.frame("levels")["level"].tolist() == [0]
+    assert reader.damaged == (name,)
+
+
+def test_a_trial_in_flight_is_seen_from_elsewhere(store: str) -> None:
+    writer = Writer.open(store)
+    with writer.beacon() as beacon:
+        assert Reader(store).sees(beacon)
+    assert not Reader(store).sees(beacon)
+    Writer.probe(store)
+    assert Reader(store).standings() == []
+
+
+def _write(store: str, level: Any) -> None:
+    Writer.open(store, must_exist=True).write_level([level])
+
+
+def test_another_process_needs_the_name_alone(store: str, level_record: Make) -> None:
+    where = Writer.open(store).where
+    process = multiprocessing.get_context("spawn").Process(
+        target=_write, args=(where, level_record())
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert Reader(where).levels_done() == {"a" * 16: 1}
+
+
+def test_no_key_is_kept(store: str, level_record: Make) -> None:
+    writer = Writer.open(store)
+    writer.write_level([level_record()])
+    files = files_of(store)
+    kept = [files.read(name) for folder in ("levels", "masks") for name in files.names(folder)]
+    assert not any(b"s3cret" in content for content in [*kept, writer.where.encode()])
+
+
+def test_what_is_not_there_is_said(store: str, endpoint: str) -> None:
+    assert not Reader.exists(store)
+    with pytest.raises(StoreError, match="there is no store in s3://results/"):
+        Reader(store)
+    nowhere = f"s3://nobody/store?scheme=http&endpoint_override={endpoint}"
+    with pytest.raises(StoreError, match="NO_SUCH_BUCKET"):
+        Writer.open(nowhere)
+
+
+def test_a_newer_store_is_refused(store: str) -> None:
+    files_of(store).replace("lip-ray-store.json", json.dumps({"schema_version": 99}).encode())
+    for refused in (Writer.open, Writer.probe, Reader):
+        with pytest.raises(StoreError, match="schema version 99"):
+            refused(store)
