@@ -418,7 +418,10 @@ def test_wrong_input_is_one_message_and_nothing_is_written(
         (("status", "--store", "nowhere"), "there is no store in"),
         (("report", "nowhere", "-o", "x.html"), "there is no store in"),
         (("run", "tiny.yaml", "--store", "tiny.yaml/store"), "cannot be written to"),
-        (("run", "tiny.yaml", "--store", "s3://a/b"), "a store is a folder"),
+        (
+            ("run", "tiny.yaml", "--store", "gopher://a/b"),
+            "a store is a folder, or s3://bucket/prefix",
+        ),
     ],
 )
 def test_wrong_arguments_are_one_message(arguments: tuple[str, ...], message: str) -> None:

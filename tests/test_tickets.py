@@ -84,7 +84,7 @@ TRIALS["learnt anew"] = classification(TRIALS["init"], travels="layer_densities"
 
 def stored(writer: Writer, trials: Sequence[AnyTrial]) -> Reader:
     """The store, after running these one after the other, without Ray."""
-    reader = Reader(writer.root)
+    reader = Reader(writer.where)
     for trial in trials:
         writer.write_trial(trial_record(trial))
         rows = run(trial, Context(device=CPU, shelf=reader))
