@@ -84,16 +84,24 @@ class Masks(Protocol):
         """The mask of a level, None where none is stored."""
 
 
-def more_sections(store: Masks, trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Section]:
+def more_sections(
+    store: Masks,
+    trials: pd.DataFrame,
+    levels: pd.DataFrame,
+    *,
+    searched: Collection[str] = (),
+) -> Iterator[Section]:
     """Curves, layers and overlaps of what restores images; cost and failures of all.
 
-    Which curves and masks are read is chosen before: a few of a store of any size.
+    Which curves and masks are read is chosen before: a few of a store of any size. `searched` are
+    ids of trials that only a search asked for, which no other part compares either.
     """
-    restoring = trials.loc[trials["kind"].isin(KINDS), "trial_id"]
-    if levels["trial_id"].isin(restoring).any():
-        points = described_points(trials, levels)
+    shown = trials[trials["kind"].isin(KINDS) & ~trials["trial_id"].isin(searched)]
+    fits = levels[levels["trial_id"].isin(shown["trial_id"])]
+    if len(fits):
+        points = described_points(shown, fits)
         yield from trace_sections(store, points)
-        tickets = with_masks(points, trials)
+        tickets = with_masks(points, shown)
         yield from layer_sections(store, tickets)
         yield from overlap_sections(store, tickets)
     yield from cost_sections(trials, levels, store.frame("failures"))

@@ -1,7 +1,7 @@
 """One page that shows a store's frontiers: figures, reconstructions and numbers, all offline."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
@@ -13,6 +13,8 @@ import pandas as pd
 import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
+from lip_ray.records import LayerMask
+
 from . import generators, sensing
 from .frontier import frontier_figure, frontier_table
 from .gallery import gallery_entries
@@ -20,6 +22,7 @@ from .generators import generator_points
 from .identity import DENSE, KINDS
 from .look import BUTTONS, PALETTE
 from .markup import Section, chart, controls, mean_text, number_table
+from .more_sections import more_sections
 from .naming import flat_settings, tuples
 from .pictures import NO_PICTURES, PICTURE_KEY, Pictures, db_text, pictures_within, tile
 from .points import (
@@ -107,8 +110,11 @@ NO_CHART = "<p>There is no clean image to compare with, so no PSNR to plot.</p>"
 class Frames(Protocol):
     """What reads a store: `lip_ray.store.Reader`, or frames made by hand."""
 
-    def frame(self, table: str, /) -> pd.DataFrame:
-        """The table of that name."""
+    def frame(self, table: str, /, *, trials: Collection[str] | None = None) -> pd.DataFrame:
+        """The table of that name, or its rows of these trials."""
+
+    def masks(self, trial_id: str, level: int, /) -> tuple[LayerMask, ...] | None:
+        """The mask of a level, None where none is stored."""
 
 
 def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
@@ -118,7 +124,8 @@ def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
     kinds on one image and task are compared by size, transfers in matrices of sources and targets,
     classifiers by accuracy, generators by what they draw, and reconstructions with these by their
     errors.
-    A search has its front; trials that only a search asked for are compared nowhere else.
+    A search has its front; trials that only a search asked for are compared nowhere else. Last come
+    curves of fits, densities of layers, overlaps of masks, the cost of all, and failures.
     Pictures beyond `pictures_mb` megabytes stay out, and the page says how many.
 
     Raises ValueError when the store has no finished level.
@@ -175,7 +182,8 @@ def _content(store: Frames, room: int, *, counted: bool = True) -> _Content:
     kinds = _fitted(trials, levels)
     if not kinds & SHOWN_KINDS:
         raise ValueError("no finished level in the store: run a sweep of trajectories first")
-    compared = trials[~trials["trial_id"].isin(_only_searched(points, store))]
+    searched = _only_searched(points, store)
+    compared = trials[~trials["trial_id"].isin(searched)]
     fits = levels[levels["trial_id"].isin(compared["trial_id"])]
     shown = _shown(compared, fits, _fitted(compared, fits))
     read = counted or room > 0
@@ -183,6 +191,7 @@ def _content(store: Frames, room: int, *, counted: bool = True) -> _Content:
     sections = list(_sections(compared, fits, _fitted(compared, fits), shown, pictures))
     if len(points):
         sections += search_sections(points)
+    sections += more_sections(store, trials, levels, searched=searched)
     return _Content(
         trials=trials,
         levels=levels,

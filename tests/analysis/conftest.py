@@ -6,7 +6,7 @@ The frames have the columns of a real store's; every picture is a flat colour of
 import io
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import count, product
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from PIL import Image
+
+from lip_ray.records import LayerMask
 
 TOTAL = 2_208_768
 DENSITIES = (1.0, 0.5, 0.25, 0.12, 0.05, 0.03)
@@ -33,9 +35,14 @@ class FakeStore:
 
     frames: dict[str, pd.DataFrame]
 
-    def frame(self, table: str) -> pd.DataFrame:
-        """The table of that name; one without rows has no columns either."""
-        return self.frames.get(table, pd.DataFrame())
+    def frame(self, table: str, *, trials: Collection[str] | None = None) -> pd.DataFrame:
+        """The table of that name, or rows of these trials; without rows it has no columns."""
+        found = self.frames.get(table, pd.DataFrame())
+        return found if trials is None or found.empty else found[found["trial_id"].isin(trials)]
+
+    def masks(self, trial_id: str, level: int) -> tuple[LayerMask, ...] | None:
+        """None: nobody has pruned anything."""
+        return None
 
 
 def flat_png() -> bytes:
@@ -135,6 +142,10 @@ def make_level(trial: dict[str, Any], level: int = 0, **changes: Any) -> dict[st
         "steps": 3000,
         "outcome": "budget",
         "reason": "",
+        "fit_s": 60.0,
+        "memory_mb": 500.0,
+        "device": "cpu",
+        "threads": 1,
     } | changes
 
 

@@ -159,7 +159,7 @@ class TestContent:
         pictures = store.frames["reconstructions"]
         store.frames["reconstructions"] = pictures[~pictures["role"].isin(["clean", "peak"])]
         page = Page(frontier_report(store))
-        assert page.data["figures"] == {}
+        assert list(page.data["figures"]) == ["chart-cost"]
         assert "no PSNR to plot" in page.text
         assert [view["picture"] >= 0 for view in page.data["fits"]["1"]["views"]] == [
             True, False, True,
@@ -172,8 +172,9 @@ class TestContent:
         trials = [trial_row(), trial_row("magnitude", task=other)]
         levels = [level_row(trial, level) for trial in trials for level in (0, 1)]
         page = Page(frontier_report(store_of(trials, levels)))
-        assert list(page.data["figures"]) == ["chart-0", "chart-1"]
-        assert page.attributes("div", "id") == ["chart-0", "chart-1"]
+        figures = ["chart-0", "chart-1", "chart-cost"]
+        assert list(page.data["figures"]) == figures
+        assert page.attributes("div", "id") == figures
         assert "astronaut: inpainting" in page.text
 
     def test_the_switch_is_three_radio_buttons(self, page: str) -> None:
@@ -361,9 +362,12 @@ def test_the_parts_are_those_of_the_page_and_need_no_picture(study: Any) -> None
     reads: list[str] = []
 
     class Watched:
-        def frame(self, table: str) -> Any:
+        def frame(self, table: str, **chosen: Any) -> Any:
             reads.append(table)
-            return study.frame(table)
+            return study.frame(table, **chosen)
+
+        def masks(self, trial_id: str, level: int) -> Any:
+            return study.masks(trial_id, level)
 
     parts = report_sections(Watched())
     assert [part.title for part in parts] == re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
