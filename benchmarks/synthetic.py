@@ -25,6 +25,9 @@ import pyarrow.parquet as pq
 import typer
 from PIL import Image
 
+from lip_ray.store.compact import part
+from lip_ray.store.files import files_of
+from lip_ray.store.manifest import FOLDER, Manifest, part_schema, publish
 from lip_ray.store.paths import MARKER
 from lip_ray.store.schema import PACKED, TABLES, VERSION, VERSION_KEY
 from lip_ray.trials import Trajectory
@@ -154,16 +157,16 @@ def write(
     root.mkdir(parents=True)
     plan = Plan.of(levels)
     rng = np.random.default_rng(seed)
-    parts: dict[str, list[str]] = {}
+    parts: dict[str, tuple[str, ...]] = {}
     for number, chunk in enumerate(plan.chunks(CHUNK_TRIALS)):
         for table, rows in _tables(chunk, plan, rng, pictures=pictures).items():
             if compacted:
-                parts.setdefault(table, []).append(_write_part(root, table, rows, number))
+                parts[table] = (*parts.get(table, ()), _write_part(root, table, rows, number))
             else:
                 _write_files(root, table, rows)
     _write_sweep(root, plan)
     if compacted:
-        (root / "compacted/manifest-000001.json").write_text(json.dumps({"parts": parts}))
+        publish(files_of(root), Manifest(version=1, parts=parts))
     (root / MARKER).write_text(json.dumps({"schema_version": VERSION}))
 
 
@@ -299,7 +302,7 @@ def _label(image: dict[str, Any]) -> str:
 
 def _table(table: str, columns: dict[str, Any]) -> pa.Table:
     """A table's columns, null where none are given, and `file`."""
-    schema = TABLES[table].append(pa.field("file", pa.string()))
+    schema = part_schema(table)
     nothing = [None] * len(columns["file"])
     return pa.table(
         [_column(columns.get(field.name, nothing), field.type) for field in schema], schema=schema
@@ -415,8 +418,8 @@ def _outcomes(plan: Plan, trial: Numbers, level: Numbers, rng: np.random.Generat
 def _keyed_normal(*key: Numbers) -> Numbers:
     """A standard normal draw for each row, the same wherever the key is the same."""
     mixed = np.full(len(key[0]), 0x9E3779B97F4A7C15, np.uint64)
-    for part in key:
-        mixed ^= part.astype(np.uint64) + np.uint64(0x632BE59BD9B4E019)
+    for value in key:
+        mixed ^= value.astype(np.uint64) + np.uint64(0x632BE59BD9B4E019)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     first = ((mixed >> np.uint64(40)) + np.uint64(1)) / 2.0**24
@@ -602,11 +605,9 @@ def _picture_pool(images: int) -> list[bytes]:
 
 def _write_part(root: Path, table: str, rows: pa.Table, number: int) -> str:
     """The rows as one part of a compacted store; its name."""
-    folder = root / "compacted"
-    folder.mkdir(exist_ok=True)
-    name = f"compacted/{table}-{number:08x}.parquet"
-    stamped = rows.replace_schema_metadata({VERSION_KEY: str(VERSION)})
-    pq.write_table(stamped, root / name, compression="zstd", store_schema=False)
+    name = f"{FOLDER}/{table}-{number:08x}.parquet"
+    (root / FOLDER).mkdir(exist_ok=True)
+    (root / name).write_bytes(part(rows))
     return name
 
 

@@ -10,6 +10,8 @@ from lip_ray.analysis.identity import identities
 from lip_ray.analysis.report import frontier_report
 from lip_ray.records import Outcome
 from lip_ray.store import Reader
+from lip_ray.store.compact import compact
+from lip_ray.store.manifest import COMPACTED
 from lip_ray.trials import from_json
 
 LEVELS = 500
@@ -75,6 +77,17 @@ def test_a_size_always_gives_the_same_store(loose: Path, tmp_path: Path) -> None
     assert files
     for path in files:
         assert (tmp_path / "again" / path.relative_to(loose)).read_bytes() == path.read_bytes()
+
+
+def test_parts_have_the_same_rows_as_files(loose: Path, tmp_path: Path) -> None:
+    """Each with the stem of the file that it would be in."""
+    synthetic.write(tmp_path / "parts", LEVELS, compacted=True, pictures=True)
+    whole, parts = Reader(loose), Reader(tmp_path / "parts")
+    for table in COMPACTED:
+        order = f"select cast({table} as varchar) as row from {table} order by all"
+        assert parts.sql(order).equals(whole.sql(order)), table
+    again = compact(tmp_path / "parts")
+    assert (again.folded, again.parts) == (0, len(COMPACTED))
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
