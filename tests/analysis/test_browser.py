@@ -225,7 +225,7 @@ def test_the_switch_changes_figure_and_pictures(
 def test_the_keyboard_works_the_switch(opener: Opener, table: pd.DataFrame) -> None:
     opened = opener()
     focus = opened.page.locator("input:focus")
-    for _ in range(5):
+    for _ in range(8):
         opened.page.keyboard.press("Tab")
         if focus.count():
             break
@@ -406,9 +406,7 @@ def test_matrix_shows_the_density_and_the_psnr_that_are_chosen(
 
 def test_contents_lead_to_the_sections(opener: Opener, other_pages: dict[str, Path]) -> None:
     opened = opener(other_pages["size-0"])
-    links = opened.page.locator("nav a")
-    links.last.click()
-    assert links.last.text_content() == "Networks by size, astronaut: denoising, σ = 25"
+    opened.page.locator("nav a", has_text="Networks by size, astronaut: denoising, σ = 25").click()
     assert inside(opened.page.locator("#by-size-0").bounding_box(), DESKTOP)
 
 
