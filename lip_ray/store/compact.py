@@ -8,16 +8,15 @@ Killed between any two steps it leaves a store that reads the same, and the next
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lip_ray.store.files import Files, files_of
+from lip_ray.store.files import Files
 from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
@@ -28,10 +27,9 @@ from lip_ray.store.manifest import (
     part_schema,
     publish,
     stem_of,
-    stems,
 )
 from lip_ray.store.paths import SUFFIX, StoreError
-from lip_ray.store.reader import Reader
+from lip_ray.store.rows import Reading, covered_by, loose_files, opened
 from lip_ray.store.schema import VERSION, VERSION_KEY
 
 PART_BYTES = 256 << 20
@@ -46,9 +44,6 @@ GROUP_BYTES = 4 << 20
 
 ORPHAN_S = 86400.0
 """A part that no manifest names may be another compaction's until it is so old."""
-
-READERS = 16
-"""Files that are read at once: over a network each takes its time."""
 
 ATTEMPTS = 10
 
@@ -103,12 +98,6 @@ def compact(store: str | Path, *, grace_s: float = 86400.0) -> Compaction:
     )
 
 
-def opened(store: str | Path) -> Files:
-    """The files of a store. Raises StoreError where there is none, or one of a newer layout."""
-    Reader(store)
-    return files_of(store)
-
-
 def part(rows: pa.Table) -> bytes:
     """A part's file: rows with their `file`, in its order, so that few trials are quick to read."""
     rows = rows.sort_by(FILE)  # stable: rows of one file stay in their order
@@ -150,7 +139,7 @@ def gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 def _attempt(files: Files) -> Compaction | None:
     """One compaction; none where another was faster, so that it has to begin again."""
     loose = {
-        table: _loose(files, table) for table in COMPACTED
+        table: loose_files(files, table) for table in COMPACTED
     }  # before the manifest, as readers do
     old = newest(files)
     try:
@@ -211,73 +200,6 @@ def _fold(files: Files, table: str, loose: Sequence[str], old: Manifest) -> Fold
     )
 
 
-class Reading:
-    """The rows of files, one after another, each with the `file` that it came from; counted."""
-
-    def __init__(self, files: Files, table: str, names: Sequence[str]) -> None:
-        self._files = files
-        self._table = table
-        self._names = names
-        self.count = 0
-        self.size = 0
-        self.damaged: list[str] = []
-        """Those without rows, as they cannot be read."""
-
-    def __iter__(self) -> Iterator[pa.Table]:
-        """Raises FileNotFoundError for one that is gone."""
-        with ThreadPoolExecutor(READERS) as pool:
-            for start in range(0, len(self._names), 64 * READERS):
-                names = self._names[start : start + 64 * READERS]
-                for name, content in zip(names, pool.map(self._files.read, names), strict=True):
-                    rows = rows_of(self._table, name, content)
-                    if rows is None:
-                        self.damaged.append(name)
-                        continue
-                    self.count += 1
-                    self.size += len(content)
-                    yield rows
-
-
-def covered_by(files: Files, table: str, parts: Iterable[str]) -> frozenset[str]:
-    """The loose files whose rows some parts hold.
-
-    Raises FileNotFoundError for a missing part, StoreError for a damaged one.
-    """
-    found: frozenset[str] = frozenset()
-    for name in parts:
-        try:
-            found |= stems(files, table, name)
-        except FileNotFoundError:
-            raise
-        except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{files.where}/{name} is damaged: {error}") from error
-    return found
-
-
-def rows_of(table: str, name: str, content: bytes) -> pa.Table | None:
-    """The rows of a loose file or a part with the `file` of each; none where it is damaged."""
-    schema = part_schema(table)
-    try:
-        stored = pq.ParquetFile(pa.BufferReader(content)).read()
-        if FILE not in stored.column_names:
-            stored = stored.append_column(
-                FILE, pa.array([stem_of(name)] * len(stored), pa.string())
-            )
-        columns = [
-            stored.column(field.name).cast(field.type)
-            if field.name in stored.column_names
-            else pa.nulls(len(stored), field.type)
-            for field in schema
-        ]
-        return pa.table(columns, schema=schema)
-    except (OSError, pa.ArrowException):
-        return None
-
-
-def _loose(files: Files, table: str) -> list[str]:
-    return [name for name in files.names(table) if name.endswith(SUFFIX)]
-
-
 def _bytes_in(files: Files, table: str, part: str) -> int:
     """Uncompressed."""
     [fragment] = files.dataset([part], part_schema(table)).get_fragments()
@@ -318,7 +240,7 @@ def _long_covered(files: Files, settled: Manifest, current: Manifest) -> Iterato
     """Loose files whose rows are in parts of both manifests."""
     for table in COMPACTED:
         parts = settled.parts.get(table, ())
-        loose = _loose(files, table) if parts else []
+        loose = loose_files(files, table) if parts else []
         if loose:
             now = covered_by(files, table, current.parts.get(table, ()))
             covered = now & covered_by(files, table, parts)
@@ -342,11 +264,11 @@ def _orphans(files: Files, orphan_s: float) -> Iterator[str]:
 
 def _manifests(files: Files) -> list[str]:
     """Oldest first."""
-    return [name for name in files.names(FOLDER) if stem_of(name).startswith(PREFIX)]
+    return [name for name in files.names(FOLDER) if name.startswith(f"{FOLDER}/{PREFIX}")]
 
 
 def _version(manifest: str) -> int:
-    return int(stem_of(manifest).removeprefix(PREFIX))
+    return int(PurePosixPath(manifest).stem.removeprefix(PREFIX))
 
 
 def _parts_in(files: Files, manifest: str) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,115 @@
+"""Rows with the file that each came from: what the tools that look after a store share."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lip_ray.store.files import Files, files_of
+from lip_ray.store.manifest import FILE, part_schema, stem_of, stems
+from lip_ray.store.paths import SUFFIX, StoreError
+from lip_ray.store.reader import Reader
+
+READERS = 16
+"""Files that are read at once: over a network each takes its time."""
+
+
+def opened(store: str | Path) -> Files:
+    """The files of a store. Raises StoreError where there is none, or one of a newer layout."""
+    Reader(store)
+    return files_of(store)
+
+
+def loose_files(files: Files, table: str) -> list[str]:
+    """The complete Parquet files of a table."""
+    return [name for name in files.names(table) if name.endswith(SUFFIX)]
+
+
+class Reading:
+    """The rows of files, one after another, each with the `file` that it came from; counted."""
+
+    def __init__(self, files: Files, table: str, names: Sequence[str]) -> None:
+        self._files = files
+        self._table = table
+        self._names = names
+        self.count = 0
+        self.size = 0
+        self.damaged: list[str] = []
+        """Those without rows, as they cannot be read."""
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        """Raises FileNotFoundError for one that is gone."""
+        with ThreadPoolExecutor(READERS) as pool:
+            for start in range(0, len(self._names), 64 * READERS):
+                names = self._names[start : start + 64 * READERS]
+                for name, content in zip(names, pool.map(self._files.read, names), strict=True):
+                    rows = rows_of(self._table, name, content)
+                    if rows is None:
+                        self.damaged.append(name)
+                        continue
+                    self.count += 1
+                    self.size += len(content)
+                    yield rows
+
+
+def covered_by(files: Files, table: str, parts: Iterable[str]) -> frozenset[str]:
+    """The loose files whose rows some parts hold.
+
+    Raises FileNotFoundError for a missing part, StoreError for a damaged one.
+    """
+    found: frozenset[str] = frozenset()
+    for name in parts:
+        try:
+            found |= stems(files, table, name)
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{files.where}/{name} is damaged: {error}") from error
+    return found
+
+
+def rows_of(table: str, name: str, content: bytes) -> pa.Table | None:
+    """The rows of a loose file or a part with the `file` of each; none where it is damaged."""
+    schema = part_schema(table)
+    try:
+        stored = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        if FILE not in stored.column_names:
+            stored = stored.append_column(
+                FILE, pa.array([stem_of(name)] * len(stored), pa.string())
+            )
+        columns = [
+            stored.column(field.name).cast(field.type)
+            if field.name in stored.column_names
+            else pa.nulls(len(stored), field.type)
+            for field in schema
+        ]
+        return pa.table(columns, schema=schema)
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def folded_rows_of(
+    files: Files, table: str, parts: Sequence[str], wanted: Collection[str]
+) -> dict[str, pa.Table]:
+    """By file, the rows that parts hold of the wanted ones."""
+    if not parts or not wanted:
+        return {}
+    schema = part_schema(table)
+    chosen = pc.field(FILE).isin(list(wanted))
+    rows = files.dataset(parts, schema).to_table(filter=chosen).sort_by(FILE)
+    counts = rows.group_by(FILE, use_threads=False).aggregate([([], "count_all")])
+    found, start = {}, 0
+    for stem, count in zip(
+        *(counts[name].to_pylist() for name in (FILE, "count_all")), strict=True
+    ):
+        found[stem] = rows.slice(start, count)
+        start += count
+    return found
+
+
+def alike(one: pa.Table, other: pa.Table) -> bool:
+    """Whether two have the same rows; NaN is like NaN."""
+    return repr(one.to_pylist()) == repr(other.to_pylist())
