@@ -5,6 +5,7 @@ are shown, have all fields that the trial's own version knew.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -32,6 +33,8 @@ DEFAULTS: Mapping[str, Any] = {
 
 TRAVELS_SAID = {"mask": ", mask only", "layer_densities": ", layer densities"}
 
+SEED = re.compile(r'"seed": ?\d+')
+
 MOST_NAMED = 3
 """Of more images than that only the number is said."""
 
@@ -43,21 +46,22 @@ def identities(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
 
     Of the problem (image, task, prior, fit), the scene (image and task), the method, the dense fit
     that it begins with (`dense`), the `finder` (how tickets are found, wherever) and the `source`
-    (where they were found).
+    (where they were found). All are categories, the same ones for all names, keys or settings.
     """
-    chosen = trials.loc[trials["kind"].isin(KINDS), ["trial_id", "pruner", "spec", "canonical"]]
+    columns = ["trial_id", "kind", "pruner", "spec", "canonical"]
+    chosen = trials.loc[trials["kind"].isin(KINDS), columns]
     pairs = levels[["trial_id", "image"]].drop_duplicates().merge(chosen, on="trial_id")
-    rows = []
+    known: dict[tuple[str, ...], int] = {}
+    rows: list[dict[str, str]] = []
+    places = []
     for row in tuples(pairs):
-        full = _identity(json.loads(row.spec), row.image, row.pruner)
-        keys = _identity(json.loads(row.canonical), row.image, row.pruner)
-        found = {"trial_id": row.trial_id, "image": row.image}
-        for part, (name, settings) in full.items():
-            found[f"{part}_name"] = name
-            found[f"{part}_key"] = _json(keys[part][1])
-            found[f"{part}_settings"] = _json(settings)
-        rows.append(found)
-    return pd.DataFrame(rows, columns=None if rows else ["trial_id", "image"])
+        alike = (*_but_seed(row), row.image, row.pruner)
+        if alike not in known:
+            known[alike] = len(rows)
+            rows.append(_parts(row))
+        places.append(known[alike])
+    found = _categorical(pd.DataFrame(rows)).iloc[places].reset_index(drop=True)
+    return pd.concat([pairs[["trial_id", "image"]], found], axis=1)
 
 
 def task_name(task: Spec) -> str:
@@ -80,6 +84,36 @@ def together(labels: Iterable[str]) -> str:
     """Several images in a few words."""
     named = list(labels)
     return " + ".join(named) if len(named) <= MOST_NAMED else f"{len(named)} images"
+
+
+def _but_seed(trial: Any) -> tuple[str, str]:
+    """Spec and canonical spec; those of a trajectory without its seed, which names nothing."""
+    texts = (trial.spec, trial.canonical)
+    found = [SEED.subn("", text) for text in texts]
+    alone = trial.kind == "trajectory" and found[0][1] == 1
+    return (found[0][0], found[1][0]) if alone else texts
+
+
+def _categorical(rows: pd.DataFrame) -> pd.DataFrame:
+    """Names, keys and settings as categories, so that long texts are there once."""
+    dtypes: dict[str, pd.CategoricalDtype] = {}
+    for end in ("_name", "_key", "_settings"):
+        columns = [column for column in rows.columns if column.endswith(end)]
+        texts = sorted(set(rows[columns].to_numpy().ravel()))
+        dtypes |= dict.fromkeys(columns, pd.CategoricalDtype(texts))
+    return rows.astype(dtypes)
+
+
+def _parts(row: Any) -> dict[str, str]:
+    """Name, key and settings of each part, by column."""
+    full = _identity(json.loads(row.spec), row.image, row.pruner)
+    keys = _identity(json.loads(row.canonical), row.image, row.pruner)
+    found = {}
+    for part, (name, settings) in full.items():
+        found[f"{part}_name"] = name
+        found[f"{part}_key"] = _json(keys[part][1])
+        found[f"{part}_settings"] = _json(settings)
+    return found
 
 
 def _identity(spec: Spec, image: str, pruner: str) -> dict[str, tuple[str, Spec]]:

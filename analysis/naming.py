@@ -6,6 +6,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 
@@ -15,15 +16,20 @@ def distinct_names(names: pd.Series, keys: pd.Series, settings: pd.Series) -> "p
     Keys and settings are JSON objects; what differs is found in the keys, its values are shown
     from the settings, which have the defaults too. The categories are ordered by name.
     """
+    name_places, unique_names = pd.factorize(names)
+    key_places, unique_keys = pd.factorize(keys)
+    places, found = pd.factorize(name_places * len(unique_keys) + key_places)
+    whole = [divmod(one, len(unique_keys)) for one in found.tolist()]
+    pairs = [(str(unique_names[name]), str(unique_keys[key])) for name, key in whole]
+    last = ~keys.duplicated(keep="last").to_numpy()
+    full = dict(zip(keys[last], settings[last], strict=True))
     labels: dict[tuple[str, str], str] = {}
-    pairs = list(zip(names, keys, strict=True))
-    full = dict(zip(keys, settings, strict=True))
-    for name, group in groupby(sorted(set(pairs)), key=itemgetter(0)):
+    for name, group in groupby(sorted(pairs), key=itemgetter(0)):
         sharing = [key for _, key in group]
         labels |= {(name, key): name + _difference(key, sharing, full[key]) for key in sharing}
-    return pd.Categorical(
-        [labels[pair] for pair in pairs], categories=list(labels.values()), ordered=True
-    )
+    ranks = {pair: rank for rank, pair in enumerate(labels)}
+    codes = np.array([ranks[pair] for pair in pairs], np.intp)[places]
+    return pd.Categorical.from_codes(codes, pd.Index(list(labels.values())), ordered=True)
 
 
 def flat_settings(settings: str) -> dict[str, str]:

@@ -93,7 +93,7 @@ def _in_series(fits: pd.DataFrame) -> pd.DataFrame:
     kinds = tops[alone]
     size = ["comparison", "network_name", "reference", "kept_all"]
     ambiguous = kinds.groupby(size, observed=True)["network"].transform("nunique") > 1
-    name = kinds["network"].where(ambiguous, kinds["network_name"])
+    name = kinds["network"].where(ambiguous, kinds["network_name"].astype(str))
     kinds = kinds.assign(series=name + ": " + kinds["reference"].astype(str))
     found = pd.concat([kinds, tickets], ignore_index=True)
     order = pd.CategoricalDtype(list(dict.fromkeys(sorted(found["series"]))), ordered=True)

@@ -129,7 +129,7 @@ def _ends(transfers: pd.DataFrame) -> pd.DataFrame:
         columns = {f"{end}_{name}": name for name in ("name", "key", "settings")}
         columns[f"{end}_task_name"] = "task"
         ends.append(transfers[list(columns)].rename(columns=columns))
-    found = pd.concat(ends)
+    found = pd.concat(ends).astype({"name": str, "task": str})
     tasks_vary, images_vary = found["task"].nunique() > 1, found["name"].nunique() > 1
     if tasks_vary and images_vary:
         found["name"] += ", " + found["task"]
