@@ -34,6 +34,9 @@ MOST_DENSITIES = 6
 MOST_STEPS = 140
 """Of a curve are kept, which the width of a page cannot tell from all."""
 
+Trace = dict[str, Any]
+"""As Plotly takes it: checked once, with the figure."""
+
 LISTS = ("psnr_raw_db", "psnr_db", "statistic")
 
 MARKS = {
@@ -126,7 +129,7 @@ def trace_figure(table: pd.DataFrame) -> go.Figure:
     watched = any(_positive(row.statistic) for row in rows)
     context, fits = _context(rows), [_traces(row, watched=watched) for row in rows]
     methods, densities = trace_choices(table)
-    buttons = []
+    buttons: list[dict[str, Any]] = []
     for method in methods:
         references = set(table.loc[table["method"] == method, "reference"].astype(str))
         for density in densities:
@@ -137,23 +140,17 @@ def trace_figure(table: pd.DataFrame) -> go.Figure:
             args = [{"visible": visible}, change]
             buttons.append({"label": f"{method}, {density}", "method": "update", "args": args})
     active = chosen_density(densities)
-    figure = go.Figure([*context, *(trace for own in fits for trace in own)])
-    _dress(figure, rows, buttons, active=active, watched=watched)
-    return figure
+    traces = [*context, *(trace for own in fits for trace in own)]
+    first = buttons[active]["args"][0]["visible"]
+    data = [trace | {"visible": one} for trace, one in zip(traces, first, strict=True)]
+    return go.Figure(data, _dress(rows, buttons, active=active, watched=watched))
 
 
 def _dress(
-    figure: go.Figure,
-    rows: Sequence[Any],
-    buttons: list[dict[str, Any]],
-    *,
-    active: int,
-    watched: bool,
-) -> None:
-    """What is shown first, axes and menus."""
-    traces, change = buttons[active]["args"]
-    for trace, visible in zip(figure.data, traces["visible"], strict=True):
-        trace.visible = visible
+    rows: Sequence[Any], buttons: list[dict[str, Any]], *, active: int, watched: bool
+) -> dict[str, Any]:
+    """Axes and menus."""
+    change = buttons[active]["args"][1]
     last = max(row.step[-1] for row in rows)
     linear = {"xaxis.type": "linear", "xaxis.range": [0, last]}
     logarithmic = {"xaxis.type": "log", "xaxis.range": [0, math.log10(max(last, 2))]}
@@ -161,18 +158,19 @@ def _dress(
         {"label": label, "method": "update", "args": [{}, axis]}
         for label, axis in zip(SCALES, (linear, logarithmic), strict=True)
     ]
-    figure.update_layout(
-        layout("PSNR (dB)"),
-        updatemenus=[menu(buttons, kind="dropdown") | {"active": active}, menu(scales, x=1)],
-        xaxis={"range": [0, last], "title": {"text": change["xaxis.title.text"]}, **axis_lines()},
-    )
-    figure.update_yaxes(range=change["yaxis.range"])
+    title = {"text": change["xaxis.title.text"]}
+    found = layout("PSNR (dB)")
+    found["updatemenus"] = [menu(buttons, kind="dropdown") | {"active": active}, menu(scales, x=1)]
+    found["xaxis"] = {"range": [0, last], "title": title, **axis_lines()}
+    found["yaxis"]["range"] = change["yaxis.range"]
     if watched:
         rules = " or ".join(dict.fromkeys(row.stopping.upper() for row in rows if row.stopping))
         panel = {"type": "log", "domain": PANELS["statistic"], "title": {"text": rules}}
         ticks = {"tickformat": "~e", "dtick": 1, "range": _decades(rows), "zeroline": False}
-        figure.update_layout(yaxis2={**panel, **ticks, **axis_lines()})
-        figure.update_layout(yaxis={"domain": PANELS["main"]}, xaxis={"anchor": "y2"})
+        found["yaxis2"] = {**panel, **ticks, **axis_lines()}
+        found["yaxis"]["domain"] = PANELS["main"]
+        found["xaxis"]["anchor"] = "y2"
+    return found
 
 
 def _is(row: Any, method: str, references: Set[str], density: str) -> bool:
@@ -191,7 +189,7 @@ def _axes_of(rows: Sequence[Any], shown: Sequence[bool], said: str) -> dict[str,
     return {"xaxis.title.text": title, "yaxis.range": [low - BELOW_DB, high]}
 
 
-def _context(rows: Sequence[Any]) -> list[go.Scatter]:
+def _context(rows: Sequence[Any]) -> list[Trace]:
     """What stays: the measurement and the averages of the dense fits."""
     lines = []
     measured = rows[0].psnr_measured_db
@@ -209,39 +207,41 @@ def _context(rows: Sequence[Any]) -> list[go.Scatter]:
     return lines
 
 
-def _traces(row: Any, *, watched: bool) -> list[go.Scatter]:
+def _traces(row: Any, *, watched: bool) -> list[Trace]:
     """A fit: its raw curve, the averaged one, the three marks, and the statistic."""
     raw = _line(row.step, row.psnr_raw_db, "raw output", {"color": OKABE_ITO[5], "width": 1})
     mean = _line(row.step, row.psnr_db, "averaged output", {"color": OKABE_ITO[0], "width": 2.5})
     steps = {"selected": row.selected_step, "peak": row.peak_step, "final": row.step[-1]}
     marks = [
-        go.Scatter(
-            x=[steps[which]],
-            y=numbers([getattr(row, f"psnr_{which}_db")]),
-            name=which,
-            mode="markers",
-            marker=look,
-            cliponaxis=False,
-            hovertemplate=f"{which}<br>step %{{x}}<br>%{{y:.2f}} dB<extra></extra>",
-        )
+        {
+            "type": "scatter",
+            "x": [steps[which]],
+            "y": numbers([getattr(row, f"psnr_{which}_db")]),
+            "name": which,
+            "mode": "markers",
+            "marker": look,
+            "cliponaxis": False,
+            "hovertemplate": f"{which}<br>step %{{x}}<br>%{{y:.2f}} dB<extra></extra>",
+        }
         for which, look in MARKS.items()
     ]
-    statistic = go.Scatter(
-        x=row.step,
-        y=numbers(row.statistic),
-        yaxis="y2",
-        mode="lines",
-        line={"color": OKABE_ITO[2], "width": 1.5},
-        showlegend=False,
-        hovertemplate="step %{x}<br>%{y:.3g}<extra></extra>",
-    )
+    statistic = {
+        "type": "scatter",
+        "x": row.step,
+        "y": numbers(row.statistic),
+        "yaxis": "y2",
+        "mode": "lines",
+        "line": {"color": OKABE_ITO[2], "width": 1.5},
+        "showlegend": False,
+        "hovertemplate": "step %{x}<br>%{y:.3g}<extra></extra>",
+    }
     return [raw, mean, *marks] + ([statistic] if watched else [])
 
 
-def _line(x: Sequence[int], y: Sequence[float], name: str, line: dict[str, Any]) -> go.Scatter:
+def _line(x: Sequence[int], y: Sequence[float], name: str, line: dict[str, Any]) -> Trace:
     said = f"{plain(name)}<br>step %{{x}}<br>%{{y:.2f}} dB<extra></extra>"
     named = {"name": plain(name), "mode": "lines", "hovertemplate": said}
-    return go.Scatter(x=x, y=numbers(y), line=line, **named)
+    return {"type": "scatter", "x": x, "y": numbers(y), "line": line, **named}
 
 
 def _marks(row: Any) -> list[float]:
