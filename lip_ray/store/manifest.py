@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lip_ray.store.files import Files
-from lip_ray.store.paths import StoreError
+from lip_ray.store.paths import SUFFIX as PARQUET
+from lip_ray.store.paths import Damaged, StoreError
 from lip_ray.store.schema import TABLES
 
 COMPACTED = ("trials", "levels", "curves", "masks", "reconstructions")
@@ -70,7 +71,7 @@ def part_schema(table: str) -> pa.Schema:
 
 def stem_of(name: str) -> str:
     """What a part's `file` says of a loose file."""
-    return PurePosixPath(name).stem
+    return name.rpartition("/")[2].removesuffix(PARQUET)
 
 
 def stems(files: Files, table: str, name: str) -> frozenset[str]:
@@ -80,18 +81,32 @@ def stems(files: Files, table: str, name: str) -> frozenset[str]:
 
 
 def folded_rows(files: Files, table: str, loose: str) -> pa.Table | None:
-    """The rows that a part holds of a loose file, by its name; None where none does."""
+    """The rows that a part holds of a loose file, by its name; None where none does.
+
+    Raises Damaged where none does that can be read, and others cannot.
+    """
+    problem: Damaged | None = None
     for name in newest(files).parts.get(table, ()) if table in COMPACTED else ():
-        found = files.table(name, part_schema(table), filters=[(FILE, "=", stem_of(loose))])
-        if len(found):
-            return found.drop_columns(FILE)
+        try:
+            found = files.table(name, part_schema(table), filters=[(FILE, "=", stem_of(loose))])
+        except FileNotFoundError:
+            if name not in newest(files).parts.get(table, ()):  # compaction has replaced it
+                return folded_rows(files, table, loose)
+            problem = Damaged(f"{files.where}/{name} is missing")
+        except Damaged as error:
+            problem = error
+        else:
+            if len(found):
+                return found.drop_columns(FILE)
+    if problem:
+        raise problem
     return None
 
 
 def stored_rows(files: Files, table: str, loose: str) -> pa.Table | None:
     """The rows of a loose file, wherever they lie by now; None where they were never written.
 
-    Raises StoreError for a file that cannot be read.
+    Raises Damaged where they, or parts that may hold them, cannot be read.
     """
     try:
         return files.table(loose, TABLES[table])

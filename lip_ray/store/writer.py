@@ -32,6 +32,7 @@ from lip_ray.store.manifest import folded_rows
 from lip_ray.store.marker import check_there, check_version, mark
 from lip_ray.store.paths import (
     MARKER,
+    Damaged,
     failure_file,
     level_file,
     point_file,
@@ -250,9 +251,10 @@ class Writer:
     def _published(self, name: str, table: str, rows: list[dict[str, Any]]) -> bool:
         content = _parquet(table, pa.Table.from_pylist(rows, schema=TABLES[table]))
         if not self._files.exists(name):
-            folded = folded_rows(self._files, table, name)
-            if folded is not None:
-                return _parquet(table, folded) == content
+            with suppress(Damaged):  # what a part that cannot be read had is written anew
+                folded = folded_rows(self._files, table, name)
+                if folded is not None:
+                    return _parquet(table, folded) == content
         return self._files.publish(name, content)
 
     def _insist(self, name: str, act: Callable[[], Result]) -> Result:

@@ -1,0 +1,352 @@
+"""SQL over a store's files as they are at the moment, loose or in parts; damaged ones are left out.
+
+Rows that every view rests on are loaded, each file once. Bulky ones, and parts, are read as far as
+a query needs them: DuckDB reads parts itself where they are on this machine.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lip_ray.store.files import Files
+from lip_ray.store.manifest import COMPACTED, FILE, newest, part_schema, stem_of
+from lip_ray.store.paths import SUFFIX, Damaged, QueryError, StoreError, level_of
+from lip_ray.store.schema import TABLES
+from lip_ray.store.views import PER_LEVEL, define
+
+ATTEMPTS = 5
+"""Looks at a store that compaction changes meanwhile."""
+
+BY_TRIAL = ("trials", "levels", "failures", *PER_LEVEL)
+"""Tables that can be cut down to some trials without changing what is said of these."""
+
+UNREADABLE = (Damaged, OSError, pa.ArrowException, duckdb.Error)
+"""What a damaged file, or one that is gone, may end a query with: DuckDB's own reader of Parquet
+has many errors."""
+
+MISTAKES = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+    duckdb.ParserException,
+    duckdb.PermissionException,
+)
+"""What no file is to blame for, so that none is looked at."""
+
+DONE = """
+select trial_id, len(list_filter(list_sort(list_distinct(list(level))), lambda n, i: n = i - 1))
+from {rows} group by trial_id order by trial_id
+"""
+"""Levels are counted from 0 up to the first gap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """The files of a table."""
+
+    loose: Sequence[str]
+    parts: Sequence[str] = ()
+
+
+class Queries:
+    """Answers about one store, remembering what does not change between two of them."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._loaded: dict[str, tuple[frozenset[str], pa.Table]] = {}
+        self._folded: defaultdict[str, dict[str, bool]] = defaultdict(dict)
+        """By part, of loose files that were looked for, whether their rows are in it."""
+        self._damaged: dict[str, float | None] = {}
+        """When each was written; none for a part that is missing."""
+        self._sound: set[tuple[str, bool]] = set()
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """Files that could not be read."""
+        return tuple(sorted(self._damaged))
+
+    def answer(self, query: str, trials: Collection[str] | None = None) -> pa.Table:
+        """What one statement comes to, where all that counts are the rows of some trials.
+
+        Raises QueryError for one that is wrong or no select, StoreError for a store that is away.
+        """
+        for _ in range(ATTEMPTS):
+            listing: dict[str, Listed] = {}
+            with duckdb.connect() as connection:
+                refuse_writing(connection, query)
+                try:
+                    listing = _of(trials, self._listing())
+                    self._define(connection, listing, trials)
+                    return connection.sql(query).to_arrow_table()
+                except MISTAKES as error:
+                    raise QueryError(in_user_words(error)) from error
+                except UNREADABLE as error:
+                    if not self._changed(listing):
+                        raise self._told(error) from error
+        raise StoreError(f"{self._files.where} changes all the time: try again")
+
+    def levels_done(self) -> dict[str, int]:
+        """By trial id, how many levels are committed, from level 0 without a gap."""
+        for _ in range(ATTEMPTS):
+            listing: dict[str, Listed] = {}
+            try:
+                listing = self._listing(["levels"])
+                return self._done(listing["levels"])
+            except UNREADABLE as error:
+                if not self._changed(listing):
+                    raise self._told(error) from error
+        raise StoreError(f"{self._files.where} changes all the time: try again")
+
+    def _done(self, listed: Listed) -> dict[str, int]:
+        loose = defaultdict(set)
+        for name in listed.loose:
+            trial_id, level = level_of(stem_of(name))
+            loose[trial_id].add(level)
+        if not listed.parts:
+            return {trial_id: _prefix(levels) for trial_id, levels in loose.items()}
+        pairs = [
+            {"trial_id": trial_id, "level": level}
+            for trial_id, levels in loose.items()
+            for level in levels
+        ]
+        with duckdb.connect() as connection:
+            connection.register("loose", pa.Table.from_pylist(pairs, LEVELS_SEEN))
+            folded = self._source(connection, "levels", listed.parts)
+            rows = f"(from loose union all select trial_id, level from {folded})"
+            done = connection.sql(DONE.format(rows=rows)).to_arrow_table()
+        return dict(zip(done[0].to_pylist(), done[1].to_pylist(), strict=True))
+
+    def _listing(self, tables: Collection[str] = TABLES) -> dict[str, Listed]:
+        """The files of tables; levels are listed first, so what belongs to them is there.
+
+        The manifest is read last: whatever left the loose files meanwhile is in its parts.
+        """
+        order = sorted(tables, key=lambda table: table != "levels")
+        loose = {table: self._names(table) for table in order}
+        parts = newest(self._files).parts
+        listing = {
+            table: Listed(
+                loose=loose[table], parts=parts.get(table, ()) if table in COMPACTED else ()
+            )
+            for table in order
+        }
+        self._forget_mended(listing)
+        return {table: self._sound_ones(listed) for table, listed in listing.items()}
+
+    def _names(self, table: str) -> list[str]:
+        return [name for name in self._files.names(table) if name.endswith(SUFFIX)]
+
+    def _sound_ones(self, listed: Listed) -> Listed:
+        if not self._damaged:
+            return listed
+        loose, parts = (
+            [name for name in names if name not in self._damaged]
+            for names in (listed.loose, listed.parts)
+        )
+        return Listed(loose=loose, parts=parts)
+
+    def _forget_mended(self, listing: Mapping[str, Listed]) -> None:
+        """A damaged file may have been removed, or written anew under its name."""
+        for name in self.damaged:
+            there = any(name in (*ones.loose, *ones.parts) for ones in listing.values())
+            if not there or self._written(name) != self._damaged[name]:
+                del self._damaged[name]
+
+    def _written(self, name: str) -> float | None:
+        try:
+            return self._files.modified(name)
+        except FileNotFoundError:
+            return None
+
+    def _uncovered(self, table: str, listed: Listed) -> list[str]:
+        """The loose files whose rows are in no part."""
+        names = listed.loose
+        for part in listed.parts if names else ():
+            known = self._folded[part]
+            new = {stem_of(name): name for name in names if name not in known}
+            if new:
+                chosen = [(FILE, "in", list(new))]
+                rows = self._files.table(part, part_schema(table), columns=[FILE], filters=chosen)
+                found = frozenset(pc.unique(rows[FILE]).to_pylist())
+                known.update({name: stem in found for stem, name in new.items()})
+            names = [name for name in names if not known[name]]
+        return list(names)
+
+    def _define(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        listing: Mapping[str, Listed],
+        trials: Collection[str] | None,
+    ) -> None:
+        """All that queries see. Parts come in last: a view that nobody asks for opens none."""
+        connection.sql("create schema files")
+        for table, listed in listing.items():
+            names = self._uncovered(table, listed)
+            if table in PER_LEVEL:
+                rows = self._files.dataset(names, TABLES[table])
+            elif trials is not None and table in BY_TRIAL:
+                rows = self._rows(table, names)
+            else:
+                rows = self._loaded_rows(table, names)
+            connection.register(f"loose_{table}", rows)
+            made = "view" if listed.parts or table in PER_LEVEL else "table"
+            connection.sql(f"create {made} files.{table} as from loose_{table}")
+        define(connection)
+        for table, listed in listing.items():
+            if listed.parts:
+                self._add_parts(connection, table, listed.parts, trials)
+        allowed = [self._files.local(part) for one in listing.values() for part in one.parts]
+        paths = ", ".join(quoted(str(path)) for path in allowed if path)
+        connection.sql(f"set allowed_paths = [{paths}]")
+        connection.sql("set enable_external_access = false")
+        connection.sql("set lock_configuration = true")
+
+    def _loaded_rows(self, table: str, names: Sequence[str]) -> pa.Table:
+        """All rows of loose files. Files never change: those read before are not read again."""
+        known, rows = self._loaded.get(table, (frozenset(), TABLES[table].empty_table()))
+        if not known <= set(names):  # another store is there now, or compaction went over it
+            known, rows = frozenset(), TABLES[table].empty_table()
+        new = [name for name in names if name not in known]
+        if new:
+            rows = pa.concat_tables([rows, self._rows(table, new)]).combine_chunks()
+            self._loaded[table] = known.union(new).difference(self._damaged), rows
+        return rows
+
+    def _rows(self, table: str, names: Sequence[str]) -> pa.Table:
+        """All rows of loose files. Damaged ones are found by halves, noted and left out."""
+        try:
+            return self._files.dataset(names, TABLES[table]).to_table()
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException):
+            if len(names) > 1:
+                half = len(names) // 2
+                halves = names[:half], names[half:]
+                return pa.concat_tables([self._rows(table, some) for some in halves])
+        try:
+            return self._files.table(names[0], TABLES[table])
+        except Damaged:
+            self._damaged[names[0]] = self._written(names[0])
+            return TABLES[table].empty_table()
+
+    def _add_parts(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        table: str,
+        parts: Sequence[str],
+        trials: Collection[str] | None,
+    ) -> None:
+        """Parts of an older lip-ray lack columns, which are null."""
+        source = self._source(connection, table, parts)
+        if trials is not None:
+            source += f" where {among(trials)}"
+        columns = ", ".join(f'"{name}"' for name in TABLES[table].names)
+        connection.sql(
+            f"create or replace view files.{table} as select {columns} from (from loose_{table} "
+            f"union all by name select * exclude ({FILE}) from {source})"
+        )
+
+    def _source(
+        self, connection: duckdb.DuckDBPyConnection, table: str, parts: Sequence[str]
+    ) -> str:
+        """What SQL is to select the rows of parts from."""
+        paths = [self._files.local(part) for part in parts]
+        if all(paths):
+            listed = ", ".join(quoted(str(path)) for path in paths)
+            return f"read_parquet([{listed}], union_by_name = true)"
+        connection.register(f"folded_{table}", self._files.dataset(parts, part_schema(table)))
+        return f"folded_{table}"
+
+    def _changed(self, listing: Mapping[str, Listed]) -> bool:
+        """Whether files that are read as they are needed turn out damaged, or gone by now.
+
+        Footers are looked at first: few files that have a good one are damaged elsewhere.
+        """
+        for whole in (False, True):
+            checks = [
+                self._is_sound(table, name, whole)
+                for table, listed in listing.items()
+                for name in _lazy(table, listed)
+                if name not in self._damaged and (name, whole) not in self._sound
+            ]
+            if not all(checks):
+                return True
+        return False
+
+    def _is_sound(self, table: str, name: str, whole: bool) -> bool:
+        try:
+            self._files.table(name, part_schema(table), columns=None if whole else [])
+        except (Damaged, FileNotFoundError):
+            self._damaged[name] = self._written(name)  # forgotten where nothing names it any more
+            return False
+        self._sound.add((name, whole))
+        return True
+
+    def _told(self, error: Exception) -> StoreError | QueryError:
+        """Whose mistake it was, in words."""
+        if isinstance(error, duckdb.Error) and not isinstance(error, duckdb.IOException):
+            return QueryError(in_user_words(error))
+        return StoreError(f"{self._files.where} cannot be read: {error}")
+
+
+LEVELS_SEEN = pa.schema([("trial_id", pa.string()), ("level", pa.int32())])
+
+
+def _of(trials: Collection[str] | None, listing: dict[str, Listed]) -> dict[str, Listed]:
+    """Without loose files that hold nothing but rows of other trials."""
+    if trials is None:
+        return listing
+    chosen = frozenset(trials)
+
+    def own(table: str, listed: Listed) -> Listed:
+        if table not in BY_TRIAL:
+            return listed
+        loose = [n for n in listed.loose if stem_of(n).partition("-")[0] in chosen]
+        return Listed(loose=loose, parts=listed.parts)
+
+    return {table: own(table, listed) for table, listed in listing.items()}
+
+
+def _lazy(table: str, listed: Listed) -> Iterator[str]:
+    """Files that are read only as far as a query needs them."""
+    yield from listed.parts
+    if table in PER_LEVEL:
+        yield from listed.loose
+
+
+def refuse_writing(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Raise QueryError for what is not one select."""
+    try:
+        statements = connection.extract_statements(query)
+    except duckdb.Error as error:
+        raise QueryError(in_user_words(error)) from error
+    if len(statements) != 1:
+        raise QueryError(f"one SQL statement is expected, got {len(statements)}")
+    if statements[0].type != duckdb.StatementType.SELECT:
+        kind = statements[0].type.name.lower().replace("_", " ")
+        raise QueryError(f"the store is read only: select is allowed, got a {kind} statement")
+
+
+def in_user_words(error: duckdb.Error) -> str:
+    """DuckDB's message: it quotes the line, with a caret, and suggests near names."""
+    return re.sub(r"^\w+ Error: ", "", str(error)).strip()
+
+
+def quoted(text: str) -> str:
+    """A string in SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def among(trials: Collection[str]) -> str:
+    """The condition that a row is of one of these trials."""
+    return f"trial_id in ({', '.join(map(quoted, trials)) or 'null'})"
+
+
+def _prefix(levels: set[int]) -> int:
+    return next(count for count in range(len(levels) + 1) if count not in levels)
