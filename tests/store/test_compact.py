@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 
 from lip_ray.records import LevelRecord, TrialRecord
 from lip_ray.store import Reader, StoreError, Writer
+from lip_ray.store.check import check
 from lip_ray.store.compact import compact
 from lip_ray.store.files import files_of
 from lip_ray.store.manifest import COMPACTED, newest
+from lip_ray.store.merge import merge
 
 Levels = Callable[..., LevelRecord]
 Trials = Callable[..., TrialRecord]
@@ -350,3 +352,16 @@ def test_there_must_be_a_store(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no store"):
         compact(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_bucket_is_compacted_like_a_folder(tmp_path: Path, fill: Callable[..., Path]) -> None:
+    """By its address, through the file system of a bucket."""
+    store = fill(tmp_path / "store")
+    before = rows(store)
+    address = f"file://{store}"
+    assert compact(address, grace_s=0).parts == 5
+    assert compact(address, grace_s=0).removed == 4 * 10
+    assert rows(store) == before
+    assert check(address).problems == check(store).problems
+    assert merge(f"file://{tmp_path}/new", address).conflicts == ()
+    assert rows(tmp_path / "new") == before
