@@ -34,6 +34,9 @@ from .traces import (
 MOST_PROBLEMS = 12
 """Have a figure of curves."""
 
+MOST_NETWORKS = 4
+"""Have a map of layers, and a matrix of overlaps."""
+
 MOST_REASONS = 30
 """Rows of the table of failures."""
 
@@ -101,7 +104,7 @@ def more_sections(
     if len(fits):
         points = described_points(shown, fits)
         yield from trace_sections(store, points)
-        tickets = with_masks(points, shown)
+        tickets = _of_largest_networks(with_masks(points, shown))
         yield from layer_sections(store, tickets)
         yield from overlap_sections(store, tickets)
     yield from cost_sections(trials, levels, store.frame("failures"))
@@ -112,6 +115,8 @@ def trace_sections(store: Masks, points: pd.DataFrame) -> Iterator[Section]:
     points = points.assign(settings=points["problem_settings"])
     fits = traced_fits(points, problems=MOST_PROBLEMS)
     table = traces_of(fits, store.frame("curves", trials=set(fits["trial_id"])))
+    count = points["problem"].nunique()
+    more = _chosen(count, MOST_PROBLEMS, "problems the {} with the most fits")
     for place, (problem, rows) in enumerate(table.groupby("problem", observed=True)):
         methods, densities = trace_choices(rows)
         name = f"trace-{place}"
@@ -125,7 +130,7 @@ def trace_sections(store: Masks, points: pd.DataFrame) -> Iterator[Section]:
             name=f"of-{name}",
             title=f"Learn, then overfit: {problem}",
             body=f'<div class="controls">{choices}</div>'
-            + chart(name, "PSNR of one fit by step", TRACE_NOTE, rows=7),
+            + chart(name, "PSNR of one fit by step", TRACE_NOTE + more, rows=7),
             chart=name,
             figure=trace_figure(rows),
         )
@@ -166,7 +171,7 @@ def overlap_sections(store: Masks, tickets: pd.DataFrame) -> Iterator[Section]:
         choices = dropdown("Density", overlap_densities(rows), chosen=0, menu=0)
         choices += controls(f"measure-{name}", "Shown", MEASURES, menu=0)
         own = tickets[tickets["network"] == network].groupby("kept").size().max()
-        more = f" Of {own} tickets {MOST_TICKETS} are shown." if own > MOST_TICKETS else ""
+        more = _chosen(own, MOST_TICKETS, "tickets {}")
         yield Section(
             name=f"of-{name}",
             title=f"Overlap of masks: {network}",
@@ -175,6 +180,18 @@ def overlap_sections(store: Masks, tickets: pd.DataFrame) -> Iterator[Section]:
             chart=name,
             figure=overlap_figure(rows),
         )
+
+
+def _of_largest_networks(tickets: pd.DataFrame) -> pd.DataFrame:
+    """Those of the `MOST_NETWORKS` networks that have the most."""
+    counts = tickets["network"].value_counts(sort=False).sort_index()
+    largest = counts.sort_values(ascending=False, kind="stable").index[:MOST_NETWORKS]
+    return pd.DataFrame(tickets[tickets["network"].isin(largest)])
+
+
+def _chosen(count: int, most: int, words: str) -> str:
+    """That not all are shown, where that is so."""
+    return f"Of {count} {words.format(most)} are shown." if count > most else ""
 
 
 def cost_sections(

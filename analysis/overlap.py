@@ -21,7 +21,7 @@ from .points import density_text
 MOST_TICKETS = 24
 """Of a matrix of overlaps: more cannot be read."""
 
-MOST_DENSITIES = 4
+MOST_DENSITIES = 3
 """At which the masks of a network are compared on a page."""
 
 MEASURES = {"iou": "IoU", "lift": "Times chance"}

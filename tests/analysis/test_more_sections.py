@@ -140,7 +140,23 @@ def test_little_is_read_of_a_large_store(
     assert sum(name.startswith("of-trace") for name in names) == MOST_PROBLEMS
     assert len(store.read["curves"]) <= MOST_PROBLEMS * 8
     assert len(store.read["masks"]) <= 6 * 6
-    assert len(store.unpacked) == len(set(store.unpacked)) == 24 * 4
+    assert len(store.unpacked) == len(set(store.unpacked)) == 24 * 3
+    first = sections[0].html
+    assert "Of 20 problems the 12 with the most fits are shown." in first
     size = sum(len(section.figure.to_json()) for section in sections)
     assert size < 3_000_000
     assert "tickets 24 are shown" in sections[names.index("of-overlap-0")].html
+
+
+def test_the_largest_networks_are_mapped(
+    trial_row: Callable[..., Row], level_row: Callable[..., Row]
+) -> None:
+    trials, levels = [], []
+    for width in range(1, 8):
+        for seed in range(2 if width > 3 else 1):
+            prior = {"kind": "skip", "width": width}
+            trials.append(trial_row("magnitude", seed, prior=prior))
+            levels += [timed(level_row(trials[-1], level)) for level in range(3)]
+    names = [section.title for section in Store(trials, levels).sections()]
+    maps = [name for name in names if name.startswith("Density by layer")]
+    assert maps == [f"Density by layer: skip (prior.width {width})" for width in (4, 5, 6, 7)]
