@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lip_ray import __version__
-from lip_ray.cli import results, sweeps, tickets
+from lip_ray.cli import results, store, sweeps, tickets
 
 app = typer.Typer(
     help="Sweeps that map the accuracy-sparsity frontier of image priors.",
@@ -41,5 +41,6 @@ def _lip(
 
 app.add_typer(sweeps.app)
 app.add_typer(results.app)
+app.add_typer(store.app, name="store")
 app.add_typer(tickets.tickets, name="tickets")
 app.add_typer(tickets.imports, name="import")

@@ -74,8 +74,22 @@ def print_answer(sql: str, store: str | None, form: str) -> None:
     if form == "parquet" and sys.stdout.isatty():
         refuse("--format: parquet is binary, so send it to a file: lip query ... > result.parquet")
     with mistakes_in_one_message():
-        result = Reader(store_or_only(store)).sql(sql)
+        reader = Reader(store_or_only(store))
+        result = reader.sql(sql)
     sys.stdout.buffer.write(rendered(result, cast(Format, form)))
+    sys.stdout.buffer.flush()
+    own_up(reader)
+
+
+def own_up(reader: Reader) -> None:
+    """Name the files whose rows an answer lacks, and exit with code 1, where there are any."""
+    if reader.damaged:
+        for name in reader.damaged:
+            typer.echo(f"damaged: {name}", err=True)
+        count = len(reader.damaged)
+        files = "1 damaged file was" if count == 1 else f"{count:,} damaged files were"
+        typer.echo(f"{files} left out: lip store check says more", err=True)
+        raise typer.Exit(INCOMPLETE)
 
 
 def print_frame(frame: "pd.DataFrame") -> None:

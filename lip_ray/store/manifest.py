@@ -10,6 +10,7 @@ is seen twice.
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lip_ray.store.files import Files
+from lip_ray.store.marker import renew
 from lip_ray.store.paths import SUFFIX as PARQUET
 from lip_ray.store.paths import Damaged, StoreError
 from lip_ray.store.schema import TABLES
@@ -58,7 +60,11 @@ def newest(files: Files) -> Manifest:
 
 
 def publish(files: Files, manifest: Manifest) -> bool:
-    """Make a manifest count; False where another of its version was there first."""
+    """Make a manifest count; False where another of its version was there first.
+
+    From then on the store is of today's layout: an older lip-ray knows no parts.
+    """
+    renew(files)
     name = f"{FOLDER}/{PREFIX}{manifest.version:06d}{SUFFIX}"
     content = json.dumps({"parts": manifest.parts})
     return files.publish(name, content.encode())
@@ -101,6 +107,17 @@ def folded_rows(files: Files, table: str, loose: str) -> pa.Table | None:
     if problem:
         raise problem
     return None
+
+
+def folded_levels(files: Files, trial_id: str) -> frozenset[int]:
+    """The committed levels of a trial whose rows are in parts; unreadable ones have none."""
+    found: set[int] = set()
+    for name in newest(files).parts.get("levels", ()):
+        with suppress(Damaged, FileNotFoundError):
+            own = [("trial_id", "=", trial_id)]
+            rows = files.table(name, part_schema("levels"), columns=["level"], filters=own)
+            found.update(rows["level"].to_pylist())
+    return frozenset(found)
 
 
 def stored_rows(files: Files, table: str, loose: str) -> pa.Table | None:

@@ -11,7 +11,16 @@ from lip_ray.store.schema import VERSION
 def mark(files: Files) -> None:
     """Make it a store of today's layout, unless it is one already."""
     if not files.exists(MARKER):
-        files.publish(MARKER, json.dumps({"schema_version": VERSION}).encode())
+        files.publish(MARKER, _today())
+
+
+def renew(files: Files) -> None:
+    """Have it say today's layout: a lip-ray that does not know it would miss rows.
+
+    Raises an OSError where that cannot be written.
+    """
+    if files.read(MARKER) != _today():
+        files.replace(MARKER, _today())
 
 
 def check_there(files: Files) -> None:
@@ -34,3 +43,7 @@ def check_version(files: Files) -> None:
             f"{files.where} has schema version {version}, this lip-ray knows 1 to {VERSION}: "
             "use the lip-ray that wrote it, or a newer one"
         )
+
+
+def _today() -> bytes:
+    return json.dumps({"schema_version": VERSION}).encode()

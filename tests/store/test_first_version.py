@@ -9,8 +9,9 @@ import pytest
 
 from lip_ray.analysis import frontier_report
 from lip_ray.records import LevelRecord
-from lip_ray.store import Reader, Writer
+from lip_ray.store import Reader, Writer, check, compact
 from lip_ray.store.columns import ABOUT
+from lip_ray.store.schema import VERSION
 
 FIRST = Path(__file__).parent / "first_version"
 TRIAL = "b6f43e67e912a542"
@@ -56,3 +57,13 @@ def test_it_can_be_written_on(first: Path, level_record: Callable[..., LevelReco
     assert Writer.open(first).write_level([level_record(TRIAL, 3, masks={})])
     assert Reader(first).levels_done() == {TRIAL: 4}
     assert Reader(first).sql("select count(*) as n from levels").to_pylist() == [{"n": 4}]
+
+
+def test_compacted_it_is_of_todays_version(first: Path) -> None:
+    """A lip-ray that knows no parts would find it empty."""
+    before = Reader(first).sql("from levels order by level")
+    compact(first, grace_s=0)
+    said = json.loads((first / "lip-ray-store.json").read_text())
+    assert said == {"schema_version": VERSION}
+    assert Reader(first).sql("from levels order by level") == before
+    assert check(first).problems == ()
