@@ -10,7 +10,6 @@ the shape of those that fits find. A size always gives the same store.
 
 import hashlib
 import io
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from PIL import Image
 from lip_ray.store.compact import part
 from lip_ray.store.files import files_of
 from lip_ray.store.manifest import FOLDER, Manifest, part_schema, publish
-from lip_ray.store.paths import MARKER
+from lip_ray.store.marker import mark
 from lip_ray.store.schema import PACKED, TABLES, VERSION, VERSION_KEY
 from lip_ray.trials import Trajectory
 
@@ -155,6 +154,7 @@ def write(
     """
     root = Path(path)
     root.mkdir(parents=True)
+    mark(files_of(root))
     plan = Plan.of(levels)
     rng = np.random.default_rng(seed)
     parts: dict[str, tuple[str, ...]] = {}
@@ -167,7 +167,6 @@ def write(
     _write_sweep(root, plan)
     if compacted:
         publish(files_of(root), Manifest(version=1, parts=parts))
-    (root / MARKER).write_text(json.dumps({"schema_version": VERSION}))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,18 +77,18 @@ def rows_of(table: str, name: str, content: bytes) -> pa.Table | None:
     try:
         stored = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
         if FILE not in stored.column_names:
-            stored = stored.append_column(
-                FILE, pa.array([stem_of(name)] * len(stored), pa.string())
-            )
-        columns = [
-            stored.column(field.name).cast(field.type)
-            if field.name in stored.column_names
-            else pa.nulls(len(stored), field.type)
-            for field in schema
-        ]
-        return pa.table(columns, schema=schema)
+            stored = stored.append_column(FILE, pa.repeat(stem_of(name), len(stored)))
+        return stored if stored.schema.equals(schema) else _aligned(stored, schema)
     except (OSError, pa.ArrowException):
         return None
+
+
+def _aligned(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """With the columns that an older version did not have, and without any that it had more."""
+    missing = [field for field in schema if field.name not in rows.column_names]
+    for field in missing:
+        rows = rows.append_column(field, pa.nulls(len(rows), field.type))
+    return rows.select(schema.names).cast(schema)
 
 
 def folded_rows_of(
