@@ -1,0 +1,156 @@
+"""What a large store costs: questions to it, compaction, its check and its page.
+
+    python benchmarks/store.py queries 10000 --loose   # a file a table and level, as by runs
+    python benchmarks/store.py queries 1000000         # compacted
+    python benchmarks/store.py compaction 10000
+    python benchmarks/store.py page 100000
+
+Stores are synthetic. The same SQL over one Parquet file a table, by DuckDB and nothing else, is
+timed in the same run.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import duckdb
+import pyarrow as pa
+import typer
+from synthetic import write
+
+from lip_ray.store import Reader
+from lip_ray.store.check import check
+from lip_ray.store.compact import compact
+from lip_ray.store.export import export
+
+COUNT = "select count(*) from levels"
+JOIN = """
+select pruner, level, avg(psnr_selected_db), stddev(psnr_selected_db)
+from levels join trials using (trial_id) group by all
+"""
+ONE_TRIAL = "from levels where trial_id = '{trial}' order by level"
+FRONTIER = "from frontier"
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command()
+def queries(
+    levels: int,
+    loose: Annotated[bool, typer.Option(help="A file a table and level.")] = False,
+    rounds: int = 5,
+) -> None:
+    """Each question asked of a store that was just opened, and again of the same reader."""
+    with beside() as folder:
+        made_s = seconds_of(lambda: write(folder / "store", levels, compacted=not loose))
+        print(f"{levels:,} levels, {'loose' if loose else 'compacted'}, made in {made_s:.1f} s")
+        reader = Reader(folder / "store")
+        trial = reader.sql("select min(trial_id) as id from trials").column("id")[0].as_py()
+        plain = plainly(folder)
+        one = ONE_TRIAL.format(trial=trial)
+        for name, sql in {"count": COUNT, "join and group": JOIN, "one trial": one}.items():
+            base = timed(partial(fetched, plain, sql), rounds)
+            report(name, folder / "store", partial(Reader.sql, query=sql), rounds, base)
+        report("view frontier", folder / "store", partial(Reader.sql, query=FRONTIER), rounds)
+        for table in ("levels", "curves", "masks"):
+            ask = partial(Reader.frame, table=table, trials=[trial])
+            report(f"frame of one trial's {table}", folder / "store", ask, rounds)
+
+
+@app.command()
+def compaction(levels: int) -> None:
+    """Of a store that never was compacted; again, as files are deleted; and what checking takes."""
+    with beside() as folder:
+        store = folder / "store"
+        write(store, levels)
+        files, size = len(list(store.rglob("*.parquet"))), bytes_of(store)
+        print(f"{levels:,} levels in {files:,} files of {size / 1e6:,.0f} MB")
+        print(f"  check {seconds_of(lambda: check(store)):.1f} s")
+        for _ in range(3):
+            started = time.perf_counter()
+            done = compact(store, grace_s=0)
+            print(f"  compact {time.perf_counter() - started:.1f} s: {'; '.join(done.lines)}")
+        print(f"  check {seconds_of(lambda: check(store)):.1f} s, {bytes_of(store) / 1e6:,.0f} MB")
+
+
+@app.command()
+def page(levels: int) -> None:
+    """The page of a compacted store."""
+    from lip_ray.analysis import frontier_report
+
+    with beside() as folder:
+        write(folder / "store", levels, compacted=True)
+        started = time.perf_counter()
+        html = frontier_report(Reader(folder / "store"))
+        made_s = time.perf_counter() - started
+    print(f"{levels:,} levels: {made_s:.1f} s, {len(html.encode()) / 1e6:.1f} MB")
+
+
+def report(
+    name: str,
+    store: Path,
+    ask: Callable[[Reader], Any],
+    rounds: int,
+    plain: Sequence[float] = (),
+) -> None:
+    """Print what a question costs, of a store just opened and of one that was asked before."""
+    opened = timed(lambda: ask(Reader(store)), rounds)
+    reader = Reader(store)
+    again = timed(lambda: ask(reader), rounds)
+    print(f"  {name:<28} {spread_ms(opened)}; again {spread_ms(again)}", end="")
+    print(f"; plain {spread_ms(plain)}" if plain else "")
+
+
+def fetched(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    """The answer as Arrow, as the reader gives it."""
+    return connection.sql(sql).to_arrow_table()
+
+
+def plainly(folder: Path) -> duckdb.DuckDBPyConnection:
+    """The store's levels and trials as one Parquet file each, for DuckDB alone."""
+    connection = duckdb.connect()
+    for table in ("levels", "trials"):
+        path = folder / f"{table}.parquet"
+        export(folder / "store", table, path)
+        connection.sql(f"create view {table} as from read_parquet('{path}')")
+    return connection
+
+
+def timed(action: Callable[[], Any], rounds: int) -> list[float]:
+    """Seconds of each call, after one that is not counted."""
+    action()
+    return [seconds_of(action) for _ in range(rounds)]
+
+
+def seconds_of(action: Callable[[], Any]) -> float:
+    """Of one call."""
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def spread_ms(seconds: Sequence[float]) -> str:
+    """Median, and lowest and highest, in milliseconds."""
+    low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
+    return f"{1000 * middle:.4g} ms [{1000 * low:.3g}, {1000 * high:.3g}]"
+
+
+def bytes_of(folder: Path) -> int:
+    """Of all files in it."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@contextmanager
+def beside() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+if __name__ == "__main__":
+    app()
