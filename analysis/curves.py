@@ -33,7 +33,7 @@ def curve_figure(table: pd.DataFrame, axis: Mapping[str, Any], plot: Plot) -> go
     values = table[[f"{name}{plot.end}" for name in ("mean", "low", "high")]].to_numpy().ravel()
     buttons = []
     for which, label in plot.buttons.items():
-        bars = [(trace.y, trace.error_y) for trace in _traces(table, which, plot)]
+        bars = [(trace["y"], trace["error_y"]) for trace in _traces(table, which, plot)]
         change = {"y": [y for y, _ in bars]}
         for side in ("array", "arrayminus"):
             change[f"error_y.{side}"] = [error[side] for _, error in bars]
@@ -52,7 +52,7 @@ def _seen(table: pd.DataFrame, values: Any, plot: Plot) -> list[float]:
     return [max(all_of_it[0], means[0] - room), min(all_of_it[1], means[1] + room)]
 
 
-def _traces(table: pd.DataFrame, which: str, plot: Plot) -> list[go.Scatter]:
+def _traces(table: pd.DataFrame, which: str, plot: Plot) -> list[dict[str, Any]]:
     names = list(table[plot.series].cat.categories)
     rows = table[table["which"] == which]
     groups = {name: rows[rows[plot.series] == name] for name in names}
@@ -63,21 +63,22 @@ def _traces(table: pd.DataFrame, which: str, plot: Plot) -> list[go.Scatter]:
     ]
 
 
-def _line(rows: pd.DataFrame, name: str, style: Style, plot: Plot) -> go.Scatter:
+def _line(rows: pd.DataFrame, name: str, style: Style, plot: Plot) -> dict[str, Any]:
     mean = rows[f"mean{plot.end}"]
-    return go.Scatter(
-        x=rows[plot.x].tolist(),
-        y=numbers(mean),
-        error_y={
+    return {
+        "type": "scatter",
+        "x": rows[plot.x].tolist(),
+        "y": numbers(mean),
+        "error_y": {
             "array": numbers(rows[f"high{plot.end}"] - mean),
             "arrayminus": numbers(mean - rows[f"low{plot.end}"]),
             "thickness": 1.5,
             "width": 4,
         },
-        name=plain(name),
-        mode="lines+markers",
-        line={"color": style.colour, "dash": style.dash, "width": 2},
-        marker={"symbol": style.symbol, "size": 9, "opacity": 1},
-        customdata=rows["note"].tolist(),
-        hovertemplate=f"{plain(name)}<br>{plot.hover}<br>%{{customdata}}<extra></extra>",
-    )
+        "name": plain(name),
+        "mode": "lines+markers",
+        "line": {"color": style.colour, "dash": style.dash, "width": 2},
+        "marker": {"symbol": style.symbol, "size": 9, "opacity": 1},
+        "customdata": rows["note"].tolist(),
+        "hovertemplate": f"{plain(name)}<br>{plot.hover}<br>%{{customdata}}<extra></extra>",
+    }

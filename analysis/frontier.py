@@ -116,7 +116,7 @@ def _styles(points: pd.DataFrame) -> dict[str, Style]:
     return styles | {name: base_style(i) for i, name in reversed(list(enumerate(bases)))}
 
 
-def _traces(fits: pd.DataFrame, table: pd.DataFrame, which: str) -> list[go.Scatter]:
+def _traces(fits: pd.DataFrame, table: pd.DataFrame, which: str) -> list[dict[str, Any]]:
     """All traces, for one of the PSNRs: between these only `y` differs."""
     rows = table[table["which"] == which]
     ends = [fits["density"].max(), fits["density"].min()]
@@ -135,96 +135,101 @@ def _traces(fits: pd.DataFrame, table: pd.DataFrame, which: str) -> list[go.Scat
     return traces + _broken_legend(fits) + _missing_marks(fits, which)
 
 
-def _level_line(ends: list[float], value: float, name: str, style: Style) -> go.Scatter:
+def _level_line(ends: list[float], value: float, name: str, style: Style) -> dict[str, Any]:
     """A horizontal line at one value, marked at its dense end if the style says how."""
-    return go.Scatter(
-        x=ends,
-        y=numbers([value] * len(ends)),
-        name=plain(name),
-        mode="lines+markers" if style.symbol else "lines",
-        line={"color": style.colour, "dash": style.dash, "width": 1.5},
-        marker={"symbol": style.symbol, "size": [9, 0], "opacity": 1},
-        hoverinfo="skip",
-        legendgroup=name,
-    )
+    return {
+        "type": "scatter",
+        "x": ends,
+        "y": numbers([value] * len(ends)),
+        "name": plain(name),
+        "mode": "lines+markers" if style.symbol else "lines",
+        "line": {"color": style.colour, "dash": style.dash, "width": 1.5},
+        "marker": {"symbol": style.symbol, "size": [9, 0], "opacity": 1},
+        "hoverinfo": "skip",
+        "legendgroup": name,
+    }
 
 
-def _intervals(rows: pd.DataFrame, method: str, style: Style) -> go.Scatter:
+def _intervals(rows: pd.DataFrame, method: str, style: Style) -> dict[str, Any]:
     """A vertical bar per density, broken off between densities."""
     x = [x for density in rows["density"] for x in (density, density, None)]
     bounds = zip(numbers(rows["low_db"]), numbers(rows["high_db"]), strict=True)
-    return go.Scatter(
-        x=x,
-        y=[y for low, high in bounds for y in (low, high, None)],
-        name=plain(f"{method}, interval"),
-        mode="lines",
-        line={"color": style.colour, "width": 5},
-        opacity=0.25,
-        hoverinfo="skip",
-        legendgroup=method,
-        showlegend=False,
-    )
+    return {
+        "type": "scatter",
+        "x": x,
+        "y": [y for low, high in bounds for y in (low, high, None)],
+        "name": plain(f"{method}, interval"),
+        "mode": "lines",
+        "line": {"color": style.colour, "width": 5},
+        "opacity": 0.25,
+        "hoverinfo": "skip",
+        "legendgroup": method,
+        "showlegend": False,
+    }
 
 
-def _mean_line(rows: pd.DataFrame, method: str, style: Style) -> go.Scatter:
+def _mean_line(rows: pd.DataFrame, method: str, style: Style) -> dict[str, Any]:
     """From the dense mean down the ladder; unmarked where crosses say that all fits collapsed."""
     marked = rows["collapsed"] < rows["seeds"]
-    return go.Scatter(
-        x=rows["density"].tolist(),
-        y=numbers(rows["mean_db"]),
-        name=plain(method),
-        mode="lines+markers",
-        line={"color": style.colour, "dash": style.dash, "width": 2},
-        marker={
+    return {
+        "type": "scatter",
+        "x": rows["density"].tolist(),
+        "y": numbers(rows["mean_db"]),
+        "name": plain(method),
+        "mode": "lines+markers",
+        "line": {"color": style.colour, "dash": style.dash, "width": 2},
+        "marker": {
             "symbol": style.symbol,
             "size": [9 if some else 0 for some in marked],
             "opacity": 1,
         },
-        hoverinfo="skip",
-        legendgroup=method,
-    )
+        "hoverinfo": "skip",
+        "legendgroup": method,
+    }
 
 
-def _fit_marks(fits: pd.DataFrame, method: str, style: Style, which: str) -> go.Scatter:
+def _fit_marks(fits: pd.DataFrame, method: str, style: Style, which: str) -> dict[str, Any]:
     broken = [outcome in BROKEN_SYMBOLS for outcome in fits["outcome"]]
     own = f"{style.symbol}-open"
-    return go.Scatter(
-        x=fits["density"].tolist(),
-        y=numbers(fits[f"psnr_{which}_db"]),
-        name=plain(f"{method}, fits"),
-        mode="markers",
-        marker={
+    return {
+        "type": "scatter",
+        "x": fits["density"].tolist(),
+        "y": numbers(fits[f"psnr_{which}_db"]),
+        "name": plain(f"{method}, fits"),
+        "mode": "markers",
+        "marker": {
             "color": style.colour,
             "opacity": 1,
             "symbol": [BROKEN_SYMBOLS.get(outcome, own) for outcome in fits["outcome"]],
             "size": [12 if bad else 7 for bad in broken],
             "line": {"color": style.colour, "width": [3 if bad else 1.5 for bad in broken]},
         },
-        customdata=fits.index.tolist(),
-        text=[plain(f"{method}, seed {seed}") for seed in fits["seed"]],
-        hovertemplate="%{text}<br>density %{x:.3g}<br>%{y:.2f} dB<extra></extra>",
-        legendgroup=method,
-        showlegend=False,
-    )
+        "customdata": fits.index.tolist(),
+        "text": [plain(f"{method}, seed {seed}") for seed in fits["seed"]],
+        "hovertemplate": "%{text}<br>density %{x:.3g}<br>%{y:.2f} dB<extra></extra>",
+        "legendgroup": method,
+        "showlegend": False,
+    }
 
 
-def _broken_legend(fits: pd.DataFrame) -> list[go.Scatter]:
+def _broken_legend(fits: pd.DataFrame) -> list[dict[str, Any]]:
     """An entry for each way in which fits went wrong, whatever their colour."""
     line = {"color": PALETTE["ink"], "width": 3}
     return [
-        go.Scatter(
-            x=[1],
-            y=[None],
-            name=f"{outcome} fit",
-            mode="markers",
-            marker={"symbol": symbol, "size": 12, "color": PALETTE["ink"], "line": line},
-        )
+        {
+            "type": "scatter",
+            "x": [1],
+            "y": [None],
+            "name": f"{outcome} fit",
+            "mode": "markers",
+            "marker": {"symbol": symbol, "size": 12, "color": PALETTE["ink"], "line": line},
+        }
         for outcome, symbol in BROKEN_SYMBOLS.items()
         if (fits["outcome"] == outcome).any()
     ]
 
 
-def _missing_marks(fits: pd.DataFrame, which: str) -> list[go.Scatter]:
+def _missing_marks(fits: pd.DataFrame, which: str) -> list[dict[str, Any]]:
     """Triangles along the foot of the figure for the fits without a PSNR; no trace without."""
     psnrs = fits[[f"psnr_{name}_db" for name in WHICH]]
     some = fits[psnrs.isna().any(axis=1)]
@@ -232,22 +237,23 @@ def _missing_marks(fits: pd.DataFrame, which: str) -> list[go.Scatter]:
         return []
     styles = _styles(fits)
     return [
-        go.Scatter(
-            x=some["density"].tolist(),
-            y=[0 if missing else None for missing in some[f"psnr_{which}_db"].isna()],
-            yaxis="y2",
-            name="fit without PSNR",
-            mode="markers",
-            cliponaxis=False,
-            marker={
+        {
+            "type": "scatter",
+            "x": some["density"].tolist(),
+            "y": [0 if missing else None for missing in some[f"psnr_{which}_db"].isna()],
+            "yaxis": "y2",
+            "name": "fit without PSNR",
+            "mode": "markers",
+            "cliponaxis": False,
+            "marker": {
                 "symbol": "triangle-down",
                 "size": 11,
                 "color": [styles[method].colour for method in some["method"]],
             },
-            customdata=some.index.tolist(),
-            text=[plain(outcome) for outcome in some["outcome"]],
-            hovertemplate="%{text}<br>density %{x:.3g}<br>no PSNR<extra></extra>",
-        )
+            "customdata": some.index.tolist(),
+            "text": [plain(outcome) for outcome in some["outcome"]],
+            "hovertemplate": "%{text}<br>density %{x:.3g}<br>no PSNR<extra></extra>",
+        }
     ]
 
 
@@ -255,7 +261,7 @@ def _switch(fits: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
     """Buttons that replace every trace's y; the first is `WHICH[0]`."""
     buttons = []
     for which in WHICH:
-        heights = [trace.y for trace in _traces(fits, table, which)]
+        heights = [trace["y"] for trace in _traces(fits, table, which)]
         change = [{"y": heights}, {"yaxis.title.text": AXIS_TITLES[which]}]
         buttons.append({"label": BUTTONS[which], "method": "update", "args": change})
     return menu(buttons)

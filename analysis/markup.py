@@ -10,6 +10,9 @@ import plotly.graph_objects as go
 LONGEST_NUMBER = 30
 """In characters: a mean with its interval."""
 
+MOST_ROWS = 40
+"""Of a table that are shown at once; the others are folded."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
@@ -78,15 +81,17 @@ def number_table(
     *,
     title: str = "Numbers",
 ) -> str:
-    """A table that scrolls sideways where it is too wide; a row's first cell is its head."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    body = "".join(_row(row) for row in rows)
-    return (
-        f"<h3>{title}</h3><p>{note}</p>"
-        f'<div class="wide" role="region" aria-label="{title}" tabindex="0">'
-        f'<table aria-label="{escape(label)}">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    """A table that scrolls sideways where it is too wide; a row's first cell is its head.
+
+    Rows beyond `MOST_ROWS` are in a second one, folded away.
+    """
+    all_rows = list(rows)
+    found = f"<h3>{title}</h3><p>{note}</p>" + _wide(label, title, heads, all_rows[:MOST_ROWS])
+    more = all_rows[MOST_ROWS:]
+    if not more:
+        return found
+    folded = _wide(f"{label}, continued", f"{title}, continued", heads, more)
+    return f"{found}<details><summary>{len(more):,} more rows</summary>{folded}</details>"
 
 
 def mean_text(mean: float, low: float, high: float, form: str = ".2f") -> str:
@@ -96,6 +101,16 @@ def mean_text(mean: float, low: float, high: float, form: str = ".2f") -> str:
     said = f"{mean:{form}}"
     said = said if pd.isna(low) else f"{said} [{low:{form}}, {high:{form}}]"
     return said.replace("-", "−")
+
+
+def _wide(label: str, title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+    body = "".join(map(_row, rows))
+    return (
+        f'<div class="wide" role="region" aria-label="{title}" tabindex="0">'
+        f'<table aria-label="{escape(label)}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,18 @@ def flat_settings(settings: str) -> dict[str, str]:
 def tuples(frame: pd.DataFrame) -> Iterator[Any]:
     """The rows, their columns as attributes of whatever type is in them."""
     return iter(frame.itertuples())
+
+
+def grouped(frame: pd.DataFrame, *columns: str) -> list[list[Any]]:
+    """The rows as `tuples`, those together that are equal in the columns, in order of their firsts.
+
+    Faster than pandas where there are many groups of few rows.
+    """
+    key = attrgetter(*columns)
+    found: dict[Any, list[Any]] = {}
+    for row in tuples(frame):
+        found.setdefault(key(row), []).append(row)
+    return list(found.values())
 
 
 def _difference(key: str, others: Sequence[str], settings: str) -> str:

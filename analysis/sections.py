@@ -11,7 +11,7 @@ from .classification import PLOT, classification_figure, classification_table
 from .ladders import ladder_row
 from .look import BUTTONS
 from .markup import Section, chart, controls, dropdown, mean_text, number_table
-from .naming import tuples
+from .naming import grouped, tuples
 from .points import density_text, sample_text
 from .search import (
     FIXED,
@@ -100,7 +100,7 @@ def size_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Sectio
         if not rows["n"].any():
             continue
         heads = ["Network and method", "Parameters", "Density", "Selected", "Peak", "Final", "n"]
-        groups = rows.groupby(["series", "network", "kept_all"], observed=True, sort=False)
+        groups = grouped(rows, "series", "network", "kept_all")
         name = f"size-{place}"
         yield Section(
             name=f"by-{name}",
@@ -111,7 +111,7 @@ def size_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Sectio
                 "Mean PSNR by network and size",
                 f"Mean PSNR in dB over seeds. {sample_text(rows)}.",
                 heads,
-                [_size_row(group) for _, group in groups],
+                map(_size_row, groups),
             ),
             chart=name,
             figure=size_figure(rows),
@@ -221,14 +221,14 @@ def _front_numbers(points: pd.DataFrame) -> str:
     return number_table("Points on the front", note, ["Point", *goals, *fields], cells)
 
 
-def _size_row(group: pd.DataFrame) -> Sequence[str]:
-    first = group.iloc[0]
+def _size_row(group: Sequence[Any]) -> Sequence[str]:
+    first = group[0]
     return [
-        str(first["series"]),
-        count_text(first["kept_all"]),
-        density_text(first["density"]),
-        *(mean_text(row.mean_db, row.low_db, row.high_db) for row in tuples(group)),
-        str(first["n"]),
+        first.series,
+        count_text(first.kept_all),
+        density_text(first.density),
+        *(mean_text(row.mean_db, row.low_db, row.high_db) for row in group),
+        str(first.n),
     ]
 
 

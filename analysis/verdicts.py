@@ -182,7 +182,8 @@ def _matched(group: pd.DataFrame, margin_db: float, alpha: float) -> dict[str, A
 
 def _rungs(group: pd.DataFrame) -> Iterator[tuple[float, list[list[float]]]]:
     """Density and differences, dense to sparse, up to the first with a fit without PSNR."""
-    ordered = group.sort_values("density", ascending=False, kind="stable")
+    own = group[["density", "difference_db", "image"]]
+    ordered = own.sort_values("density", ascending=False, kind="stable")
     for density, rung in groupby(tuples(ordered), key=lambda row: float(row.density)):
         fits = list(rung)
         differences = [float(fit.difference_db) for fit in fits]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lip_ray.analysis.identity import identities
-from lip_ray.analysis.naming import distinct_names
+from lip_ray.analysis.naming import distinct_names, grouped
 
 PICTURES = [{"kind": "builtin", "name": name, "size": [128, 128]} for name in ("astronaut", "cat")]
 TEXT = st.sampled_from(["", "magnitude", "random", "skip, wide"])
@@ -61,3 +61,11 @@ def test_namesakes_are_told_apart_wherever_they_stand(rows: list[tuple[str, str]
     assert list(found.categories) == sorted(set(found))
     categories = distinct_names(*(column.astype("category") for column in (names, keys, keys)))
     assert list(categories) == list(found)
+
+
+@given(rows=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 2)), max_size=9))
+def test_rows_are_grouped_in_the_order_of_their_firsts(rows: list[tuple[str, int]]) -> None:
+    frame = pd.DataFrame(rows, columns=["name", "size"])
+    found = [[row.Index for row in group] for group in grouped(frame, "name", "size")]
+    groups = frame.groupby(["name", "size"], sort=False)
+    assert found == [list(group.index) for _, group in groups]
