@@ -75,7 +75,7 @@ class Ledger:
                     task=described.task,
                     image=described.image,
                     seed=trial.seed_used,
-                    level=self._reader.levels_done().get(trial_id, 0),
+                    level=self._reader.levels_done_of(trial_id),
                     cause=cause,
                     reason=reason,
                     traceback=traceback,

@@ -138,7 +138,7 @@ def _run_until_overtaken(trial: Any, context: Context, writer: Writer) -> int:
 
 def resumed(trial: AbstractTrial, reader: Reader, device: torch.device) -> Context:
     """Where the store says the trial is to go on."""
-    first_level = reader.levels_done().get(trial.id, 0)
+    first_level = reader.levels_done_of(trial.id)
     return Context(device=device, first_level=first_level, shelf=reader)
 
 

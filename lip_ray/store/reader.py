@@ -2,6 +2,9 @@
 
 import json
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,8 @@ from lip_ray.records import (
     StoredTensor,
 )
 from lip_ray.store import masks
-from lip_ray.store.files import files_of
+from lip_ray.store.files import Files, files_of
+from lip_ray.store.manifest import folded_levels
 from lip_ray.store.marker import check_there, check_version
 from lip_ray.store.paths import (
     MARKER,
@@ -30,6 +34,9 @@ from lip_ray.store.schema import TABLES
 if TYPE_CHECKING:
     import pandas as pd
 
+NOTES_AT_ONCE = 8
+"""Over a network each takes its time."""
+
 
 class Reader:
     """Reads one store, also while others write: a level is seen whole or not at all."""
@@ -37,7 +44,7 @@ class Reader:
     def __init__(self, store: str | Path) -> None:
         """Raises StoreError when there is no store, or one of a newer layout."""
         self._files = files_of(store)
-        if not self.exists(store):
+        if not _is_store(self._files):
             where = self._files.where
             raise StoreError(f"there is no store in {where} (no {MARKER}): run a sweep first")
         check_version(self._files)
@@ -46,11 +53,7 @@ class Reader:
     @staticmethod
     def exists(store: str | Path) -> bool:
         """Whether there is a store."""
-        files = files_of(store)
-        try:
-            return files.exists(MARKER)
-        except OSError as error:
-            raise StoreError(f"{files.where} cannot be read: {error}") from error
+        return _is_store(files_of(store))
 
     @property
     def damaged(self) -> tuple[str, ...]:
@@ -71,6 +74,22 @@ class Reader:
         except OSError as error:
             raise StoreError(f"{self._files.where} cannot be read: {error}") from error
         return self._queries.levels_done()
+
+    def levels_done_of(self, trial_id: str) -> int:
+        """The same of one trial, of which there need not be any: few files are looked for."""
+        try:
+            check_there(self._files)
+            loose = self._first_missing(trial_id, frozenset())
+            return self._first_missing(trial_id, folded_levels(self._files, trial_id), loose)
+        except OSError as error:
+            raise StoreError(f"{self._files.where} cannot be read: {error}") from error
+
+    def _first_missing(self, trial_id: str, known: Collection[int], start: int = 0) -> int:
+        return next(
+            level
+            for level in count(start)
+            if level not in known and not self._files.exists(level_file("levels", trial_id, level))
+        )
 
     def masks(self, trial_id: str, level: int) -> tuple[LayerMask, ...] | None:
         """The mask of a level, also of one that is pruned but not yet fitted; None without."""
@@ -127,7 +146,8 @@ class Reader:
         try:
             names = self._files.names("running")
             now = self._files.clock() if names else 0.0
-            noted = [self._standing(name, now) for name in names]
+            with ThreadPoolExecutor(NOTES_AT_ONCE) as pool:
+                noted = list(pool.map(partial(self._standing, now=now), names))
         except OSError as error:
             raise StoreError(f"{self._files.where}/running cannot be read: {error}") from error
         return [standing for standing in noted if standing is not None]
@@ -179,6 +199,13 @@ class Reader:
             return Standing(**note), max(0.0, now - self._files.modified(name)), host
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
+
+
+def _is_store(files: Files) -> bool:
+    try:
+        return files.exists(MARKER)
+    except OSError as error:
+        raise StoreError(f"{files.where} cannot be read: {error}") from error
 
 
 def _point(rows: list[dict[str, Any]]) -> PointRecord:

@@ -89,6 +89,7 @@ class TestReading:
         for one in (reader, Reader(store)):
             assert everything(one) == before
             assert one.levels_done() == done == {A: 2, B: 2}
+            assert [one.levels_done_of(trial_id) for trial_id in (A, B, "c" * 16)] == [2, 2, 0]
             assert [one.masks(A, level) for level in range(3)] == masks
             assert one.damaged == ()
         assert None not in masks
@@ -110,8 +111,11 @@ class TestReading:
         Writer.open(store).write_level([level_record(B, 3)])
         Writer.open(store).write_level([level_record("c" * 16, 1)])
         assert Reader(store).levels_done() == {A: 2, B: 2, "c" * 16: 0}
+        assert [Reader(store).levels_done_of(trial_id) for trial_id in (B, "c" * 16)] == [2, 0]
         fold(store)
         assert Reader(store).levels_done() == {A: 2, B: 2, "c" * 16: 0}
+        Writer.open(store).write_level([level_record(B, 2)])
+        assert Reader(store).levels_done_of(B) == 4, "a loose one between those in parts"
 
     def test_rows_of_a_level_that_is_not_committed_are_not_seen(self, store: Path) -> None:
         (store / "levels" / f"{A}-001.parquet").unlink()
@@ -257,6 +261,7 @@ class TestDamage:
         spoil(store / newest(files_of(store)).parts["levels"][0], "missing")
         assert len(Reader(store).frame("levels")) == 4
         assert Reader(store).levels_done() == {A: 2, B: 2}
+        assert Reader(store).levels_done_of(A) == 2
 
     def test_a_mask_in_a_damaged_part_is_an_error(self, store: Path) -> None:
         fold(store)
