@@ -80,9 +80,9 @@ class Writer:
 
         Raises StoreError when the folder cannot be written to, or is of a newer layout.
         """
-        files = files_of(store)
         patience = Patience(patience_s, sleep=sleep, clock=clock)
         opening = patience if must_exist else Patience(0.0)  # a wrong path is said at once
+        files = opening.insist(str(store), partial(files_of, store))
         opening.insist(files.where, partial(_enter, files, make=not must_exist))
         return cls(files, patience)
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from lip_ray.store import Reader, StoreError, Writer
-from lip_ray.store.files import files_of
+from lip_ray.store import files as files_module
+from lip_ray.store.files import Bucket, files_of
 
 boto3 = pytest.importorskip("boto3")
 pytest.importorskip("moto")
@@ -106,6 +107,63 @@ def test_a_trial_in_flight_is_seen_from_elsewhere(store: str) -> None:
     assert not Reader(store).sees(beacon)
     Writer.probe(store)
     assert Reader(store).standings() == []
+
+
+def gone(error: str) -> OSError:
+    return OSError(f"When uploading object with key 'x' in bucket 'results': AWS Error {error}")
+
+
+@pytest.mark.parametrize(
+    "error",
+    ["NETWORK_CONNECTION during PutObject operation: curlCode: 7", "SLOW_DOWN during PutObject"],
+)
+def test_a_server_that_is_gone_is_waited_for(
+    store: str, level_record: Make, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    pauses_s: list[float] = []
+    writer = Writer.open(store, patience_s=60, sleep=pauses_s.append, clock=lambda: 0.0)
+    replace = Bucket.replace
+
+    def away_twice(bucket: Bucket, *args: Any, **options: Any) -> None:
+        if len(pauses_s) < 2:
+            raise gone(error)
+        replace(bucket, *args, **options)
+
+    monkeypatch.setattr(Bucket, "replace", away_twice)
+    assert writer.write_level([level_record()])
+    assert len(pauses_s) == 2
+    assert Reader(store).levels_done() == {"a" * 16: 1}
+
+
+def test_a_server_that_cannot_be_asked_where_the_bucket_is_is_waited_for(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = Writer.open(store).where
+    pauses_s: list[float] = []
+    made = files_module.Bucket
+
+    def away_once(uri: str) -> Bucket:
+        if not pauses_s:
+            raise StoreError("cannot be reached") from gone("NETWORK_CONNECTION during HeadBucket")
+        return made(uri)
+
+    monkeypatch.setattr(files_module, "Bucket", away_once)
+    opened = Writer.open(
+        where, must_exist=True, patience_s=60, sleep=pauses_s.append, clock=lambda: 0.0
+    )
+    assert (opened.where, len(pauses_s)) == (where, 1)
+
+
+def test_a_key_that_is_refused_is_said_at_once(
+    store: str, level_record: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise gone("ACCESS_DENIED during PutObject operation: Access Denied")
+
+    writer = Writer.open(store, patience_s=60, sleep=pytest.fail)
+    monkeypatch.setattr(Bucket, "replace", refused)
+    with pytest.raises(StoreError, match="ACCESS_DENIED"):
+        writer.write_level([level_record()])
 
 
 def _write(store: str, level: Any) -> None:
