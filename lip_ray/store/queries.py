@@ -4,6 +4,7 @@ Rows that every view rests on are loaded, each file once. Bulky ones, and parts,
 a query needs them: DuckDB reads parts itself where they are on this machine.
 """
 
+import difflib
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -85,7 +86,7 @@ class Queries:
                     self._define(connection, listing, trials)
                     return connection.sql(query).to_arrow_table()
                 except MISTAKES as error:
-                    raise QueryError(in_user_words(error)) from error
+                    raise QueryError(in_user_words(error) + _nearest(connection, error)) from error
                 except UNREADABLE as error:
                     if not self._changed(listing):
                         raise self._told(error) from error
@@ -336,6 +337,16 @@ def refuse_writing(connection: duckdb.DuckDBPyConnection, query: str) -> None:
 def in_user_words(error: duckdb.Error) -> str:
     """DuckDB's message: it quotes the line, with a caret, and suggests near names."""
     return re.sub(r"^\w+ Error: ", "", str(error)).strip()
+
+
+def _nearest(connection: duckdb.DuckDBPyConnection, error: duckdb.Error) -> str:
+    """What may be meant by `table.column`: DuckDB has suggestions only for a column alone."""
+    slip = re.search(r'does not have a column named "(.+)"', str(error))
+    if not slip:
+        return ""
+    columns = connection.sql("select distinct column_name from duckdb_columns() order by 1")
+    near = difflib.get_close_matches(slip[1], [name for (name,) in columns.fetchall()])
+    return "\nDid you mean " + " or ".join(f'"{name}"' for name in near) + "?" if near else ""
 
 
 def quoted(text: str) -> str:
