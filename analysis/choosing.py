@@ -21,3 +21,10 @@ def leading_seed(fits: pd.DataFrame) -> pd.DataFrame:
     """The fits of the seed that has the most, of several the first."""
     leading = fits["seed"].eq(fits["seed"].mode().iloc[0])
     return pd.DataFrame(fits[leading])
+
+
+def most_frequent(values: pd.Series, most: int) -> list[str]:
+    """The most frequent values, at most so many; of equally frequent ones the first by name."""
+    counts = values.astype(str).value_counts().rename_axis("name").reset_index()
+    found = counts.sort_values(["count", "name"], ascending=[False, True])
+    return list(found["name"].head(most))

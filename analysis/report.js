@@ -1,6 +1,4 @@
-"use strict";
 (() => {
-  const page = JSON.parse(document.getElementById("data").textContent);
   const card = document.getElementById("card");
   const [title, picture, facts] = card.children;
   const hide = () => (card.hidden = true);
@@ -16,16 +14,6 @@
     if (picture < 0) image.removeAttribute("src");
     else image.src = page.pictures[picture];
     image.alt = alt;
-  }
-
-  /* The figure in the page's own colours, which follow the system's light or dark scheme. */
-  function themed(figure) {
-    const style = getComputedStyle(document.documentElement);
-    const names = new Map(Object.entries(page.palette).map(([name, colour]) => [colour, name]));
-    const own = (colour) => style.getPropertyValue(`--${names.get(colour)}`).trim();
-    return JSON.parse(
-      JSON.stringify(figure).replace(/#[0-9A-F]{6}/g, (c) => (names.has(c) ? own(c) : c))
-    );
   }
 
   /* The place of what is chosen, and among how many. */
@@ -56,7 +44,7 @@
   /* The figure's own buttons, which no keyboard reaches, are taken out and their work done. */
   function draw(section) {
     const chart = section.querySelector(".chart");
-    if (!chart) return;
+    if (!chart || !(chart.id in page.figures)) return;
     const { data, layout } = themed(page.figures[chart.id]);
     for (const [menu, place] of places(section)) {
       const [traces, changes] = layout.updatemenus[menu].buttons[place].args;

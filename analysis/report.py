@@ -16,13 +16,17 @@ from plotly.offline import get_plotlyjs
 from lip_ray.records import LayerMask
 
 from . import generators, sensing
+from .choosing import most_frequent
+from .explorer import explorer_fits, scene_table
+from .explorer_sections import CHART as EXPLORER
+from .explorer_sections import explorer_data, explorer_section
 from .frontier import frontier_figure, frontier_table
 from .gallery import gallery_entries
 from .generators import generator_points
 from .identity import DENSE, KINDS
 from .look import BUTTONS, PALETTE
 from .markup import Section, chart, controls, mean_text, number_table
-from .more_sections import more_sections
+from .more_sections import MOST_PROBLEMS, more_sections
 from .naming import flat_settings, tuples
 from .pictures import NO_PICTURES, PICTURE_KEY, Pictures, db_text, pictures_within, tile
 from .points import (
@@ -71,7 +75,7 @@ CONTENT_POLICY = (
 )
 """The browser itself refuses every request to the outside."""
 
-SCRIPTS = ("report.js", "gallery.js")
+SCRIPTS = ("page.js", "explorer.js", "report.js", "gallery.js")
 """In the order in which they run."""
 
 SHOWN_KINDS = {*KINDS, "classification", generators.KIND, sensing.KIND}
@@ -117,10 +121,13 @@ class Frames(Protocol):
         """The mask of a level, None where none is stored."""
 
 
-def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
+def frontier_report(
+    store: Frames, *, pictures_mb: float = PICTURES_MB, plotly: str | None = None
+) -> str:
     """A self-contained HTML page: a section per problem, comparison and matrix; no network needed.
 
-    Methods have verdicts, each problem its frontier, gallery and numbers. Networks of different
+    Methods have verdicts, and all scenes one explorer. The problems with the most fits have their
+    frontiers, galleries and numbers; those beyond are in the explorer alone. Networks of different
     kinds on one image and task are compared by size, transfers in matrices of sources and targets,
     classifiers by accuracy, generators by what they draw, and reconstructions with these by their
     errors.
@@ -128,11 +135,14 @@ def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
     curves of fits, densities of layers, overlaps of masks, the cost of all, and failures.
     Pictures beyond `pictures_mb` megabytes stay out, and the page says how many.
 
+    Plotly's script is in the page, unless `plotly` names a file of it beside the page.
+
     Raises ValueError when the store has no finished level.
     """
     content = _content(store, int(pictures_mb * 1e6))
     shown, pictures, sections = content.shown, content.pictures, content.sections
     figures = {section.chart: section.figure for section in sections if section.figure is not None}
+    explorer = figures.pop(EXPLORER, None)
     data = {
         "config": CONFIG,
         "palette": PALETTE,
@@ -141,13 +151,16 @@ def frontier_report(store: Frames, *, pictures_mb: float = PICTURES_MB) -> str:
         "fits": {fit.Index: _card(fit, pictures) for fit in tuples(shown.fits)}
         | cards(shown.gallery, pictures),
         "gallery": _gallery_data(shown, pictures),
+        "explorer": None
+        if explorer is None
+        else explorer_data(content.scenes, shown.scattered, explorer),
         "pictures": pictures.uris,
     }
     introduction = INTRODUCTION if content.kinds & set(KINDS) else ""
     introduction += SENSING_INTRODUCTION if content.kinds & {generators.KIND, sensing.KIND} else ""
     body = "".join(section.html for section in sections)
     footer = _footer(content.trials, content.levels, pictures)
-    return _page(introduction + _contents(sections) + body + footer, data)
+    return _page(introduction + _contents(sections) + body + footer, data, plotly)
 
 
 def report_sections(store: Frames, *, pictures_mb: float = 0.0) -> list[Section]:
@@ -170,6 +183,8 @@ class _Content:
     """Of all trials with a finished level."""
     shown: "_Shown"
     pictures: Pictures
+    scenes: pd.DataFrame
+    """Of the explorer; no rows where a store has none."""
     sections: list[Section]
 
 
@@ -188,7 +203,8 @@ def _content(store: Frames, room: int, *, counted: bool = True) -> _Content:
     shown = _shown(compared, fits, _fitted(compared, fits))
     read = counted or room > 0
     pictures = pictures_within(_pictures_of(shown.pictured, store), room) if read else NO_PICTURES
-    sections = list(_sections(compared, fits, _fitted(compared, fits), shown, pictures))
+    scenes = scene_table(shown.scattered) if len(shown.scattered) else NO_FITS
+    sections = list(_sections(compared, fits, shown, scenes, pictures))
     if len(points):
         sections += search_sections(points)
     sections += more_sections(store, trials, levels, searched=searched)
@@ -198,6 +214,7 @@ def _content(store: Frames, room: int, *, counted: bool = True) -> _Content:
         kinds=kinds,
         shown=shown,
         pictures=pictures,
+        scenes=scenes,
         sections=sections,
     )
 
@@ -218,8 +235,14 @@ def _only_searched(points: pd.DataFrame, store: Frames) -> set[str]:
 class _Shown:
     """What a page has pictures of; no rows where a store has none of a kind."""
 
+    kinds: Set[str]
+    """Of what is compared."""
+    scattered: pd.DataFrame
+    """All fits that the explorer has."""
+    left: int
+    """How many problems only the explorer has."""
     points: pd.DataFrame
-    """Of frontiers."""
+    """Of the frontiers that are shown."""
     fits: pd.DataFrame
     """Those without repetition."""
     sheets: pd.DataFrame
@@ -238,10 +261,17 @@ class _Shown:
 
 
 def _shown(trials: pd.DataFrame, levels: pd.DataFrame, kinds: Set[str]) -> _Shown:
-    points = frontier_points(trials, levels) if kinds & set(KINDS) else NO_FITS
+    restored = bool(kinds & set(KINDS))
+    points = frontier_points(trials, levels) if restored else NO_FITS
+    problems = most_frequent(points["problem"], MOST_PROBLEMS) if restored else []
+    left = points["problem"].nunique() - len(problems) if restored else 0
+    points = points[points["problem"].isin(problems)] if restored else NO_FITS
     sheets = generator_points(trials, levels) if generators.KIND in kinds else NO_FITS
     sensed = sensing_points(trials, levels) if sensing.KIND in kinds else NO_FITS
     return _Shown(
+        kinds=kinds,
+        scattered=explorer_fits(trials, levels) if restored else NO_FITS,
+        left=left,
         points=points,
         fits=distinct_fits(points) if len(points) else NO_FITS,
         sheets=sheet_points(sheets) if len(sheets) else NO_FITS,
@@ -251,11 +281,18 @@ def _shown(trials: pd.DataFrame, levels: pd.DataFrame, kinds: Set[str]) -> _Show
 
 
 def _sections(
-    trials: pd.DataFrame, levels: pd.DataFrame, kinds: Set[str], shown: _Shown, pictures: Pictures
+    trials: pd.DataFrame,
+    levels: pd.DataFrame,
+    shown: _Shown,
+    scenes: pd.DataFrame,
+    pictures: Pictures,
 ) -> Iterator[Section]:
+    kinds = shown.kinds
     if len(shown.points):
         yield from verdict_sections(trials, levels)
-        yield from _frontier_sections(shown.fits, frontier_table(shown.points), pictures)
+        if scenes["n"].any():
+            yield explorer_section(scenes, shown.scattered)
+        yield from _frontier_sections(shown, frontier_table(shown.points), pictures)
         yield from size_sections(trials, levels)
     if "transfer" in kinds:
         yield from transfer_sections(trials, levels)
@@ -267,10 +304,9 @@ def _sections(
         yield from sensing_sections(shown.sensed, pictures)
 
 
-def _frontier_sections(
-    fits: pd.DataFrame, table: pd.DataFrame, pictures: Pictures
-) -> Iterator[Section]:
-    for place, (problem, own) in enumerate(fits.groupby("problem", observed=True)):
+def _frontier_sections(shown: _Shown, table: pd.DataFrame, pictures: Pictures) -> Iterator[Section]:
+    """One per problem, the first says how many are left out."""
+    for place, (problem, own) in enumerate(shown.fits.groupby("problem", observed=True)):
         rows = table[table["problem"] == problem]
         figure = frontier_figure(own, rows) if rows["n"].any() else None
         name = f"chart-{place}"
@@ -284,11 +320,23 @@ def _frontier_sections(
         yield Section(
             name=f"problem-{place}",
             title=str(problem),
-            body=f"{_settings(own)}{_switch(place)}{NO_CHART if figure is None else drawn}"
-            f"{_gallery(own, pictures)}{_numbers(rows)}",
+            body=("" if place else _left(shown))
+            + f"{_settings(own)}{_switch(place)}{NO_CHART if figure is None else drawn}"
+            + f"{_gallery(own, pictures)}{_numbers(rows)}",
             chart=name,
             figure=figure,
         )
+
+
+def _left(shown: _Shown) -> str:
+    """How many problems have no section of their own; nothing where all have."""
+    if not shown.left:
+        return ""
+    own = shown.points["problem"].nunique()
+    return (
+        f"<p>The {own} problems with the most fits have a part of this page each. "
+        f"{shown.left:,} more are in the explorer alone.</p>"
+    )
 
 
 def _contents(sections: Sequence[Section]) -> str:
@@ -306,7 +354,8 @@ def _switch(place: int) -> str:
 
 def _pictures_of(fits: pd.DataFrame, store: Frames) -> pd.DataFrame:
     """The stored pictures of these fits only."""
-    return store.frame("reconstructions").merge(fits[PICTURE_KEY], on=PICTURE_KEY)
+    stored = store.frame("reconstructions", trials=set(fits["trial_id"]))
+    return stored.merge(fits[PICTURE_KEY], on=PICTURE_KEY)
 
 
 def _card(fit: Any, pictures: Pictures) -> dict[str, Any]:
@@ -493,7 +542,11 @@ def _unfinished(trials: pd.DataFrame) -> str:
     return f"<details><summary>{said}</summary><ul>{items}</ul></details>"
 
 
-def _page(body: str, data: Mapping[str, Any]) -> str:
+def _page(body: str, data: Mapping[str, Any], plotly: str | None) -> str:
+    library = f'<script src="{plotly}">' if plotly else f"<script>{get_plotlyjs()}"
+    policy = CONTENT_POLICY.replace(
+        "script-src", "script-src 'self' file:" if plotly else "script-src"
+    )
     style = _shipped("report.css") + _shipped("gallery.css")
     script = "".join(map(_shipped, SCRIPTS))
     return f"""<!DOCTYPE html>
@@ -501,7 +554,7 @@ def _page(body: str, data: Mapping[str, Any]) -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{TITLE}</title>
 <style>{style}</style>
 </head>
@@ -513,7 +566,7 @@ def _page(body: str, data: Mapping[str, Any]) -> str:
 </main>
 <aside id="card" hidden><b></b><img alt="" width="216" height="216"><dl></dl></aside>
 <script type="application/json" id="data">{_inline(data)}</script>
-<script>{get_plotlyjs()}</script>
+{library}</script>
 <script>{script}</script>
 </body>
 </html>

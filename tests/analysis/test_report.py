@@ -174,11 +174,11 @@ class TestContent:
         page = Page(frontier_report(store_of(trials, levels)))
         figures = ["chart-0", "chart-1", "chart-cost"]
         assert list(page.data["figures"]) == figures
-        assert page.attributes("div", "id") == figures
+        assert page.attributes("div", "id") == ["explorer", *figures]
         assert "astronaut: inpainting" in page.text
 
     def test_the_switch_is_three_radio_buttons(self, page: str) -> None:
-        inputs = [found for tag, found in Page(page).elements if tag == "input"]
+        inputs = [found for tag, found in Page(page).elements if found.get("name") == "which-0"]
         assert [found["value"] for found in inputs] == ["selected", "peak", "final"]
         assert [found["type"] for found in inputs] == ["radio"] * 3
         assert ["checked" in found for found in inputs] == [True, False, False]
@@ -372,5 +372,5 @@ def test_the_parts_are_those_of_the_page_and_need_no_picture(study: Any) -> None
     parts = report_sections(Watched())
     assert [part.title for part in parts] == re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
     figures = {part.chart for part in parts if part.figure is not None}
-    assert figures == set(Page(page).data["figures"])
+    assert figures == {"explorer", *Page(page).data["figures"]}
     assert "reconstructions" not in reads

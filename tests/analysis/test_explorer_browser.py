@@ -1,0 +1,360 @@
+"""The explorer in a real browser: every control, by mouse and keyboard, draws what Python draws."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import numpy as np
+import pytest
+
+from lip_ray.analysis import frontier_report
+from lip_ray.analysis.explorer import AXES, explorer_fits, scene_table
+from lip_ray.analysis.explorer_figures import ALL, Choice, explorer_figure
+from lip_ray.analysis.points import WHICH
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+TIMEOUT_MS = 60_000
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+LISTS = ("task", "image", "prior", "method", "axis")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+DRAWN = """(gd) => gd.data.map((trace) => ({
+  type: trace.type, name: trace.name, mode: trace.mode, x: trace.x, y: trace.y,
+  colour: trace.mode === "lines" ? trace.line.color : trace.marker.color,
+  dash: trace.line?.dash ?? null, shape: trace.line?.shape ?? null,
+  symbol: trace.marker?.symbol ?? null, size: trace.marker?.size ?? null,
+  legend: trace.showlegend !== false, group: trace.legendgroup ?? null,
+  hover: trace.hovertemplate ?? null, text: trace.text ?? null,
+  customdata: trace.customdata ?? null,
+}))"""
+
+
+class Explorer:
+    """The explorer of a page in the browser, and what the page complained of or asked for."""
+
+    def __init__(self, page: Any, path: Path, fragment: str = "") -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.set_default_timeout(TIMEOUT_MS)
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.goto(path.as_uri() + fragment)
+        page.locator("#explorer .main-svg").first.wait_for()
+        self.section = page.locator("section:has(#explorer)")
+        self.chart = page.locator("#explorer")
+
+    def list_of(self, name: str) -> Any:
+        """A list of options."""
+        return self.section.locator(f"select[data-choice={name}]")
+
+    def options(self, name: str) -> list[str]:
+        """What a list offers."""
+        found: list[str] = (
+            self.list_of(name)
+            .locator("option")
+            .evaluate_all("(options) => options.map((option) => option.value)")
+        )
+        return found
+
+    @property
+    def choice(self) -> Choice:
+        """What the controls say."""
+        said = {name: self.list_of(name).input_value() for name in LISTS}
+        return Choice(**said, which=self.section.locator("input:checked").get_attribute("value"))
+
+    @property
+    def traces(self) -> list[dict[str, Any]]:
+        """What is drawn."""
+        found: list[dict[str, Any]] = self.chart.evaluate(DRAWN)
+        return found
+
+    @property
+    def words(self) -> str:
+        """What is said of it."""
+        said: str = self.section.locator(".words").text_content()
+        return said
+
+
+class Source:
+    """A store's page, and the tables that it was made of."""
+
+    def __init__(self, store: Any, path: Path) -> None:
+        frames = store.frame("trials"), store.frame("levels")
+        self.fits = explorer_fits(*frames)
+        self.table = scene_table(self.fits)
+        self.path = path
+        path.write_text(frontier_report(store), encoding="utf-8")
+
+    def expected(self, choice: Choice) -> list[Any]:
+        """The traces of Python's figure."""
+        return list(explorer_figure(self.table, choice, fits=self.fits).data)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One browser for all tests here."""
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=FLAGS, timeout=TIMEOUT_MS
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Any]:
+    """Opens an explorer in a window of its own."""
+    contexts = []
+
+    def open_page(path: Path, fragment: str = "", **options: Any) -> Explorer:
+        contexts.append(browser.new_context(**({"viewport": DESKTOP} | options)))
+        return Explorer(contexts[-1].new_page(), path, fragment)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def scenes(
+    trial_row: Any, level_row: Any, store_of: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Source:
+    """Two tasks, two images, two networks and a deep decoder; one fit collapsed, one unknown."""
+    trials, levels = [], []
+    tasks = ({"kind": "denoising", "sigma": 30.0}, {"kind": "inpainting"})
+    priors = (
+        {"kind": "skip", "width": 128},
+        {"kind": "skip", "width": 32},
+        {"kind": "deep_decoder"},
+    )
+    for task, image, prior, seed in product(tasks, ("astronaut", "camera"), priors, (0, 1)):
+        images = [{"kind": "builtin", "name": image}]
+        pruners = ("magnitude", "random<br>") if prior["kind"] == "skip" else ("magnitude",)
+        for loss, pruner in enumerate(pruners):
+            trial = trial_row(pruner, seed, task=task, images=images, prior=prior)
+            trials.append(trial | {"image": image, "task": task["kind"], "prior": prior["kind"]})
+            for level in range(3 if prior["kind"] == "skip" else 1):
+                psnr = 25.0 + seed - level * (loss + 1) + (image == "camera")
+                costs = {"macs": 10**9 >> level, "fit_s": 30.0 + level}
+                levels.append(level_row(trials[-1], level, psnr=psnr, **costs))
+    levels[2] |= {"outcome": "collapsed", "reason": "no path"}
+    levels[5] |= dict.fromkeys((f"psnr_{which}_db" for which in WHICH), None)
+    levels[7] |= {"macs": None}
+    return Source(store_of(trials, levels), tmp_path_factory.mktemp("page") / "scenes.html")
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any, scenes: Source) -> Iterator[Explorer]:
+    """The page of scenes, shared by tests that choose all that they rely on."""
+    context = browser.new_context(viewport=DESKTOP)
+    yield Explorer(context.new_page(), scenes.path)
+    context.close()
+
+
+def assert_drawn(explorer: Explorer, source: Source) -> None:
+    """Browser and Python draw the same of what is chosen."""
+    drawn, expected = explorer.traces, source.expected(explorer.choice)
+    assert [trace["name"] for trace in drawn] == [trace.name for trace in expected]
+    for own, trace in zip(drawn, expected, strict=True):
+        assert (own["type"], own["mode"]) == (trace.type, trace.mode)
+        for axis in "xy":
+            there = numbers(getattr(trace, axis))
+            assert numbers(own[axis]) == pytest.approx(there, rel=1e-3, nan_ok=True)
+        assert own["legend"] == (trace.showlegend is not False)
+        assert own["group"] == trace.legendgroup
+        assert (own["dash"], own["shape"]) == (trace.line.dash, trace.line.shape)
+        assert (own["symbol"], own["size"]) == (trace.marker.symbol, trace.marker.size)
+        assert own["hover"] == listed(trace.hovertemplate)
+        assert own["text"] == listed(trace.text)
+        assert rounded(own["customdata"]) == rounded(listed(trace.customdata))
+
+
+def listed(value: Any) -> Any:
+    """A tuple as a list."""
+    return value if value is None or isinstance(value, str) else list(value)
+
+
+def rounded(values: list[Any] | None) -> list[Any] | None:
+    """Bounds with as many digits as a label has."""
+    return values and [
+        [part if part is None else round(part, 2) for part in value]
+        if isinstance(value, list | tuple)
+        else value
+        for value in values
+    ]
+
+
+def numbers(values: Any) -> list[float]:
+    """NaN for gaps."""
+    return [np.nan if value is None else float(value) for value in values]
+
+
+def choose(explorer: Explorer, **choice: str) -> None:
+    """By mouse."""
+    for name, value in choice.items():
+        if name == "which":
+            explorer.section.locator(f"input[value={value}]").check()
+        else:
+            explorer.list_of(name).select_option(value=value)
+
+
+def test_the_first_scene_is_drawn_without_complaint_or_request(
+    page: Explorer, scenes: Source
+) -> None:
+    assert page.complaints == []
+    assert len([url for url in page.requests if not url.startswith("data:")]) == 1
+    assert_drawn(page, scenes)
+
+
+@pytest.mark.parametrize("axis", list(AXES))
+def test_every_choice_is_drawn_as_in_python(page: Explorer, scenes: Source, axis: str) -> None:
+    choose(page, axis=axis)
+    seen = set()
+    for task in page.options("task"):
+        choose(page, task=task)
+        for image in page.options("image"):
+            choose(page, image=image, prior=ALL, method=ALL)
+            for which in WHICH:
+                choose(page, which=which)
+                assert_drawn(page, scenes)
+                seen.add((task, image, which))
+    for name in ("prior", "method"):
+        for option in page.options(name)[1:]:
+            choose(page, **{name: option})
+            assert_drawn(page, scenes)
+    assert len(seen) == 2 * 3 * 3
+    assert page.complaints == []
+
+
+def test_the_words_follow_the_choice(page: Explorer) -> None:
+    choose(page, axis="density", image="astronaut", which="selected")
+    first = page.words
+    assert "Hypervolume" in first
+    choose(page, axis="kept")
+    assert "weights and 20.30 dB, the measurement" in page.words
+    assert page.words != first
+
+
+@pytest.mark.parametrize("name", [*LISTS, "which"])
+def test_every_control_works_by_keyboard_alone(opened: Any, scenes: Source, name: str) -> None:
+    explorer = opened(scenes.path)
+    control = "input" if name == "which" else f"select[data-choice={name}]"
+    focused = explorer.section.locator(f"{control}:focus")
+    for _ in range(40):
+        explorer.page.keyboard.press("Tab")
+        if focused.count():
+            break
+    before = explorer.choice
+    explorer.page.keyboard.press("ArrowDown")
+    explorer.page.wait_for_function("() => location.hash.includes('?')")
+    after = explorer.choice
+    assert getattr(after, name) != getattr(before, name)
+    assert_drawn(explorer, scenes)
+
+
+def test_a_link_reopens_the_choice(opened: Any, scenes: Source) -> None:
+    first = opened(scenes.path)
+    choose(first, task="inpainting", image="camera", axis="kept", which="peak")
+    choose(first, prior=first.options("prior")[2], method="random<br>")
+    fragment = first.page.evaluate("() => location.hash")
+    assert parse_qs(fragment.partition("?")[2])["method"] == ["random<br>"]
+    again = opened(scenes.path, fragment)
+    assert again.choice == first.choice
+    assert again.traces == first.traces
+    box = again.section.locator("h2").bounding_box()
+    assert 0 <= box["y"] < DESKTOP["height"] / 2
+
+
+def test_a_link_to_what_is_gone_shows_what_there_is(opened: Any, scenes: Source) -> None:
+    explorer = opened(scenes.path, "#explore?task=gone&image=nowhere&which=worst&axis=<b>&x=1")
+    assert explorer.choice == Choice(
+        task="denoising, σ = 30", image="mean over images", which="selected", axis="density"
+    )
+    assert explorer.complaints == []
+    assert_drawn(explorer, scenes)
+
+
+def test_a_mark_with_a_picture_has_its_card_and_others_a_label(opened: Any, scenes: Source) -> None:
+    explorer = opened(scenes.path)
+    choose(explorer, image="camera", prior=explorer.options("prior")[2], method="magnitude")
+    position = """(gd, [name, at]) => {
+      const trace = gd._fullData.find((one) => one.name.endsWith(name));
+      const box = gd.getBoundingClientRect();
+      const { xaxis, yaxis } = gd._fullLayout;
+      return [box.left + xaxis._offset + xaxis.d2p(trace.x[at]),
+              box.top + yaxis._offset + yaxis.d2p(trace.y[at])];
+    }"""
+    explorer.chart.scroll_into_view_if_needed()
+    explorer.page.wait_for_timeout(100)
+    explorer.page.mouse.move(*explorer.chart.evaluate(position, ["magnitude, fits", 0]))
+    card = explorer.page.locator("#card")
+    card.wait_for()
+    assert "magnitude, seed" in card.locator("b").text_content()
+    explorer.page.mouse.move(5, 5)
+    card.wait_for(state="hidden")
+    explorer.page.mouse.move(*explorer.chart.evaluate(position, [": magnitude", 1]))
+    label = explorer.chart.locator(".hoverlayer .hovertext")
+    label.first.wait_for()
+    assert "n = 2 seeds" in label.first.text_content()
+    assert label.first.is_visible()
+    assert not card.is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_and_a_dark_system(opened: Any, scenes: Source, scheme: str) -> None:
+    explorer = opened(scenes.path, viewport=PHONE, color_scheme=scheme)
+    width = explorer.page.evaluate("() => document.documentElement.scrollWidth")
+    assert width == PHONE["width"]
+    for control in explorer.section.locator("select, fieldset").all():
+        box = control.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE["width"]
+    ink = {"light": "#222222", "dark": "#e8e8e8"}[scheme]
+    front = next(trace for trace in explorer.traces if trace["name"] == "Pareto front")
+    assert front["colour"] == ink
+    explorer.page.emulate_media(color_scheme="dark" if scheme == "light" else "light")
+    explorer.page.wait_for_function(
+        "(ink) => document.querySelector('#explorer').data.at(-1).line.color !== ink", arg=ink
+    )
+
+
+class TestLarge:
+    """More fits in one scene than are drawn by SVG."""
+
+    @pytest.fixture(scope="class")
+    def large(self, tmp_path_factory: pytest.TempPathFactory) -> Source:
+        """A synthetic store of 5,000 levels."""
+        from benchmarks.synthetic import write
+        from lip_ray.store import Reader
+
+        folder = tmp_path_factory.mktemp("large")
+        write(folder / "store", 5_000, compacted=True)
+        return Source(Reader(folder / "store"), folder / "large.html")
+
+    def test_every_control_redraws_thousands_of_fits(self, opened: Any, large: Source) -> None:
+        explorer = opened(large.path)
+        assert explorer.choice.image == "mean over images"
+        shown = [trace for trace in explorer.traces if trace["type"] == "scattergl"]
+        own = large.fits[large.fits["task"] == explorer.choice.task]
+        assert sum(len(trace["x"]) for trace in shown) == len(own) > 2_000
+        for name in LISTS:
+            before = json.dumps(explorer.traces)
+            choose(explorer, **{name: explorer.options(name)[-1]})
+            assert json.dumps(explorer.traces) != before
+            assert_drawn(explorer, large)
+        choose(explorer, which="peak")
+        assert_drawn(explorer, large)
+        assert [line for line in explorer.complaints if "GPU stall" not in line] == []
+        assert len([url for url in explorer.requests if not url.startswith("data:")]) == 1
