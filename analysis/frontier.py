@@ -37,6 +37,11 @@ from .points import (
 BROKEN_SYMBOLS = {Outcome.COLLAPSED: "x-thin", Outcome.DIVERGED: "asterisk"}
 """Marks of fits that went wrong but have a PSNR, whatever the method's own symbol."""
 
+PSNR_COLUMNS = ["psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)]
+
+FIT_COLUMNS = ["method", "reference", "density", "seed", "outcome", *PSNR_COLUMNS]
+"""Of the points those that a figure shows."""
+
 TABLE_INTERVAL = ("mean_db", "deviation_db", "n", "low_db", "high_db")
 
 
@@ -71,7 +76,7 @@ def frontier_figure(points: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
         raise ValueError("a frontier figure shows one problem: choose its rows of both tables")
     if not table["n"].any():
         raise ValueError("no fit has a PSNR: a frontier needs a clean image to compare with")
-    fits = distinct_fits(points)
+    fits = distinct_fits(points)[FIT_COLUMNS]
     figure = go.Figure(_traces(fits, table, WHICH[0]))
     figure.update_layout(layout(AXIS_TITLES[WHICH[0]]), updatemenus=[_switch(fits, table)])
     figure.update_yaxes(range=_psnr_range(fits))
@@ -269,5 +274,4 @@ def _switch(fits: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
 
 def _psnr_range(fits: pd.DataFrame) -> list[float]:
     """Room for every PSNR of every fit, so that the axis stays while the switch is used."""
-    columns = ["psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)]
-    return spread(fits[columns].to_numpy().ravel())
+    return spread(fits[PSNR_COLUMNS].to_numpy().ravel())

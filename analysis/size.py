@@ -35,10 +35,13 @@ def size_table(
 
     Raises ValueError when there is no fit at all, or `confidence` is not within 0 and 1.
     """
-    points = described_points(trials, levels)
-    points["comparison"] = distinct_names(
-        points["scene_name"], points["scene_key"], points["scene_settings"]
-    )
+    return sizes_of(described_points(trials, levels), confidence=confidence)
+
+
+def sizes_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
+    """The `size_table` of `described_points`."""
+    scene = (points[f"scene_{end}"] for end in ("name", "key", "settings"))
+    points = points.assign(comparison=distinct_names(*scene))
     single = ~points["method_key"].str.contains('"images"', regex=False)
     fits = points[(points["kind"] == "trajectory") & single]
     kinds = fits.groupby("comparison", observed=True)["network_key"].nunique()

@@ -59,7 +59,11 @@ def transfer_table(
 
     Raises ValueError when there is no fit at all, or `confidence` is not within 0 and 1.
     """
-    points = described_points(trials, levels)
+    return transfers_of(described_points(trials, levels), confidence=confidence)
+
+
+def transfers_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
+    """The `transfer_table` of `described_points`."""
     fits = points[(points["kind"] == "transfer") & (points["kept"] < points["total"])]
     fits = _labelled(distinct_fits(fits))
     parts = [_means(_paired(fits, points, which), which) for which in WHICH]

@@ -39,13 +39,7 @@ def dense_differences(
 
     Raises ValueError when there is no fit of a trajectory or a transfer.
     """
-    fits = _fits(trials, levels)
-    psnr = f"psnr_{which}_db"
-    dense = fits.loc[fits["kept"] == fits["total"], ["problem", "method", "seed", psnr]]
-    dense = dense.rename(columns={"method": "reference", psnr: "dense_db"})
-    sparse = fits[fits["kept"] < fits["total"]]
-    found = sparse.merge(dense, on=["problem", "reference", "seed"])
-    return found.assign(difference_db=found[psnr] - found["dense_db"])
+    return _differences(_fits(described_points(trials, levels)), which)
 
 
 def matching_table(
@@ -66,8 +60,20 @@ def matching_table(
     Raises ValueError when there is no fit of a trajectory or a transfer, `confidence` is not within
     0 and 1 or `margin_db` is not positive.
     """
+    points = described_points(trials, levels)
+    return matching_of(points, which=which, margin_db=margin_db, confidence=confidence)
+
+
+def matching_of(
+    points: pd.DataFrame,
+    *,
+    which: str = "selected",
+    margin_db: float = MARGIN_DB,
+    confidence: float = CONFIDENCE,
+) -> pd.DataFrame:
+    """The `matching_table` of `described_points`."""
     alpha = 1 - _checked(confidence)
-    differences = dense_differences(trials, levels, which=which)
+    differences = _differences(_fits(points), which)
     rows = [
         {"study": study, "method": method, "margin_db": margin_db, "confidence": confidence}
         | _matched(group, margin_db, alpha)
@@ -99,7 +105,7 @@ def comparison_table(
     Raises ValueError for a method that the points do not have, naming those that they have.
     """
     _checked(confidence)
-    fits = _fits(trials, levels)
+    fits = _fits(described_points(trials, levels))
     known = sorted(set(fits["method"]))
     for name in (first, second):
         if name not in known:
@@ -135,9 +141,9 @@ def _checked(confidence: float) -> float:
     return confidence
 
 
-def _fits(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+def _fits(points: pd.DataFrame) -> pd.DataFrame:
     """All fits once, with the name of what their problems share apart from the image."""
-    fits = distinct_fits(described_points(trials, levels))
+    fits = distinct_fits(points)
     keys, settings = (
         fits[column].map({text: _without_image(text) for text in fits[column].unique()})
         for column in ("problem_key", "problem_settings")
@@ -146,6 +152,15 @@ def _fits(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     studies = pd.Series(distinct_names(names, keys, settings), index=fits.index)
     named = fits.assign(study=studies)
     return named.astype(dict.fromkeys(("study", "problem", "method", "reference"), str))
+
+
+def _differences(fits: pd.DataFrame, which: str) -> pd.DataFrame:
+    psnr = f"psnr_{which}_db"
+    dense = fits.loc[fits["kept"] == fits["total"], ["problem", "method", "seed", psnr]]
+    dense = dense.rename(columns={"method": "reference", psnr: "dense_db"})
+    sparse = fits[fits["kept"] < fits["total"]]
+    found = sparse.merge(dense, on=["problem", "reference", "seed"])
+    return found.assign(difference_db=found[psnr] - found["dense_db"])
 
 
 def _without_image(settings: str) -> str:
