@@ -104,8 +104,12 @@ def mean_text(mean: float, low: float, high: float, form: str = ".2f") -> str:
 
 
 def _wide(label: str, title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    body = "".join(map(_row, rows))
+    kinds = [_kind(cells) for cells in zip(*rows, strict=True)] or [""] * len(heads)
+    head = "".join(
+        f'<th scope="col"{kind}>{escape(name)}</th>'
+        for kind, name in zip(kinds, heads, strict=True)
+    )
+    body = "".join(_row(cells, kinds) for cells in rows)
     return (
         f'<div class="wide" role="region" aria-label="{title}" tabindex="0">'
         f'<table aria-label="{escape(label)}">'
@@ -113,12 +117,20 @@ def _wide(label: str, title: str, heads: Sequence[str], rows: Sequence[Sequence[
     )
 
 
-def _row(cells: Sequence[str]) -> str:
+def _kind(column: Sequence[str]) -> str:
+    """Numbers are aligned to the right, on one line; words to the left, and long ones take several.
+
+    `none` stands for a number.
+    """
+    words = [text for text in column if text[:1].isalpha() and text != "none"]
+    if not words:
+        return ""
+    return ' class="said"' if max(map(len, words)) > LONGEST_NUMBER else ' class="word"'
+
+
+def _row(cells: Sequence[str], kinds: Sequence[str]) -> str:
     head, *rest = cells
-    return f'<tr><th scope="row">{escape(head)}</th>{"".join(map(_cell, rest))}</tr>'
-
-
-def _cell(text: str) -> str:
-    """Numbers stay on one line, words take several."""
-    kind = ' class="said"' if len(text) > LONGEST_NUMBER else ""
-    return f"<td{kind}>{escape(text)}</td>"
+    columns = "".join(
+        f"<td{kind}>{escape(text)}</td>" for text, kind in zip(rest, kinds[1:], strict=True)
+    )
+    return f'<tr><th scope="row">{escape(head)}</th>{columns}</tr>'
