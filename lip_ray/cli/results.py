@@ -1,14 +1,30 @@
-"""Commands about results: ask, chart."""
+"""Commands about results: ask, chart, watch."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lip_ray.cli.common import FormatOption, StoreOption, mistakes_in_one_message, print_answer
+from lip_ray.cli.common import (
+    FormatOption,
+    StoreOption,
+    mistakes_in_one_message,
+    own_up,
+    print_answer,
+    require_one_of,
+    store_or_only,
+)
 from lip_ray.store import Reader, described
 
+PSNRS = ("selected", "peak", "final")
+
 app = typer.Typer()
+
+StoreArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="STORE", help="Folder of the results.", envvar="LIP_RAY_STORE"),
+]
 
 
 @app.command()
@@ -17,15 +33,15 @@ def query(
         str,
         typer.Argument(
             metavar="SQL",
-            help="One select over trials, levels, curves, masks, reconstructions, sweeps, "
-            "failures, points, pareto, timings, sensing, and others that the README lists.",
+            help="One select over trials, levels, frontier, matching, transfer, timings, … (lip "
+            "tables lists all); - reads it from the standard input.",
         ),
     ],
     store: StoreOption = None,
     form: FormatOption = "table",
 ) -> None:
     """Ask a store in SQL (DuckDB's), reading only."""
-    print_answer(sql, store, form)
+    print_answer(sys.stdin.read() if sql == "-" else sql, store, form)
 
 
 @app.command()
@@ -41,16 +57,89 @@ def tables(
 
 @app.command()
 def report(
-    store: Annotated[str, typer.Argument(metavar="STORE", help="Folder of the results.")],
+    store: StoreArgument = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="PAGE", help="The HTML file to write.")
-    ],
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PAGE",
+            help="An .html file; or a folder, where pages share plotly.js.",
+        ),
+    ] = Path("report.html"),
+    pictures_mb: Annotated[
+        float, typer.Option("--pictures-mb", min=0, help="Room for pictures in the page, in 10⁶ B.")
+    ] = 40.0,
 ) -> None:
-    """Write the frontier page of a store: one HTML file that needs no network."""
-    from lip_ray.analysis import frontier_report
+    """Write the page of a store: verdicts, frontiers, galleries, costs. It needs no network."""
+    from lip_ray.analysis.writing import write_report
 
     with mistakes_in_one_message(ValueError, OSError):
-        page = frontier_report(Reader(store))
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(page, encoding="utf-8")
+        reader = Reader(store_or_only(store))
+        page = write_report(reader, output, pictures_mb=pictures_mb)
+    typer.echo(page)
+    own_up(reader)
+
+
+@app.command()
+def figure(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="frontier, transfer, …; a wrong one lists all.")
+    ],
+    store: StoreArgument = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="A .pdf, .svg or .png file.")
+    ] = Path("figure.pdf"),
+    which: Annotated[
+        str, typer.Option("--psnr", metavar="PSNR", help=f"{', '.join(PSNRS)}.")
+    ] = "selected",
+    part: Annotated[
+        str, typer.Option("--part", help="Of several of that name: its title, or its place.")
+    ] = "0",
+    choose: Annotated[
+        list[str] | None,
+        typer.Option("--choose", metavar="WORDS", help="On the figure's buttons; repeatable."),
+    ] = None,
+    width_mm: Annotated[float, typer.Option("--width", help="In millimetres.")] = 180.0,
+    height_mm: Annotated[
+        float | None, typer.Option("--height", help="In millimetres, as needed by default.")
+    ] = None,
+    font: Annotated[str | None, typer.Option("--font", help="A family of fonts.")] = None,
+    font_size_pt: Annotated[float, typer.Option("--font-size", help="In points.")] = 8.0,
+) -> None:
+    """Write a figure of the page for a paper."""
+    from lip_ray.analysis.static import FONT, figure_of, write_figure
+
+    require_one_of(PSNRS, which, "--psnr", "PSNR")
+    with mistakes_in_one_message(ValueError, OSError):
+        reader = Reader(store_or_only(store))
+        chosen = int(part) if part.isdecimal() else part
+        drawn = figure_of(reader, name, which=which, choose=choose or (), part=chosen)
+        write_figure(
+            drawn,
+            output,
+            width_mm=width_mm,
+            height_mm=height_mm,
+            font=font or FONT,
+            font_size_pt=font_size_pt,
+        )
     typer.echo(output)
+    own_up(reader)
+
+
+@app.command()
+def serve(
+    store: StoreArgument = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Whom to answer: by default this machine alone.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="0: any free one.")] = 8050,
+    refresh_s: Annotated[
+        float, typer.Option("--refresh", help="Seconds between looks at the store.")
+    ] = 10.0,
+) -> None:
+    """Show the page of a store live, in a browser, while a sweep runs; nothing is written."""
+    from lip_ray.analysis.serve import serve as serve_page
+
+    with mistakes_in_one_message(ValueError, OSError):
+        serve_page(store_or_only(store), host=host, port=port, refresh_s=refresh_s)

@@ -1,0 +1,30 @@
+"""Pages on disk: one file that has all, or a folder in which pages share Plotly's script."""
+
+from pathlib import Path
+
+from plotly.offline import get_plotlyjs
+
+from .report import PICTURES_MB, Frames, frontier_report
+
+SCRIPT = "plotly.min.js"
+
+
+def write_report(store: Frames, output: Path, *, pictures_mb: float = PICTURES_MB) -> Path:
+    """Write a store's page, and say where it is.
+
+    An `output` in .html is that file; any other is a folder, made if there is none, that gets
+    index.html and plotly.min.js. Raises ValueError when the store has no finished level, and an
+    OSError where nothing can be written.
+    """
+    if output.suffix.lower() in (".html", ".htm"):
+        page = frontier_report(store, pictures_mb=pictures_mb)
+        return _written(output, page)
+    page = frontier_report(store, pictures_mb=pictures_mb, plotly=SCRIPT)
+    _written(output / SCRIPT, get_plotlyjs())
+    return _written(output / "index.html", page)
+
+
+def _written(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path

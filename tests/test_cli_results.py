@@ -1,0 +1,169 @@
+"""Commands about results and their store: what they print, refuse, and exit with."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
+
+from lip_ray.cli import app
+from lip_ray.store import Reader
+
+FIRST = Path(__file__).parent / "store" / "first_version"
+TRIAL = "b6f43e67e912a542"
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of a store of one trial with three levels; the folder around it is the current one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIP_RAY_STORE", raising=False)
+    return shutil.copytree(FIRST, tmp_path / "store")
+
+
+def lip(*arguments: object, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+
+class TestQuery:
+    def test_views_answer(self, store: Path) -> None:
+        asked = "select level, n from frontier order by level"
+        shown = lip("query", asked, "--store", store, "--format", "csv")
+        assert shown.stdout.split() == ['"level","n"', "0,1", "1,1", "2,1"]
+
+    def test_sql_comes_through_a_pipe(self, store: Path) -> None:
+        shown = lip("query", "-", "--store", store, stdin="select count(*) as n\nfrom levels\n")
+        assert shown.stdout.split() == ["n", "3"]
+
+    def test_a_mistake_is_shown_where_it_is(self, store: Path) -> None:
+        shown = lip("query", "select level\nfrom levels\nwere level = 1", "--store", store)
+        assert shown.exit_code == 2
+        assert shown.stdout == ""
+        said = shown.stderr.splitlines()
+        [at] = [place for place, line in enumerate(said) if "were level = 1" in line]
+        assert said[at].startswith("LINE 3:")
+        assert set(said[at + 1].strip()) == {"^"}
+
+    def test_a_wrong_column_gets_the_nearest(self, store: Path) -> None:
+        shown = lip("query", "select psnr_selcted_db from levels", "--store", store)
+        assert shown.exit_code == 2
+        assert "psnr_selected_db" in shown.stderr
+
+    @pytest.mark.parametrize(
+        "statement",
+        ["delete from levels", "copy levels to 'x.csv'", "create table x as from levels"],
+    )
+    def test_nothing_is_written(self, store: Path, statement: str) -> None:
+        shown = lip("query", statement, "--store", store)
+        assert shown.exit_code == 2
+        assert "the store is read only: select is allowed" in shown.stderr
+        assert [path.name for path in Path().iterdir()] == ["store"]
+
+    def test_damaged_files_are_named_counted_and_in_the_exit_code(self, store: Path) -> None:
+        for level in (1, 2):
+            (store / "levels" / f"{TRIAL}-00{level}.parquet").write_bytes(b"PAR1")
+        shown = lip("query", "select count(*) as n from levels", "--store", store)
+        assert shown.exit_code == 1
+        assert shown.stdout.split() == ["n", "1"]
+        assert shown.stderr.splitlines() == [
+            f"damaged: levels/{TRIAL}-001.parquet",
+            f"damaged: levels/{TRIAL}-002.parquet",
+            "2 damaged files were left out: lip store check says more",
+        ]
+
+
+class TestTables:
+    def test_all_are_listed(self) -> None:
+        page = Path(__file__).parents[1] / "docs" / "tables.md"
+        assert lip("tables").stdout == page.read_text(encoding="utf-8")
+
+    def test_a_wrong_name_gets_the_nearest(self) -> None:
+        shown = lip("tables", "levls")
+        assert shown.exit_code == 2
+        assert "did you mean 'levels'" in shown.stderr
+
+
+class TestStore:
+    def test_compaction_changes_no_answer(self, store: Path) -> None:
+        before = Reader(store).sql("from levels order by level")
+        shown = lip("store", "compact", "--grace", 0, "--store", store)
+        assert shown.exit_code == 0, shown.output
+        assert Reader(store).sql("from levels order by level") == before
+        assert lip("store", "check", "--store", store).exit_code == 0
+
+    def test_check_finds_what_is_damaged(self, store: Path) -> None:
+        assert lip("store", "check", "--store", store).exit_code == 0
+        (store / "masks" / f"{TRIAL}-001.parquet").write_bytes(b"PAR1")
+        shown = lip("store", "check", "--store", store)
+        assert shown.exit_code == 1
+        assert f"masks/{TRIAL}-001.parquet" in shown.stdout
+
+    def test_merging(self, store: Path) -> None:
+        shown = lip("store", "merge", "both", store)
+        assert shown.exit_code == 0, shown.output
+        assert Reader("both").levels_done() == {TRIAL: 3}
+        assert lip("store", "merge", "both", store).exit_code == 0
+        refused = lip("store", "merge", store, store)
+        assert refused.exit_code == 2
+        assert refused.stderr.count("\n") == 1
+
+    def test_exporting(self, store: Path) -> None:
+        shown = lip("store", "export", "levels", "-o", "levels.parquet", "--store", store)
+        assert shown.stdout == "levels.parquet: 3 rows\n"
+        assert pq.read_table("levels.parquet").num_rows == 3
+        again = lip("store", "export", "levels", "-o", "levels.parquet", "--store", store)
+        assert again.exit_code == 2
+        assert "--overwrite" in again.stderr or "is there already" in again.stderr
+        over = lip(
+            *("store", "export", "frontier", "-o", "levels.parquet", "--overwrite"),
+            *("--store", store),
+        )
+        assert over.exit_code == 0
+
+    @pytest.mark.parametrize("command", ["compact", "check"])
+    def test_a_store_must_be_there(self, store: Path, command: str) -> None:
+        shown = lip("store", command, "--store", "nowhere")
+        assert shown.exit_code == 2
+        assert "there is no store in" in shown.stderr
+
+
+class TestPages:
+    def test_a_page_in_a_file(self, store: Path) -> None:
+        shown = lip("report", store, "-o", "page.html")
+        assert shown.exit_code == 0, shown.output
+        assert shown.stdout == "page.html\n"
+
+    def test_a_page_in_a_folder_shares_plotly(self, store: Path) -> None:
+        shown = lip("report", store, "-o", "pages/first")
+        assert shown.exit_code == 0, shown.output
+        page = Path("pages/first/index.html")
+        assert shown.stdout == f"{page}\n"
+        assert {path.name for path in page.parent.iterdir()} == {"index.html", "plotly.min.js"}
+        assert page.stat().st_size < (page.parent / "plotly.min.js").stat().st_size
+
+    def test_a_damaged_picture_is_left_out_and_said(self, store: Path) -> None:
+        (store / "reconstructions" / f"{TRIAL}-000.parquet").write_bytes(b"PAR1")
+        shown = lip("report", store, "-o", "page.html")
+        assert shown.exit_code == 1
+        assert Path("page.html").is_file()
+        assert "1 damaged file was left out" in shown.stderr
+
+    def test_a_wrong_figure_lists_all(self, store: Path) -> None:
+        shown = lip("figure", "frontir", store, "-o", "x.svg")
+        assert shown.exit_code == 2
+        assert "frontier" in shown.stderr
+        refused = lip("figure", "frontier", store, "-o", "x.svg", "--psnr", "best")
+        assert "allowed: selected, peak, final" in refused.stderr
+
+    def test_a_port_that_is_none_is_refused(self, store: Path) -> None:
+        shown = lip("serve", store, "--port", 70_000)
+        assert shown.exit_code == 2
+        assert "70000" in shown.stderr
+
+
+def test_answers_are_json_for_programs(store: Path) -> None:
+    shown = lip("query", "from matching", "--store", store, "--format", "json")
+    [row] = json.loads(shown.stdout)
+    assert (row["matching_density"], row["lost_density"]) == (0.5, 0.25)
