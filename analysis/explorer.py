@@ -45,7 +45,12 @@ def explorer_fits(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
 
     Raises ValueError when there is no such fit.
     """
-    points = distinct_fits(described_points(trials, levels))
+    return fits_of(described_points(trials, levels))
+
+
+def fits_of(points: pd.DataFrame) -> pd.DataFrame:
+    """The `explorer_fits` of `described_points`."""
+    points = distinct_fits(points)
     nothing = pd.Series(np.nan, index=points.index)
     return pd.DataFrame(
         {

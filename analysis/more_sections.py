@@ -92,22 +92,27 @@ def more_sections(
     trials: pd.DataFrame,
     levels: pd.DataFrame,
     *,
-    searched: Collection[str] = (),
+    points: pd.DataFrame | None = None,
 ) -> Iterator[Section]:
     """Curves, layers and overlaps of what restores images; cost and failures of all.
 
-    Which curves and masks are read is chosen before: a few of a store of any size. `searched` are
-    ids of trials that only a search asked for, which no other part compares either.
+    Which curves and masks are read is chosen before: a few of a store of any size. `points`
+    are the `described_points` that are compared, by default all.
     """
-    shown = trials[trials["kind"].isin(KINDS) & ~trials["trial_id"].isin(searched)]
-    fits = levels[levels["trial_id"].isin(shown["trial_id"])]
-    if len(fits):
-        points = described_points(shown, fits)
+    if points is None and _restoring(trials, levels):
+        points = described_points(trials, levels)
+    if points is not None and len(points):
         yield from trace_sections(store, points)
-        tickets = _of_largest_networks(with_masks(points, shown))
+        tickets = _of_largest_networks(with_masks(points, trials))
         yield from layer_sections(store, tickets)
         yield from overlap_sections(store, tickets)
     yield from cost_sections(trials, levels, store.frame("failures"))
+
+
+def _restoring(trials: pd.DataFrame, levels: pd.DataFrame) -> bool:
+    """Whether there is a fit of an image."""
+    restoring = trials.loc[trials["kind"].isin(KINDS), "trial_id"]
+    return bool(levels["trial_id"].isin(restoring).any())
 
 
 def trace_sections(store: Masks, points: pd.DataFrame) -> Iterator[Section]:

@@ -60,7 +60,11 @@ def frontier_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
 
     Raises ValueError when there is no such fit.
     """
-    points = described_points(trials, levels)
+    return without_keys(described_points(trials, levels))
+
+
+def without_keys(points: pd.DataFrame) -> pd.DataFrame:
+    """The `frontier_points` of `described_points`."""
     inner = points.columns[points.columns.str.endswith(("_name", "_key", "_settings"))]
     return points.assign(settings=points["problem_settings"]).drop(columns=inner)
 

@@ -17,7 +17,7 @@ from lip_ray.records import LayerMask
 
 from . import generators, sensing
 from .choosing import most_frequent
-from .explorer import explorer_fits, scene_table
+from .explorer import fits_of, scene_table
 from .explorer_sections import CHART as EXPLORER
 from .explorer_sections import explorer_data, explorer_section
 from .frontier import frontier_figure, frontier_table
@@ -27,16 +27,17 @@ from .identity import DENSE, KINDS
 from .look import BUTTONS, PALETTE
 from .markup import Section, chart, controls, mean_text, number_table
 from .more_sections import MOST_PROBLEMS, more_sections
-from .naming import flat_settings, tuples
+from .naming import flat_settings, grouped, tuples
 from .pictures import NO_PICTURES, PICTURE_KEY, Pictures, db_text, pictures_within, tile
 from .points import (
     BAD_OUTCOMES,
     WHICH,
     density_text,
+    described_points,
     distinct_fits,
-    frontier_points,
     sample_text,
     sparsity_text,
+    without_keys,
 )
 from .sections import (
     classification_sections,
@@ -207,7 +208,7 @@ def _content(store: Frames, room: int, *, counted: bool = True) -> _Content:
     sections = list(_sections(compared, fits, shown, scenes, pictures))
     if len(points):
         sections += search_sections(points)
-    sections += more_sections(store, trials, levels, searched=searched)
+    sections += more_sections(store, trials, levels, points=shown.described)
     return _Content(
         trials=trials,
         levels=levels,
@@ -237,8 +238,10 @@ class _Shown:
 
     kinds: Set[str]
     """Of what is compared."""
+    described: pd.DataFrame
+    """All fits that restore images, as `described_points`."""
     scattered: pd.DataFrame
-    """All fits that the explorer has."""
+    """Those that the explorer has."""
     left: int
     """How many problems only the explorer has."""
     points: pd.DataFrame
@@ -262,7 +265,8 @@ class _Shown:
 
 def _shown(trials: pd.DataFrame, levels: pd.DataFrame, kinds: Set[str]) -> _Shown:
     restored = bool(kinds & set(KINDS))
-    points = frontier_points(trials, levels) if restored else NO_FITS
+    described = described_points(trials, levels) if restored else NO_FITS
+    points = without_keys(described) if restored else NO_FITS
     problems = most_frequent(points["problem"], MOST_PROBLEMS) if restored else []
     left = points["problem"].nunique() - len(problems) if restored else 0
     points = points[points["problem"].isin(problems)] if restored else NO_FITS
@@ -270,7 +274,8 @@ def _shown(trials: pd.DataFrame, levels: pd.DataFrame, kinds: Set[str]) -> _Show
     sensed = sensing_points(trials, levels) if sensing.KIND in kinds else NO_FITS
     return _Shown(
         kinds=kinds,
-        scattered=explorer_fits(trials, levels) if restored else NO_FITS,
+        described=described,
+        scattered=fits_of(described) if restored else NO_FITS,
         left=left,
         points=points,
         fits=distinct_fits(points) if len(points) else NO_FITS,
@@ -289,13 +294,13 @@ def _sections(
 ) -> Iterator[Section]:
     kinds = shown.kinds
     if len(shown.points):
-        yield from verdict_sections(trials, levels)
+        yield from verdict_sections(shown.described)
         if scenes["n"].any():
             yield explorer_section(scenes, shown.scattered)
         yield from _frontier_sections(shown, frontier_table(shown.points), pictures)
-        yield from size_sections(trials, levels)
+        yield from size_sections(shown.described)
     if "transfer" in kinds:
-        yield from transfer_sections(trials, levels)
+        yield from transfer_sections(shown.described)
     if "classification" in kinds:
         yield from classification_sections(trials, levels)
     if generators.KIND in kinds:
@@ -486,34 +491,32 @@ def _fit_tile(fit: Any, pictures: Pictures) -> str:
 def _numbers(table: pd.DataFrame) -> str:
     """The table of one problem as HTML: a row per method and density."""
     heads = ["Method", "Density", "Kept", "Effective", "Selected", "Peak", "Final", "Seeds", "Note"]
-    groups = table.groupby(["method", "kept"], observed=True, sort=False)
     sample = f" {sample_text(table)}." if table["n"].any() else ""
     return number_table(
         "Mean PSNR by method and density",
         NUMBERS_NOTE + sample,
         heads,
-        map(_row, dict(list(groups)).values()),
+        map(_row, grouped(table, "method", "kept")),
     )
 
 
-def _row(group: pd.DataFrame) -> list[str]:
-    first = group.iloc[0]
+def _row(group: Sequence[Any]) -> list[str]:
+    first = group[0]
     return [
-        str(first["method"]),
-        density_text(first["density"]),
-        _count(first["kept"]),
-        _count(first["effective"]),
-        *(mean_text(row.mean_db, row.low_db, row.high_db) for row in tuples(group)),
-        _count(first["seeds"]),
+        first.method,
+        density_text(first.density),
+        _count(first.kept),
+        _count(first.effective),
+        *(mean_text(row.mean_db, row.low_db, row.high_db) for row in group),
+        _count(first.seeds),
         _note(group),
     ]
 
 
-def _note(group: pd.DataFrame) -> str:
+def _note(group: Sequence[Any]) -> str:
     """How many fits went wrong, and how many have no PSNR; empty where all is well."""
-    counts = {str(outcome): group[outcome].iloc[0] for outcome in BAD_OUTCOMES}
-    missing = zip(group["which"], group["missing"], strict=True)
-    counts |= {f"without {which} PSNR": count for which, count in missing}
+    counts = {str(outcome): getattr(group[0], outcome) for outcome in BAD_OUTCOMES}
+    counts |= {f"without {row.which} PSNR": row.missing for row in group}
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 

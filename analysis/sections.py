@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from .choosing import most_frequent
 from .classification import PLOT, classification_figure, classification_table
 from .ladders import ladder_row
 from .look import BUTTONS
@@ -24,9 +25,9 @@ from .search import (
     search_table,
     value_text,
 )
-from .size import count_text, size_figure, size_table
-from .transfer import MATRIX, transfer_figure, transfer_table
-from .verdicts import MARGIN_DB, matching_table
+from .size import count_text, size_figure, sizes_of
+from .transfer import MATRIX, transfer_figure, transfers_of
+from .verdicts import MARGIN_DB, matching_of
 
 VERDICT_NOTE = f"""
 Every fit is paired with the dense fit of the same image, noise and initial weights, at the selected
@@ -81,9 +82,16 @@ first in the first. Columns are the objectives, then the searched fields.
 BEST_NUMBERS = "The best complete point: the objective, then the searched fields."
 
 
-def verdict_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Section]:
-    """Down to which density each method matches dense; nothing where no ticket was fitted."""
-    table = matching_table(trials, levels)
+MOST_COMPARISONS = 12
+"""Of networks by size that have a part of a page each; the explorer has all."""
+
+
+def verdict_sections(points: pd.DataFrame) -> Iterator[Section]:
+    """Down to which density each method matches dense; nothing where no ticket was fitted.
+
+    `points`, here and below, are `described_points`.
+    """
+    table = matching_of(points)
     if table.empty:
         return
     heads = ["Study", "Method", "Verdict", "Sample", "Shown", "Crosses", "Refuted", "Sparsest"]
@@ -93,19 +101,23 @@ def verdict_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Sec
     )
 
 
-def size_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Section]:
-    """One per image and task on which several priors have a PSNR."""
-    table = size_table(trials, levels)
+def size_sections(points: pd.DataFrame) -> Iterator[Section]:
+    """One per image and task on which several priors have a PSNR, at most `MOST_COMPARISONS`."""
+    table = sizes_of(points)
+    table = table[table.groupby("comparison", observed=True)["n"].transform("any")]
+    shown = most_frequent(table["comparison"], MOST_COMPARISONS)
+    left = table["comparison"].nunique() - len(shown)
+    more = f"<p>{left:,} more such comparisons are in the explorer alone.</p>" if left else ""
+    table = table[table["comparison"].isin(shown)]
     for place, (comparison, rows) in enumerate(table.groupby("comparison", observed=True)):
-        if not rows["n"].any():
-            continue
         heads = ["Network and method", "Parameters", "Density", "Selected", "Peak", "Final", "n"]
         groups = grouped(rows, "series", "network", "kept_all")
         name = f"size-{place}"
         yield Section(
             name=f"by-{name}",
             title=f"Networks by size, {comparison}",
-            body=controls(f"which-{name}", "PSNR shown", BUTTONS)
+            body=("" if place else more)
+            + controls(f"which-{name}", "PSNR shown", BUTTONS)
             + chart(name, "PSNR against parameters", SIZE_NOTE, rows=rows["series"].nunique())
             + number_table(
                 "Mean PSNR by network and size",
@@ -118,9 +130,9 @@ def size_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Sectio
         )
 
 
-def transfer_sections(trials: pd.DataFrame, levels: pd.DataFrame) -> Iterator[Section]:
+def transfer_sections(points: pd.DataFrame) -> Iterator[Section]:
     """One per network, method and travels that went elsewhere than where tickets come from."""
-    table = transfer_table(trials, levels)
+    table = transfers_of(points)
     networks = table["network"].nunique()
     groups = table.groupby(list(MATRIX), observed=True)
     away = [(key, rows) for key, rows in groups if not rows["own"].all() and rows["n"].any()]
