@@ -12,6 +12,8 @@ import plotly.io as pio
 
 from lip_ray.store import Reader, StoreError
 
+from .explorer_sections import CHART as EXPLORER
+from .live_explorer import Scenes, scenes_of
 from .markup import Section
 from .naming import tuples
 from .report import frontier_report, report_sections
@@ -27,6 +29,8 @@ class Part:
 
     section: Section
     digest: str
+    scenes: Scenes | None = None
+    """Of the explorer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +117,16 @@ def _computed(reader: Reader) -> Shown:
     at = datetime.now(UTC)
     has_levels = bool(len(reader.frame("levels")))
     sections = report_sections(reader) if has_levels else []
-    parts = tuple(Part(section=section, digest=_digest(section)) for section in sections)
-    return Shown(version=str(time.time_ns()), parts=parts, at=at)
+    version = str(time.time_ns())
+    parts = tuple(_part(section, reader, version) for section in sections)
+    return Shown(version=version, parts=parts, at=at)
+
+
+def _part(section: Section, reader: Reader, version: str) -> Part:
+    """The explorer has more than its section shows: it is another in every version."""
+    if section.chart == EXPLORER:
+        return Part(section=section, digest=version, scenes=scenes_of(reader))
+    return Part(section=section, digest=_digest(section))
 
 
 def _nothing() -> Shown:

@@ -13,8 +13,7 @@ from dash.exceptions import PreventUpdate
 from flask import Response
 
 from .elements import Anatomy, Control, Element, anatomy
-from .live import Live
-from .markup import Section
+from .live import Live, Part
 from .menus import pressed
 from .report import CONFIG, TITLE
 
@@ -131,7 +130,7 @@ def _refresh_page(app: Dash, live: Live) -> None:
         """
         glance = live.look()
         status = [html.P(line) for line in glance.status]
-        children, styles, now = _arranged(outline, [part.section for part in glance.shown.parts])
+        children, styles, now = _arranged(outline, glance.shown.parts)
         new = no_update if glance.shown.version == version else glance.shown.version
         return status, glance.trouble, children, styles, now, new
 
@@ -140,18 +139,21 @@ def _refresh_sections(app: Dash, live: Live) -> None:
     @app.callback(
         Output({"of": MATCH, "is": "lead"}, "children"),
         Output({"of": MATCH, "is": "rest"}, "children"),
+        Output({"of": MATCH, "is": "control", "place": ALL}, "options"),
         Output({"of": MATCH, "is": "told"}, "data"),
         Input("version", "data"),
         State({"of": MATCH, "is": "told"}, "data"),
         State({"of": MATCH, "is": "told"}, "id"),
     )
     def tell(_: str, told: str, name: Mapping[str, str]) -> tuple[Any, ...]:
-        """The words of a section, where they are others than those told."""
+        """The words of a section and its controls, where they are others than those told."""
         part = live.part(name["of"])
         if part is None or part.digest == told:
             raise PreventUpdate
         found = anatomy(part.section.body)
-        return _components(found.lead), _components(found.rest), part.digest
+        options = [list(control.labels) for control in _controls(part)]
+        lead, rest = _components(found.lead), _components(found.rest)
+        return lead, rest, options[: len(ctx.outputs_list[2])], part.digest
 
     @app.callback(
         Output({"of": MATCH, "is": "sent"}, "data"),
@@ -168,7 +170,10 @@ def _refresh_sections(app: Dash, live: Live) -> None:
         if part is None or (part.digest == drawn and ctx.triggered_id == "version"):
             raise PreventUpdate
         found = anatomy(part.section.body)
-        figure = pressed(part.section.figure, _places(found.controls, values))
+        if part.scenes:
+            figure = part.scenes.figure(values)
+        else:
+            figure = pressed(part.section.figure, _places(found.controls, values))
         figure.layout.margin.t = 40
         return figure, {"--methods": found.lines}, part.digest
 
@@ -198,60 +203,67 @@ def _serve_whole_page(app: Dash, live: Live) -> None:
     app.server.after_request(guard)
 
 
-def _outline(section: Section) -> list[Any]:
+def _outline(part: Part) -> list[Any]:
     """What cannot change without laying the section out anew."""
-    found = anatomy(section.body)
-    controls = [[one.menu, one.legend, *one.labels] for one in found.controls]
-    return [section.title, section.figure is not None, controls]
+    controls = [[one.legend, len(one.labels) <= FEW] for one in _controls(part)]
+    return [part.section.title, part.section.figure is not None, controls]
 
 
-def _arranged(outline: Sequence[Any], sections: Sequence[Section]) -> tuple[Any, Any, Any]:
+def _controls(part: Part) -> tuple[Control, ...]:
+    return part.scenes.controls if part.scenes else anatomy(part.section.body).controls
+
+
+def _arranged(outline: Sequence[Any], parts: Sequence[Part]) -> tuple[Any, Any, Any]:
     """What the slots hold and in which order they stand; nothing for those that stay as they are.
 
     A browser draws all of a slot anew whenever it is given any content, so each section keeps its
     own for as long as it is there, and places in the order of the page are a matter of style.
     """
     slots = list(outline) or [None] * SLOTS
-    titles = [section.title for section in sections]
+    titles = [part.section.title for part in parts]
     children: list[Any] = [no_update] * SLOTS
     for slot, held in enumerate(slots):
         if held and held[0] not in titles:
             slots[slot] = children[slot] = None
     free = (slot for slot, held in enumerate(slots) if held is None)
     taken = {held[0]: slot for slot, held in enumerate(slots) if held}
-    for section in sections[:SLOTS]:
-        slot = taken[section.title] if section.title in taken else next(free)
-        if slots[slot] != _outline(section):
-            slots[slot] = _outline(section)
-            children[slot] = _laid_out(section)
+    for part in parts[:SLOTS]:
+        title = part.section.title
+        slot = taken[title] if title in taken else next(free)
+        if slots[slot] != _outline(part):
+            slots[slot] = _outline(part)
+            children[slot] = _laid_out(part)
     if slots == list(outline):
         return children, [no_update] * SLOTS, no_update
     places = {title: place for place, title in enumerate(titles)}
     return children, [{"order": places[held[0]]} if held else {} for held in slots], slots
 
 
-def _laid_out(section: Section) -> Any:
+def _laid_out(part: Part) -> Any:
     """A section with room for its words and its figure."""
+    section = part.section
 
     def name(what: str, **more: Any) -> dict[str, Any]:
         return {"of": section.title, "is": what, **more}
 
     found = anatomy(section.body)
-    parts = [
+    inside = [
         html.H2(section.title, id=section.name),
         html.Div(id=name("lead")),
         dcc.Store(id=name("told"), data=""),
     ]
     if section.figure is not None:
-        controls = [_control(one, name("control", place=i)) for i, one in enumerate(found.controls)]
-        parts += [
+        controls = [
+            _control(one, name("control", place=i)) for i, one in enumerate(_controls(part))
+        ]
+        inside += [
             html.Div(controls, className="controls"),
             _figure(found, name("figure")),
             dcc.Store(id=name("drawn"), data=""),
             dcc.Store(id=name("sent")),
         ]
     label: dict[str, Any] = {"aria-labelledby": section.name}
-    return html.Section([*parts, html.Div(id=name("rest"))], **label)
+    return html.Section([*inside, html.Div(id=name("rest"))], **label)
 
 
 def _figure(found: Anatomy, name: dict[str, Any]) -> Any:

@@ -14,6 +14,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from .explorer_sections import CHART as EXPLORER
+from .live_explorer import scenes_of
 from .look import BUTTONS
 from .markup import Section
 from .menus import pressed
@@ -45,7 +47,7 @@ LEGEND_CHARACTERS = 44
 GRACE_S = 5.0
 """For a browser that is being closed, and one that was killed."""
 
-USERS_NAMES = {"chart": "frontier"}
+USERS_NAMES = {"chart": "frontier", "generator": "generators", "trace": "curves"}
 """What figures are called whose charts on the page have other names."""
 
 
@@ -78,7 +80,15 @@ def figure_of(
     if name not in names:
         raise FigureError(_unknown("figure", name, names))
     own = [section for section in sections if _name(section) == name]
-    return _pressed(_part(own, part), which, choose)
+    found = _part(own, part)
+    if which not in BUTTONS:
+        raise FigureError(_unknown("PSNR", which, BUTTONS))
+    words = (BUTTONS[which], STEP_BUTTONS[which], *choose)
+    if found.chart == EXPLORER:
+        scenes = scenes_of(store)
+        columns = [(control.labels, control.chosen) for control in scenes.controls]
+        return scenes.figure(_said(columns, words, choose))
+    return _pressed(found.figure, words, choose)
 
 
 def write_figure(
@@ -126,7 +136,7 @@ def _drawn(store: Frames) -> list[Section]:
 
 def _name(section: Section) -> str:
     kind = section.chart.rstrip("0123456789").rstrip("-")
-    return USERS_NAMES.get(kind, kind)
+    return USERS_NAMES.get(kind, kind.removeprefix("chart-"))
 
 
 def _names(sections: Iterable[Section]) -> dict[str, list[str]]:
@@ -136,8 +146,8 @@ def _names(sections: Iterable[Section]) -> dict[str, list[str]]:
     return found
 
 
-def _part(sections: Sequence[Section], part: int | str) -> go.Figure:
-    """That of the section at the place, or of the only one whose title has the words."""
+def _part(sections: Sequence[Section], part: int | str) -> Section:
+    """The section at the place, or the only one whose title has the words."""
     titles = [section.title for section in sections]
     if isinstance(part, int):
         found = sections[part : part + 1] if part >= 0 else []
@@ -148,29 +158,44 @@ def _part(sections: Sequence[Section], part: int | str) -> go.Figure:
         listed = "; ".join(f"{place}: {title}" for place, title in enumerate(titles))
         why = "fits several parts" if len(found) > 1 else "is no part"
         raise FigureError(f"{part!r} {why} of this figure, which has {listed}")
-    return found[0].figure
+    return found[0]
 
 
-def _pressed(figure: go.Figure, which: str, choose: Sequence[str]) -> go.Figure:
-    """A copy with the buttons pressed that the words are on; each word has to be on one."""
-    if which not in BUTTONS:
-        raise FigureError(_unknown("PSNR", which, BUTTONS))
-    open_words, offered, places = set(choose), list[str](), dict[int, int]()
-    for number, menu in enumerate(figure.layout.updatemenus):
-        labels = [button.label.split(", ") for button in menu.buttons]
-        wanted = list(labels[menu.active or 0])
-        for place, column in enumerate(zip(*labels, strict=True)):
-            options = list(dict.fromkeys(column))
-            offered += options
-            for word in (BUTTONS[which], STEP_BUTTONS[which], *choose):
-                if option := _button(word, options):
-                    wanted[place] = option
-                    open_words.discard(word)
-        places[number] = labels.index(wanted)
-    if open_words:
-        words = ", ".join(sorted(open_words))
-        raise FigureError(f"no button of this figure has {words}; there are: {', '.join(offered)}")
-    return pressed(figure, places)
+def _pressed(figure: go.Figure, words: Sequence[str], required: Sequence[str]) -> go.Figure:
+    """A copy with the buttons pressed that the words are on."""
+    menus = [[button.label.split(", ") for button in menu.buttons] for menu in _menus(figure)]
+    actives = [labels[menu.active or 0] for labels, menu in zip(menus, _menus(figure), strict=True)]
+    columns = [
+        (list(dict.fromkeys(column)), chosen)
+        for labels, active in zip(menus, actives, strict=True)
+        for column, chosen in zip(zip(*labels, strict=True), active, strict=True)
+    ]
+    said = iter(_said(columns, words, required))
+    wanted = [[next(said) for _ in active] for active in actives]
+    return pressed(figure, {number: menus[number].index(one) for number, one in enumerate(wanted)})
+
+
+def _menus(figure: go.Figure) -> Sequence[Any]:
+    return tuple(figure.layout.updatemenus)
+
+
+def _said(
+    columns: Sequence[tuple[Sequence[str], str]], words: Sequence[str], required: Sequence[str]
+) -> list[str]:
+    """Of each column of options the last that one of the words is on, else the one it has.
+
+    Raises FigureError for a required word that is on none.
+    """
+    hits = [[(word, _button(word, options)) for word in words] for options, _ in columns]
+    used = {word for column in hits for word, option in column if option}
+    lost = [word for word in required if word not in used]
+    if lost:
+        offered = ", ".join(option for options, _ in columns for option in options)
+        raise FigureError(f"no button here has {', '.join(lost)}; there are: {offered or 'none'}")
+    return [
+        ([option for _, option in column if option] or [chosen])[-1]
+        for column, (_, chosen) in zip(hits, columns, strict=True)
+    ]
 
 
 def _button(word: str, options: Sequence[str]) -> str | None:

@@ -253,13 +253,18 @@ class Client:
         return {name: one["children"] for name, one in found.items() if "children" in one
                 and "slot" in name and one["children"]}  # fmt: skip
 
-    def tell(self, title: str, told: str = "") -> Any:
-        """The words of a section."""
+    def tell(self, title: str, told: str = "", controls: int = 0) -> Any:
+        """The words of a section that has so many controls."""
         ids = {what: {"of": title, "is": what} for what in ("lead", "rest", "told")}
+        control = {"is": "control", "of": title}
+        options = [{"id": control | {"place": n}, "property": "options"} for n in range(controls)]
+        names = [f"{name_of(ids[what])}.children" for what in ("lead", "rest")]
+        names.append(f"{name_of(control | {'place': ['ALL']})}.options")
         return self.call(
             [
                 {"id": ids["lead"], "property": "children"},
                 {"id": ids["rest"], "property": "children"},
+                options,
                 {"id": ids["told"], "property": "data"},
             ],
             [{"id": "version", "property": "data", "value": "1"}],
@@ -268,6 +273,7 @@ class Client:
                 {"id": ids["told"], "property": "id", "value": ids["told"]},
             ],
             "version.data",
+            name=f"..{'...'.join([*names, name_of(ids['told'])])}.data..",
         )
 
     def draw(self, title: str, *values: str, drawn: str = "", changed: str = "version.data") -> Any:
@@ -340,6 +346,18 @@ class TestAnswers:
         assert client.draw(title, "Selected", drawn=digest, changed=f"{control}.value") is not None
         assert client.draw(title, "no such button")["sent"] == selected["sent"]
         assert selected["sent"]["data"]["layout"]["uirevision"]
+
+    def test_the_explorer_has_all_its_choices(self, store: Path, fill: Fill) -> None:
+        fill("magnitude", 0, 1)
+        fill("random", 0, 1, image="coffee")
+        client = Client(store)
+        client.look()
+        chosen = ["denoising, σ = 25", "coffee", "all", "random", "Peak (oracle)", "Kept weights"]
+        layout = client.draw("Explorer", *chosen)["sent"]["data"]["layout"]
+        assert layout["xaxis"]["title"]["text"] == "Kept prunable weights"
+        assert "Peak" in layout["yaxis"]["title"]["text"]
+        gone = client.draw("Explorer", "no task", "no image", "all", "all", "Final", "Density")
+        assert "PSNR of the last step" in gone["sent"]["data"]["layout"]["yaxis"]["title"]["text"]
 
     def test_names_are_text_whatever_they_are(self, store: Path, fill: Fill) -> None:
         fill("magnitude", 0, 1, image=HOSTILE)

@@ -69,8 +69,17 @@ class TestButtons:
         figure = figure_of(travelled, "transfer", choose=["0.25"])
         assert [trace.visible for trace in figure.data] == [False, True, False]
 
+    def test_words_of_the_explorer(self, travelled: Any) -> None:
+        figure = figure_of(travelled, "explorer", which="peak", choose=["camera", "Kept weights"])
+        assert figure.layout.xaxis.title.text == "Kept prunable weights"
+        assert "Peak" in figure.layout.yaxis.title.text
+        with pytest.raises(FigureError, match=r"no button here has coffee; there are: .*camera"):
+            figure_of(travelled, "explorer", choose=["coffee"])
+
     def test_words_on_no_button(self, travelled: Any) -> None:
-        with pytest.raises(FigureError, match=r"no button .* has 0\.9; there are: Selected, Peak"):
+        with pytest.raises(
+            FigureError, match=r"no button here has 0\.9; there are: Selected, Peak"
+        ):
             figure_of(travelled, "transfer", choose=["0.9"])
 
 
