@@ -29,7 +29,6 @@ class Plot:
 def curve_figure(table: pd.DataFrame, axis: Mapping[str, Any], plot: Plot) -> go.Figure:
     """One line a series in its order, vertical bars for the intervals; n and all at a point."""
     first, *_ = plot.buttons
-    figure = go.Figure(_traces(table, first, plot))
     values = table[[f"{name}{plot.end}" for name in ("mean", "low", "high")]].to_numpy().ravel()
     buttons = []
     for which, label in plot.buttons.items():
@@ -39,10 +38,9 @@ def curve_figure(table: pd.DataFrame, axis: Mapping[str, Any], plot: Plot) -> go
             change[f"error_y.{side}"] = [error[side] for _, error in bars]
         title = {"yaxis.title.text": plot.titles[which]}
         buttons.append({"label": label, "method": "update", "args": [change, title]})
-    figure.update_layout(layout(plot.titles[first]), updatemenus=[menu(buttons)])
-    figure.update_yaxes(range=_seen(table, values, plot))
-    figure.update_xaxes(axis)
-    return figure
+    look = layout(plot.titles[first]) | {"updatemenus": [menu(buttons)], "xaxis": axis}
+    look["yaxis"]["range"] = _seen(table, values, plot)
+    return go.Figure(_traces(table, first, plot), look)
 
 
 def _seen(table: pd.DataFrame, values: Any, plot: Plot) -> list[float]:

@@ -77,13 +77,11 @@ def frontier_figure(points: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
     if not table["n"].any():
         raise ValueError("no fit has a PSNR: a frontier needs a clean image to compare with")
     fits = distinct_fits(points)[FIT_COLUMNS]
-    figure = go.Figure(_traces(fits, table, WHICH[0]))
-    figure.update_layout(layout(AXIS_TITLES[WHICH[0]]), updatemenus=[_switch(fits, table)])
-    figure.update_yaxes(range=_psnr_range(fits))
-    foot = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
-    figure.update_layout(yaxis2=foot)
-    figure.update_xaxes(density_axis(fits["density"], note=sample_text(table)))
-    return figure
+    look = layout(AXIS_TITLES[WHICH[0]]) | {"updatemenus": [_switch(fits, table)]}
+    look["xaxis"] = density_axis(fits["density"], note=sample_text(table))
+    look["yaxis"]["range"] = _psnr_range(fits)
+    look["yaxis2"] = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
+    return go.Figure(_traces(fits, table, WHICH[0]), look)
 
 
 def density_axis(densities: Iterable[float], *, note: str) -> dict[str, Any]:
