@@ -8,6 +8,7 @@ Killed between any two steps it leaves a store that reads the same, and the next
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -29,7 +30,7 @@ from lip_ray.store.manifest import (
     stem_of,
 )
 from lip_ray.store.paths import SUFFIX, StoreError
-from lip_ray.store.rows import Reading, covered_by, loose_files, opened
+from lip_ray.store.rows import READERS, Reading, covered_by, loose_files, opened
 from lip_ray.store.schema import VERSION, VERSION_KEY
 
 PART_BYTES = 256 << 20
@@ -223,9 +224,9 @@ def _sweep(files: Files, settled: Manifest, orphan_s: float) -> int:
     removed = 0
     try:
         current = newest(files)
-        for name in _long_covered(files, settled, current):
-            files.remove(name)
-            removed += 1
+        with ThreadPoolExecutor(READERS) as pool:
+            for _ in pool.map(files.remove, _long_covered(files, settled, current)):
+                removed += 1
         for name in _manifests(files):
             if _version(name) < settled.version:
                 files.remove(name)
