@@ -11,6 +11,7 @@
   const START = `#${heading.id}?`;
   const { rows, fits, series } = data;
   let choice = { ...data.first };
+  let webgl;
 
   const unique = (values) => [...new Set(values)];
   const upTo = ([first, end]) => Array.from({ length: end - first }, (_, i) => first + i);
@@ -130,12 +131,18 @@
     };
   }
 
+  /* Whether this browser has WebGL, which remote screens often lack. */
+  function hasWebgl() {
+    webgl ??= document.createElement("canvas").getContext("webgl") !== null;
+    return webgl;
+  }
+
   /* Open marks, and one trace for each way in which fits went wrong. */
   function fitTraces(own, ink) {
     const groups = new Map(series.filter(shown).map((one) => [one, []]));
     for (const fit of own) groups.get(series[rows.series[fits.row[fit]]])?.push(fit);
     const all = [...groups.values()].flat();
-    const many = all.length > data.many;
+    const many = all.length > data.many && hasWebgl();
     const traces = [];
     for (const [one, mine] of groups) {
       const good = mine.filter((fit) => !fits.broken[fit]);

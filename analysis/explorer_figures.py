@@ -180,10 +180,9 @@ def scene_rows(table: pd.DataFrame, choice: Choice) -> pd.DataFrame:
 
 def scene_fits(fits: pd.DataFrame, choice: Choice) -> pd.DataFrame:
     """The fits of a scene: of all images of the task where it is their mean."""
-    own = fits[fits["task"] == choice.task]
-    return own if choice.image not in own["image"].cat.categories else own[
-        own["image"] == choice.image
-    ]  # fmt: skip
+    own = fits[fits["task"] == choice.task].sort_values("image", kind="stable")
+    single = choice.image in own["image"].cat.categories
+    return own[own["image"] == choice.image] if single else own
 
 
 def published_marks(scene: str, which: str) -> pd.DataFrame:

@@ -81,6 +81,7 @@ def explorer_data(table: pd.DataFrame, fits: pd.DataFrame, figure: Any) -> dict[
     base = wide[WHICH[0]].reset_index(drop=True)
     fits = fits.sort_values(SCENE, kind="stable")
     series = series_of(table)
+    scenes = _scenes(table, wide, fits)
     return {
         "all": ALL,
         "first": vars(first_choice(table)),
@@ -92,10 +93,11 @@ def explorer_data(table: pd.DataFrame, fits: pd.DataFrame, figure: Any) -> dict[
         "tails": TAILS,
         "broken": BROKEN,
         "many": MANY,
+        "webgl": any(end - start > MANY for start, end in (one["fits"] for one in scenes)),
         "decoder": DEEP_DECODER,
         "layout": json.loads(pio.to_json(figure.layout, validate=False)),
         "series": [_series(one) for one in series],
-        "scenes": _scenes(table, wide, fits),
+        "scenes": scenes,
         "rows": _rows(base, wide, series),
         "fits": _fits(fits, base),
     }
@@ -200,6 +202,7 @@ def _scenes(
         span = tasks[task] if image == MEAN_IMAGE else images[task, image]
         rows = {which: wide[which].iloc[places] for which in WHICH}
         scene = own["scene"].iloc[0]
+        published = [*_published_words(scene)]
         scenes.append(
             {
                 "task": task,
@@ -214,7 +217,9 @@ def _scenes(
                 },
                 "published": _published(scene),
                 "words": {
-                    which: _words(one, {axis: volumes[task, image, which, axis] for axis in AXES})
+                    which: _words(
+                        one, {axis: volumes[task, image, which, axis] for axis in AXES}, published
+                    )
                     for which, one in rows.items()
                 },
             }
@@ -250,9 +255,9 @@ def _published(scene: str) -> dict[str, Any]:
     }
 
 
-def _words(rows: pd.DataFrame, volumes: Mapping[str, Any]) -> dict[str, str]:
+def _words(rows: pd.DataFrame, volumes: Mapping[str, Any], published: list[str]) -> dict[str, str]:
     """By axis the front of a scene, what it dominates, and what is missing from it."""
-    sample = [*_sample_words(rows), *_published_words(rows["scene"].iloc[0])]
+    sample = [*_sample_words(rows), *published]
     return {
         axis: " ".join([*_front_words(volume, axis), *_missing_words(rows, axis), *sample])
         for axis, volume in volumes.items()

@@ -547,9 +547,8 @@ def _unfinished(trials: pd.DataFrame) -> str:
 
 def _page(body: str, data: Mapping[str, Any], plotly: str | None) -> str:
     library = f'<script src="{plotly}">' if plotly else f"<script>{get_plotlyjs()}"
-    policy = CONTENT_POLICY.replace(
-        "script-src", "script-src 'self' file:" if plotly else "script-src"
-    )
+    explorer = data["explorer"] or {}
+    policy = _policy(beside=plotly is not None, webgl=explorer.get("webgl", False))
     style = _shipped("report.css") + _shipped("gallery.css")
     script = "".join(map(_shipped, SCRIPTS))
     return f"""<!DOCTYPE html>
@@ -574,6 +573,12 @@ def _page(body: str, data: Mapping[str, Any], plotly: str | None) -> str:
 </body>
 </html>
 """
+
+
+def _policy(*, beside: bool, webgl: bool) -> str:
+    """Scripts are those in the page; a file beside it; and what Plotly compiles for WebGL."""
+    sources = ["script-src", *["'self' file:"] * beside, *["'unsafe-eval'"] * webgl]
+    return CONTENT_POLICY.replace("script-src", " ".join(sources))
 
 
 def _shipped(name: str) -> str:

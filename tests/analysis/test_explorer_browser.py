@@ -11,10 +11,12 @@ from urllib.parse import parse_qs
 import numpy as np
 import pytest
 
+from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
 from lip_ray.analysis.explorer import AXES, explorer_fits, scene_table
 from lip_ray.analysis.explorer_figures import ALL, Choice, explorer_figure
 from lip_ray.analysis.points import WHICH
+from lip_ray.store import Reader
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -91,6 +93,7 @@ class Source:
     """A store's page, and the tables that it was made of."""
 
     def __init__(self, store: Any, path: Path) -> None:
+        self.store = store
         frames = store.frame("trials"), store.frame("levels")
         self.fits = explorer_fits(*frames)
         self.table = scene_table(self.fits)
@@ -118,8 +121,12 @@ def opened(browser: Any) -> Iterator[Any]:
     """Opens an explorer in a window of its own."""
     contexts = []
 
-    def open_page(path: Path, fragment: str = "", **options: Any) -> Explorer:
+    def open_page(
+        path: Path, fragment: str = "", *, without_webgl: bool = False, **options: Any
+    ) -> Explorer:
         contexts.append(browser.new_context(**({"viewport": DESKTOP} | options)))
+        if without_webgl:
+            contexts[-1].add_init_script("HTMLCanvasElement.prototype.getContext = () => null;")
         return Explorer(contexts[-1].new_page(), path, fragment)
 
     yield open_page
@@ -178,7 +185,8 @@ def assert_drawn(explorer: Explorer, source: Source) -> None:
         assert (own["symbol"], own["size"]) == (trace.marker.symbol, trace.marker.size)
         assert own["hover"] == listed(trace.hovertemplate)
         assert own["text"] == listed(trace.text)
-        assert rounded(own["customdata"]) == rounded(listed(trace.customdata))
+        there = flat(trace.customdata)
+        assert flat(own["customdata"]) == pytest.approx(there, abs=1e-3, nan_ok=True)
 
 
 def listed(value: Any) -> Any:
@@ -186,14 +194,10 @@ def listed(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else list(value)
 
 
-def rounded(values: list[Any] | None) -> list[Any] | None:
-    """Bounds with as many digits as a label has."""
-    return values and [
-        [part if part is None else round(part, 2) for part in value]
-        if isinstance(value, list | tuple)
-        else value
-        for value in values
-    ]
+def flat(values: Any) -> list[float]:
+    """Bounds and counts of means, or the names of fits."""
+    parts = [one if isinstance(one, list | tuple) else [one] for one in values or ()]
+    return numbers(part for parts_of_one in parts for part in parts_of_one)
 
 
 def numbers(values: Any) -> list[float]:
@@ -330,31 +334,47 @@ def test_a_phone_and_a_dark_system(opened: Any, scenes: Source, scheme: str) -> 
     )
 
 
-class TestLarge:
-    """More fits in one scene than are drawn by SVG."""
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """A synthetic store of 10,000 levels: a task has more fits than are drawn by SVG."""
+    folder = tmp_path_factory.mktemp("large")
+    write(folder / "store", 10_000, compacted=True)
+    return Source(Reader(folder / "store"), folder / "large.html")
 
-    @pytest.fixture(scope="class")
-    def large(self, tmp_path_factory: pytest.TempPathFactory) -> Source:
-        """A synthetic store of 5,000 levels."""
-        from benchmarks.synthetic import write
-        from lip_ray.store import Reader
 
-        folder = tmp_path_factory.mktemp("large")
-        write(folder / "store", 5_000, compacted=True)
-        return Source(Reader(folder / "store"), folder / "large.html")
-
-    def test_every_control_redraws_thousands_of_fits(self, opened: Any, large: Source) -> None:
-        explorer = opened(large.path)
-        assert explorer.choice.image == "mean over images"
-        shown = [trace for trace in explorer.traces if trace["type"] == "scattergl"]
-        own = large.fits[large.fits["task"] == explorer.choice.task]
-        assert sum(len(trace["x"]) for trace in shown) == len(own) > 2_000
-        for name in LISTS:
-            before = json.dumps(explorer.traces)
-            choose(explorer, **{name: explorer.options(name)[-1]})
-            assert json.dumps(explorer.traces) != before
-            assert_drawn(explorer, large)
-        choose(explorer, which="peak")
+@pytest.mark.slow
+def test_every_control_redraws_thousands_of_fits(opened: Any, large: Source) -> None:
+    explorer = opened(large.path)
+    assert explorer.choice.image == "mean over images"
+    shown = [trace for trace in explorer.traces if trace["type"] == "scattergl"]
+    own = large.fits[large.fits["task"] == explorer.choice.task]
+    assert sum(len(trace["x"]) for trace in shown) == len(own) > 2_000
+    assert "not supported" not in explorer.chart.text_content()
+    for name in reversed(LISTS):
+        before = json.dumps(explorer.traces)
+        choose(explorer, **{name: explorer.options(name)[-1]})
+        assert json.dumps(explorer.traces) != before
         assert_drawn(explorer, large)
-        assert [line for line in explorer.complaints if "GPU stall" not in line] == []
-        assert len([url for url in explorer.requests if not url.startswith("data:")]) == 1
+    choose(explorer, which="peak")
+    assert_drawn(explorer, large)
+    assert [line for line in explorer.complaints if "GPU stall" not in line] == []
+    assert len([url for url in explorer.requests if not url.startswith(("data:", "blob:"))]) == 1
+
+
+@pytest.mark.parametrize("without_webgl", [False, True])
+def test_many_fits_are_drawn_by_webgl_where_there_is_any(
+    opened: Any,
+    scenes: Source,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    without_webgl: bool,
+) -> None:
+    for module in ("explorer_figures", "explorer_sections"):
+        monkeypatch.setattr(f"lip_ray.analysis.{module}.MANY", 20)
+    many = Source(scenes.store, tmp_path / "many.html")
+    explorer = opened(many.path, without_webgl=without_webgl)
+    fits = {trace["type"] for trace in explorer.traces if "fits" in trace["name"]}
+    assert fits == ({"scatter"} if without_webgl else {"scattergl"})
+    assert "not supported" not in explorer.chart.text_content()
+    if not without_webgl:
+        assert_drawn(explorer, many)

@@ -80,6 +80,7 @@ class TestOffline:
     def test_the_browser_is_told_to_refuse_requests(self, page: str) -> None:
         policy = next(p for p in Page(page).attributes("meta", "content") if "default-src" in p)
         assert policy.startswith("default-src 'none'")
+        assert "eval" not in policy  # only where so many fits are in one scene that WebGL is needed
 
     def test_nothing_offers_an_upload(self, page: str) -> None:
         data = Page(page).data
