@@ -255,7 +255,17 @@ def _height(figure: go.Figure, width: float) -> float:
     columns = max(1, int(width // (ENTRY_PX + CHARACTER_PX * longest)))
     rows = (entries[place : place + columns] for place in range(0, len(entries), columns))
     lines = [max(map(len, row)) for row in rows]
-    return PROPORTION * width + MARGIN["b"] + ROW_PX * len(lines) + LINE_PX * sum(lines)
+    plot = max(PROPORTION * width, *map(_rows_height, figure.data))
+    return plot + MARGIN["b"] + ROW_PX * len(lines) + LINE_PX * sum(lines)
+
+
+def _rows_height(trace: Any) -> float:
+    """What a matrix needs for the labels of its rows, and of its columns where they are upright."""
+    if trace.type != "heatmap":
+        return 0.0
+    labels = [str(label).split("<br>") for label in trace.y]
+    longest = max(len(line) for label in labels for line in label)
+    return LINE_PX * len(labels) * max(map(len, labels)) + CHARACTER_PX * longest
 
 
 def _rendered(figure: go.Figure, options: dict[str, Any], timeout_s: float) -> bytes:

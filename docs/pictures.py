@@ -1,0 +1,37 @@
+"""The pictures of docs/analysis.md, each from a store that shipped sweeps made.
+
+    lip run quickstart
+    lip run quickstart_sensing
+    python docs/pictures.py results/quickstart results/quickstart_sensing results/small [STORE...]
+
+Of each kind of figure the first store that has one is pictured; results/small is made as
+docs/findings.md says.
+"""
+
+import sys
+from pathlib import Path
+
+from lip_ray.analysis.static import figure_names, figure_of, write_figure
+from lip_ray.store import Reader
+
+FOLDER = Path(__file__).with_name("analysis")
+
+WIDTH_MM, FONT_PT, DPI = 150.0, 8.0, 84.0
+
+
+def main(stores: list[str]) -> None:
+    """Draw every figure that any of the stores has, and print where each is from."""
+    drawn: set[str] = set()
+    for store in stores:
+        reader = Reader(store)
+        for name in figure_names(reader):
+            if name not in drawn:
+                drawn.add(name)
+                output = FOLDER / f"{name}.png"
+                figure = figure_of(reader, name)
+                write_figure(figure, output, width_mm=WIDTH_MM, font_size_pt=FONT_PT, dpi=DPI)
+                print(f"{output}: {store}, {output.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
