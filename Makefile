@@ -28,7 +28,7 @@ lint: $(VENV)/installed-dev ## Lint, format and types.
 
 test-faults: $(VENV)/installed-dev ## What takes longer on a cluster of three nodes, and a search.
 	$(BIN)/python -m pytest -m slow tests/engine/test_cluster.py tests/engine/test_run.py \
-		tests/engine/test_search_run.py
+		tests/engine/test_search_run.py tests/engine/test_bucket_run.py
 
 test-soak: $(VENV)/installed-dev ## A hundred faults over one sweep: half an hour.
 	$(BIN)/python -m pytest -s -m slow tests/engine/test_soak.py

@@ -100,14 +100,12 @@ def folded_rows_of(
     schema = part_schema(table)
     chosen = pc.field(FILE).isin(list(wanted))
     rows = files.dataset(parts, schema).to_table(filter=chosen).sort_by(FILE)
-    counts = rows.group_by(FILE, use_threads=False).aggregate([([], "count_all")])
-    found, start = {}, 0
-    for stem, count in zip(
-        *(counts[name].to_pylist() for name in (FILE, "count_all")), strict=True
-    ):
-        found[stem] = rows.slice(start, count)
-        start += count
-    return found
+    runs = pc.run_end_encode(rows[FILE].combine_chunks())
+    ends = runs.run_ends.to_pylist()
+    return {
+        stem: rows.slice(start, end - start)
+        for stem, start, end in zip(runs.values.to_pylist(), [0, *ends], ends, strict=False)
+    }
 
 
 def alike(one: pa.Table, other: pa.Table) -> bool:
