@@ -119,11 +119,11 @@
   function marks(own, label, many) {
     const costs = fits[choice.axis];
     return {
-      type: many ? "scattergl" : "scatter",
+      type: many && hasWebgl() ? "scattergl" : "scatter",
       x: own.map((fit) => (costs ? costs[fit] : rows[choice.axis][fits.row[fit]])),
       y: pick(fits[choice.which], own),
       mode: "markers",
-      opacity: 0.6,
+      opacity: many ? 0.3 : 0.6,
       customdata: pick(fits.id, own),
       text: own.map((fit) => `${rows.image[fits.row[fit]]}, seed ${fits.seed[fit]}`),
       hovertemplate:
@@ -142,14 +142,14 @@
     const groups = new Map(series.filter(shown).map((one) => [one, []]));
     for (const fit of own) groups.get(series[rows.series[fits.row[fit]]])?.push(fit);
     const all = [...groups.values()].flat();
-    const many = all.length > data.many && hasWebgl();
+    const many = all.length > data.many;
     const traces = [];
     for (const [one, mine] of groups) {
       const good = mine.filter((fit) => !fits.broken[fit]);
       if (good.length)
         traces.push({
           ...marks(good, one.name, many),
-          marker: { color: one.colour, symbol: `${one.symbol}-open`, size: 6 },
+          marker: { color: one.colour, symbol: `${one.symbol}-open`, size: many ? 4 : 6 },
           name: `${one.name}, fits`,
           legendgroup: one.group,
           showlegend: false,

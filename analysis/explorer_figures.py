@@ -308,7 +308,11 @@ def _fit_traces(
         broken.append(own[bad])
         good = own[~bad]
         if len(good):
-            style = {"color": one.style.colour, "symbol": f"{one.style.symbol}-open", "size": 6}
+            style = {
+                "color": one.style.colour,
+                "symbol": f"{one.style.symbol}-open",
+                "size": 4 if many else 6,
+            }
             named = {"name": plain(f"{one.name}, fits"), "legendgroup": one.name}
             marks = _marks(good, choice, many=many, label=plain(one.name))
             yield marks.update(marker=style, showlegend=False, **named)
@@ -331,7 +335,7 @@ def _marks(
         x=numbers(fits[choice.axis]),
         y=numbers(fits[f"psnr_{choice.which}_db"]),
         mode="markers",
-        opacity=0.6,
+        opacity=0.3 if many else 0.6,
         customdata=fits.index.tolist(),
         text=[
             f"{plain(image)}, seed {seed}"

@@ -66,7 +66,13 @@ def explorer_section(table: pd.DataFrame, fits: pd.DataFrame) -> Section:
     body = (
         f'<div class="controls">{_controls()}</div>'
         + '<p class="words" role="status"></p>'
-        + chart(CHART, "PSNR against what it costs", NOTE, rows=int(lines), carded=True)
+        + chart(
+            CHART,
+            "PSNR against what it costs",
+            NOTE,
+            rows=int(lines) + 1 + len(BROKEN),
+            carded=True,
+        )
     )
     figure = explorer_figure(table, fits=fits)
     return Section(name=NAME, title="Explorer", body=body, chart=CHART, figure=figure)
