@@ -308,7 +308,7 @@ def _fit_traces(
         broken.append(own[bad])
         good = own[~bad]
         if len(good):
-            style = {
+            style: dict[str, Any] = {
                 "color": one.style.colour,
                 "symbol": f"{one.style.symbol}-open",
                 "size": 4 if many else 6,
