@@ -222,7 +222,7 @@ def _content(store: Frames, room: int, *, counted: bool = True) -> _Content:
 
 def _fitted(trials: pd.DataFrame, levels: pd.DataFrame) -> set[str]:
     """The kinds of trials that have a finished level."""
-    return set(trials.loc[trials["trial_id"].isin(levels["trial_id"]), "kind"])
+    return set(trials.loc[trials["trial_id"].isin(levels["trial_id"].unique()), "kind"])
 
 
 def _only_searched(points: pd.DataFrame, store: Frames) -> set[str]:

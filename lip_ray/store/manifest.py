@@ -118,14 +118,3 @@ def folded_levels(files: Files, trial_id: str) -> frozenset[int]:
             rows = files.table(name, part_schema("levels"), columns=["level"], filters=own)
             found.update(rows["level"].to_pylist())
     return frozenset(found)
-
-
-def stored_rows(files: Files, table: str, loose: str) -> pa.Table | None:
-    """The rows of a loose file, wherever they lie by now; None where they were never written.
-
-    Raises Damaged where they, or parts that may hold them, cannot be read.
-    """
-    try:
-        return files.table(loose, TABLES[table])
-    except FileNotFoundError:
-        return folded_rows(files, table, loose)

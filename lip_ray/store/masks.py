@@ -4,14 +4,22 @@ Sixteen levels of the study's network take a third of the bytes that whole masks
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from lip_ray.records import LayerMask
 from lip_ray.store.files import Files
-from lip_ray.store.manifest import stored_rows
-from lip_ray.store.paths import StoreError, level_file
+from lip_ray.store.manifest import folded_rows, newest
+from lip_ray.store.paths import Damaged, StoreError, level_file
+from lip_ray.store.schema import TABLES
+
+LADDERS_KEPT = 32
+"""Trials whose masks in parts, which never change, are remembered by a process."""
 
 Booleans = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
@@ -22,7 +30,7 @@ def read(files: Files, trial_id: str, level: int) -> tuple[LayerMask, ...] | Non
     Raises StoreError where it, or one that it is nested in, is damaged.
     """
     name = level_file("masks", trial_id, level)
-    found = stored_rows(files, "masks", name)
+    found = _stored(files, name, trial_id, level)
     if found is None:
         return None
     rows = found.sort_by("position").to_pylist()
@@ -43,6 +51,26 @@ def read(files: Files, trial_id: str, level: int) -> tuple[LayerMask, ...] | Non
     if outer is None:
         raise StoreError(f"{files.where}/{name} is nested in level {within}, which is missing")
     return tuple(_unfolded(layer, whole) for layer, whole in zip(layers, outer, strict=True))
+
+
+def _stored(files: Files, name: str, trial_id: str, level: int) -> pa.Table | None:
+    """The rows of a mask, from its file or from a part."""
+    try:
+        return files.table(name, TABLES["masks"])
+    except FileNotFoundError:
+        pass
+    with suppress(OSError, Damaged):
+        ladders = (_ladder(files, part, trial_id) for part in newest(files).parts.get("masks", ()))
+        return next((ladder[level] for ladder in ladders if level in ladder), None)
+    return folded_rows(files, "masks", name)  # a part is gone or damaged: it tells
+
+
+@lru_cache(maxsize=LADDERS_KEPT)
+def _ladder(files: Files, part: str, trial_id: str) -> dict[int, pa.Table]:
+    """By level, what a part has of a trial, read at once: each mask needs those that it is in."""
+    rows = files.table(part, TABLES["masks"], filters=[("trial_id", "=", trial_id)])
+    levels = pc.unique(rows["level"]).to_pylist()
+    return {level: rows.filter(pc.field("level") == level) for level in levels}
 
 
 def nested(layers: Sequence[LayerMask], outer: Sequence[LayerMask]) -> bool:

@@ -1,0 +1,105 @@
+"""Every control of a page, whatever is on it: each choice is drawn, and none is without effect."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.synthetic import write
+from lip_ray.analysis import frontier_report
+from lip_ray.store import Reader
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+TIMEOUT_MS = 120_000
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+CONTROLS = """() => [...document.querySelectorAll("section")].flatMap((section, at) =>
+  [...section.querySelectorAll("select, fieldset")].map((control, place) => ({
+    at, place, name: `${section.querySelector("h2").id}: ${control.textContent.trim()}`,
+    words: [...control.querySelectorAll("option, input")].map((one) => one.value),
+  })))"""
+
+CHOOSE = """([at, place, choice]) => {
+  const section = document.querySelectorAll("section")[at];
+  const control = section.querySelectorAll("select, fieldset")[place];
+  if (control.tagName === "SELECT") {
+    control.selectedIndex = choice;
+    control.dispatchEvent(new Event("change", { bubbles: true }));
+  } else control.querySelectorAll("input")[choice].click();
+  return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
+    const gd = section.querySelector(".js-plotly-plot");
+    const drawn = JSON.stringify([
+      gd.data, gd.layout.xaxis, gd.layout.yaxis, section.innerText,
+      [...section.querySelectorAll("img")].map(({ src }) => src.length),
+    ]);
+    let hash = 0;
+    for (let i = 0; i < drawn.length; i++) hash = (hash * 31 + drawn.charCodeAt(i)) | 0;
+    done(hash);
+  })));
+}"""
+"""Makes a choice, and tells what is drawn then in a number."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One for all pages."""
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=FLAGS, timeout=TIMEOUT_MS
+        )
+        yield browser
+        browser.close()
+
+
+def without_effect(browser: Any, page: Path) -> list[str]:
+    """The controls of a page that change nothing; asserts that it complains and asks of nothing."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.set_default_timeout(TIMEOUT_MS)
+    complaints: list[str] = []
+    requests: list[str] = []
+    opened.on("console", lambda said: said.type == "error" and complaints.append(said.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda request: requests.append(request.url))
+    opened.goto(page.as_uri())
+    opened.locator(".chart .main-svg").first.wait_for()
+    idle, controls = [], opened.evaluate(CONTROLS)
+    assert controls
+    for control in controls:
+        at, place, words = control["at"], control["place"], control["words"]
+        seen = {opened.evaluate(CHOOSE, [at, place, choice]) for choice in range(len(words))}
+        opened.evaluate(CHOOSE, [at, place, 0])
+        all_of_one = len(words) == 2 and words[0] == "all"
+        if len(words) > 1 and len(seen) == 1 and not all_of_one:
+            idle.append(control["name"])
+    context.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    return idle
+
+
+@pytest.mark.xdist_group("every control")
+@pytest.mark.parametrize("sweep", ["quickstart", "quickstart_sensing"])
+def test_pages_of_the_quickstarts(browser: Any, tmp_path: Path, sweep: str) -> None:
+    lip = str(Path(sys.executable).with_name("lip"))
+    subprocess.run([lip, "run", sweep, "--quick", "--store", "store"], cwd=tmp_path, check=True)
+    page = tmp_path / "page.html"
+    page.write_text(frontier_report(Reader(tmp_path / "store")), encoding="utf-8")
+    assert without_effect(browser, page) == []
+
+
+@pytest.mark.slow
+def test_the_page_of_a_hundred_thousand_levels(browser: Any, tmp_path: Path) -> None:
+    write(tmp_path / "store", 100_000, compacted=True)
+    page = tmp_path / "page.html"
+    page.write_text(frontier_report(Reader(tmp_path / "store")), encoding="utf-8")
+    assert without_effect(browser, page) == []
