@@ -477,16 +477,20 @@ class TestMistakes:
 def served(store: Path, fill: Fill) -> Iterator[str]:
     """The address of a page that a process of its own serves."""
     fill("magnitude", 0)
-    call = "import sys; from lip_ray.analysis.serve import serve; "
+    call = "import signal, sys; from lip_ray.analysis.serve import serve; "
+    call += "signal.signal(signal.SIGINT, signal.default_int_handler); "  # it may be ignored here
     call += "serve(sys.argv[1], port=0, refresh_s=1)"
     with subprocess.Popen(
         [sys.executable, "-c", call, str(store)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
-        yield line.split(" at ")[1].split()[0]
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
+        try:
+            yield line.split(" at ")[1].split()[0]
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+        finally:
+            process.kill()
 
 
 class TestServed:
