@@ -8,6 +8,7 @@ import errno
 import os
 import platform
 import re
+import stat
 import tempfile
 import time
 import uuid
@@ -173,10 +174,9 @@ class Folder(Files):
     def exists(self, name: str) -> bool:
         """As any store's."""
         try:
-            (self._root / name).stat()
+            return stat.S_ISREG((self._root / name).stat().st_mode)
         except (FileNotFoundError, NotADirectoryError):
             return False
-        return True
 
     def publish(self, name: str, content: bytes) -> bool:
         """A hard link fails where the name is taken: the first writer wins, files never change."""
@@ -276,7 +276,7 @@ class Bucket(Files):
 
     def exists(self, name: str) -> bool:
         """As any store's."""
-        return bool(self._info(name).type is not FileType.NotFound)
+        return bool(self._info(name).type is FileType.File)
 
     def publish(self, name: str, content: bytes) -> bool:
         """It looks first. Of two writers at the same moment the last wins, and neither learns."""

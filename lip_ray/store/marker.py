@@ -2,6 +2,7 @@
 
 import errno
 import json
+from contextlib import suppress
 
 from lip_ray.store.files import Files
 from lip_ray.store.paths import MARKER, StoreError
@@ -11,7 +12,8 @@ from lip_ray.store.schema import VERSION
 def mark(files: Files) -> None:
     """Make it a store of today's layout, unless it is one already."""
     if not files.exists(MARKER):
-        files.publish(MARKER, _today())
+        with suppress(IsADirectoryError):  # whoever reads it says so
+            files.publish(MARKER, _today())
 
 
 def renew(files: Files) -> None:

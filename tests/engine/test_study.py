@@ -60,6 +60,10 @@ def study_of(store: Path, sweep: Sweep) -> Study:
 class Direct(Reader):
     """Opens the files of the trials that are asked for alone: many points are told in a second."""
 
+    def __init__(self, store: Path) -> None:
+        super().__init__(store)
+        self._root = store
+
     def sql(self, query: str) -> pa.Table:
         ids = re.findall(r"'(\w+)'", query)
         return pa.concat_tables(
