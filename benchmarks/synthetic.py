@@ -20,7 +20,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 from PIL import Image
 
@@ -28,7 +27,8 @@ from lip_ray.store.compact import part
 from lip_ray.store.files import files_of
 from lip_ray.store.manifest import FOLDER, Manifest, part_schema, publish
 from lip_ray.store.marker import mark
-from lip_ray.store.schema import PACKED, TABLES, VERSION, VERSION_KEY
+from lip_ray.store.schema import TABLES
+from lip_ray.store.writer import lean
 from lip_ray.trials import Trajectory
 
 DENSITIES = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015)
@@ -622,17 +622,8 @@ def _write_files(root: Path, table: str, rows: pa.Table) -> None:
 
 
 def _write_file(path: Path, table: str, rows: pa.Table) -> None:
-    """In the writer's lean format."""
-    with pq.ParquetWriter(
-        path,
-        TABLES[table],
-        compression="zstd" if table in PACKED else "none",
-        use_dictionary=False,
-        write_statistics=False,
-        store_schema=False,
-    ) as file:
-        file.write_table(rows)
-        file.add_key_value_metadata({VERSION_KEY: str(VERSION)})
+    """As the writer does."""
+    path.write_bytes(lean(table, rows))
 
 
 def _write_sweep(root: Path, plan: Plan) -> None:

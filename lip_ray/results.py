@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from lip_ray.records import ReconstructionRole
-from lip_ray.store import Reader, StoreError
+from lip_ray.store import Reader, StoreError, booleans
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,10 +62,7 @@ class Results:
         if layers is None:
             raise StoreError(f"there is no mask of level {level} of trial {trial!r}")
         return {
-            layer.layer: np.unpackbits(np.frombuffer(layer.bits, np.uint8), count=layer.total)
-            .astype(bool)
-            .reshape(layer.shape)
-            for layer in layers
+            layer.layer: booleans(layer.bits, layer.total).reshape(layer.shape) for layer in layers
         }
 
     def picture(

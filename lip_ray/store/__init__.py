@@ -6,6 +6,7 @@ from lip_ray.store.compact import compact as compact
 from lip_ray.store.export import export as export
 from lip_ray.store.formats import Format as Format
 from lip_ray.store.formats import rendered as rendered
+from lip_ray.store.masks import booleans as booleans
 from lip_ray.store.merge import merge as merge
 from lip_ray.store.paths import QueryError as QueryError
 from lip_ray.store.paths import StoreError as StoreError

@@ -12,9 +12,18 @@ import pyarrow as pa
 
 from lip_ray.records import Outcome
 from lip_ray.store.files import Files
-from lip_ray.store.manifest import COMPACTED, FILE, FOLDER, Manifest, newest, part_schema, stem_of
+from lip_ray.store.manifest import (
+    COMPACTED,
+    FILE,
+    FOLDER,
+    Manifest,
+    loose_files,
+    newest,
+    part_schema,
+    stem_of,
+)
 from lip_ray.store.paths import SUFFIX, StoreError
-from lip_ray.store.rows import Reading, alike, covered_by, folded_rows_of, loose_files, opened
+from lip_ray.store.rows import Reading, alike, covered_by, folded_rows_of, opened
 from lip_ray.store.schema import TABLES
 
 KEYS: Mapping[str, tuple[str, ...]] = {

@@ -228,15 +228,21 @@ def meaning(table: str, column: str) -> str:
     return own[column] if column in own else SHARED[column]
 
 
+def require_known(table: str) -> None:
+    """Raise QueryError, with the nearest name, for what is no table or view."""
+    if table not in ABOUT:
+        near = difflib.get_close_matches(table.lower(), ABOUT, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise QueryError(f"there is no table {table!r}; {hint}there are: {', '.join(ABOUT)}")
+
+
 def described(table: str | None = None) -> str:
     """The columns of a table or view, or of all, with types and units, as Markdown.
 
     Raises QueryError for one that is not there.
     """
-    if table is not None and table not in ABOUT:
-        near = difflib.get_close_matches(table, ABOUT, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise QueryError(f"there is no table {table!r}; {hint}there are: {', '.join(ABOUT)}")
+    if table is not None:
+        require_known(table)
     return "\n".join(_lines([table] if table else list(ABOUT))) + "\n"
 
 

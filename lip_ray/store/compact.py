@@ -24,13 +24,14 @@ from lip_ray.store.manifest import (
     FOLDER,
     PREFIX,
     Manifest,
+    loose_files,
     newest,
     part_schema,
     publish,
     stem_of,
 )
 from lip_ray.store.paths import SUFFIX, StoreError
-from lip_ray.store.rows import READERS, Reading, covered_by, loose_files, opened
+from lip_ray.store.rows import READERS, Reading, covered_by, opened
 from lip_ray.store.schema import VERSION, VERSION_KEY
 
 PART_BYTES = 256 << 20

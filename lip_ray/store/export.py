@@ -1,14 +1,13 @@
 """A table or view as one file, for other programs."""
 
-import difflib
 import os
 import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from lip_ray.store.columns import ABOUT
+from lip_ray.store.columns import require_known
 from lip_ray.store.formats import Format, rendered
-from lip_ray.store.paths import QueryError, StoreError
+from lip_ray.store.paths import StoreError
 from lip_ray.store.reader import Reader
 
 SUFFIXES: dict[str, Format] = {".parquet": "parquet", ".csv": "csv"}
@@ -22,8 +21,7 @@ def export(store: str | Path, table: str, output: Path, *, overwrite: bool = Fal
     written, and for a store that cannot be read.
     """
     form = _form(output)
-    if table not in ABOUT:
-        raise QueryError(_unknown(table))
+    require_known(table)
     if output.exists() and not overwrite:
         raise StoreError(f"{output} is there already: nothing was written over it")
     rows = Reader(store).sql(f"from {table}")
@@ -37,12 +35,6 @@ def _form(output: Path) -> Format:
     except KeyError:
         allowed = " or ".join(SUFFIXES)
         raise StoreError(f"{output}: the name must end in {allowed}") from None
-
-
-def _unknown(table: str) -> str:
-    near = difflib.get_close_matches(table.lower(), ABOUT, n=1)
-    meant = f", did you mean {near[0]!r}?" if near else ""
-    return f"there is no table or view {table!r}{meant} There are {', '.join(ABOUT)}"
 
 
 def _put(output: Path, content: bytes) -> None:

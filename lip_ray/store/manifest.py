@@ -70,6 +70,11 @@ def publish(files: Files, manifest: Manifest) -> bool:
     return files.publish(name, content.encode())
 
 
+def loose_files(files: Files, table: str) -> list[str]:
+    """The complete Parquet files of a table."""
+    return [name for name in files.names(table) if name.endswith(PARQUET)]
+
+
 def part_schema(table: str) -> pa.Schema:
     """The columns of a table's parts."""
     return TABLES[table].append(pa.field(FILE, pa.string()))

@@ -76,22 +76,23 @@ def _ladder(files: Files, part: str, trial_id: str) -> dict[int, pa.Table]:
 def nested(layers: Sequence[LayerMask], outer: Sequence[LayerMask]) -> bool:
     """Whether every weight kept by `layers` is kept by `outer`, and both have the same layers."""
     return [(a.layer, a.shape) for a in layers] == [(b.layer, b.shape) for b in outer] and not any(
-        (_booleans(a.bits, a.total) & ~_booleans(b.bits, b.total)).any()
+        (booleans(a.bits, a.total) & ~booleans(b.bits, b.total)).any()
         for a, b in zip(layers, outer, strict=True)
     )
 
 
 def folded(layer: LayerMask, outer: LayerMask) -> LayerMask:
     """The layer with a bit for each weight that `outer` keeps."""
-    kept = _booleans(layer.bits, layer.total)[_booleans(outer.bits, outer.total)]
+    kept = booleans(layer.bits, layer.total)[booleans(outer.bits, outer.total)]
     return replace(layer, bits=np.packbits(kept).tobytes())
 
 
 def _unfolded(layer: LayerMask, outer: LayerMask) -> LayerMask:
-    kept = _booleans(outer.bits, outer.total)
-    kept[kept] = _booleans(layer.bits, outer.kept)
+    kept = booleans(outer.bits, outer.total)
+    kept[kept] = booleans(layer.bits, outer.kept)
     return replace(layer, bits=np.packbits(kept).tobytes())
 
 
-def _booleans(bits: bytes, count: int) -> Booleans:
+def booleans(bits: bytes, count: int) -> Booleans:
+    """As many flags, unpacked, most significant first."""
     return np.unpackbits(np.frombuffer(bits, np.uint8), count=count).astype(bool)

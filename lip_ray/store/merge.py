@@ -14,6 +14,7 @@ from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
     Manifest,
+    loose_files,
     newest,
     part_schema,
     publish,
@@ -25,7 +26,6 @@ from lip_ray.store.rows import (
     alike,
     covered_by,
     folded_rows_of,
-    loose_files,
     opened,
     rows_of,
 )

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lip_ray.store.files import Files
-from lip_ray.store.manifest import COMPACTED, FILE, newest, part_schema, stem_of
-from lip_ray.store.paths import SUFFIX, Damaged, QueryError, StoreError, level_of
+from lip_ray.store.manifest import COMPACTED, FILE, loose_files, newest, part_schema, stem_of
+from lip_ray.store.paths import Damaged, QueryError, StoreError, level_of
 from lip_ray.store.schema import TABLES
 from lip_ray.store.views import PER_LEVEL, define
 
@@ -129,7 +129,7 @@ class Queries:
         The manifest is read last: whatever left the loose files meanwhile is in its parts.
         """
         order = sorted(tables, key=lambda table: table != "levels")
-        loose = {table: self._names(table) for table in order}
+        loose = {table: loose_files(self._files, table) for table in order}
         parts = newest(self._files).parts
         listing = {
             table: Listed(
@@ -139,9 +139,6 @@ class Queries:
         }
         self._forget_mended(listing)
         return {table: self._sound_ones(listed) for table, listed in listing.items()}
-
-    def _names(self, table: str) -> list[str]:
-        return [name for name in self._files.names(table) if name.endswith(SUFFIX)]
 
     def _sound_ones(self, listed: Listed) -> Listed:
         if not self._damaged:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from lip_ray.store.files import Files, files_of
 from lip_ray.store.manifest import FILE, part_schema, stem_of, stems
-from lip_ray.store.paths import SUFFIX, StoreError
+from lip_ray.store.paths import StoreError
 from lip_ray.store.reader import Reader
 
 READERS = 16
@@ -21,11 +21,6 @@ def opened(store: str | Path) -> Files:
     """The files of a store. Raises StoreError where there is none, or one of a newer layout."""
     Reader(store)
     return files_of(store)
-
-
-def loose_files(files: Files, table: str) -> list[str]:
-    """The complete Parquet files of a table."""
-    return [name for name in files.names(table) if name.endswith(SUFFIX)]
 
 
 class Reading:

@@ -249,12 +249,12 @@ class Writer:
         return self._insist(name, partial(self._published, name, table, rows))
 
     def _published(self, name: str, table: str, rows: list[dict[str, Any]]) -> bool:
-        content = _parquet(table, pa.Table.from_pylist(rows, schema=TABLES[table]))
+        content = lean(table, pa.Table.from_pylist(rows, schema=TABLES[table]))
         if not self._files.exists(name):
             with suppress(Damaged):  # what a part that cannot be read had is written anew
                 folded = folded_rows(self._files, table, name)
                 if folded is not None:
-                    return _parquet(table, folded) == content
+                    return lean(table, folded) == content
         return self._files.publish(name, content)
 
     def _insist(self, name: str, act: Callable[[], Result]) -> Result:
@@ -280,7 +280,7 @@ def _level_row(record: LevelRecord) -> dict[str, Any]:
     return {name: getattr(record, name) for name in names} | {"outcome": str(record.outcome)}
 
 
-def _parquet(table: str, rows: pa.Table) -> bytes:
+def lean(table: str, rows: pa.Table) -> bytes:
     """A lean file: loose files are read whole, so statistics and dictionaries only add bytes."""
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
