@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -60,7 +61,16 @@ MISSING = {
 }
 
 
-def explorer_section(table: pd.DataFrame, fits: pd.DataFrame) -> Section:
+@dataclass(frozen=True, kw_only=True)
+class ExplorerSection(Section):
+    """The explorer's part of a page, and all that its controls choose from."""
+
+    table: pd.DataFrame
+    """As of `scene_table`."""
+    fits: pd.DataFrame
+
+
+def explorer_section(table: pd.DataFrame, fits: pd.DataFrame) -> ExplorerSection:
     """One figure for all scenes of a `scene_table`, and of the `explorer_fits` it was made of."""
     lines = table[[*SCENE, *SERIES]].drop_duplicates().groupby(SCENE, observed=True).size().max()
     body = (
@@ -75,7 +85,9 @@ def explorer_section(table: pd.DataFrame, fits: pd.DataFrame) -> Section:
         )
     )
     figure = explorer_figure(table, fits=fits)
-    return Section(name=NAME, title="Explorer", body=body, chart=CHART, figure=figure)
+    return ExplorerSection(
+        table=table, fits=fits, name=NAME, title="Explorer", body=body, chart=CHART, figure=figure
+    )
 
 
 def explorer_data(table: pd.DataFrame, fits: pd.DataFrame, figure: Any) -> dict[str, Any]:

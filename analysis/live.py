@@ -12,8 +12,8 @@ import plotly.io as pio
 
 from lip_ray.store import Reader, StoreError
 
-from .explorer_sections import CHART as EXPLORER
-from .live_explorer import Scenes, scenes_of
+from .explorer_sections import ExplorerSection
+from .live_explorer import Scenes
 from .markup import Section
 from .naming import tuples
 from .report import frontier_report, report_sections
@@ -118,14 +118,15 @@ def _computed(reader: Reader) -> Shown:
     has_levels = bool(len(reader.frame("levels")))
     sections = report_sections(reader) if has_levels else []
     version = str(time.time_ns())
-    parts = tuple(_part(section, reader, version) for section in sections)
+    parts = tuple(_part(section, version) for section in sections)
     return Shown(version=version, parts=parts, at=at)
 
 
-def _part(section: Section, reader: Reader, version: str) -> Part:
+def _part(section: Section, version: str) -> Part:
     """The explorer has more than its section shows: it is another in every version."""
-    if section.chart == EXPLORER:
-        return Part(section=section, digest=version, scenes=scenes_of(reader))
+    if isinstance(section, ExplorerSection):
+        scenes = Scenes(table=section.table, fits=section.fits)
+        return Part(section=section, digest=version, scenes=scenes)
     return Part(section=section, digest=_digest(section))
 
 

@@ -7,10 +7,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from .elements import Control
-from .explorer import AXES, explorer_fits, scene_table
+from .explorer import AXES
 from .explorer_figures import ALL, Choice, explorer_figure, first_choice
 from .look import BUTTONS
-from .report import Frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,20 +61,6 @@ class Scenes:
     def _names(self, column: str) -> list[str]:
         return [str(name) for name in self.table[column].cat.categories
                 if (self.table[column] == name).any()]  # fmt: skip
-
-
-def scenes_of(store: Frames) -> Scenes:
-    """Those of a store's trials but for the ones that only a search asked for.
-
-    Raises ValueError when there is no fit that restores an image.
-    """
-    trials, points = store.frame("trials"), store.frame("points")
-    if len(points):
-        searched = set(points["trial_id"].dropna()) - set(store.frame("sweeps")["trial_id"])
-        trials = trials[~trials["trial_id"].isin(searched)]
-    levels = store.frame("levels")
-    fits = explorer_fits(trials, levels[levels["trial_id"].isin(trials["trial_id"])])
-    return Scenes(table=scene_table(fits), fits=fits)
 
 
 def _key(labels: dict[str, str], label: str) -> str:

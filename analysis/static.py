@@ -14,8 +14,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from .explorer_sections import CHART as EXPLORER
-from .live_explorer import scenes_of
+from .explorer_sections import ExplorerSection
+from .live_explorer import Scenes
 from .look import BUTTONS
 from .markup import Section
 from .menus import pressed
@@ -84,8 +84,8 @@ def figure_of(
     if which not in BUTTONS:
         raise FigureError(_unknown("PSNR", which, BUTTONS))
     words = (BUTTONS[which], STEP_BUTTONS[which], *choose)
-    if found.chart == EXPLORER:
-        scenes = scenes_of(store)
+    if isinstance(found, ExplorerSection):
+        scenes = Scenes(table=found.table, fits=found.fits)
         columns = [(control.labels, control.chosen) for control in scenes.controls]
         return scenes.figure(_said(columns, words, choose))
     return _pressed(found.figure, words, choose)
