@@ -6,13 +6,14 @@ The frames have the columns of a real store's; every picture is a flat colour of
 import io
 import json
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import count, product
 from typing import Any
 
 import pandas as pd
 import pytest
+from browsers import chromium
 from PIL import Image
 
 from lip_ray.records import LayerMask
@@ -175,6 +176,13 @@ def _fit(trial: dict[str, Any], level: int) -> dict[str, Any]:
         return make_level(trial, level, psnr=psnr)
     flat = {"psnr_peak_db": psnr, "psnr_final_db": psnr, "effective": 0, "outcome": "collapsed"}
     return make_level(trial, level, psnr=psnr, reason="no path from input to output", **flat)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One browser for all tests of a file."""
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

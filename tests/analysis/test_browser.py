@@ -1,6 +1,5 @@
 """The page in a real browser, opened from a file: drawn, switched, pointed at, read on a phone."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from browsers import TIMEOUT_MS, needs_chromium
 
 from lip_ray.analysis import (
     frontier_figure,
@@ -17,22 +17,10 @@ from lip_ray.analysis import (
     sensing_table,
 )
 
-playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-)
-TIMEOUT_MS = 60_000
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+pytestmark = needs_chromium
 
 Y_OF = "(gd, name) => Array.from(gd._fullData.find((t) => t.name === name).y)"
 TWO_FRAMES = """() => new Promise((done) => {
@@ -107,17 +95,6 @@ class OpenPage:
 
 
 Opener = Callable[..., OpenPage]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One browser for all tests here."""
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, timeout=TIMEOUT_MS
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

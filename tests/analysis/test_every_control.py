@@ -1,26 +1,20 @@
 """Every control of a page, whatever is on it: each choice is drawn, and none is without effect."""
 
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import needs_chromium
 
 from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
 from lip_ray.store import Reader
 
-playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 TIMEOUT_MS = 120_000
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+pytestmark = needs_chromium
 
 CONTROLS = """() => [...document.querySelectorAll("section")].flatMap((section, at) =>
   [...section.querySelectorAll("select, fieldset")].map((control, place) => ({
@@ -47,17 +41,6 @@ CHOOSE = """([at, place, choice]) => {
   })));
 }"""
 """Makes a choice, and tells what is drawn then in a number."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One for all pages."""
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, timeout=TIMEOUT_MS
-        )
-        yield browser
-        browser.close()
 
 
 def without_effect(browser: Any, page: Path) -> list[str]:

@@ -1,7 +1,6 @@
 """The explorer in a real browser: every control, by mouse and keyboard, draws what Python draws."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -10,6 +9,7 @@ from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
+from browsers import TIMEOUT_MS, needs_chromium
 
 from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
@@ -18,17 +18,11 @@ from lip_ray.analysis.explorer_figures import ALL, Choice, explorer_figure
 from lip_ray.analysis.points import WHICH
 from lip_ray.store import Reader
 
-playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
-TIMEOUT_MS = 60_000
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 LISTS = ("task", "image", "prior", "method", "axis")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+pytestmark = needs_chromium
 
 DRAWN = """(gd) => gd.data.map((trace) => ({
   type: trace.type, name: trace.name, mode: trace.mode, x: trace.x, y: trace.y,
@@ -103,17 +97,6 @@ class Source:
     def expected(self, choice: Choice) -> list[Any]:
         """The traces of Python's figure."""
         return list(explorer_figure(self.table, choice, fits=self.fits).data)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One browser for all tests here."""
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, timeout=TIMEOUT_MS
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

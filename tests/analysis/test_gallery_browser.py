@@ -2,29 +2,23 @@
 
 import base64
 import io
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from browsers import TIMEOUT_MS, needs_chromium
 from PIL import Image
 
 from lip_ray.analysis import frontier_report
 
-playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
-TIMEOUT_MS = 60_000
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 DARKEST, LIGHTEST = [0, 0, 4], [252, 255, 164]
 WORST = 64
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+pytestmark = needs_chromium
 
 PIXELS = """(canvas) => [canvas.width, canvas.height, ...canvas.getContext("2d")
   .getImageData(0, 0, canvas.width, canvas.height).data]"""
@@ -90,17 +84,6 @@ def colour(uri: str) -> np.ndarray[Any, Any]:
     """Of a flat picture."""
     png = io.BytesIO(base64.b64decode(uri.split(",")[1]))
     return np.asarray(Image.open(png).convert("RGB"), dtype=float)[0, 0]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One browser for all tests here."""
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, timeout=TIMEOUT_MS
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

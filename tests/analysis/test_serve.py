@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import chromium, needs_chromium
 
 pytest.importorskip("dash", reason="dash is not installed")
 
@@ -35,8 +35,6 @@ Fill = Callable[..., None]
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 KEPT = ("children", "style")
 TIMEOUT_MS = 120_000
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 NOON = datetime(2026, 1, 1, 12)
 TOTAL = 1000
 
@@ -501,14 +499,9 @@ class TestServed:
         with pytest.raises(urllib.error.HTTPError, match="400"):
             urllib.request.urlopen(foreign, timeout=60)
 
-    @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+    @needs_chromium
     def test_a_browser_sees_it_change_and_keeps_its_choice(self, served: str, fill: Fill) -> None:
-        api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-        with api.sync_playwright() as playwright:
-            flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-            browser = playwright.chromium.launch(
-                executable_path=CHROMIUM, args=flags, timeout=TIMEOUT_MS
-            )
+        with chromium() as browser:
             page = browser.new_page()
             page.set_default_timeout(TIMEOUT_MS)
             complaints: list[str] = []
@@ -536,4 +529,3 @@ class TestServed:
             assert chart.evaluate(height) == zoomed
             assert complaints == []
             assert {url for url in asked if not url.startswith((served, "data:", "blob:"))} == set()
-            browser.close()

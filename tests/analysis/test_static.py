@@ -1,7 +1,6 @@
 """Figures as files: found by name, their buttons pressed, drawn at the size that was asked for."""
 
 import re
-import shutil
 import stat
 import sys
 from pathlib import Path
@@ -9,14 +8,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 import pytest
+from browsers import needs_chromium
 from PIL import Image
 
 from lip_ray.analysis.static import FigureError, figure_names, figure_of, write_figure
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-needs_chromium = pytest.mark.skipif(
-    not any(map(shutil.which, BROWSERS)), reason="no Chromium is installed"
-)
 
 
 @pytest.fixture
