@@ -30,9 +30,10 @@ def curve_figure(table: pd.DataFrame, axis: Mapping[str, Any], plot: Plot) -> go
     """One line a series in its order, vertical bars for the intervals; n and all at a point."""
     first, *_ = plot.buttons
     values = table[[f"{name}{plot.end}" for name in ("mean", "low", "high")]].to_numpy().ravel()
+    traces = {which: _traces(table, which, plot) for which in plot.buttons}
     buttons = []
     for which, label in plot.buttons.items():
-        bars = [(trace["y"], trace["error_y"]) for trace in _traces(table, which, plot)]
+        bars = [(trace["y"], trace["error_y"]) for trace in traces[which]]
         change = {"y": [y for y, _ in bars]}
         for side in ("array", "arrayminus"):
             change[f"error_y.{side}"] = [error[side] for _, error in bars]
@@ -40,7 +41,7 @@ def curve_figure(table: pd.DataFrame, axis: Mapping[str, Any], plot: Plot) -> go
         buttons.append({"label": label, "method": "update", "args": [change, title]})
     look = layout(plot.titles[first]) | {"updatemenus": [menu(buttons)], "xaxis": axis}
     look["yaxis"]["range"] = _seen(table, values, plot)
-    return go.Figure(_traces(table, first, plot), look)
+    return go.Figure(traces[first], look)
 
 
 def _seen(table: pd.DataFrame, values: Any, plot: Plot) -> list[float]:
@@ -53,11 +54,9 @@ def _seen(table: pd.DataFrame, values: Any, plot: Plot) -> list[float]:
 def _traces(table: pd.DataFrame, which: str, plot: Plot) -> list[dict[str, Any]]:
     names = list(table[plot.series].cat.categories)
     rows = table[table["which"] == which]
-    groups = {name: rows[rows[plot.series] == name] for name in names}
     return [
         _line(group, str(name), method_style(names.index(name)), plot)
-        for name, group in groups.items()
-        if len(group)
+        for name, group in rows.groupby(plot.series, observed=True)
     ]
 
 

@@ -32,6 +32,9 @@ SIZE = ["kept", "total"]
 BEYOND = 0.1
 """By so many decades the reference point of a hypervolume costs more than what costs most."""
 
+DOMINATING = [*AXES, *(f"front_{axis}" for axis in AXES), "mean_db", "measured_db", "whole"]
+"""Of a `scene_table` what its hypervolumes are computed from."""
+
 INTERVAL = ("mean_db", "deviation_db", "n", "low_db", "high_db")
 
 
@@ -114,9 +117,10 @@ def hypervolume_table(table: pd.DataFrame) -> pd.DataFrame:
     either is not known. `front` counts the points on the front, `points` those that could be,
     `without` those whose cost or PSNR is not known.
     """
+    groups = table[[*SCENE, "which", *DOMINATING]].groupby([*SCENE, "which"], observed=True)
     rows = [
         {"task": task, "image": image, "which": which, "axis": axis} | found
-        for (task, image, which), group in table.groupby([*SCENE, "which"], observed=True)
+        for (task, image, which), group in groups
         for axis, found in _dominated(group)
     ]
     return pd.DataFrame(rows)

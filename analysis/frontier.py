@@ -1,6 +1,6 @@
 """The frontier: PSNR of every ticket against the share of weights it keeps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -42,6 +42,12 @@ PSNR_COLUMNS = ["psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)]
 FIT_COLUMNS = ["method", "reference", "density", "seed", "outcome", *PSNR_COLUMNS]
 """Of the points those that a figure shows."""
 
+MEAN_COLUMNS = [
+    *("method", "reference", "density", "seeds", "collapsed"),
+    *("measured_db", "mean_db", "low_db", "high_db"),
+]
+"""Of the table those that a figure shows."""
+
 TABLE_INTERVAL = ("mean_db", "deviation_db", "n", "low_db", "high_db")
 
 
@@ -77,11 +83,12 @@ def frontier_figure(points: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
     if not table["n"].any():
         raise ValueError("no fit has a PSNR: a frontier needs a clean image to compare with")
     fits = distinct_fits(points)[FIT_COLUMNS]
-    look = layout(AXIS_TITLES[WHICH[0]]) | {"updatemenus": [_switch(fits, table)]}
+    traces = {which: _traces(fits, table, which) for which in WHICH}
+    look = layout(AXIS_TITLES[WHICH[0]]) | {"updatemenus": [_switch(traces)]}
     look["xaxis"] = density_axis(fits["density"], note=sample_text(table))
     look["yaxis"]["range"] = _psnr_range(fits)
     look["yaxis2"] = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
-    return go.Figure(_traces(fits, table, WHICH[0]), look)
+    return go.Figure(traces[WHICH[0]], look)
 
 
 def density_axis(densities: Iterable[float], *, note: str) -> dict[str, Any]:
@@ -121,19 +128,21 @@ def _styles(points: pd.DataFrame) -> dict[str, Style]:
 
 def _traces(fits: pd.DataFrame, table: pd.DataFrame, which: str) -> list[dict[str, Any]]:
     """All traces, for one of the PSNRs: between these only `y` differs."""
-    rows = table[table["which"] == which]
+    rows = table.loc[table["which"] == which, MEAN_COLUMNS]
     ends = [fits["density"].max(), fits["density"].min()]
     measured = rows["measured_db"].dropna().head(1)
     traces = [_level_line(ends, value, "measurement", MEASURED_STYLE) for value in measured]
+    ladders = dict(list(rows.groupby("method", observed=True)))
+    groups = dict(list(fits.groupby("method", observed=True)))
     for method, style in _styles(fits).items():
-        own, group = rows[rows["method"] == method], fits[fits["method"] == method]
-        if group.empty:
+        if method not in groups:
             continue
+        own, group = ladders[method], groups[method]
         base = own["reference"].iloc[0]
         if method == base:
             line = _level_line(ends, own["mean_db"].iloc[0], method, style)
         else:
-            line = _mean_line(pd.concat([rows[rows["method"] == base], own]), method, style)
+            line = _mean_line(pd.concat([ladders[base], own]), method, style)
         traces += [_intervals(own, method, style), line, _fit_marks(group, method, style, which)]
     return traces + _broken_legend(fits) + _missing_marks(fits, which)
 
@@ -196,7 +205,7 @@ def _fit_marks(fits: pd.DataFrame, method: str, style: Style, which: str) -> dic
     own = f"{style.symbol}-open"
     return {
         "type": "scatter",
-        "x": fits["density"].tolist(),
+        "x": fits["density"].to_numpy(),
         "y": numbers(fits[f"psnr_{which}_db"]),
         "name": plain(f"{method}, fits"),
         "mode": "markers",
@@ -207,7 +216,7 @@ def _fit_marks(fits: pd.DataFrame, method: str, style: Style, which: str) -> dic
             "size": [12 if bad else 7 for bad in broken],
             "line": {"color": style.colour, "width": [3 if bad else 1.5 for bad in broken]},
         },
-        "customdata": fits.index.tolist(),
+        "customdata": fits.index.to_numpy(),
         "text": [plain(f"{method}, seed {seed}") for seed in fits["seed"]],
         "hovertemplate": "%{text}<br>density %{x:.3g}<br>%{y:.2f} dB<extra></extra>",
         "legendgroup": method,
@@ -260,11 +269,11 @@ def _missing_marks(fits: pd.DataFrame, which: str) -> list[dict[str, Any]]:
     ]
 
 
-def _switch(fits: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
+def _switch(traces: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Buttons that replace every trace's y; the first is `WHICH[0]`."""
     buttons = []
     for which in WHICH:
-        heights = [trace["y"] for trace in _traces(fits, table, which)]
+        heights = [trace["y"] for trace in traces[which]]
         change = [{"y": heights}, {"yaxis.title.text": AXIS_TITLES[which]}]
         buttons.append({"label": BUTTONS[which], "method": "update", "args": change})
     return menu(buttons)

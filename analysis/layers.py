@@ -55,7 +55,8 @@ def with_masks(points: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
             for part in ("network", "scene")
         }
     )
-    owners = {row.trial_id for row in tuples(trials) if _owns_masks(row)}
+    described = trials[["trial_id", "kind", "canonical", "travels"]]
+    owners = {row.trial_id for row in tuples(described) if _owns_masks(row)}
     sparse = named[(named["kept"] < named["total"]) & named["trial_id"].isin(owners)]
     return sparse.drop_duplicates(TICKET).reset_index(drop=True)
 

@@ -21,7 +21,7 @@ from .overlap import (
     overlap_table,
     overlap_tickets,
 )
-from .points import described_points
+from .points import WHICH, described_points
 from .traces import (
     SCALES,
     chosen_density,
@@ -36,6 +36,19 @@ MOST_PROBLEMS = 12
 
 MOST_NETWORKS = 4
 """Have a map of layers, and a matrix of overlaps."""
+
+TRACED = [
+    *("trial_id", "level", "image", "problem", "settings", "method", "reference", "seed", "kept"),
+    *("total", "density", "outcome", "selected_step", "peak_step", "psnr_measured_db"),
+    *(f"psnr_{which}_db" for which in WHICH),
+]
+"""Of points what their curves are shown with: few columns are sorted fast."""
+
+TICKETS = [
+    *("trial_id", "level", "network", "scene", "method", "image", "target_task_name", "seed"),
+    *("kept", "total", "density"),
+]
+"""Of `pruned_points` what their masks are shown with."""
 
 MOST_REASONS = 30
 """Rows of the table of failures."""
@@ -103,7 +116,7 @@ def more_sections(
         points = described_points(trials, levels)
     if points is not None and len(points):
         yield from trace_sections(store, points)
-        tickets = _of_largest_networks(with_masks(points, trials))
+        tickets = _of_largest_networks(with_masks(points, trials)[TICKETS])
         yield from layer_sections(store, tickets)
         yield from overlap_sections(store, tickets)
     yield from cost_sections(trials, levels, store.frame("failures"))
@@ -111,13 +124,13 @@ def more_sections(
 
 def _restoring(trials: pd.DataFrame, levels: pd.DataFrame) -> bool:
     """Whether there is a fit of an image."""
-    restoring = trials.loc[trials["kind"].isin(KINDS), "trial_id"]
+    restoring = trials.loc[trials["kind"].isin(KINDS), "trial_id"].unique()
     return bool(levels["trial_id"].isin(restoring).any())
 
 
 def trace_sections(store: Masks, points: pd.DataFrame) -> Iterator[Section]:
     """One per problem that has curves, at most `MOST_PROBLEMS`."""
-    points = points.assign(settings=points["problem_settings"])
+    points = points.assign(settings=points["problem_settings"])[TRACED]
     fits = traced_fits(points, problems=MOST_PROBLEMS)
     table = traces_of(fits, store.frame("curves", trials=set(fits["trial_id"])))
     count = points["problem"].nunique()

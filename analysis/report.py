@@ -10,8 +10,8 @@ from operator import attrgetter
 from typing import Any, Protocol
 
 import pandas as pd
-import plotly.io as pio
 from plotly.offline import get_plotlyjs
+from plotly.utils import PlotlyJSONEncoder
 
 from lip_ray.records import LayerMask
 
@@ -148,7 +148,7 @@ def frontier_report(
         "config": CONFIG,
         "palette": PALETTE,
         "which": WHICH,
-        "figures": {name: json.loads(pio.to_json(figure)) for name, figure in figures.items()},
+        "figures": {name: figure.to_dict() for name, figure in figures.items()},
         "fits": {fit.Index: _card(fit, pictures) for fit in tuples(shown.fits)}
         | cards(shown.gallery, pictures),
         "gallery": _gallery_data(shown, pictures),
@@ -199,9 +199,12 @@ def _content(store: Frames, room: int, *, counted: bool = True) -> _Content:
     if not kinds & SHOWN_KINDS:
         raise ValueError("no finished level in the store: run a sweep of trajectories first")
     searched = _only_searched(points, store)
-    compared = trials[~trials["trial_id"].isin(searched)]
-    fits = levels[levels["trial_id"].isin(compared["trial_id"])]
-    shown = _shown(compared, fits, _fitted(compared, fits))
+    compared, fits, compared_kinds = trials, levels, kinds
+    if searched:
+        compared = trials[~trials["trial_id"].isin(searched)]
+        fits = levels[levels["trial_id"].isin(compared["trial_id"].unique())]
+        compared_kinds = _fitted(compared, fits)
+    shown = _shown(compared, fits, compared_kinds)
     read = counted or room > 0
     pictures = pictures_within(_pictures_of(shown.pictured, store), room) if read else NO_PICTURES
     scenes = scene_table(shown.scattered) if len(shown.scattered) else NO_FITS
@@ -587,4 +590,4 @@ def _shipped(name: str) -> str:
 
 def _inline(data: Mapping[str, Any]) -> str:
     """JSON that no HTML parser can mistake for markup."""
-    return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    return json.dumps(data, cls=PlotlyJSONEncoder, allow_nan=False).replace("<", "\\u003c")

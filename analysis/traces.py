@@ -227,8 +227,8 @@ def _traces(row: Any, *, watched: bool) -> list[Trace]:
     ]
     statistic = {
         "type": "scatter",
-        "x": row.step,
-        "y": numbers(row.statistic),
+        "x": np.asarray(row.step),
+        "y": np.asarray(row.statistic),
         "yaxis": "y2",
         "mode": "lines",
         "line": {"color": OKABE_ITO[2], "width": 1.5},
@@ -241,7 +241,7 @@ def _traces(row: Any, *, watched: bool) -> list[Trace]:
 def _line(x: Sequence[int], y: Sequence[float], name: str, line: dict[str, Any]) -> Trace:
     said = f"{plain(name)}<br>step %{{x}}<br>%{{y:.2f}} dB<extra></extra>"
     named = {"name": plain(name), "mode": "lines", "hovertemplate": said}
-    return {"type": "scatter", "x": x, "y": numbers(y), "line": line, **named}
+    return {"type": "scatter", "x": np.asarray(x), "y": np.asarray(y), "line": line, **named}
 
 
 def _marks(row: Any) -> list[float]:

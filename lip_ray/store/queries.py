@@ -15,10 +15,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lip_ray.store.files import Files
-from lip_ray.store.manifest import COMPACTED, FILE, loose_files, newest, part_schema, stem_of
+from lip_ray.store.manifest import (
+    COMPACTED,
+    FILE,
+    FOLDER,
+    loose_files,
+    newest,
+    part_schema,
+    stem_of,
+)
 from lip_ray.store.paths import Damaged, QueryError, StoreError, level_of
 from lip_ray.store.schema import TABLES
-from lip_ray.store.views import PER_LEVEL, define
+from lip_ray.store.views import PER_LEVEL, define, needed_by
 
 ATTEMPTS = 5
 """Looks at a store that compaction changes meanwhile."""
@@ -82,7 +90,7 @@ class Queries:
             with duckdb.connect() as connection:
                 refuse_writing(connection, query)
                 try:
-                    listing = _of(trials, self._listing())
+                    listing = _of(trials, self._listing(needed_by(query)))
                     self._define(connection, listing, trials)
                     return connection.sql(query).to_arrow_table()
                 except MISTAKES as error:
@@ -123,7 +131,7 @@ class Queries:
             done = connection.sql(DONE.format(rows=rows)).to_arrow_table()
         return dict(zip(done[0].to_pylist(), done[1].to_pylist(), strict=True))
 
-    def _listing(self, tables: Collection[str] = TABLES) -> dict[str, Listed]:
+    def _listing(self, tables: Collection[str]) -> dict[str, Listed]:
         """The files of tables; levels are listed first, so what belongs to them is there.
 
         The manifest is read last: whatever left the loose files meanwhile is in its parts.
@@ -152,6 +160,8 @@ class Queries:
     def _forget_mended(self, listing: Mapping[str, Listed]) -> None:
         """A damaged file may have been removed, or written anew under its name."""
         for name in self.damaged:
+            if _table_of(name) not in listing:
+                continue
             there = any(name in (*ones.loose, *ones.parts) for ones in listing.values())
             if not there or self._written(name) != self._damaged[name]:
                 del self._damaged[name]
@@ -182,8 +192,12 @@ class Queries:
         listing: Mapping[str, Listed],
         trials: Collection[str] | None,
     ) -> None:
-        """All that queries see. Parts come in last: a view that nobody asks for opens none."""
-        connection.sql("create schema files")
+        """All that queries see; tables that are not listed are without rows, and open no file."""
+        connection.execute("create schema files")
+        for table, schema in TABLES.items():
+            if table not in listing:
+                connection.register(f"loose_{table}", schema.empty_table())
+                connection.execute(f"create table files.{table} as from loose_{table}")
         for table, listed in listing.items():
             names = self._uncovered(table, listed)
             if table in PER_LEVEL:
@@ -194,16 +208,16 @@ class Queries:
                 rows = self._loaded_rows(table, names)
             connection.register(f"loose_{table}", rows)
             made = "view" if listed.parts or table in PER_LEVEL else "table"
-            connection.sql(f"create {made} files.{table} as from loose_{table}")
+            connection.execute(f"create {made} files.{table} as from loose_{table}")
         define(connection)
         for table, listed in listing.items():
             if listed.parts:
                 self._add_parts(connection, table, listed.parts, trials)
         allowed = [self._files.local(part) for one in listing.values() for part in one.parts]
         paths = ", ".join(quoted(str(path)) for path in allowed if path)
-        connection.sql(f"set allowed_paths = [{paths}]")
-        connection.sql("set enable_external_access = false")
-        connection.sql("set lock_configuration = true")
+        connection.execute(f"set allowed_paths = [{paths}]")
+        connection.execute("set enable_external_access = false")
+        connection.execute("set lock_configuration = true")
 
     def _loaded_rows(self, table: str, names: Sequence[str]) -> pa.Table:
         """All rows of loose files. Files never change: those read before are not read again."""
@@ -245,7 +259,7 @@ class Queries:
         if trials is not None:
             source += f" where {among(trials)}"
         columns = ", ".join(f'"{name}"' for name in TABLES[table].names)
-        connection.sql(
+        connection.execute(
             f"create or replace view files.{table} as select {columns} from (from loose_{table} "
             f"union all by name select * exclude ({FILE}) from {source})"
         )
@@ -291,6 +305,12 @@ class Queries:
         if isinstance(error, duckdb.Error) and not isinstance(error, duckdb.IOException):
             return QueryError(in_user_words(error))
         return StoreError(f"{self._files.where} cannot be read: {error}")
+
+
+def _table_of(name: str) -> str:
+    """Of a loose file or a part."""
+    folder, _, stem = name.partition("/")
+    return stem.rpartition("-")[0] if folder == FOLDER else folder
 
 
 LEVELS_SEEN = pa.schema([("trial_id", pa.string()), ("level", pa.int32())])

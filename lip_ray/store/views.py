@@ -3,6 +3,10 @@
 Each reads `files.<table>`, the stored rows, or a view above it.
 """
 
+import re
+from collections.abc import Iterator
+from functools import cache
+
 import duckdb
 import pyarrow as pa
 
@@ -242,16 +246,44 @@ VIEWS = (
 
 def define(connection: duckdb.DuckDBPyConnection) -> None:
     """Make all that queries see, over the stored rows in the schema `files`."""
+    connection.execute(";".join(_definitions()))
+
+
+def needed_by(query: str) -> set[str]:
+    """The stored tables whose rows a query may read: those that it, or a view in it, names.
+
+    Every word of it counts, so that there may be more, never fewer; a table function that is given
+    SQL may read any.
+    """
+    words, seen = _words(query), set[str]()
+    if any(word.startswith("query") for word in words):
+        return set(TABLES)
+    while words > seen:
+        seen |= words
+        words = seen.union(*(_rests_on().get(word, set()) for word in seen))
+    return words & set(TABLES)
+
+
+@cache
+def _rests_on() -> dict[str, set[str]]:
+    """By view, the words of its definition."""
+    return {view.split()[2]: _words(view) for view in _definitions()}
+
+
+def _words(sql: str) -> set[str]:
+    return set(re.findall(r"\w+", sql.lower()))
+
+
+def _definitions() -> Iterator[str]:
     for table in ("sweeps", "scores"):
-        connection.sql(f"create view {table} as from files.{table}")
+        yield f"create view {table} as from files.{table}"
     for table in PER_LEVEL:
         derived = ", kept / total as density" if table == "masks" else ""
-        connection.sql(
+        yield (
             f"create view {table} as select * {derived} from files.{table} "
             "semi join files.levels using (trial_id, level)"
         )
-    for view in VIEWS:
-        connection.sql(view)
+    yield from VIEWS
 
 
 def schemas() -> dict[str, pa.Schema]:

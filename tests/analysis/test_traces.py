@@ -1,6 +1,7 @@
 """Curves: which are shown, what thinning keeps, and one fit at a time in the figure."""
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -191,7 +192,7 @@ class TestFigure:
         assert figure.layout.yaxis2.title.text == "WMV"
         assert figure.layout.yaxis2.domain[1] < figure.layout.yaxis.domain[0]
         low, high = figure.layout.yaxis2.range
-        values = [v for t in figure.data if t.yaxis == "y2" for v in t.y if v is not None]
+        values = [v for t in figure.data if t.yaxis == "y2" for v in t.y if math.isfinite(v)]
         assert 10.0**low <= min(values) < max(values) <= 10.0**high
 
     def test_without_a_statistic_there_is_none(self, own: pd.DataFrame) -> None:

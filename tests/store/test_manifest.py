@@ -254,6 +254,16 @@ class TestDamage:
             assert reader.damaged == (part,)
         assert len(reader.frame("trials")) == 2
 
+    def test_what_one_query_found_damaged_another_leaves_named(self, store: Path) -> None:
+        spoil(store / "levels" / f"{B}-001.parquet", "garbage")
+        reader = Reader(store)
+        assert reader.sql("from sweeps").num_rows == 0
+        assert reader.damaged == (), "no query needed it"
+        for query in ("from levels", "from sweeps", "select 1"):
+            reader.sql(query)
+            reader.levels_done()
+            assert reader.damaged == (f"levels/{B}-001.parquet",)
+
     def test_files_that_a_missing_part_covered_count_while_they_are_there(
         self, store: Path
     ) -> None:

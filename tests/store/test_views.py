@@ -5,10 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from lip_ray.records import Outcome
 from lip_ray.store import Reader, Writer
+from lip_ray.store.schema import TABLES
+from lip_ray.store.views import define, needed_by, schemas
 
 TASK = {"kind": "denoising", "sigma": 25.0}
 CAMERA = {"kind": "builtin", "name": "camera"}
@@ -160,3 +163,33 @@ class TestTransfer:
         study.add(self.moved(ASTRONAUT), ladder(30.0))
         [row] = Reader(path).sql("from transfer").to_pylist()
         assert row["psnr_native_db"] is None
+
+
+class TestNeeded:
+    """Only files of tables that a query reads are opened: which, is told from its words."""
+
+    @pytest.mark.parametrize("name", sorted({*schemas(), *(f"files.{one}" for one in TABLES)}))
+    def test_no_table_is_missed(self, name: str) -> None:
+        with duckdb.connect() as connection:
+            connection.execute("create schema files")
+            for table, schema in TABLES.items():
+                connection.register(f"empty_{table}", schema.empty_table())
+                connection.execute(f"create table files.{table} as from empty_{table}")
+            define(connection)
+            for table in set(TABLES) - needed_by(f"from {name}"):
+                connection.execute(f"drop table files.{table}")
+            assert connection.sql(f"from {name}").fetchall() == []
+
+    @pytest.mark.parametrize(
+        ("query", "needed"),
+        [
+            ("select 1", set()),
+            ("from levels", {"levels"}),
+            ('select 1 from "LEVELS"', {"levels"}),
+            ("from trials", {"trials", "levels", "failures"}),
+            ("with own as (from scores) from own", {"scores"}),
+            ("from query_table('lev' || 'els')", set(TABLES)),
+        ],
+    )
+    def test_tables(self, query: str, needed: set[str]) -> None:
+        assert needed_by(query) == needed
