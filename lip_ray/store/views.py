@@ -55,7 +55,7 @@ create view trials as
 select trial.* replace (coalesce(trial.canonical, trial.spec) as canonical),
        coalesce(done.levels_done, 0) as levels_done,
        case when coalesce(done.levels_done, 0) >= trial.levels then done.outcome
-            when trial.trial_id in (select trial_id from files.failures) then 'given up'
+            when failed.trial_id is not null then 'given up'
             else 'incomplete' end as outcome
 from files.trials as trial
 left join (
@@ -63,6 +63,7 @@ left join (
            arg_max(outcome, list_position({WORST_LAST}, outcome)) as outcome
     from files.levels group by trial_id
 ) as done using (trial_id)
+left join (select trial_id from files.failures group by trial_id) as failed using (trial_id)
 """
 """A trial ended as the worst of its levels did; rows are never rewritten to say so. One that was
 given up and completed later ended like any other. The first lip-ray stored no canonical specs."""
