@@ -72,10 +72,6 @@ class Files(ABC):
         """Have the file gone; one that is not there is."""
 
     @abstractmethod
-    def move(self, name: str, to: str) -> None:
-        """Give a file another name."""
-
-    @abstractmethod
     def modified(self, name: str) -> float:
         """When it was written, in seconds since 1970 by the store's own clock."""
 
@@ -196,10 +192,6 @@ class Folder(Files):
         """As any store's."""
         (self._root / name).unlink(missing_ok=True)
 
-    def move(self, name: str, to: str) -> None:
-        """As any store's."""
-        (self._root / name).replace(self._ready(to))
-
     def modified(self, name: str) -> float:
         """As any store's."""
         return (self._root / name).stat().st_mtime
@@ -300,10 +292,6 @@ class Bucket(Files):
         """As any store's."""
         with suppress(FileNotFoundError):
             self._system.delete_file(self._key(name))
-
-    def move(self, name: str, to: str) -> None:
-        """As any store's; a copy comes first."""
-        self._in_folder(to, lambda: self._system.move(self._key(name), self._key(to)))
 
     def modified(self, name: str) -> float:
         """As any store's."""

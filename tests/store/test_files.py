@@ -73,19 +73,17 @@ def test_what_is_not_there(files: Files) -> None:
         lambda: files.modified("levels/a"),
         lambda: files.table("levels/a", SCHEMA),
         lambda: files.table("levels/a", SCHEMA, columns=["n"]),
-        lambda: files.move("levels/a", "levels/b"),
     ]
     for act in acts:
         with pytest.raises(FileNotFoundError):
             act()
 
 
-def test_moved_and_removed(files: Files) -> None:
+def test_removed(files: Files) -> None:
     files.publish("levels/a", b"one")
-    files.move("levels/a", "aside/a")
-    assert (files.exists("levels/a"), files.read("aside/a")) == (False, b"one")
-    files.remove("aside/a")
-    assert not files.exists("aside/a")
+    assert files.exists("levels/a")
+    files.remove("levels/a")
+    assert not files.exists("levels/a")
 
 
 def test_ages_are_told_by_the_stores_clock(files: Files, tmp_path: Path) -> None:
