@@ -26,7 +26,7 @@ from lip_ray.store.manifest import (
 )
 from lip_ray.store.paths import Damaged, QueryError, StoreError, level_of
 from lip_ray.store.schema import TABLES
-from lip_ray.store.views import PER_LEVEL, define, needed_by
+from lip_ray.store.views import PER_LEVEL, define, needed_by, without_rows
 
 ATTEMPTS = 5
 """Looks at a store that compaction changes meanwhile."""
@@ -194,10 +194,7 @@ class Queries:
     ) -> None:
         """All that queries see; tables that are not listed are without rows, and open no file."""
         connection.execute("create schema files")
-        for table, schema in TABLES.items():
-            if table not in listing:
-                connection.register(f"loose_{table}", schema.empty_table())
-                connection.execute(f"create table files.{table} as from loose_{table}")
+        without_rows(connection, TABLES.keys() - listing.keys())
         for table, listed in listing.items():
             names = self._uncovered(table, listed)
             if table in PER_LEVEL:

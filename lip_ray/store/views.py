@@ -4,7 +4,7 @@ Each reads `files.<table>`, the stored rows, or a view above it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 
 import duckdb
@@ -245,6 +245,14 @@ VIEWS = (
 """In the order in which they rest on each other."""
 
 
+def without_rows(connection: duckdb.DuckDBPyConnection, tables: Collection[str]) -> None:
+    """Make stored tables, in the schema `files`, that are empty."""
+    for table in tables:
+        connection.register("empty", TABLES[table].empty_table())
+        connection.execute(f"create table files.{table} as from empty")
+        connection.unregister("empty")
+
+
 def define(connection: duckdb.DuckDBPyConnection) -> None:
     """Make all that queries see, over the stored rows in the schema `files`."""
     connection.execute(";".join(_definitions()))
@@ -290,14 +298,11 @@ def _definitions() -> Iterator[str]:
 def schemas() -> dict[str, pa.Schema]:
     """The columns of every table and view that queries see."""
     with duckdb.connect() as connection:
-        connection.sql("create schema files")
-        for table, schema in TABLES.items():
-            connection.register(f"empty_{table}", schema.empty_table())
-            connection.sql(f"create table files.{table} as from empty_{table}")
+        connection.execute("create schema files")
+        without_rows(connection, TABLES)
         define(connection)
         names = connection.sql("select view_name from duckdb_views() where not internal").fetchall()
         return {
             name: connection.sql(f"from {name} limit 0").to_arrow_table().schema
             for (name,) in names
-            if not name.startswith("empty_")
         }

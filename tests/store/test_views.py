@@ -11,7 +11,7 @@ import pytest
 from lip_ray.records import Outcome
 from lip_ray.store import Reader, Writer
 from lip_ray.store.schema import TABLES
-from lip_ray.store.views import define, needed_by, schemas
+from lip_ray.store.views import define, needed_by, schemas, without_rows
 
 TASK = {"kind": "denoising", "sigma": 25.0}
 CAMERA = {"kind": "builtin", "name": "camera"}
@@ -172,9 +172,7 @@ class TestNeeded:
     def test_no_table_is_missed(self, name: str) -> None:
         with duckdb.connect() as connection:
             connection.execute("create schema files")
-            for table, schema in TABLES.items():
-                connection.register(f"empty_{table}", schema.empty_table())
-                connection.execute(f"create table files.{table} as from empty_{table}")
+            without_rows(connection, TABLES)
             define(connection)
             for table in set(TABLES) - needed_by(f"from {name}"):
                 connection.execute(f"drop table files.{table}")
