@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lip_ray.fits import AdversarialFit, arithmetic
 from lip_ray.fits.weights import Precision
 from lip_ray.priors.generators import Dcgan
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 
 
 def main(
@@ -49,7 +49,7 @@ def main(
 
 def pictures(spec: Dcgan) -> Tensor:
     """Noise to learn from, uint8."""
-    draws = generator(0, "benchmark pictures")
+    draws = keyed(0, "benchmark pictures")
     return torch.randint(256, (1000, *spec.image_shape), generator=draws, dtype=torch.uint8)
 
 
@@ -70,7 +70,7 @@ def bare(spec: Dcgan, fit: AdversarialFit, device: torch.device, steps: int) -> 
     judge.module.train()
     adams = [adam(fit, network.module) for network in (made, judge)]
     real = pictures(spec)[: fit.batch].to(device) / 127.5 - 1
-    latents = spec.latents(fit.batch, generator(0, "benchmark latents")).to(device)
+    latents = spec.latents(fit.batch, keyed(0, "benchmark latents")).to(device)
     reduced = fit.precision == "bf16"
 
     def run(module: nn.Module, values: Tensor) -> Tensor:

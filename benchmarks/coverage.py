@@ -16,8 +16,8 @@ import plotly.graph_objects as go
 import typer
 from scipy import stats
 
-from lip_ray.analysis.look import PALETTE, axis_lines, layout, method_style
-from lip_ray.analysis.static import write_figure
+from lip_ray.analysis.charts.style import PALETTE, axis_lines, layout, method_style
+from lip_ray.analysis.print import write_figure
 
 IMAGES = (3, 5, 14)
 SEEDS = 2

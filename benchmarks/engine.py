@@ -31,12 +31,12 @@ from ray import tune
 from rich.console import Console
 
 from lip_ray.engine.launch import launch
-from lip_ray.engine.room import Slot
+from lip_ray.engine.resources import Slot
 from lip_ray.engine.trainable import Config, config_of, run_trial
 from lip_ray.records import LevelRecord, Outcome
-from lip_ray.running import Run
 from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Sweep
+from lip_ray.sweep.run import Run
 from lip_ray.trials import from_json
 
 MEMORY_LIMIT_MB = 500

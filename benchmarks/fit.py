@@ -18,14 +18,14 @@ import typer
 from torch import Tensor
 from torch.nn.utils import prune
 
+from lip_ray.data.images import BuiltinImage
 from lip_ray.fits import Fit, Subject, Watch, WindowedVariance
-from lip_ray.fits.watching import unwatched
+from lip_ray.fits.progress import unwatched
 from lip_ray.fits.weights import Precision, arithmetic
-from lip_ray.images import BuiltinImage
 from lip_ray.priors import Skip, UntrainedPrior
 from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.tasks import Denoising, Problem
 from lip_ray.trials import Context
 
@@ -98,7 +98,7 @@ def ours(problem: Problem, prior: UntrainedPrior, fit: Fit, *, watch: Watch = un
     prior.rewind(prior.snapshot(), mask.layers)
 
     def block() -> float:
-        draws = generator(0, "input noise", device=prior.latent.device)
+        draws = keyed(0, "input noise", device=prior.latent.device)
         subject = Subject(prior=prior, problem=problem, draws=draws)
         return fit.run((subject,), mask, watch=watch)[0].seconds
 
@@ -107,7 +107,7 @@ def ours(problem: Problem, prior: UntrainedPrior, fit: Fit, *, watch: Watch = un
 
 def half(prior: Network) -> Mask:
     """A mask that keeps about half of every layer."""
-    draws = generator(0, "benchmark mask")
+    draws = keyed(0, "benchmark mask")
     return Mask(
         {
             name: (torch.rand(weight.shape, generator=draws) < 0.5).to(weight.device)

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 import typer
 
+from lip_ray.data.images import BuiltinImage
 from lip_ray.fits import Fit, WindowedVariance
-from lip_ray.images import BuiltinImage
 from lip_ray.store import Writer
 from lip_ray.tasks import Denoising
 from lip_ray.trials import Context, Trajectory, run

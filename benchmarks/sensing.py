@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from lip_ray.fits import AbstractSolver, Erm, MedianOfMeans, arithmetic
 from lip_ray.fits.latent import block_means
 from lip_ray.priors.generators import Dcgan
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.tasks import Problem
 from lip_ray.tasks.matrices import GaussianMatrix
 
@@ -107,7 +107,7 @@ class Case:
             nn.Sigmoid(),
             nn.Unflatten(1, DIGIT),
         )
-        draws = generator(0, "initial weights")
+        draws = keyed(0, "initial weights")
         for parameter in prior.parameters():
             nn.init.normal_(parameter, std=0.1, generator=draws)
         return cls._of(prior.to(like), DIGIT_LATENT, DIGIT, solver, 100, like)
@@ -122,7 +122,7 @@ class Case:
         m: int,
         like: Tensor,
     ) -> "Case":
-        draws = generator(0, "latents")
+        draws = keyed(0, "latents")
         truth = torch.randn((1, latent), generator=draws).to(like)
         start = torch.randn((solver.players, 1, solver.restarts, latent), generator=draws)
         matrix = GaussianMatrix(m, shape, seed=0, device=like.device)
@@ -143,7 +143,7 @@ class Case:
         return min(ends, key=lambda end: end[0])[1]
 
     def _selected(self, solver: AbstractSolver, start: Tensor) -> tuple[float, Tensor]:
-        draws = generator(0, "blocks")
+        draws = keyed(0, "blocks")
         (result,) = solver.run(self.prior, [self.problem], start, draws)
         assert result.selected is not None
         return float(result.rows[-1, 0]), result.selected.image
@@ -155,7 +155,7 @@ class Case:
         rows, count = self.rows, len(self.rows)
         players = [z.detach().clone().requires_grad_() for z in self.start.flatten(0, 2).split(1)]
         optimizers = [torch.optim.Adam([z], lr=self.solver.learning_rate) for z in players]
-        draws = generator(0, "blocks")
+        draws = keyed(0, "blocks")
         torch.randperm(count, generator=draws)  # of the blocks that choose a restart
         image = self.problem.measured
         with arithmetic("fp32", rows.device):

@@ -24,9 +24,9 @@ import typer
 from synthetic import write
 
 from lip_ray.store import Reader
-from lip_ray.store.check import check
-from lip_ray.store.compact import compact
-from lip_ray.store.export import export
+from lip_ray.store.upkeep.check import check
+from lip_ray.store.upkeep.compact import compact
+from lip_ray.store.upkeep.export import export
 
 COUNT = "select count(*) from levels"
 JOIN = """

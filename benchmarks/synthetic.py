@@ -23,11 +23,11 @@ import pyarrow as pa
 import typer
 from PIL import Image
 
-from lip_ray.store.compact import part
 from lip_ray.store.files import files_of
 from lip_ray.store.manifest import FOLDER, Manifest, part_schema, publish
 from lip_ray.store.marker import mark
 from lip_ray.store.schema import TABLES
+from lip_ray.store.upkeep.compact import part
 from lip_ray.store.writer import lean
 from lip_ray.trials import Trajectory
 

@@ -5,7 +5,7 @@ import hashlib
 import torch
 
 
-def generator(
+def keyed(
     seed: int,
     purpose: str,
     *,

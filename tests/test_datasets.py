@@ -13,10 +13,10 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from lip_ray import datasets
-from lip_ray.datasets import Cifar10, Dataset, Digits, stratified, unpickled_arrays
+from lip_ray.data import labelled
+from lip_ray.data.labelled import Cifar10, Dataset, Digits, stratified, unpickled_arrays
 
-FILES = (*datasets.CIFAR_TRAINING, "test_batch")
+FILES = (*labelled.CIFAR_TRAINING, "test_batch")
 PICTURES = 20
 """In each file of the stub: two of each class."""
 
@@ -111,7 +111,7 @@ class TestDigits:
         assert values.shape[1:] == Digits().shape
 
     def test_loading_draws_nothing_from_the_global_generator(self) -> None:
-        datasets._digits.cache_clear()
+        labelled._digits.cache_clear()
         state = torch.get_rng_state()
         Digits().split(0)
         assert torch.equal(state, torch.get_rng_state())

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 from pydantic import TypeAdapter
 
+from lip_ray.data.images import BuiltinImage, FileImage
 from lip_ray.fits import Fit, WindowedVariance
-from lip_ray.images import BuiltinImage, FileImage
 from lip_ray.priors import Skip
 from lip_ray.pruning import Densities, Magnitude, Random, Rate, Snip
 from lip_ray.spec import Spec

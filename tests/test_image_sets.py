@@ -14,10 +14,10 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image as Pillow
 from pydantic import TypeAdapter, ValidationError
 
-from lip_ray import image_sets, npz
-from lip_ray.datasets import Digits
-from lip_ray.image_sets import ArraySet, DigitSet, FolderSet, ImageSet
-from lip_ray.images import ArrayImage, DigitImage, FileImage
+from lip_ray.data import image_sets, npz
+from lip_ray.data.image_sets import ArraySet, DigitSet, FolderSet, ImageSet
+from lip_ray.data.images import ArrayImage, DigitImage, FileImage
+from lip_ray.data.labelled import Digits
 
 SETS = TypeAdapter(ImageSet)
 TRAINING, TEST = 1438, 359

@@ -17,9 +17,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image as Pillow
 from pydantic import Field, TypeAdapter, ValidationError
 
-from lip_ray import fingerprint, images
-from lip_ray.datasets import Digits
-from lip_ray.images import (
+from lip_ray.data import fingerprint, images
+from lip_ray.data.images import (
     ArrayImage,
     BuiltinImage,
     BuiltinName,
@@ -32,7 +31,8 @@ from lip_ray.images import (
     png,
     rounded,
 )
-from lip_ray.problems import explained
+from lip_ray.data.labelled import Digits
+from lip_ray.mistakes import explained
 from lip_ray.spec import Spec
 from lip_ray.tasks import Denoising
 

@@ -5,11 +5,11 @@ from itertools import combinations
 import pytest
 import torch
 
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 
 
 def draws(*arguments, **options) -> torch.Tensor:
-    return torch.rand(8, generator=generator(*arguments, **options))
+    return torch.rand(8, generator=keyed(*arguments, **options))
 
 
 def test_the_same_key_gives_the_same_numbers() -> None:
@@ -56,6 +56,6 @@ def test_the_global_generator_is_left_alone() -> None:
 
 def test_keys_are_pinned() -> None:
     """A changed scheme would silently unpair every comparison with stored results."""
-    assert generator(0, "noise").initial_seed() == 754823989798783368
-    keyed = generator(7, "input noise", image="cat", level=3)
-    assert keyed.initial_seed() == 8396795960291722575
+    assert keyed(0, "noise").initial_seed() == 754823989798783368
+    drawn = keyed(7, "input noise", image="cat", level=3)
+    assert drawn.initial_seed() == 8396795960291722575

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from lip_ray.pruning import Random
-from lip_ray.search import (
+from lip_ray.store.schema import TABLES
+from lip_ray.sweep import Sweep, SweepError, json_schema
+from lip_ray.sweep.search import (
     Choice,
     Column,
     FloatRange,
@@ -29,8 +31,6 @@ from lip_ray.search import (
     nearest,
     overlap,
 )
-from lip_ray.store.schema import TABLES
-from lip_ray.sweep import Sweep, SweepError, json_schema
 from lip_ray.trials.rewinding import FineTune, ToInit, ToStep
 
 PSNR = {"column": "psnr_selected_db", "direction": "maximize"}

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Picture
 
+from lip_ray.data.images import BuiltinImage
 from lip_ray.fits import Fit, WindowedVariance
-from lip_ray.images import BuiltinImage
+from lip_ray.mistakes import Mistake
 from lip_ray.priors import Skip
-from lip_ray.problems import Problem
 from lip_ray.pruning import Densities, Magnitude, Random, Snip
 from lip_ray.sweep import Run, Sweep, SweepError
 from lip_ray.tasks import Denoising
@@ -814,7 +814,7 @@ class TestAllFaultsAtOnce:
         with pytest.raises(SweepError) as caught:
             Sweep.build(tiny(trial_seed=-1), source="mine")
         assert caught.value.source == "mine"
-        assert caught.value.problems == (Problem("trial.seed", "must be at least 0, got -1"),)
+        assert caught.value.problems == (Mistake("trial.seed", "must be at least 0, got -1"),)
 
 
 class TestFiles:

@@ -17,7 +17,7 @@ import yaml as pyyaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from PIL import Image
 
-from lip_ray import yaml
+from lip_ray import strict_yaml
 from lip_ray.priors.generators import AbstractGenerator, Dcgan, LayerList, Pgan
 from lip_ray.priors.generators.file import Trained, write
 from lip_ray.pruning import Oes
@@ -232,7 +232,7 @@ def test_no_two_have_a_name_in_common() -> None:
 
 @pytest.mark.parametrize("path", WITH_SOURCES, ids=lambda path: path.stem)
 def test_sources_shrink_with_their_sweep(path: Path) -> None:
-    written = yaml.parse(path.read_text(encoding="utf-8"))["sources"]
+    written = strict_yaml.parse(path.read_text(encoding="utf-8"))["sources"]
     name = written if isinstance(written, str) else written["sweep"]
     shrunk = {trial.id for trial in sweep_of(path.parent / name, quick=True).trials}
     needed = [source for t in sweep_of(path, quick=True).trials for source in t.sources]
@@ -287,12 +287,12 @@ class TestEveryFile:
         assert (path.parent / first.removeprefix(prefix)).resolve() == FOLDER / "schema.json"
 
     def test_is_right_by_the_schema(self, path: Path) -> None:
-        document = yaml.parse(path.read_text(encoding="utf-8"))
+        document = strict_yaml.parse(path.read_text(encoding="utf-8"))
         Draft202012Validator(json_schema()).validate(document)
 
     def test_other_readers_of_yaml_see_the_same(self, path: Path) -> None:
         text = path.read_text(encoding="utf-8")
-        assert pyyaml.safe_load(text) == yaml.parse(text)
+        assert pyyaml.safe_load(text) == strict_yaml.parse(text)
 
 
 @pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.stem)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from benchmarks import synthetic
-from lip_ray.analysis.identity import identities
-from lip_ray.analysis.report import frontier_report
+from lip_ray.analysis.page.report import frontier_report
+from lip_ray.analysis.rows.identity import identities
 from lip_ray.records import Outcome
 from lip_ray.store import Reader
-from lip_ray.store.compact import compact
 from lip_ray.store.manifest import COMPACTED
+from lip_ray.store.upkeep.compact import compact
 from lip_ray.trials import from_json
 
 LEVELS = 500

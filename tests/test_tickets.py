@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lip_ray import tickets
 from lip_ray.errors import UserError
+from lip_ray.exchange import tickets
 from lip_ray.priors import AbstractPrior, OesUnet, Skip, UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import LevelRecord, TrialRecord

@@ -72,7 +72,7 @@ def report(
     ] = 40.0,
 ) -> None:
     """Write the page of a store: verdicts, frontiers, galleries, costs. It needs no network."""
-    from lip_ray.analysis.writing import write_report
+    from lip_ray.analysis.page.writing import write_report
 
     with mistakes_in_one_message(ValueError, OSError):
         reader = Reader(store_or_only(store))
@@ -108,7 +108,7 @@ def figure(
     font_size_pt: Annotated[float, typer.Option("--font-size", help="In points.")] = 8.0,
 ) -> None:
     """Write a figure of the page for a paper."""
-    from lip_ray.analysis.static import FONT, figure_of, write_figure
+    from lip_ray.analysis.print import FONT, figure_of, write_figure
 
     require_one_of(PSNRS, which, "--psnr", "PSNR")
     with mistakes_in_one_message(ValueError, OSError):
@@ -139,7 +139,7 @@ def serve(
     ] = 10.0,
 ) -> None:
     """Show the page of a store live, in a browser, while a sweep runs; nothing is written."""
-    from lip_ray.analysis.serve import serve as serve_page
+    from lip_ray.analysis.live.serve import serve as serve_page
 
     with mistakes_in_one_message(ValueError, OSError):
         serve_page(store_or_only(store), host=host, port=port, refresh_s=refresh_s)

@@ -157,7 +157,7 @@ def schema() -> None:
 
 def _launched(sweep: "Sweep", store: str, address: str | None) -> "Summary":
     if address and address.startswith("ray://"):
-        from lip_ray.engine.client import launch_from_outside
+        from lip_ray.engine.remote_driver import launch_from_outside
 
         return launch_from_outside(sweep, store, Console(), address)
     from lip_ray.engine.launch import launch

@@ -39,7 +39,7 @@ TicketOption = Annotated[
 @tickets.command("list")
 def list_tickets(store: StoreOption = None, form: FormatOption = "table") -> None:
     """List the tickets of a store, with their densities and PSNR."""
-    from lip_ray.tickets import LISTING
+    from lip_ray.exchange.tickets import LISTING
 
     print_answer(LISTING, store, form)
 
@@ -47,7 +47,7 @@ def list_tickets(store: StoreOption = None, form: FormatOption = "table") -> Non
 @tickets.command()
 def export(ticket: TicketArgument, output: TicketOption, store: StoreOption = None) -> None:
     """Write a ticket of a store, mask and weights, into a file for PyTorch or a sweep."""
-    from lip_ray.tickets import write
+    from lip_ray.exchange.tickets import write
 
     with mistakes_in_one_message(OSError):
         chosen = _ticket(ticket, store)
@@ -65,7 +65,7 @@ def compare(
     """Compare two masks layer by layer: densities, and their overlap against chance."""
     require_one_of(TEXTS, form)
     with mistakes_in_one_message():
-        from lip_ray.tickets import compare
+        from lip_ray.exchange.tickets import compare
 
         frame = compare(_ticket(first, store), _ticket(second, store))
     if form == "table":
@@ -95,7 +95,7 @@ def import_ticket(
     """Make a ticket of a published file: mask files of lottery-image-prior, flat masks of Optimal
     Eye Surgeon, state dicts of Deep Image Prior. Which of them it is shows in the file."""
     with mistakes_in_one_message(OSError):
-        from lip_ray.tickets import imported, prior_named, write
+        from lip_ray.exchange.tickets import imported, prior_named, write
 
         ticket = imported(
             file, prior_named(prior), image_channels=channels, weights=weights, seed=seed
@@ -123,7 +123,7 @@ def import_generator(
     if network is not None:
         require_one_of(NETWORKS, network, "--network", "network")
     with mistakes_in_one_message(OSError):
-        from lip_ray.generators import imported
+        from lip_ray.exchange.generators import imported
 
         found = imported(file, card=card, network=network, folder=output)
     for line in found.lines:
@@ -132,7 +132,7 @@ def import_generator(
 
 def _ticket(reference: str, store: str | None) -> "Ticket":
     """The ticket in a file, or of a level in the store."""
-    from lip_ray.tickets import export, is_file, read
+    from lip_ray.exchange.tickets import export, is_file, read
 
     if is_file(reference):
         return read(Path(reference))

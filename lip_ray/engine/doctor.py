@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import torch
 
-from lip_ray.engine.runtime import answers, available_cpus, ray_at
+from lip_ray.engine.ray_session import answers, available_cpus, ray_at
 from lip_ray.store import Writer
 
 PACKAGES = ("lip-ray", "torch", "ray", "pyarrow", "duckdb", "pandas", "plotly", "pydantic")

@@ -13,18 +13,18 @@ from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from rich.console import Console
 
 from lip_ray import __version__
-from lip_ray.engine.brake import Brake
 from lip_ray.engine.ledger import Failure, Ledger, Watchdog
-from lip_ray.engine.nodes import refuse_unready
 from lip_ray.engine.plan import PlannedTrial, plan
+from lip_ray.engine.preflight import refuse_unready
 from lip_ray.engine.progress import Progress, Tally
-from lip_ray.engine.room import Room
-from lip_ray.engine.runtime import most, nodes, ray_at, this_machine
-from lip_ray.engine.searcher import PlanSearcher
-from lip_ray.engine.searching import Points, kinds_of
+from lip_ray.engine.ray_session import most, nodes, ray_at, this_machine
+from lip_ray.engine.resources import Room
+from lip_ray.engine.search_points import Points, kinds_of
+from lip_ray.engine.stopper import Brake
 from lip_ray.engine.study import Study
 from lip_ray.engine.trackers import callbacks
 from lip_ray.engine.trainable import Config, config_of, run_trial
+from lip_ray.engine.tune_searcher import PlanSearcher
 from lip_ray.records import Standing, SweepRecord
 from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Sweep

@@ -6,9 +6,9 @@ import pandas as pd
 
 from lip_ray.engine.cost import Costs, estimate
 from lip_ray.engine.plan import PlannedTrial, graph_table, plan, plan_table
-from lip_ray.engine.room import Room
-from lip_ray.engine.runtime import most, nodes, ray_at, this_machine
-from lip_ray.engine.searching import kinds_of
+from lip_ray.engine.ray_session import most, nodes, ray_at, this_machine
+from lip_ray.engine.resources import Room
+from lip_ray.engine.search_points import kinds_of
 from lip_ray.store import Reader
 from lip_ray.sweep import Sweep
 

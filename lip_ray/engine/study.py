@@ -22,8 +22,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lip_ray import __version__
 from lip_ray.records import Outcome, PointRecord, PointState, ScoreRecord
-from lip_ray.rng import generator
-from lip_ray.search import (
+from lip_ray.rng import keyed
+from lip_ray.store import Reader, StoreError, Writer
+from lip_ray.sweep import Sweep, SweepError
+from lip_ray.sweep.search import (
     AbstractDomain,
     Choice,
     FloatRange,
@@ -39,8 +41,6 @@ from lip_ray.search import (
     key_of,
     nearest,
 )
-from lip_ray.store import Reader, StoreError, Writer
-from lip_ray.sweep import Sweep, SweepError
 from lip_ray.trials import AbstractTrial, from_json
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -450,7 +450,7 @@ def _sampler(spec: Sampler, seed: int) -> BaseSampler:
 
 def _seed(seed: int, number: int, attempt: int) -> int:
     """Of the draws for one point; Optuna takes 32 bits."""
-    drawn = generator(seed, "search", image=str(attempt), level=number)
+    drawn = keyed(seed, "search", image=str(attempt), level=number)
     return drawn.initial_seed() % 2**32
 
 

@@ -26,7 +26,7 @@ from ray.tune.logger import LoggerCallback, TBXLoggerCallback
 from ray.tune.result import AUTO_RESULT_KEYS
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from lip_ray.engine.room import LaunchError
+from lip_ray.engine.resources import LaunchError
 from lip_ray.trials import from_json
 
 MODULES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}

@@ -15,10 +15,10 @@ import torch
 from ray import tune
 
 from lip_ray import __version__
-from lip_ray.engine.room import Slot
+from lip_ray.engine.resources import Slot
 from lip_ray.records import LevelRecord, TrialRecord
-from lip_ray.running import Run
 from lip_ray.store import Reader, StoreUnavailable, Writer
+from lip_ray.sweep.run import Run
 from lip_ray.trials import AbstractTrial, Context, from_json, run
 
 Config = dict[str, Any]

@@ -10,15 +10,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from lip_ray.fits.checkpoint import Keeper, digest, sealed, unsealed
 from lip_ray.fits.frechet import frechet, pixel_features
-from lip_ray.fits.keeping import Keeper, digest, sealed, unsealed
-from lip_ray.fits.watching import Watch, unknown, unwatched
+from lip_ray.fits.progress import Watch, unknown, unwatched
 from lip_ray.fits.weights import GradientMask, Precision, _check_zeros, arithmetic
 from lip_ray.priors.generators import AbstractGenerator, GeneratorPrior
 from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
-from lip_ray.rng import generator as keyed
+from lip_ray.rng import keyed
 from lip_ray.spec import Spec
 
 INTERVAL = 20

@@ -11,13 +11,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lip_ray.datasets import Labelled, Split
-from lip_ray.fits.watching import Watch, unknown, unwatched
+from lip_ray.data.labelled import Labelled, Split
+from lip_ray.fits.progress import Watch, unknown, unwatched
 from lip_ray.fits.weights import GradientMask, Precision, _check_zeros, arithmetic
 from lip_ray.priors import UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.spec import Spec
 
 
@@ -186,7 +186,7 @@ class _Descent:
 
     def run(self, split: Split, *, seed: int, level: int, watch: Watch) -> EpochResult:
         """All epochs, then the test set."""
-        shuffle = generator(seed, "shuffle", level=level)
+        shuffle = keyed(seed, "shuffle", level=level)
         batches = self._fit.batches(len(split.training))
         losses: list[float] = []
         errors: list[float] = []

@@ -14,10 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lip_ray.fits.watching import Watch, mean_psnr_db, unknown, unwatched
+from lip_ray.fits.progress import Watch, mean_psnr_db, unknown, unwatched
 from lip_ray.fits.weights import FitResult, Snapshot, arithmetic
 from lip_ray.records import Outcome
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.spec import Spec, kind_or_mapping
 from lip_ray.tasks import Identity, Operator, Problem
 
@@ -356,7 +356,7 @@ class Measured:
         """Of problems with one operator. What a pixel that is missing measures is left out."""
         operator = problems[0].operator
         values = torch.cat([problem.measured for problem in problems]).flatten(1)
-        probe = torch.rand((1, *problems[0].image_shape), generator=generator(0, "probe"))
+        probe = torch.rand((1, *problems[0].image_shape), generator=keyed(0, "probe"))
         touched = operator(probe.to(values)).flatten() != 0
         if bool(touched.all()):
             return cls(operator, values, None)

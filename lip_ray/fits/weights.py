@@ -11,9 +11,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from lip_ray.fits.progress import Watch, mean_psnr_db, unknown, unwatched
 from lip_ray.fits.stopping import Stopping, WindowedVariance
 from lip_ray.fits.trace import Best, Trace
-from lip_ray.fits.watching import Watch, mean_psnr_db, unknown, unwatched
 from lip_ray.priors import UntrainedPrior
 from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask

@@ -14,7 +14,7 @@ from lip_ray.priors.network import LAYOUTS as LAYOUTS
 from lip_ray.priors.network import Cost as Cost
 from lip_ray.priors.network import Network, placed, uses
 from lip_ray.priors.network import initialise as initialise
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.spec import Spec
 
 Shape = tuple[int, int, int]
@@ -86,8 +86,8 @@ class AbstractPrior(Spec, ABC):
         self, image_shape: Shape, *, seed: int, image: str, device: torch.device
     ) -> UntrainedPrior:
         """The prior with initial weights keyed by `seed` and a latent keyed by seed and image."""
-        module = self.module(image_shape, generator(seed, "initial weights"))
-        latent = self.latent(image_shape, generator(seed, "latent", image=image))
+        module = self.module(image_shape, keyed(seed, "initial weights"))
+        latent = self.latent(image_shape, keyed(seed, "latent", image=image))
         layout = LAYOUTS.get(device.type, torch.contiguous_format)
         return UntrainedPrior(placed(module, device), latent.to(device, memory_format=layout))
 

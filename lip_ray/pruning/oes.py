@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lip_ray.pruning.base import AbstractPruner, Rounds, ScoreContext
 from lip_ray.pruning.mask import Scores
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 
 
 @final
@@ -45,7 +45,7 @@ class Oes(AbstractPruner):
         logits = torch.zeros(sum(sizes), dtype=first.dtype, device=first.device).requires_grad_()
         prior = context.density / context.mask.density
         optimizer = torch.optim.Adam([logits], lr=self.learning_rate, fused=True)
-        draws = generator(context.seed, "gates", level=context.level, device=first.device)
+        draws = keyed(context.seed, "gates", level=context.level, device=first.device)
         for _ in range(self.steps):
             gates = relaxed(logits, self.temperature, draws).split(sizes)
             gated = {

@@ -6,7 +6,7 @@ import torch
 
 from lip_ray.pruning.base import AbstractPruner, ScoreContext
 from lip_ray.pruning.mask import Scores
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 
 
 @final
@@ -22,7 +22,7 @@ class Random(AbstractPruner):
 
     def score(self, context: ScoreContext) -> Scores:
         """Uniform draws keyed by the seed alone: every level ranks the same numbers."""
-        draws = generator(context.seed, "random pruning")
+        draws = keyed(context.seed, "random pruning")
         return {
             name: torch.rand(weight.shape, generator=draws, dtype=torch.float64).to(weight.device)
             for name, weight in context.weights.items()

@@ -1,15 +1,15 @@
 """The store: plain Parquet files, each written once and whole."""
 
-from lip_ray.store.check import check as check
 from lip_ray.store.columns import described as described
-from lip_ray.store.compact import compact as compact
-from lip_ray.store.export import export as export
 from lip_ray.store.formats import Format as Format
 from lip_ray.store.formats import rendered as rendered
 from lip_ray.store.masks import booleans as booleans
-from lip_ray.store.merge import merge as merge
 from lip_ray.store.paths import QueryError as QueryError
 from lip_ray.store.paths import StoreError as StoreError
 from lip_ray.store.paths import StoreUnavailable as StoreUnavailable
 from lip_ray.store.reader import Reader as Reader
+from lip_ray.store.upkeep.check import check as check
+from lip_ray.store.upkeep.compact import compact as compact
+from lip_ray.store.upkeep.export import export as export
+from lip_ray.store.upkeep.merge import merge as merge
 from lip_ray.store.writer import Writer as Writer

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lip_ray.images import Picture
+from lip_ray.data.images import Picture
 from lip_ray.metrics import luma, psnr, ssim
 from lip_ray.spec import Spec
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, final
 import torch
 from pydantic import Field
 
-from lip_ray.images import Picture
+from lip_ray.data.images import Picture
 from lip_ray.tasks.base import AbstractTask, Problem
 from lip_ray.tasks.matrices import GaussianMatrix, Measurements, OrthogonalRows
 from lip_ray.tasks.noise import OptionalNoise, with_noise

@@ -8,7 +8,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from lip_ray.images import Picture
+from lip_ray.data.images import Picture
 from lip_ray.spec import Spec, kind_or_mapping
 from lip_ray.tasks.base import AbstractTask, Problem
 from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, with_noise

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from pydantic import JsonValue
 from torch import Tensor
 
-from lip_ray.images import Picture
-from lip_ray.rng import generator
+from lip_ray.data.images import Picture
+from lip_ray.rng import keyed
 from lip_ray.spec import Spec
 from lip_ray.tasks.base import AbstractTask, Operator, Problem
 
@@ -133,12 +133,12 @@ class Deepinv(AbstractTask):
         """
         pixels = image.load()[None]
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            draws = generator(seed, "physics", image=image.label)
+            draws = keyed(seed, "physics", image=image.label)
             torch.default_generator.manual_seed(draws.initial_seed())
             shape = self._image_shape(image)
             physics = _made(getattr(found, self.name), self.arguments, draws, shape)
             if self.noise is not None:
-                draws = generator(seed, "noise", image=image.label)
+                draws = keyed(seed, "noise", image=image.label)
                 noise = _made(getattr(found, self.noise.name), self.noise.arguments, draws, shape)
                 physics.set_noise_model(noise)
             if image.measured:

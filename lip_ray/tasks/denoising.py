@@ -6,8 +6,8 @@ from typing import Annotated, Literal, final
 import torch
 from pydantic import Field
 
-from lip_ray.images import Picture
-from lip_ray.rng import generator
+from lip_ray.data.images import Picture
+from lip_ray.rng import keyed
 from lip_ray.tasks.base import AbstractTask, Problem
 from lip_ray.tasks.noise import GreyLevels, strength_conflicts, with_noise
 
@@ -56,7 +56,7 @@ class PoissonDenoising(AbstractTask):
         pixels = image.load()[None]
         if self.peak is None:
             return Problem(measured=pixels.to(device))
-        draws = generator(seed, "photons", image=image.label)
+        draws = keyed(seed, "photons", image=image.label)
         counts = torch.poisson(self.peak * pixels.double(), generator=draws)
         return Problem(clean=pixels.to(device), measured=(counts / self.peak).float().to(device))
 
@@ -82,7 +82,7 @@ class ImpulseDenoising(AbstractTask):
         pixels = image.load()[None]
         if self.share is None:
             return Problem(measured=pixels.to(device))
-        draws = generator(seed, "impulses", image=image.label)
+        draws = keyed(seed, "impulses", image=image.label)
         chance, colour = torch.rand((2, *pixels.shape), generator=draws)
         measured = torch.where(chance < self.share, (colour < 0.5).float(), pixels)
         return Problem(clean=pixels.to(device), measured=measured.to(device))

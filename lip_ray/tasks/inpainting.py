@@ -7,8 +7,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from lip_ray.images import FileImage, Picture, Range
-from lip_ray.rng import generator
+from lip_ray.data.images import FileImage, Picture, Range
+from lip_ray.rng import keyed
 from lip_ray.spec import Spec, kind_or_mapping
 from lip_ray.tasks.base import AbstractTask, Problem
 from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, with_noise
@@ -115,5 +115,5 @@ class Inpainting(AbstractTask):
             mask[..., slice(*rows), slice(*columns)] = 0
             return mask
         planes = channels if self.mask.channels == "independent" else 1
-        draws = generator(seed, "mask", image=image.label)
+        draws = keyed(seed, "mask", image=image.label)
         return (torch.rand(1, planes, height, width, generator=draws) < self.mask.kept).float()

@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.tasks.base import Operator
 
 BLOCK_NUMBERS = 2**20
@@ -83,7 +83,7 @@ class GaussianMatrix(Measurements):
         """One buffer, filled over and over: fresh memory would take longer than the draws."""
         buffer = torch.empty(self._rows, self.count, device=device)
         for index, first in enumerate(range(0, self.m, self._rows)):
-            draws = generator(self._seed, "measurement matrix", level=index, device=device)
+            draws = keyed(self._seed, "measurement matrix", level=index, device=device)
             yield buffer.normal_(generator=draws)[: self.m - first]
 
 
@@ -128,7 +128,7 @@ class OrthogonalRows(Measurements):
         self, m: int, shape: Sequence[int], *, seed: int, device: torch.device | str = "cpu"
     ) -> None:
         super().__init__(m, shape)
-        draws = generator(seed, "measurement matrix")
+        draws = keyed(seed, "measurement matrix")
         self.signs = (2.0 * torch.randint(2, (self.count,), generator=draws) - 1).to(device)
         self.rows = torch.randperm(self.count, generator=draws)[:m].to(device)
         """(m,): which of the transform's rows are measured."""

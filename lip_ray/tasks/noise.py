@@ -7,8 +7,8 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor
 
-from lip_ray.images import Picture
-from lip_ray.rng import generator
+from lip_ray.data.images import Picture
+from lip_ray.rng import keyed
 
 
 def _grey_levels(sigma: float) -> float:
@@ -37,7 +37,7 @@ def with_noise(measurement: Tensor, sigma: float, *, seed: int, image: Picture) 
     """The measurement plus white Gaussian noise, keyed by seed and image; on the CPU."""
     if not sigma:
         return measurement
-    draws = generator(seed, "noise", image=image.label)
+    draws = keyed(seed, "noise", image=image.label)
     return measurement + sigma / 255 * torch.randn(measurement.shape, generator=draws)
 
 

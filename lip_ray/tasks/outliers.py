@@ -9,7 +9,7 @@ from pydantic import Field
 from scipy.special import stdtrit
 from torch import Tensor
 
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.spec import Spec, kind_or_mapping
 from lip_ray.tasks.matrices import Measurements, WithRowsOfOnes
 from lip_ray.tasks.noise import GreyLevels
@@ -80,7 +80,7 @@ class StudentNoise(AbstractOutliers):
 
     def hit(self, measurement: Tensor, *, seed: int, image: str) -> Tensor:
         """The measurement plus the noise."""
-        draws = generator(seed, "heavy-tailed noise", image=image)
+        draws = keyed(seed, "heavy-tailed noise", image=image)
         chance = torch.rand(measurement.shape, generator=draws, dtype=torch.float64)
         noise = torch.from_numpy(stdtrit(self.degrees, chance.numpy() + SMALLEST_CHANCE))
         return (measurement + self.sigma / 255 * noise).to(measurement.dtype)
@@ -122,7 +122,7 @@ def _share_conflicts(share: float, m: int) -> Iterator[tuple[str, str]]:
 
 def _places(share: float, m: int, seed: int) -> Tensor:
     """(m,) bool; the places of a smaller share are among those of a larger one."""
-    draws = generator(seed, "corrupted measurements")
+    draws = keyed(seed, "corrupted measurements")
     places = torch.zeros(m, dtype=torch.bool)
     places[torch.randperm(m, generator=draws)[: _count(share, m)]] = True
     return places

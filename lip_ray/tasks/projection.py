@@ -5,7 +5,7 @@ from typing import Literal, final
 
 import torch
 
-from lip_ray.images import Picture
+from lip_ray.data.images import Picture
 from lip_ray.tasks.base import AbstractTask, Problem
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, final
 import torch
 from pydantic import Field
 
-from lip_ray.images import Picture
+from lip_ray.data.images import Picture
 from lip_ray.tasks.base import AbstractTask, Problem
 from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, with_noise
 from lip_ray.tasks.operators import Downsampling

@@ -14,8 +14,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from lip_ray.data.images import Picture
 from lip_ray.fits import Watch
-from lip_ray.images import Picture
 from lip_ray.pruning import Mask
 from lip_ray.records import LayerMask, Standing, StoredTensor
 from lip_ray.spec import Spec

@@ -9,17 +9,17 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from lip_ray.datasets import Dataset, Split
+from lip_ray.data.labelled import Dataset, Split
 from lip_ray.fits import Watch
 from lip_ray.fits.classifier import Classifier, EpochFit, EpochResult
 from lip_ray.priors import UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
 from lip_ray.pruning import Mask, effective
 from lip_ray.records import Curve, LevelRecord, Outcome
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size
 from lip_ray.trials.recording import machine_columns, reset_peak_memory
-from lip_ray.trials.tickets import Source
+from lip_ray.trials.sources import Source
 from lip_ray.trials.trajectory import Seed
 from lip_ray.trials.transfer import Travels, source_conflicts, start, stored_already, travelled
 
@@ -116,7 +116,7 @@ class Classification(AbstractTrial):
 
     def rehearse(self, steps: int, *, device: torch.device) -> float:
         """The seconds of so many steps of the dense network here, no accuracy measured."""
-        bench = Bench(self, device)
+        bench = ClassifierBench(self, device)
         bench.rewind(bench.initial, bench.dense)
         return self.fit.rehearse(bench.classifier, bench.dense, self._split, steps=steps)
 
@@ -176,7 +176,7 @@ def run(spec: Classification, context: Context) -> Iterator[LevelRecord]:
 
     Levels that the source has no ticket for are recorded as failed.
     """
-    bench = Bench(spec, context.device)
+    bench = ClassifierBench(spec, context.device)
     masks = travelled(spec, spec.source.masks(context, bench.dense))
     for level in range(context.first_level, spec.levels):
         reset_peak_memory(context.device)
@@ -190,14 +190,14 @@ def run(spec: Classification, context: Context) -> Iterator[LevelRecord]:
         yield bench.record(level, mask, result, masks=new)
 
 
-class Bench:
+class ClassifierBench:
     """A classification on a device: the classifier, and the pictures."""
 
     def __init__(self, spec: Classification, device: torch.device) -> None:
         self._spec = spec
         self._split = spec.dataset.split(spec.seed_used).to(device)
         self.device = device
-        self.classifier = spec.classifier(generator(spec.seed_used, "classifier"))
+        self.classifier = spec.classifier(keyed(spec.seed_used, "classifier"))
         layout = LAYOUTS.get(device.type, torch.contiguous_format)
         self.classifier.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         self._body = UntrainedPrior(self.classifier.body, torch.empty(0))
@@ -211,11 +211,11 @@ class Bench:
 
     def drawn(self, seed: int) -> dict[str, Tensor]:
         """The body's initial weights of a seed: those of an image's fit."""
-        return self._drawn(generator(seed, "initial weights"))
+        return self._drawn(keyed(seed, "initial weights"))
 
     def fresh(self, seed: int) -> dict[str, Tensor]:
         """Weights of the same distribution as the initial ones, keyed apart from them."""
-        return self._drawn(generator(seed, "fresh initial weights"))
+        return self._drawn(keyed(seed, "fresh initial weights"))
 
     def _drawn(self, draws: torch.Generator) -> dict[str, Tensor]:
         module = self._spec.source.prior.module(self._spec.image_shape, draws)

@@ -8,14 +8,14 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
+from lip_ray.data.image_sets import ImageSet
 from lip_ray.fits import AdversarialFit, AdversarialResult, arithmetic
 from lip_ray.fits.adversarial import SAMPLES
-from lip_ray.image_sets import ImageSet
 from lip_ray.priors.generators import GeneratorFile, GeneratorSpec
 from lip_ray.priors.network import Cost, placed
 from lip_ray.pruning import Magnitude, Mask, Pruner, Random, Rate, Schedule, ScoreContext, effective
 from lip_ray.records import LevelRecord, Outcome
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size, stored
 from lip_ray.trials.ladder import AbstractLadder
 from lip_ray.trials.recording import adversarial_curve, machine_columns, reset_peak_memory, sheet
@@ -256,7 +256,7 @@ class Ladder(AbstractLadder):
 
     def fresh(self, level: int) -> Mapping[str, Tensor]:
         """The generator's drawn by the seed for that level alone; the critic's as at level 0."""
-        draws = generator(self._spec.seed, "fresh initial weights", level=level)
+        draws = keyed(self._spec.seed, "fresh initial weights", level=level)
         made = placed(self._spec.prior.module(draws), self._context.device)
         return _together(made.state_dict(), _part(self._initial, CRITIC))
 
@@ -296,7 +296,7 @@ class Ladder(AbstractLadder):
 
     def _untouched(self, outcome: Outcome, reason: str) -> AdversarialResult:
         """Both networks as they are, and what the generator makes."""
-        latents = self._spec.prior.latents(SAMPLES, generator(self._spec.seed, "samples"))
+        latents = self._spec.prior.latents(SAMPLES, keyed(self._spec.seed, "samples"))
         with torch.no_grad():
             samples = self._made(latents.to(self._context.device)).clamp(0, 1)
         return AdversarialResult(

@@ -11,6 +11,7 @@ import torch
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 
+from lip_ray.data.images import AnyImage, Index, Picture, expanded, named
 from lip_ray.fits import (
     L1,
     AbstractSolver,
@@ -22,13 +23,12 @@ from lip_ray.fits import (
     Trimmed,
     Watch,
 )
-from lip_ray.fits.watching import unknown
-from lip_ray.images import AnyImage, Index, Picture, expanded, named
+from lip_ray.fits.progress import unknown
 from lip_ray.priors.generators.base import Output
 from lip_ray.priors.network import Cost
 from lip_ray.pruning import Mask, effective
 from lip_ray.records import LevelRecord, Outcome, Split
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.spec import Spec, kind_or_mapping
 from lip_ray.tasks import CompressedSensing, Problem, Projection, Task
 from lip_ray.tasks.outliers import StudentNoise
@@ -41,7 +41,7 @@ from lip_ray.trials.base import (
     Take,
     refuse_untakeable,
 )
-from lip_ray.trials.fitting import collapsed
+from lip_ray.trials.bench import collapsed
 from lip_ray.trials.generator import ONE_IMAGE, Generator
 from lip_ray.trials.recording import (
     curve,
@@ -425,7 +425,7 @@ class LatentBench(AbstractBench):
 
     def _fitted(self, level: int, watch: Watch) -> tuple[FitResult, ...]:
         """All images, with the generator as it is."""
-        draws = generator(self.spec.seed_used, "row permutations", level=level)
+        draws = keyed(self.spec.seed_used, "row permutations", level=level)
         return self._solver.run(self._prior, self.problems, self._latents(), draws, watch=watch)
 
     @torch.no_grad()
@@ -437,7 +437,7 @@ class LatentBench(AbstractBench):
     def seconds(self, steps: int) -> float:
         """Of all images together, with weights as they are before any training."""
         brief = self._solver.model_copy(update={"steps": steps})
-        draws = generator(0, "row permutations")
+        draws = keyed(0, "row permutations")
         return brief.run(self._prior, self.problems, self._latents(), draws)[0].seconds
 
     def _failed(self, level: int, there: int) -> Iterator[LevelRecord]:
@@ -470,7 +470,7 @@ class LatentBench(AbstractBench):
         seed, prior = self.spec.seed_used, self._source.prior
         drawn = torch.stack(
             [
-                prior.latents(count, generator(seed, purpose, image=picture.label, level=restart))
+                prior.latents(count, keyed(seed, purpose, image=picture.label, level=restart))
                 for picture in self.pictures
                 for restart in range(self._solver.restarts)
             ]
@@ -484,7 +484,7 @@ class LatentBench(AbstractBench):
         if weights is None:
             return _known(image, self._source)
         self._prior.module.load_state_dict(weights)
-        draws = generator(spec.seed_used, "sampled image", image=image.label)
+        draws = keyed(spec.seed_used, "sampled image", image=image.label)
         with torch.no_grad():
             drawn = self._prior(self._source.prior.latents(1, draws).to(context.device))
         return Drawn(image.label, drawn[0].clamp(0, 1).cpu())

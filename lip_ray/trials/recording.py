@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lip_ray.data.images import png
 from lip_ray.fits import AdversarialResult, FitResult, Snapshot
 from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
-from lip_ray.images import png
 from lip_ray.records import Curve, Reconstruction, ReconstructionRole
 from lip_ray.tasks import Problem
 

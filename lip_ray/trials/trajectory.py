@@ -6,14 +6,14 @@ from typing import Annotated, Literal, Self, final
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from lip_ray.data.images import Image, one_or_many_images
 from lip_ray.fits import Fit, FitResult, arithmetic
-from lip_ray.images import Image, one_or_many_images
 from lip_ray.priors import Prior, Skip
 from lip_ray.pruning import Magnitude, Mask, Pruner, Rate, Schedule, ScoreContext
 from lip_ray.records import LevelRecord
 from lip_ray.tasks import Task
 from lip_ray.trials.base import Conflict, Context, Description, together
-from lip_ray.trials.fitting import AbstractRestoration, Bench, LatentDraw, Setting, Target
+from lip_ray.trials.bench import AbstractRestoration, Bench, LatentDraw, Setting, Target
 from lip_ray.trials.ladder import AbstractLadder
 from lip_ray.trials.recording import reset_peak_memory
 from lip_ray.trials.rewinding import Rewind, ToInit, refuse_late

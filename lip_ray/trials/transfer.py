@@ -11,7 +11,7 @@ from lip_ray.fits import Fit
 from lip_ray.pruning import Mask
 from lip_ray.pruning.allocation import keep_counts
 from lip_ray.records import LevelRecord
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.tasks import Task
 from lip_ray.trials.base import (
     AbstractTrial,
@@ -22,10 +22,10 @@ from lip_ray.trials.base import (
     refuse_untakeable,
     together,
 )
-from lip_ray.trials.fitting import AbstractRestoration, Bench, Setting
+from lip_ray.trials.bench import AbstractRestoration, Bench, Setting
 from lip_ray.trials.recording import reset_peak_memory
 from lip_ray.trials.rewinding import Reinit
-from lip_ray.trials.tickets import Consensus, FromFile, Source
+from lip_ray.trials.sources import Consensus, FromFile, Source
 from lip_ray.trials.trajectory import Images, Seed, Trajectory
 
 Travels = Literal["mask", "mask_and_weights", "layer_densities"]
@@ -220,7 +220,7 @@ def travelled(spec: Traveller, masks: list[Mask]) -> list[Mask]:
     """The source's masks, or nested random ones with their number of weights in each layer."""
     if spec.travels != "layer_densities":
         return masks
-    draws = generator(spec.seed_used, "random pruning")
+    draws = keyed(spec.seed_used, "random pruning")
     scores = {
         name: torch.rand(layer.shape, generator=draws, dtype=torch.float64).to(layer.device)
         for name, layer in masks[0].layers.items()

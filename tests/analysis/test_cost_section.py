@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lip_ray.analysis.cost import cost_figure, cost_table, failure_reason_table, time_text
+from lip_ray.analysis.parts.cost import cost_figure, cost_table, failure_reason_table, time_text
 
 Row = dict[str, Any]
 CPU = {"device": "cpu", "threads": 2, "fit_s": 10.0, "memory_mb": 500.0}

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lip_ray.analysis.explorer import (
+from lip_ray.analysis.parts.explorer.figures import Choice, explorer_figure, first_choice
+from lip_ray.analysis.parts.explorer.section import explorer_data, explorer_section
+from lip_ray.analysis.parts.explorer.table import (
     AXES,
     MEAN_IMAGE,
     explorer_fits,
@@ -19,10 +21,8 @@ from lip_ray.analysis.explorer import (
     hypervolume_table,
     scene_table,
 )
-from lip_ray.analysis.explorer_figures import Choice, explorer_figure, first_choice
-from lip_ray.analysis.explorer_sections import explorer_data, explorer_section
-from lip_ray.analysis.points import WHICH
-from lip_ray.analysis.statistics import hypervolume, pareto_front
+from lip_ray.analysis.rows.points import WHICH
+from lip_ray.analysis.statistics.intervals import hypervolume, pareto_front
 
 Row = dict[str, Any]
 Frames = tuple[pd.DataFrame, pd.DataFrame]
@@ -221,7 +221,7 @@ class TestFigure:
         table = scene_table(fits)
         kinds = {trace.type for trace in explorer_figure(table, fits=fits).data}
         assert kinds == {"scatter"}
-        monkeypatch.setattr("lip_ray.analysis.explorer_figures.MANY", 3)
+        monkeypatch.setattr("lip_ray.analysis.parts.explorer.figures.MANY", 3)
         kinds = {trace.type for trace in explorer_figure(table, fits=fits).data}
         assert kinds == {"scatter", "scattergl"}
 

@@ -13,9 +13,9 @@ from browsers import TIMEOUT_MS, needs_chromium
 
 from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
-from lip_ray.analysis.explorer import AXES, explorer_fits, scene_table
-from lip_ray.analysis.explorer_figures import ALL, Choice, explorer_figure
-from lip_ray.analysis.points import WHICH
+from lip_ray.analysis.parts.explorer.figures import ALL, Choice, explorer_figure
+from lip_ray.analysis.parts.explorer.table import AXES, explorer_fits, scene_table
+from lip_ray.analysis.rows.points import WHICH
 from lip_ray.store import Reader
 
 DESKTOP = {"width": 1280, "height": 900}
@@ -352,8 +352,8 @@ def test_many_fits_are_drawn_by_webgl_where_there_is_any(
     monkeypatch: pytest.MonkeyPatch,
     without_webgl: bool,
 ) -> None:
-    for module in ("explorer_figures", "explorer_sections"):
-        monkeypatch.setattr(f"lip_ray.analysis.{module}.MANY", 20)
+    for module in ("explorer.figures", "explorer.section"):
+        monkeypatch.setattr(f"lip_ray.analysis.parts.{module}.MANY", 20)
     many = Source(scenes.store, tmp_path / "many.html")
     explorer = opened(many.path, without_webgl=without_webgl)
     fits = {trace["type"] for trace in explorer.traces if "fits" in trace["name"]}

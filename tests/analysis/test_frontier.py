@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 import pytest
 
 from lip_ray.analysis import frontier_figure, frontier_points, frontier_table, summary_table
-from lip_ray.analysis.look import AXIS_TITLES
-from lip_ray.analysis.points import (
+from lip_ray.analysis.charts.style import AXIS_TITLES
+from lip_ray.analysis.rows.points import (
     WHICH,
     density_text,
     distinct_fits,

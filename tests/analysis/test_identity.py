@@ -8,8 +8,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lip_ray.analysis.identity import identities
-from lip_ray.analysis.naming import distinct_names, grouped
+from lip_ray.analysis.rows.identity import identities
+from lip_ray.analysis.rows.naming import distinct_names, grouped
 
 PICTURES = [{"kind": "builtin", "name": name, "size": [128, 128]} for name in ("astronaut", "cat")]
 TEXT = st.sampled_from(["", "magnitude", "random", "skip, wide"])

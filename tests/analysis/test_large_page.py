@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
-from lip_ray.analysis.more_sections import MOST_PROBLEMS
-from lip_ray.analysis.points import described_points
-from lip_ray.analysis.sections import MOST_COMPARISONS, size_sections
+from lip_ray.analysis.page.more_sections import MOST_PROBLEMS
+from lip_ray.analysis.page.sections import MOST_COMPARISONS, size_sections
+from lip_ray.analysis.rows.points import described_points
 from lip_ray.store import Reader
 
 LEVELS = 3_000
@@ -74,7 +74,7 @@ def test_a_dozen_images_and_tasks_are_compared_by_size(
     scenes = points["scene_key"].nunique()
     titles = [section.title for section in size_sections(points)]
     assert len(titles) == min(scenes, MOST_COMPARISONS)
-    monkeypatch.setattr("lip_ray.analysis.sections.MOST_COMPARISONS", 2)
+    monkeypatch.setattr("lip_ray.analysis.page.sections.MOST_COMPARISONS", 2)
     few: list[Any] = list(size_sections(points))
     assert {section.title for section in few} < set(titles)
     said = f"{scenes - 2} more such comparisons are in the explorer alone."

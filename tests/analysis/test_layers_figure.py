@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lip_ray.analysis.layers import (
+from lip_ray.analysis.parts.layers import (
     MOST_METHODS,
     MOST_SCENES,
     layer_choices,
@@ -20,7 +20,7 @@ from lip_ray.analysis.layers import (
     layered_tickets,
     pruned_points,
 )
-from lip_ray.analysis.overlap import (
+from lip_ray.analysis.parts.overlap import (
     MEASURES,
     MOST_DENSITIES,
     MOST_TICKETS,

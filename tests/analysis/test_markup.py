@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lip_ray.analysis.markup import MOST_ROWS, number_table
+from lip_ray.analysis.page.html import MOST_ROWS, number_table
 
 
 @given(count=st.integers(0, 3 * MOST_ROWS))

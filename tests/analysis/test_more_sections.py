@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lip_ray.analysis.markup import Section
-from lip_ray.analysis.more_sections import MOST_PROBLEMS, MOST_REASONS, more_sections
+from lip_ray.analysis.page.html import Section
+from lip_ray.analysis.page.more_sections import MOST_PROBLEMS, MOST_REASONS, more_sections
 from lip_ray.records import LayerMask
 
 Row = dict[str, Any]

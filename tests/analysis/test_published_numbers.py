@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from lip_ray.analysis.points import WHICH
-from lip_ray.analysis.published import published_for, published_table
+from lip_ray.analysis.rows.points import WHICH
+from lip_ray.analysis.statistics.published import published_for, published_table
 
 BABY = {"kind": "file", "name": "baby", "sha256": "ab" * 32}
 DENOISING = {"kind": "denoising", "sigma": 25.0, "clip": True}

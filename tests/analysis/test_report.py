@@ -14,7 +14,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from lip_ray.analysis import frontier_report
-from lip_ray.analysis.report import report_sections
+from lip_ray.analysis.page.report import report_sections
 from lip_ray.records import LevelRecord, Outcome, Reconstruction, TrialRecord
 from lip_ray.store import Reader, Writer
 

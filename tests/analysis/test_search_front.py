@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lip_ray.analysis import front_figure, front_table, frontier_report, search_table
-from lip_ray.analysis.look import OKABE_ITO
-from lip_ray.analysis.search import goals_of, pair_table, value_text
+from lip_ray.analysis.charts.style import OKABE_ITO
+from lip_ray.analysis.parts.search import goals_of, pair_table, value_text
 from lip_ray.records import PointRecord, ScoreRecord
 from lip_ray.store import Reader, Writer
 

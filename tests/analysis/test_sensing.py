@@ -20,7 +20,7 @@ from lip_ray.analysis import (
     sensing_table,
     summary_table,
 )
-from lip_ray.analysis.sensing import sensing_sample
+from lip_ray.analysis.parts.sensing.table import sensing_sample
 from lip_ray.store.schema import TABLES
 
 Row = Callable[..., dict[str, Any]]

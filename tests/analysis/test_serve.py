@@ -20,12 +20,12 @@ from browsers import chromium, needs_chromium
 
 pytest.importorskip("dash", reason="dash is not installed")
 
-from lip_ray.analysis import live as live_module
-from lip_ray.analysis.elements import anatomy
-from lip_ray.analysis.live import Live
-from lip_ray.analysis.live_page import SLOTS
-from lip_ray.analysis.report import report_sections
-from lip_ray.analysis.serve import ServeError, app, serve
+from lip_ray.analysis.live.page import SLOTS
+from lip_ray.analysis.live.serve import ServeError, app, serve
+from lip_ray.analysis.live.state import Live
+from lip_ray.analysis.live import state as live_module
+from lip_ray.analysis.page.elements import anatomy
+from lip_ray.analysis.page.report import report_sections
 from lip_ray.records import LevelRecord, Outcome, Standing, TrialRecord
 from lip_ray.store import StoreError, Writer
 
@@ -465,7 +465,7 @@ class TestMistakes:
             serve(store, port=port)
 
     def test_no_dash(self, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delitem(sys.modules, "lip_ray.analysis.live_page", raising=False)
+        monkeypatch.delitem(sys.modules, "lip_ray.analysis.live.page", raising=False)
         monkeypatch.setitem(sys.modules, "dash", None)
         with pytest.raises(ServeError, match=r"pip install 'lip-ray\[serve\]'"):
             app(store)
@@ -475,7 +475,7 @@ class TestMistakes:
 def served(store: Path, fill: Fill) -> Iterator[str]:
     """The address of a page that a process of its own serves."""
     fill("magnitude", 0)
-    call = "import signal, sys; from lip_ray.analysis.serve import serve; "
+    call = "import signal, sys; from lip_ray.analysis.live.serve import serve; "
     call += "signal.signal(signal.SIGINT, signal.default_int_handler); "  # it may be ignored here
     call += "serve(sys.argv[1], port=0, refresh_s=1)"
     with subprocess.Popen(

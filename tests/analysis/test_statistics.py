@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lip_ray.analysis.statistics import (
+from lip_ray.analysis.statistics.intervals import (
     BOOTSTRAP_FROM,
     Samples,
     area,

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lip_ray.analysis.status import (
+from lip_ray.analysis.parts.status import (
     FRESH_S,
     failures_table,
     kinds_table,

@@ -12,9 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lip_ray.analysis import frontier_points
-from lip_ray.analysis.choosing import evenly
-from lip_ray.analysis.points import WHICH
-from lip_ray.analysis.traces import (
+from lip_ray.analysis.parts.traces import (
     MOST_DENSITIES,
     MOST_METHODS,
     MOST_STEPS,
@@ -24,6 +22,8 @@ from lip_ray.analysis.traces import (
     traced_fits,
     traces_of,
 )
+from lip_ray.analysis.rows.choosing import evenly
+from lip_ray.analysis.rows.points import WHICH
 
 STEPS = np.unique([*range(200), *np.linspace(200, 2999, 200).astype(int), 1500, 1800])
 RULE = {"steps": 3000, "stopping": {"kind": "wmv", "window": 50}}

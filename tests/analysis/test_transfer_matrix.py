@@ -15,7 +15,7 @@ from lip_ray.analysis import (
     transfer_figure,
     transfer_table,
 )
-from lip_ray.analysis.points import distinct_fits
+from lip_ray.analysis.rows.points import distinct_fits
 
 Row = Callable[..., dict[str, Any]]
 T_1 = 12.706204736

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lip_ray.analysis import comparison_table, dense_differences, matching_table
-from lip_ray.analysis.verdicts import ONE_RUN
+from lip_ray.analysis.parts.verdicts import ONE_RUN
 
 Row = Callable[..., dict[str, Any]]
 Frames = tuple[pd.DataFrame, pd.DataFrame]

@@ -23,7 +23,7 @@ from lip_ray.priors.generators import (
 )
 from lip_ray.priors.generators.file import Trained, write
 from lip_ray.pruning import Mask, effective
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.spec import Spec
 
 CPU = torch.device("cpu")
@@ -84,7 +84,7 @@ def built(example, *, seed=0):
 
 
 def latents(example, count=2) -> torch.Tensor:
-    return example.latents(count, generator(0, "test"))
+    return example.latents(count, keyed(0, "test"))
 
 
 def half(network) -> dict[str, torch.Tensor]:
@@ -130,7 +130,7 @@ class TestImages:
 
 class TestLatents:
     def test_follow_the_law(self, example) -> None:
-        drawn = example.latents(20_000, generator(0, "test"))
+        drawn = example.latents(20_000, keyed(0, "test"))
         assert drawn.shape == (20_000, example.latent_size)
         assert drawn.dtype == torch.float32
         assert float(drawn.mean(dim=0).abs().max()) < 0.04
@@ -142,9 +142,9 @@ class TestLatents:
             assert moments == pytest.approx([1 / 3, 1 / 5], rel=0.06)
 
     def test_are_keyed(self, example) -> None:
-        same = example.latents(4, generator(0, "test"))
-        assert torch.equal(example.latents(4, generator(0, "test")), same)
-        assert not torch.equal(example.latents(4, generator(1, "test")), same)
+        same = example.latents(4, keyed(0, "test"))
+        assert torch.equal(example.latents(4, keyed(0, "test")), same)
+        assert not torch.equal(example.latents(4, keyed(1, "test")), same)
 
 
 class TestWeights:
@@ -161,7 +161,7 @@ class TestWeights:
 
     def test_the_network_is_drawn_by_its_purpose(self, example) -> None:
         """What `module` draws is what `build` builds, unless it was trained."""
-        drawn = example.module(generator(0, "initial weights")).state_dict()
+        drawn = example.module(keyed(0, "initial weights")).state_dict()
         assert equal(drawn, built(example).snapshot()) == (example.pretrained() is None)
 
     def test_the_global_generator_is_left_alone(self, example) -> None:

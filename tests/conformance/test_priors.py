@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lip_ray.priors import AbstractPrior, DeepDecoder, OesUnet, Prior, Skip
 from lip_ray.priors.base import UntrainedPrior, initialise
 from lip_ray.pruning import Mask, effective
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.spec import Spec
 
 FAMILY = Prior
@@ -109,9 +109,9 @@ def test_network_and_latent_come_apart(example) -> None:
     """`build` is the network of one generator and the latent of another."""
     side = example.minimum_side
     whole = built(example)
-    state = example.module((3, side, side), generator(0, "initial weights")).state_dict()
+    state = example.module((3, side, side), keyed(0, "initial weights")).state_dict()
     assert all(torch.equal(state[name], value) for name, value in whole.snapshot().items())
-    latent = example.latent((3, side, side), generator(0, "latent", image="cat"))
+    latent = example.latent((3, side, side), keyed(0, "latent", image="cat"))
     assert torch.equal(latent, whole.latent)
 
 

@@ -9,7 +9,7 @@ from laws import (
 from laws import test_every_member_has_an_example as test_every_member_has_an_example
 from laws import test_the_family_is_all_that_is_written as test_the_family_is_all_that_is_written
 
-from lip_ray.images import BuiltinImage
+from lip_ray.data.images import BuiltinImage
 from lip_ray.priors import Skip
 from lip_ray.pruning import (
     AbstractPruner,

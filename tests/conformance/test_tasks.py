@@ -15,7 +15,7 @@ from laws import test_every_member_has_an_example as test_every_member_has_an_ex
 from laws import test_the_family_is_all_that_is_written as test_the_family_is_all_that_is_written
 from PIL import Image as Pillow
 
-from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.data.images import BuiltinImage, FileImage
 from lip_ray.spec import Spec
 from lip_ray.tasks import (
     AbstractTask,

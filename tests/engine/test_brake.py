@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from ray.tune.stopper import NoopStopper
 
-from lip_ray.engine.brake import Brake
-from lip_ray.engine.searcher import PlanSearcher
+from lip_ray.engine.stopper import Brake
+from lip_ray.engine.tune_searcher import PlanSearcher
 
 
 class Nobody:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from lip_ray import __version__
-from lip_ray.engine import nodes
-from lip_ray.engine.nodes import Sighting, refuse_unready
-from lip_ray.engine.room import LaunchError
+from lip_ray.engine import preflight
+from lip_ray.engine.preflight import Sighting, refuse_unready
+from lip_ray.engine.resources import LaunchError
 
 Seen = dict[str, Sighting | str]
 
@@ -23,7 +23,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, store: Path, seen: Seen) -> str:
         assert (Path(path) / beacon).exists()
         return seen
 
-    monkeypatch.setattr(nodes, "_sightings", look)
+    monkeypatch.setattr(preflight, "_sightings", look)
     try:
         refuse_unready(str(store))
     except LaunchError as error:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from lip_ray.engine.room import Capacity, LaunchError, Room
-from lip_ray.running import Run
+from lip_ray.engine.resources import Capacity, LaunchError, Room
+from lip_ray.sweep.run import Run
 
 KINDS = ("trajectory",)
 

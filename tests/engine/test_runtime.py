@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lip_ray import yaml
-from lip_ray.engine.room import Capacity
-from lip_ray.engine.runtime import launched, refuse_silent, unreachable
+from lip_ray import strict_yaml
+from lip_ray.engine.ray_session import launched, refuse_silent, unreachable
+from lip_ray.engine.resources import Capacity
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,18 +23,18 @@ available_node_types:
 
 def test_each_type_of_node_counts_as_often_as_it_may_be_started() -> None:
     small, large = Capacity(cpus=8, gpus=1), Capacity(cpus=64, gpus=8)
-    assert launched(yaml.parse(CONFIG)) == [small] * 3 + [large] * 5
+    assert launched(strict_yaml.parse(CONFIG)) == [small] * 3 + [large] * 5
 
 
 @pytest.mark.parametrize("name", ["cluster.yaml", "clusters/gcp.yaml"])
 def test_the_shipped_clusters_grow_to_have_gpus(name: str) -> None:
-    most = launched(yaml.parse((ROOT / name).read_text()))
+    most = launched(strict_yaml.parse((ROOT / name).read_text()))
     assert most
     assert all(node.gpus >= 1 and node.cpus >= node.gpus for node in most)
 
 
 def test_a_cluster_of_machines_that_are_there_does_not_grow() -> None:
-    assert launched(yaml.parse((ROOT / "clusters/on_premises.yaml").read_text())) == []
+    assert launched(strict_yaml.parse((ROOT / "clusters/on_premises.yaml").read_text())) == []
 
 
 @pytest.mark.parametrize("address", ["here", "ray://", "10.0.0.1:port"])

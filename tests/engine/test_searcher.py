@@ -5,7 +5,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from lip_ray.engine.searcher import PlanSearcher
+from lip_ray.engine.tune_searcher import PlanSearcher
 from lip_ray.store import StoreError
 
 Config = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lip_ray.engine.searching import Points, kinds_of
+from lip_ray.engine.search_points import Points, kinds_of
 from lip_ray.engine.study import Point
 from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Sweep

@@ -19,9 +19,9 @@ from optuna.trial import TrialState
 
 from lip_ray.engine.study import Point, Study
 from lip_ray.records import LevelRecord, Outcome
-from lip_ray.search import key_of
 from lip_ray.store import Reader, StoreError, Writer
 from lip_ray.sweep import Sweep
+from lip_ray.sweep.search import key_of
 
 PSNR = {"column": "psnr_selected_db", "direction": "maximize"}
 KEPT = {"column": "kept", "direction": "minimize"}

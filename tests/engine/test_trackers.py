@@ -19,7 +19,7 @@ from ray.tune.logger import LoggerCallback
 from tensorboardX.proto.event_pb2 import Event
 
 from lip_ray.engine import trackers
-from lip_ray.engine.room import LaunchError
+from lip_ray.engine.resources import LaunchError
 from lip_ray.trials import AbstractTrial, from_json
 
 SPEC = {

@@ -12,12 +12,12 @@ import torch
 
 from lip_ray.engine import trainable
 from lip_ray.engine.launch import sweep_record
-from lip_ray.engine.room import Slot
+from lip_ray.engine.resources import Slot
 from lip_ray.engine.trainable import config_of, resumed, run_trial
 from lip_ray.records import Standing
-from lip_ray.running import Run
 from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Sweep
+from lip_ray.sweep.run import Run
 from lip_ray.trials import Context, Trial, run
 
 

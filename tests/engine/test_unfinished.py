@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from lip_ray.fits.keeping import DIGEST_BYTES, HEADER
+from lip_ray.fits.checkpoint import DIGEST_BYTES, HEADER
 from lip_ray.store import Reader
 
 Start = Callable[..., Any]

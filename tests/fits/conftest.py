@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from lip_ray.data.images import BuiltinImage
 from lip_ray.fits import Fit, FitResult, Subject, WindowedVariance
-from lip_ray.images import BuiltinImage
 from lip_ray.priors import Skip, UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.tasks import Denoising, Problem

@@ -18,7 +18,7 @@ from lip_ray.priors.generators import AbstractGenerator, Dcgan
 from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
-from lip_ray.rng import generator as keyed
+from lip_ray.rng import keyed
 
 CPU = torch.device("cpu")
 INTERVAL = 5
@@ -694,7 +694,7 @@ def test_the_host_waits_once_an_interval(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_digits_are_learned() -> None:
     pytest.importorskip("sklearn")
-    from lip_ray.datasets import Digits
+    from lip_ray.data.labelled import Digits
 
     images = (Digits().load()[0].pictures.float() * 255 / 16).round().to(torch.uint8)
     bench = Bench(Dcgan(size=8, channels=1, width=8, latent_size=8), images)

@@ -8,13 +8,13 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lip_ray.datasets import Digits, Labelled, Split
+from lip_ray.data.labelled import Digits, Labelled, Split
 from lip_ray.fits import classifier as module
 from lip_ray.fits.classifier import Classifier, EpochFit, EpochResult
 from lip_ray.priors import Skip, UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 
 pytest.importorskip("sklearn")
 
@@ -23,7 +23,7 @@ SMALL = Skip(width=4, scales=1, skip_width=2, input_channels=2)
 
 
 def classifier(prior: Skip = SMALL, *, side: int = 8, pictures: int = 1) -> Classifier:
-    draws = generator(0, "test")
+    draws = keyed(0, "test")
     return Classifier(
         prior.module((1, side, side), draws),
         latent_channels=prior.input_channels,
@@ -109,7 +109,7 @@ class TestClassifier:
         assert logits.min() < 0
 
     def test_the_body_keeps_the_names_of_the_prior(self) -> None:
-        prior = SMALL.module((1, 8, 8), generator(0, "test"))
+        prior = SMALL.module((1, 8, 8), keyed(0, "test"))
         assert classifier().body.state_dict().keys() == prior.state_dict().keys()
 
     def test_channels_are_repeated_in_turn(self) -> None:
@@ -161,7 +161,7 @@ class TestLearning:
         shuffled = {}
         for name in ("training", "validation"):
             part: Labelled = getattr(split, name)
-            order = torch.randperm(len(part), generator=generator(0, name))
+            order = torch.randperm(len(part), generator=keyed(0, name))
             shuffled[name] = replace(part, labels=part.labels[order])
         result = fitted(self.FIT, replace(split, **shuffled))
         chance = (0.1 * 0.9 / len(split.test)) ** 0.5

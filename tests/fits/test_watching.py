@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from lip_ray.datasets import Labelled, Split
+from lip_ray.data.labelled import Labelled, Split
 from lip_ray.fits import AdversarialFit, AdversarialResult, Erm, FitResult, MedianOfMeans, Watch
 from lip_ray.fits.classifier import Classifier, EpochFit, EpochResult
+from lip_ray.fits.progress import mean_psnr_db, unwatched
 from lip_ray.fits.trace import PSNR
-from lip_ray.fits.watching import mean_psnr_db, unwatched
 from lip_ray.priors import Skip, UntrainedPrior
 from lip_ray.priors.generators import Dcgan
 from lip_ray.pruning import Mask
-from lip_ray.rng import generator as keyed
+from lip_ray.rng import keyed
 from lip_ray.tasks import Identity, Problem
 
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lip_ray.errors import UserError
-from lip_ray.generators import imported
+from lip_ray.exchange.generators import imported
 from lip_ray.priors.checkpoints import CheckpointError, objects_in
 from lip_ray.priors.generators import Dcgan, LayerList, Pgan
 from lip_ray.priors.generators.published import Published, read_published

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from toys import CHAIN, by_layer, chain_context, chain_loss, context, mixed_context
 
-from lip_ray.images import BuiltinImage
+from lip_ray.data.images import BuiltinImage
 from lip_ray.priors import Skip
 from lip_ray.pruning import Grasp, Mask, ScoreContext, Snip, keep_top
 from lip_ray.tasks import Denoising

@@ -12,9 +12,9 @@ import pytest
 
 from benchmarks import synthetic
 from lip_ray.store import StoreError
-from lip_ray.store.check import Health, check
-from lip_ray.store.compact import compact
 from lip_ray.store.schema import TABLES
+from lip_ray.store.upkeep.check import Health, check
+from lip_ray.store.upkeep.compact import compact
 
 LEVELS = 21
 

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from lip_ray.records import LevelRecord, TrialRecord
 from lip_ray.store import Reader, StoreError, Writer
-from lip_ray.store.check import check
-from lip_ray.store.compact import compact
 from lip_ray.store.files import files_of
 from lip_ray.store.manifest import COMPACTED, newest
-from lip_ray.store.merge import merge
+from lip_ray.store.upkeep.check import check
+from lip_ray.store.upkeep.compact import compact
+from lip_ray.store.upkeep.merge import merge
 
 Levels = Callable[..., LevelRecord]
 Trials = Callable[..., TrialRecord]

@@ -10,7 +10,7 @@ import pytest
 from lip_ray.records import LevelRecord, TrialRecord
 from lip_ray.store import QueryError, Reader, StoreError, Writer
 from lip_ray.store.columns import ABOUT
-from lip_ray.store.export import export
+from lip_ray.store.upkeep.export import export
 
 
 @pytest.fixture

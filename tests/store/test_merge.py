@@ -12,10 +12,10 @@ import pytest
 from benchmarks import synthetic
 from lip_ray.records import FailureRecord, PointRecord, ScoreRecord, SweepRecord
 from lip_ray.store import Reader, StoreError, Writer
-from lip_ray.store.check import check
-from lip_ray.store.compact import compact
 from lip_ray.store.manifest import COMPACTED
-from lip_ray.store.merge import merge
+from lip_ray.store.upkeep.check import check
+from lip_ray.store.upkeep.compact import compact
+from lip_ray.store.upkeep.merge import merge
 
 Kind = Callable[[Path], Path]
 

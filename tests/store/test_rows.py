@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lip_ray.store.compact import put_part
 from lip_ray.store.files import files_of
 from lip_ray.store.manifest import FILE, part_schema
-from lip_ray.store.rows import folded_rows_of
+from lip_ray.store.upkeep.compact import put_part
+from lip_ray.store.upkeep.rows import folded_rows_of
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from pydantic import TypeAdapter, ValidationError
 from scipy.stats import kstest
 
-from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.data.images import BuiltinImage, FileImage
 from lip_ray.tasks import CompressedSensing, Problem, Task
 from lip_ray.tasks.matrices import GaussianMatrix, OrthogonalRows
 from lip_ray.tasks.outliers import CorruptedRows, SignFlips, StudentNoise

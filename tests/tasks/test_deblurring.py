@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from scipy.ndimage import gaussian_filter
 
-from lip_ray.images import BuiltinImage
+from lip_ray.data.images import BuiltinImage
 from lip_ray.tasks import Deblurring, Task
 from lip_ray.tasks.deblurring import GaussianKernel, MotionKernel
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from lip_ray.images import BuiltinImage, FileImage, png
+from lip_ray.data.images import BuiltinImage, FileImage, png
 from lip_ray.tasks import Deepinv, Task
 from lip_ray.tasks.deepinv import DeepinvNoise
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from lip_ray.images import BuiltinImage
+from lip_ray.data.images import BuiltinImage
 from lip_ray.tasks import Denoising, ImpulseDenoising, PoissonDenoising
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import torch
 from PIL import Image as Pillow
 from pydantic import TypeAdapter, ValidationError
 
-from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.data.images import BuiltinImage, FileImage
 from lip_ray.tasks import Inpainting, Problem, Task
 from lip_ray.tasks.inpainting import BoxMask, RandomMask
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lip_ray.images import BuiltinImage
+from lip_ray.data.images import BuiltinImage
 from lip_ray.tasks import Projection
 
 IMAGE = BuiltinImage(name="astronaut", rows=(0, 20), columns=(100, 124))

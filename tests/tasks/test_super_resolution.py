@@ -6,7 +6,7 @@ import torch
 from PIL import Image as Pillow
 from pydantic import ValidationError
 
-from lip_ray.images import BuiltinImage, FileImage
+from lip_ray.data.images import BuiltinImage, FileImage
 from lip_ray.metrics import luma, psnr
 from lip_ray.tasks import SuperResolution
 from lip_ray.tasks.operators import Downsampling

@@ -7,7 +7,7 @@ import torch
 
 from lip_ray.priors.generators import LayerList
 from lip_ray.priors.generators.file import Trained, write
-from lip_ray.rng import generator as keyed
+from lip_ray.rng import keyed
 from lip_ray.trials import Generator, Reconstruction
 
 DCGAN: dict[str, Any] = {

@@ -10,12 +10,12 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from lip_ray import datasets
+from lip_ray.data import labelled
 from lip_ray.fits.classifier import EpochFit
 from lip_ray.priors import Skip
 from lip_ray.pruning import Mask, effective
 from lip_ray.records import LayerMask, LevelRecord, Outcome, StoredTensor
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.trials import Context, ticketfile, trajectory
 from lip_ray.trials.base import stored
 from lip_ray.trials.classification import Classification, run
@@ -198,7 +198,7 @@ class TestWhatTravels:
     def test_the_mask_alone(self, shelf: Shelf, starts: list[Start]) -> None:
         spec = classification(travels="mask")
         records_of(spec, shelf)
-        draws = generator(5, "fresh initial weights")  # as a transfer's
+        draws = keyed(5, "fresh initial weights")  # as a transfer's
         fresh = spec.source.prior.module((1, 8, 8), draws).state_dict()
         for level, start in enumerate(starts):
             assert start.mask.to_rows() == shelf.masks(spec.source.id, level)
@@ -265,7 +265,7 @@ class TestWhatTravels:
             assert sum(row.kept for row in record.masks[record.level]) == record.kept
 
     def test_a_ticket_from_a_file(self, tmp_path: Path, starts: list[Start]) -> None:
-        draws, weights = generator(0, "test"), initial(seed=3)
+        draws, weights = keyed(0, "test"), initial(seed=3)
         path = tmp_path / "ticket.safetensors"
         masks = {
             name: torch.rand(w.shape, generator=draws) < 0.5
@@ -355,7 +355,7 @@ class TestConflicts:
         def missing() -> None:
             raise ValueError("scikit-learn is not there")
 
-        monkeypatch.setattr(datasets, "_digits", missing)
+        monkeypatch.setattr(labelled, "_digits", missing)
         assert list(classification().conflicts()) == [("dataset", "scikit-learn is not there")]
 
     def test_a_side_too_small(self) -> None:
@@ -373,7 +373,7 @@ class TestConflicts:
         assert "no picture can take its place" in message
 
     def test_too_few_channels_for_colour(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(datasets.Digits, "shape", (3, 8, 8))
+        monkeypatch.setattr(labelled.Digits, "shape", (3, 8, 8))
         source = SOURCE | {"prior": SOURCE["prior"] | {"input_channels": 1}}
         ((path, message),) = classification(source=source).conflicts()
         assert path == "source"

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from lip_ray.pruning import Mask
 from lip_ray.records import LayerMask
 from lip_ray.trials import Context, Trajectory
-from lip_ray.trials.tickets import Consensus
+from lip_ray.trials.sources import Consensus
 
 CPU = torch.device("cpu")
 PHOTOS = ("astronaut", "coffee", "rocket", "chelsea")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from lip_ray.fits import Fit, Subject
 from lip_ray.records import Outcome
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 
 FIT = SPEC["fit"]
 LATE: dict[str, Any] = {"kind": "step", "step": 5}
@@ -27,7 +27,7 @@ def test_late_rewinding_returns_to_that_step_of_the_dense_fit(starts) -> None:
     prior = spec.prior.build((3, 12, 13), seed=0, image="astronaut", device=CPU)
     five = Fit.model_validate(FIT | {"steps": 6}).model_copy(update={"steps": 5})
     problem = spec.task.realise(spec.images[0], seed=0, device=CPU)
-    draws = generator(0, "input noise", image="astronaut", level=0)
+    draws = keyed(0, "input noise", image="astronaut", level=0)
     five.run([Subject(prior=prior, problem=problem, draws=draws)], dense.mask)
     expected = prior.snapshot()
     for start in below:

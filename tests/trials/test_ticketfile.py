@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from lip_ray.priors import AbstractPrior, DeepDecoder, Skip
 from lip_ray.pruning import Mask
 from lip_ray.trials import Context, Transfer, ticketfile
+from lip_ray.trials.sources import FromFile, Source
 from lip_ray.trials.ticketfile import Ticket, TicketError
-from lip_ray.trials.tickets import FromFile, Source
 
 CPU = torch.device("cpu")
 SKIP = Skip(width=4, scales=2, skip_width=2, input_channels=3)

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lip_ray.priors.base import Shape
 from lip_ray.priors.generators.critic import critic
 from lip_ray.priors.network import Cost, Network, initialise, placed, uses
-from lip_ray.rng import generator
+from lip_ray.rng import keyed
 from lip_ray.spec import Spec
 
 Law = Literal["normal", "uniform"]
@@ -161,7 +161,7 @@ def _made(
 ) -> nn.Module:
     """The network with these weights, or with drawn ones where there are none."""
     if state is None:
-        return drawn(generator(seed, purpose))
+        return drawn(keyed(seed, purpose))
     module = _empty(network)
     module.load_state_dict(dict(state))
     return module.eval()

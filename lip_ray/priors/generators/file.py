@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from lip_ray import fingerprint
+from lip_ray.data import fingerprint
 from lip_ray.errors import UserError
 from lip_ray.priors.base import Shape
 from lip_ray.priors.generators.base import AbstractGenerator, Law, Output

@@ -17,13 +17,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from lip_ray.mistakes import explained
 from lip_ray.priors.checkpoints import CheckpointError, is_plain, kind_of, objects_in, tensors_in
 from lip_ray.priors.generators.base import Law, Output
 from lip_ray.priors.generators.file import SUFFIX, GeneratorError, Trained, unfit
 from lip_ray.priors.generators.layers import LayerList
 from lip_ray.priors.generators.pgan import Pgan
 from lip_ray.priors.shapes import listed
-from lip_ray.problems import explained
 from lip_ray.spec import Spec
 
 AVERAGE, LAST = "avgG", "netG"

@@ -1,0 +1,1 @@
+"""The page as an app that follows a store while it grows."""

@@ -1,0 +1,80 @@
+"""The page of a store, live in a browser while a sweep runs: `lip serve`."""
+
+import logging
+import math
+import socket
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .state import Live
+
+if TYPE_CHECKING:
+    from dash import Dash
+
+HOST, PORT = "127.0.0.1", 8050
+
+REFRESH_S = 10.0
+
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+class ServeError(ValueError):
+    """The page cannot be served; the message says why, and what would work."""
+
+
+def app(store: str | Path, *, refresh_s: float = REFRESH_S) -> "Dash":
+    """A Dash app that shows a store's sections and how far its trials are; it never writes.
+
+    Every open page looks at the store every `refresh_s` seconds; only new levels, or other trials
+    in flight, have it computed anew, once for all pages.
+
+    Raises ServeError for a `refresh_s` that is not positive and where dash is not installed,
+    StoreError when there is no store.
+    """
+    if not 0 < refresh_s < math.inf:
+        raise ServeError(f"refresh_s must be positive, got {refresh_s:g}")
+    live = Live(store=store)
+    try:
+        from .page import make_app
+    except ModuleNotFoundError as error:
+        raise ServeError("serving a page needs dash: pip install 'lip-ray[serve]'") from error
+    return make_app(live, refresh_s=refresh_s)
+
+
+def serve(
+    store: str | Path, *, host: str = HOST, port: int = PORT, refresh_s: float = REFRESH_S
+) -> None:
+    """Serve the page of a store until interrupted, and print where it is; port 0 is any free one.
+
+    Raises what `app` does, and ServeError for a host or port that cannot be bound.
+    """
+    page = app(store, refresh_s=refresh_s)
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # every request would be a line
+    listening = _bound(host, port)
+    address, port = listening.getsockname()[:2]
+    if ip_address(address).is_loopback:
+        page.server.config["TRUSTED_HOSTS"] = list(LOCAL_NAMES)
+    server = make_server(host, port, page.server, threaded=True, fd=listening.fileno())
+    name = f"[{address}]" if ":" in address else address
+    print(f"{store} is at http://{name}:{port}/ until Ctrl-C", flush=True)
+    try:
+        server.serve_forever()
+    finally:
+        server.server_close()
+        listening.close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65_535:
+        raise ServeError(f"port must be from 0 to 65535, got {port}")
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ServeError(
+            f"cannot listen at {host}, port {port}: {error.strerror or error}; choose another with "
+            "--port, or 0 for any that is free"
+        ) from error

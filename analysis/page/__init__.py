@@ -1,0 +1,1 @@
+"""The page: sections, their HTML, pictures and scripts."""

@@ -1,0 +1,1 @@
+"""The parts of the page: each has its table, its figure and its sections."""

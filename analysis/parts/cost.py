@@ -1,0 +1,94 @@
+"""What a store's fits cost, and what went wrong in them."""
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from ..charts.style import OKABE_ITO, axis_lines, layout, numbers, plain
+from ..rows.points import FAILURES
+
+COST_KEY = ["kind", "prior", "device"]
+
+GIVEN_UP = "given up"
+"""What a run says of a trial that it could not go on with."""
+
+HOUR_S = 3600.0
+
+
+def cost_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """One row per kind of trial, prior and device, the most costly first.
+
+    Columns: `trials` and `fits`, a fit being one level of a trial on all of its images; `fit_s`,
+    the seconds of all fits, added up also where several shared a device; `core_s`, these times the
+    threads of each fit, NaN on a GPU; and `memory_mb`, the highest peak in 2²⁰ bytes.
+    """
+    rows = levels.merge(trials[["trial_id", "kind", "prior"]], on="trial_id")
+    on_cpu = rows["device"].str.lower().str.startswith("cpu")
+    rows["core_s"] = (rows["fit_s"] * rows["threads"]).where(on_cpu)
+    rows["fit"] = rows["trial_id"] + "-" + rows["level"].astype(str)
+    table = rows.groupby(COST_KEY, as_index=False, dropna=False).agg(
+        trials=("trial_id", "nunique"),
+        fits=("fit", "nunique"),
+        fit_s=("fit_s", "sum"),
+        core_s=("core_s", lambda seconds: seconds.sum(min_count=1)),
+        memory_mb=("memory_mb", "max"),
+    )
+    return table.sort_values("fit_s", ascending=False, kind="stable", ignore_index=True)
+
+
+def failure_reason_table(levels: pd.DataFrame, failures: pd.DataFrame) -> pd.DataFrame:
+    """One row per way in which fits went wrong and its reason, the most frequent first.
+
+    `outcome` is failed, diverged or collapsed, of which `count` counts rows of `levels`; or
+    "given up" for the rows of `failures`, each a time that a run gave a trial up. `trials` counts
+    the trials, and `open` how many of these are incomplete to this day.
+    """
+    columns = ["outcome", "reason", "trial_id", "open"]
+    bad = levels.loc[levels["outcome"].isin(FAILURES), columns[:3]].assign(open=False)
+    parts = [bad]
+    if len(failures):
+        parts.append(failures.assign(outcome=GIVEN_UP)[columns])
+    rows = pd.concat(parts, ignore_index=True)
+    rows["reason"] = rows["reason"].fillna("").replace("", "no reason given")
+    rows["open_id"] = rows["trial_id"].where(rows["open"].astype(bool))
+    table = rows.groupby(["outcome", "reason"], as_index=False).agg(
+        count=("trial_id", "size"), trials=("trial_id", "nunique"), open=("open_id", "nunique")
+    )
+    order = ["count", "outcome", "reason"]
+    return table.sort_values(order, ascending=[False, True, True], ignore_index=True)
+
+
+def cost_figure(table: pd.DataFrame) -> go.Figure:
+    """Hours of fitting of a `cost_table` as bars: a bar a kind and prior, a colour a device.
+
+    Raises ValueError when there is no fit.
+    """
+    if table.empty:
+        raise ValueError("no fit to show the cost of")
+    names = (table["kind"] + ", " + table["prior"]).map(plain)
+    order = list(dict.fromkeys(names))
+    figure = go.Figure()
+    for place, (device, rows) in enumerate(table.groupby("device", sort=True, dropna=False)):
+        hours = rows["fit_s"] / HOUR_S
+        figure.add_bar(
+            x=numbers(hours),
+            y=names[rows.index].tolist(),
+            orientation="h",
+            name=plain(str(device)),
+            marker={"color": OKABE_ITO[place % len(OKABE_ITO)]},
+            text=[time_text(seconds) for seconds in rows["fit_s"]],
+            textposition="auto",
+            customdata=rows["fits"].tolist(),
+            hovertemplate="%{y}<br>%{text} in %{customdata:,} fits<extra></extra>",
+        )
+    figure.update_layout(layout(""), barmode="stack", showlegend=True)
+    figure.update_xaxes(title={"text": "Hours of fitting"}, rangemode="tozero", **axis_lines())
+    figure.update_yaxes(autorange="reversed", categoryarray=order, automargin=True, showgrid=False)
+    return figure
+
+
+def time_text(seconds: float) -> str:
+    """A time in the unit that suits it: 41.5 s, 3.2 min, 17.9 h."""
+    for unit, size in (("h", HOUR_S), ("min", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.1f} s"

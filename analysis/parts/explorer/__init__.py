@@ -1,0 +1,1 @@
+"""The explorer: all fits of all scenes in one figure."""

@@ -1,0 +1,239 @@
+"""The explorer's tables: every network and method of each image and task, by what it costs.
+
+A scene is a task with one image, or with the mean over all of its images.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...rows.naming import distinct_names
+from ...rows.points import (
+    CONFIDENCE,
+    WHICH,
+    described_points,
+    distinct_fits,
+    with_interval,
+)
+from ...statistics.intervals import hypervolume, pareto_front
+
+AXES = {
+    "density": "Density",
+    "kept": "Kept weights",
+    "macs": "Multiply-adds",
+    "seconds": "Seconds per fit",
+}
+"""What a ticket costs, by column."""
+
+MEAN_IMAGE = "mean over images"
+"""The image of scenes that average over those of a task."""
+
+SCENE = ["task", "image"]
+SERIES = ["network", "method"]
+SIZE = ["kept", "total"]
+
+BEYOND = 0.1
+"""By so many decades the reference point of a hypervolume costs more than what costs most."""
+
+DOMINATING = [*AXES, *(f"front_{axis}" for axis in AXES), "mean_db", "measured_db", "whole"]
+"""Of a `scene_table` what its hypervolumes are computed from."""
+
+INTERVAL = ("mean_db", "deviation_db", "n", "low_db", "high_db")
+
+
+def explorer_fits(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """One row per fit that restores an image, labelled as in `frontier_points`, none repeated.
+
+    `task`, `image`, `network` (prior and fit) and `method` are distinct names as ordered
+    categories, `reference` is the dense method that the method begins with, `prior` the kind of
+    network, `scene` JSON of image and task. Costs are the columns `AXES`: `macs` multiply-adds of a
+    forward pass, NaN where the store's version did not count them, and `seconds` of fitting.
+
+    Raises ValueError when there is no such fit.
+    """
+    return fits_of(described_points(trials, levels))
+
+
+def fits_of(points: pd.DataFrame) -> pd.DataFrame:
+    """The `explorer_fits` of `described_points`."""
+    points = distinct_fits(points)
+    nothing = pd.Series(np.nan, index=points.index)
+    return pd.DataFrame(
+        {
+            "task": _scene_names(points, "task", "target_task_name"),
+            "image": _scene_names(points, "image", "target_name"),
+            "network": distinct_names(
+                points["network_name"], points["network_key"], points["network_settings"]
+            ),
+            "prior": points["network_name"].astype(str),
+            "method": points["method"],
+            "reference": points["reference"],
+            "scene": points["scene_settings"].astype("category"),
+            "measured_db": points["psnr_measured_db"],
+            "macs": points.get("macs", nothing).astype(float),
+            "seconds": points.get("fit_s", nothing).astype(float),
+            **{name: points[name] for name in ("seed", *SIZE, "density", "outcome")},
+            **{f"psnr_{which}_db": points[f"psnr_{which}_db"] for which in WHICH},
+        },
+        index=points.index,
+    )
+
+
+def explorer_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """The `scene_table` of a store's fits.
+
+    Raises ValueError when there is no fit that restores an image.
+    """
+    return scene_table(explorer_fits(trials, levels))
+
+
+def scene_table(fits: pd.DataFrame) -> pd.DataFrame:
+    """One row per scene, network, method, size and `which` PSNR of `explorer_fits`.
+
+    A task with several images has a scene `MEAN_IMAGE` too. `mean_db` is over `n` seeds or, there,
+    over `n` images (`unit`) whose seeds are averaged first; it lies in the Student-t interval
+    `low_db` to `high_db` at 95 %, of which there is none (NaN) below two. `missing` counts fits
+    without that PSNR. The columns `AXES` are means. `front_<axis>` marks the Pareto front of the
+    scene over all networks and methods; means over fewer images than others have are not on it, and
+    `whole` is False for these.
+    """
+    parts = [_over_seeds(fits, which) for which in WHICH]
+    tables = [part for own in parts for part in (own, _over_images(own))]
+    table = with_interval(pd.concat(tables, ignore_index=True), CONFIDENCE, INTERVAL)
+    table = table.drop(columns=["deviation_db", "confidence"])
+    dtypes = {name: fits[name].dtype for name in (*SERIES, "task", "reference")}
+    images = [MEAN_IMAGE, *fits["image"].cat.categories]
+    dtypes["image"] = pd.CategoricalDtype(images, ordered=True)
+    dtypes["which"] = pd.CategoricalDtype(list(WHICH), ordered=True)
+    order = [*SCENE, "which", *SERIES, "kept"]
+    table = table.astype(dtypes).sort_values(
+        order, ascending=[name != "kept" for name in order], ignore_index=True
+    )
+    return _with_fronts(table)
+
+
+def hypervolume_table(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per scene, `which` PSNR and axis of a `scene_table`: what its front dominates.
+
+    `hypervolume` is in decades of cost × dB within the reference point: `worst_cost`, 26 % above
+    the largest cost of the scene, and `worst_db`, the PSNR of the measurement. It is NaN where
+    either is not known. `front` counts the points on the front, `points` those that could be,
+    `without` those whose cost or PSNR is not known.
+    """
+    groups = table[[*SCENE, "which", *DOMINATING]].groupby([*SCENE, "which"], observed=True)
+    rows = [
+        {"task": task, "image": image, "which": which, "axis": axis} | found
+        for (task, image, which), group in groups
+        for axis, found in _dominated(group)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _scene_names(points: pd.DataFrame, part: str, name: str) -> "pd.Categorical[str]":
+    """Names of the image or the task, which are one part of the scene's JSON."""
+    keys, settings = (
+        points[column].map({text: _part(text, part) for text in points[column].unique()})
+        for column in ("scene_key", "scene_settings")
+    )
+    return distinct_names(points[name], keys, settings)
+
+
+def _part(scene: str, part: str) -> str:
+    return json.dumps({part: json.loads(scene)[part]}, sort_keys=True)
+
+
+def _over_seeds(fits: pd.DataFrame, which: str) -> pd.DataFrame:
+    psnr = f"psnr_{which}_db"
+    groups = fits.groupby([*SCENE, *SERIES, *SIZE], observed=True, as_index=False)
+    table = groups.agg(
+        **_same(fits, "prior", "reference", "scene", "density"),
+        **_means("measured_db", "macs", "seconds"),
+        fits=(psnr, "size"),
+        n=(psnr, "count"),
+        mean_db=(psnr, "mean"),
+        deviation_db=(psnr, "std"),
+    )
+    table["missing"] = table.pop("fits") - table["n"]
+    return pd.DataFrame(table.assign(which=which, unit="seed", whole=True))
+
+
+def _over_images(rows: pd.DataFrame) -> pd.DataFrame:
+    """Means of the images' means, of tasks with several."""
+    several = rows.groupby("task", observed=True)["image"].transform("nunique") > 1
+    groups = rows[several].groupby(["task", *SERIES, *SIZE], observed=True, as_index=False)
+    table = groups.agg(
+        **_same(rows, "prior", "reference", "density", "which"),
+        **_means("measured_db", "macs", "seconds"),
+        missing=("missing", "sum"),
+        n=("mean_db", "count"),
+        deviation_db=("mean_db", "std"),
+        mean_db=("mean_db", "mean"),
+    )
+    most = table.groupby("task", observed=True)["n"].transform("max")
+    return pd.DataFrame(
+        table.assign(image=MEAN_IMAGE, scene="", unit="image", whole=table["n"] == most)
+    )
+
+
+def _same(frame: pd.DataFrame, *names: str) -> dict[str, Any]:
+    return {name: (name, "first") for name in names if name in frame}
+
+
+def _means(*names: str) -> dict[str, Any]:
+    return {name: (name, "mean") for name in names}
+
+
+def _with_fronts(table: pd.DataFrame) -> pd.DataFrame:
+    able = {axis: _able(table, axis) for axis in AXES}
+    flags = {axis: np.zeros(len(table), bool) for axis in AXES}
+    psnr_db = table["mean_db"].to_numpy()
+    for group in table.groupby([*SCENE, "which"], observed=True).indices.values():
+        for axis in AXES:
+            own = group[able[axis][group]]
+            costs = table[axis].to_numpy()[own]
+            flags[axis][own] = pareto_front(costs.tolist(), psnr_db[own].tolist())
+    return table.assign(**{f"front_{axis}": found for axis, found in flags.items()})
+
+
+def _able(rows: pd.DataFrame, axis: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which rows could be on a front."""
+    return np.asarray(_known(rows, axis) & rows["whole"])
+
+
+def _known(rows: pd.DataFrame, axis: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which rows have a place in the figure."""
+    costs = rows[axis].to_numpy(float)
+    return np.asarray(np.isfinite(rows["mean_db"].to_numpy()) & np.isfinite(costs) & (costs > 0))
+
+
+def _dominated(rows: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
+    """By axis, of one scene and PSNR."""
+    measured = rows["measured_db"].dropna()
+    worst_db = measured.mean() if len(measured) else np.nan
+    psnr_db = rows["mean_db"].to_numpy()
+    for axis in AXES:
+        able = _able(rows, axis)
+        costs = np.log10(rows[axis].to_numpy(float)[able])
+        worst = costs.max() + BEYOND if len(costs) else np.nan
+        found = np.nan
+        if np.isfinite(worst) and np.isfinite(worst_db):
+            found = hypervolume(
+                costs.tolist(),
+                psnr_db[able].tolist(),
+                worst_cost=float(worst),
+                worst_psnr_db=float(worst_db),
+            )
+        yield (
+            axis,
+            {
+                "hypervolume": found,
+                "worst_cost": 10**worst,
+                "worst_db": worst_db,
+                "front": int(rows[f"front_{axis}"].sum()),
+                "points": int(able.sum()),
+                "without": int((~_known(rows, axis)).sum()),
+            },
+        )

@@ -1,0 +1,348 @@
+"""What a search found: its points, and those among them that no other point is better than."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Literal, Self
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from ..charts.style import (
+    AXIS_TITLES,
+    OKABE_ITO,
+    PALETTE,
+    axis_lines,
+    layout,
+    numbers,
+    plain,
+    spread,
+)
+
+SIZES = ("kept", "total", "density", "kept_all", "total_all", "effective", "macs")
+"""Columns drawn on a log axis from most on the left, as other figures have them."""
+
+WORDS = {
+    "kept": "prunable weights kept",
+    "total": "prunable weights",
+    "density": "density (kept ÷ prunable)",
+    "kept_all": "parameters left, biases and all",
+    "total_all": "parameters, biases and all",
+    "effective": "weights on a path from input to output",
+    "macs": "multiply-adds of a forward pass",
+    "psnr_measured_db": "PSNR of the measurement (dB)",
+    **{f"psnr_{which}_db": title for which, title in AXIS_TITLES.items()},
+    "ssim_peak": "peak SSIM over the fit, an oracle",
+    "ssim_selected": "SSIM of the selected step",
+    "ssim_final": "SSIM of the last step",
+    "peak_step": "step of the peak PSNR",
+    "selected_step": "selected step",
+    "steps": "steps of the fit",
+    "loss_final": "loss at the last step",
+    "accuracy": "test accuracy, by validation",
+    "accuracy_final": "test accuracy after the last epoch",
+    "l2_per_pixel": "mean squared error per pixel",
+    "critic_gap": "critic's score, real − generated",
+    "frechet": "Fréchet distance to training images",
+    "fit_s": "seconds of fitting (s)",
+    "memory_mb": "peak memory (MB)",
+    "threads": "threads",
+}
+"""What a column of the levels is, with its unit."""
+
+STATES = ("complete", "stopped", "collapsed", "failed")
+"""How a point may have ended."""
+
+OPEN = "in flight"
+"""The state of a point that has not come to an end."""
+
+FRONT_COLOUR, START_COLOUR = OKABE_ITO[0], OKABE_ITO[1]
+
+FIXED = ("number", "state", "pareto", "trials", "reason", "text")
+"""Columns of a search's table that are neither an objective nor a field."""
+
+COLLAPSED = "collapsed, at the foot"
+"""What such a point has is no image's worth, and its PSNR would press all others together."""
+
+FOOT = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
+
+MARKS: dict[str, dict[str, Any]] = {
+    "other points": {"symbol": "circle-open", "size": 8, "color": PALETTE["muted"]},
+    COLLAPSED: {
+        "symbol": "x-thin",
+        "size": 11,
+        "line": {"color": PALETTE["ink"], "width": 2.5},
+    },
+    "best": {"symbol": "circle", "size": 10, "color": FRONT_COLOUR},
+    "given to start from": {
+        "symbol": "square-open",
+        "size": 16,
+        "color": START_COLOUR,
+        "line": {"width": 2.5},
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """An objective: a column of the levels that is to become large or small."""
+
+    column: str
+    direction: Literal["maximize", "minimize"]
+    at: str
+    """The level that counts, in words."""
+    short: str
+    """The same in a few characters; empty for the sparsest."""
+
+    @classmethod
+    def of(cls, objective: Mapping[str, Any]) -> Self:
+        """As a search wrote it down."""
+        at, short = _level(objective.get("level", "last"))
+        column, direction = objective["column"], objective["direction"]
+        return cls(column=column, direction=direction, at=at, short=short)
+
+    @property
+    def name(self) -> str:
+        """For a column of a table: `kept`, `psnr_selected_db@3`."""
+        return f"{self.column}@{self.short}" if self.short else self.column
+
+    @property
+    def words(self) -> str:
+        """What it is, its unit, and the level."""
+        return f"{WORDS.get(self.column, self.column)}, {self.at}"
+
+    @property
+    def title(self) -> str:
+        """The same for an axis."""
+        return self.words[:1].upper() + self.words[1:]
+
+    @property
+    def grows(self) -> bool:
+        """Whether more is better."""
+        return self.direction == "maximize"
+
+    def text(self, value: float) -> str:
+        """A value as tables write it."""
+        if pd.isna(value):
+            return "none"
+        if self.column.endswith("_db"):
+            return f"{value:.2f}".replace("-", "−")
+        if self.column in SIZES and self.column != "density":
+            return f"{value:,.0f}"
+        return f"{value:.4g}".replace("-", "−")
+
+
+def goals_of(points: pd.DataFrame) -> tuple[Goal, ...]:
+    """The objectives of the one search that these points are of.
+
+    Raises ValueError when there is no point, or more than one search.
+    """
+    if points[["search", "search_id"]].drop_duplicates().shape[0] != 1:
+        raise ValueError("a table or figure shows one search: choose its points")
+    return tuple(Goal.of(objective) for objective in json.loads(points["objectives"].iloc[0]))
+
+
+def search_table(points: pd.DataFrame) -> pd.DataFrame:
+    """One row per point of a search, in the order of asking, from the store's view `points`.
+
+    Columns are number, `state` (complete, stopped, collapsed, failed or in flight), `pareto`, one
+    for each objective (`psnr_selected_db`; at another level than the sparsest
+    `psnr_selected_db@3`), one for each searched field by its dotted path, `trials` and `reason`.
+    Values are NaN where there are none; fields that are no numbers are written out as text.
+
+    Raises ValueError when there is no point, or more than one search.
+    """
+    goals = goals_of(points)
+    rows = [_row(group, goals) for _, group in points.groupby("number", sort=True)]
+    return pd.DataFrame(rows)
+
+
+def front_table(points: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a `search_table` that are on the front, best first in the first objective.
+
+    A point is on the front when it is complete and no other complete one is at least as good in
+    all objectives and better in one. In two objectives the second improves down the rows.
+
+    Raises ValueError when there is no point, or more than one search.
+    """
+    goals, table = goals_of(points), search_table(points)
+    names = [goal.name for goal in goals]
+    front = table[table["pareto"]]
+    return front.sort_values(names, ascending=[not g.grows for g in goals], ignore_index=True)
+
+
+def pair_table(points: pd.DataFrame) -> pd.DataFrame:
+    """One row per pair of objectives: how many `points` would be on the front of these two alone.
+
+    Raises ValueError when there is no point, or more than one search.
+    """
+    goals, table = goals_of(points), search_table(points)
+    found = table[table["state"] == "complete"]
+    pairs = [
+        {"first": one.name, "second": other.name, "points": _undominated(found, one, other)}
+        for one, other in combinations(goals, 2)
+    ]
+    return pd.DataFrame(pairs, columns=["first", "second", "points"])
+
+
+def front_figure(points: pd.DataFrame, *, starts: int = 0) -> go.Figure:
+    """The points of a search with two objectives, or one, and what is best among them.
+
+    Two: the first objective over the second, the front as a staircase of what is within reach. One:
+    the objective over the order of asking, and the best so far. The first `starts` points, which
+    somebody gave and no sampler drew, are marked. A collapsed point is a cross at the foot.
+
+    Raises ValueError for more objectives, for more than one search, and when no point has values.
+    """
+    goals, table = goals_of(points), search_table(points)
+    if len(goals) > 2:
+        raise ValueError(f"a plane shows two objectives: this search has {len(goals)}")
+    known = table.dropna(subset=[goal.name for goal in goals])
+    if known.empty:
+        raise ValueError("no point of the search has values yet")
+    known = known.assign(text=[_hover(row, goals) for _, row in known.iterrows()])
+    if len(goals) == 2:
+        x, line, axis = (
+            goals[1].name,
+            _staircase(front_table(points), goals),
+            _axis(known, goals[1]),
+        )
+    else:
+        x, line, axis = "number", _best_so_far(known, goals[0]), _asking_axis()
+    figure = go.Figure([line, *_marks(known, x, goals[0].name, starts)])
+    figure.update_layout(layout(goals[0].title))
+    complete = known.loc[known["state"] == "complete", goals[0].name]
+    figure.update_yaxes(range=spread(complete))
+    figure.update_layout(yaxis2=FOOT)
+    figure.update_xaxes(axis)
+    return figure
+
+
+def value_text(value: object) -> str:
+    """A value of a searched field in a few characters: `0.01`, `init`, `step (step 10)`."""
+    if isinstance(value, Mapping):
+        rest = ", ".join(f"{k} {value_text(v)}" for k, v in value.items() if k != "kind")
+        kind = value_text(value["kind"]) if "kind" in value else ""
+        return f"{kind} ({rest})".strip() if rest else kind
+    if isinstance(value, list):
+        return ", ".join(value_text(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _level(level: Any) -> tuple[str, str]:
+    """A level in words and in short."""
+    given = level if isinstance(level, Mapping) else {"kind": "last"}
+    if "density" in given:
+        return f"density {given['density']:g}", f"{given['density']:g}"
+    if "number" in given:
+        return f"level {given['number']}", str(given["number"])
+    return "sparsest level", ""
+
+
+def _row(group: pd.DataFrame, goals: Sequence[Goal]) -> dict[str, Any]:
+    """One point; the rows of its group are its trials."""
+    first = group.iloc[0]
+    told = isinstance(first["state"], str)
+    values = list(first["values"]) if told and len(first["values"]) else [float("nan")] * len(goals)
+    params = json.loads(first["params"])
+    reason = first["reason"] if told else ""
+    return {
+        "number": int(first["number"]),
+        "state": first["state"] if told else OPEN,
+        "pareto": bool(first["pareto"]),
+        **{goal.name: float(value) for goal, value in zip(goals, values, strict=True)},
+        **{path: _plain_value(value) for path, value in params.items()},
+        "trials": int(group["trial_id"].count()),
+        "reason": reason or first["problem"] or "",
+    }
+
+
+def _plain_value(value: Any) -> Any:
+    """Numbers as they are, all else as text."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if number else value_text(value)
+
+
+def _undominated(found: pd.DataFrame, one: Goal, other: Goal) -> int:
+    """How many rows no other row is at least as good as in both and better in one."""
+    losses = [(-1 if goal.grows else 1) * found[goal.name] for goal in (one, other)]
+    pairs = list(zip(*losses, strict=True))
+    return sum(not any(a <= x and b <= y and (a, b) != (x, y) for a, b in pairs) for x, y in pairs)
+
+
+def _marks(known: pd.DataFrame, x: str, y: str, starts: int) -> Iterator[go.Scatter]:
+    """Points by what became of them; no trace where there are none."""
+    complete, front = known["state"] == "complete", known["pareto"]
+    chosen = {
+        "other points": complete & ~front,
+        COLLAPSED: known["state"] == "collapsed",
+        "best": complete & front,
+        "given to start from": complete & (known["number"] < starts),
+    }
+    for name, rows in chosen.items():
+        if rows.any():
+            low = name == COLLAPSED
+            yield go.Scatter(
+                x=numbers(known.loc[rows, x]),
+                y=[0] * int(rows.sum()) if low else numbers(known.loc[rows, y]),
+                yaxis="y2" if low else "y",
+                cliponaxis=not low,
+                name=name,
+                mode="markers",
+                marker={"opacity": 1, **MARKS[name]},
+                text=known.loc[rows, "text"].tolist(),
+                hovertemplate="%{text}<extra></extra>",
+            )
+
+
+def _staircase(front: pd.DataFrame, goals: Sequence[Goal]) -> go.Scatter:
+    """What is within reach: from each point to the next, worse in the first objective, the second
+    stays until that is reached."""
+    y, x = (front[goal.name] for goal in goals)
+    return _line(numbers(x), numbers(y), name="front: within reach", shape="vh")
+
+
+def _best_so_far(known: pd.DataFrame, goal: Goal) -> go.Scatter:
+    found = known[known["state"] == "complete"]
+    values = found[goal.name]
+    best = values.cummax() if goal.grows else values.cummin()
+    return _line(found["number"].tolist(), numbers(best), name="best so far", shape="hv")
+
+
+def _line(x: list[Any], y: list[Any], *, name: str, shape: str) -> go.Scatter:
+    return go.Scatter(
+        x=x,
+        y=y,
+        name=name,
+        mode="lines",
+        line={"color": FRONT_COLOUR, "width": 2, "shape": shape},
+        hoverinfo="skip",
+    )
+
+
+def _axis(known: pd.DataFrame, goal: Goal) -> dict[str, Any]:
+    """From most on the left to least on the right for sizes, as in other figures; else as usual."""
+    values = known[goal.name]
+    common = {"title": {"text": goal.title}, "tickfont": {"size": 12}, "zeroline": False}
+    if goal.column in SIZES and values.min() > 0:
+        low, high = (math.log10(value) for value in (values.min(), values.max()))
+        ends = [end + room for end, room in zip((high, low), (0.06, -0.06), strict=True)]
+        return {**common, **axis_lines(), "type": "log", "range": ends, "tickformat": "~s"}
+    return {**common, **axis_lines(), "range": spread(values)}
+
+
+def _asking_axis() -> dict[str, Any]:
+    title = {"text": "Point, in the order of asking"}
+    return {"title": title, "tickfont": {"size": 12}, "zeroline": False, **axis_lines()}
+
+
+def _hover(row: pd.Series, goals: Sequence[Goal]) -> str:
+    """All that a point is, for whoever points at it."""
+    values = [f"{goal.name} {goal.text(row[goal.name])}" for goal in goals]
+    taken = {*FIXED, *(goal.name for goal in goals)}
+    params = [f"{path} {value_text(row[path])}" for path in row.index if path not in taken]
+    return "<br>".join(plain(text) for text in [f"point {row['number']}", *values, *params])

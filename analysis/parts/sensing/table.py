@@ -1,0 +1,355 @@
+"""Reconstructions with a generator as prior: their errors, and the floor beside each.
+
+A problem is a generator's architecture and training set, images of one split, and a task apart from
+its number of measurements. A method is a solver and how the generator was pruned. The floor is the
+error of the same generator's best fit to the image itself: no solver can be expected to pass it.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ...rows.identity import task_name, together
+from ...rows.naming import distinct_names, tuples
+from ...rows.points import CONFIDENCE, FAILURES, WHICH
+
+KIND = "reconstruction"
+
+WITHOUT_GENERATOR = "dct"
+"""The kind of a source that is a fixed basis, of which every density is the same."""
+
+SPLITS = {
+    "in_range": "in range",
+    "training": "training images",
+    "held_out": "held out",
+    "unknown": "split unknown",
+}
+"""Where images come from, seen from the generator. Splits are never averaged together."""
+
+SCORES = {"psnr": "PSNR", "mse": "MSE", "l2": "L2 per pixel"}
+"""PSNR in dB, mean squared error of images in [0, 1], and that in the generator's own range."""
+
+ERRORS = (
+    *(f"{score}_{which}" for score in ("psnr", "mse") for which in WHICH),
+    f"l2_{WHICH[0]}",
+)
+"""What is known of a reconstruction, by score and step."""
+
+NETWORK_FIELDS = ("prior", "images", "fit")
+"""The fields of a generator trial that say what was trained on what."""
+
+GROUP = ["problem", "method", "kept", "m"]
+"""The columns by which fits are averaged."""
+
+ALIKE = ["family", "outliers", "share", "solver", "pruner", "reference", "total", "density"]
+"""Those that have one value in each group."""
+
+
+def sensing_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """One row per reconstructed image and level: its errors, those of its floor, where it belongs.
+
+    Columns beside those of `levels`: `seed`; `problem`, `solver`, `pruner` and `method` as ordered
+    categories whose names tell apart; `family`, the problem apart from its outliers, `outliers`,
+    what these are apart from how many, and `share`, how many; `m` measurements (NaN where the task
+    has none); `run`, the seeds; errors as `psnr_selected`, `mse_selected` and so on, and
+    `floor_psnr_selected` and so on. `reference` marks methods without a generator: they are in
+    every problem that has their images and task, and have no density. Projections that are only
+    floors of others are left out.
+
+    Raises ValueError when there is no reconstruction.
+    """
+    described = _described(trials)
+    points = levels.merge(described, on="trial_id", validate="many_to_one")
+    if points.empty:
+        raise ValueError("no finished level of a reconstruction in the store")
+    points = _with_floors(_scored(points))
+    points["split"] = points["split"].astype(object).where(points["split"].notna(), "unknown")
+    points = points[~points["trial_id"].isin(set(points["floor_id"].dropna()))]
+    return _named(_with_references(points)).reset_index(drop=True)
+
+
+def sensing_table(
+    trials: pd.DataFrame, levels: pd.DataFrame, *, confidence: float = CONFIDENCE
+) -> pd.DataFrame:
+    """One row per problem, method, density, m measurements, `score` and `which` step.
+
+    `mean` is over images, each averaged over its seeds first: of PSNRs in dB for the score psnr, of
+    squared errors for mse and l2 (which is known at the selected step only). `low` to `high` is the
+    Student-t interval over `images` where the problem has several, else over `seeds`: `n` says of
+    how many, `over` of what; NaN below two. `missing` counts fits without the score; `collapsed`,
+    `diverged` and `failed` fits that went wrong, all `fits` together. `floor` is the mean of the
+    floors, likewise, over the fits that have one. For methods without a generator `kept` and
+    `density` are NaN and `reference` is true.
+
+    Raises ValueError when there is no reconstruction, or `confidence` is not within 0 and 1.
+    """
+    return means_of(sensing_points(trials, levels), confidence=confidence)
+
+
+def means_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
+    """The `sensing_table` of these points."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be within 0 and 1, got {confidence}")
+    several = points.groupby("problem", observed=True)["image"].nunique() > 1
+    table = _means(_long(points), several)
+    half = stats.t.ppf((1 + confidence) / 2, table["n"] - 1) * table.pop("deviation")
+    half = half / np.sqrt(table["n"])
+    table["low"], table["high"] = table["mean"] - half, table["mean"] + half
+    table["confidence"] = confidence
+    table["score"] = pd.Categorical(table["score"], categories=list(SCORES), ordered=True)
+    table["which"] = pd.Categorical(table["which"], categories=WHICH, ordered=True)
+    order = ["problem", "method", "m", "kept", "score", "which"]
+    rising = [name != "kept" for name in order]
+    return table.sort_values(order, ascending=rising, ignore_index=True)
+
+
+def sensing_sample(table: pd.DataFrame) -> str:
+    """How many images and seeds the means of a table are over, and what its intervals are.
+
+    Of methods with a generator, where there are any.
+    """
+    known = table[table["n"] > 0]
+    known = known[~known["reference"]] if not known["reference"].all() else known
+    if known.empty:
+        return "no fit has a result"
+    seeds, images = (_counted(known[name], name) for name in ("seeds", "images"))
+    level = f"{100 * known['confidence'].iloc[0]:g} % intervals"
+    if known["n"].max() == 1:
+        return f"n = {_counted(known['n'], known['over'].iloc[0])}, so no intervals"
+    if (known["over"] == "images").all():
+        return f"n = {images} ({seeds} each), {level}"
+    where = " from n = 2" if known["n"].min() == 1 else ""
+    return f"n = {seeds}, {level}{where}"
+
+
+def with_kinds(key: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
+    """A canonical spec with the kinds of those parts that it leaves out as defaults."""
+    kinds = {
+        name: {"kind": part["kind"]}
+        for name, part in full.items()
+        if isinstance(part, dict) and "kind" in part
+    }
+    return {**kinds, **key}
+
+
+def network_name(source: Mapping[str, Any], prior: str) -> str:
+    """An architecture, and what it was trained on as far as that is said."""
+    images = source.get("images") or {}
+    name = images.get("name") or images.get("array") or images.get("kind")
+    return f"{prior} of {name}" if name else prior
+
+
+def _counted(counts: pd.Series, noun: str) -> str:
+    least, most = counts.min(), counts.max()
+    noun = noun.removesuffix("s") if most == 1 else noun
+    return f"{most} {noun}" if least == most else f"{least} to {most} {noun}"
+
+
+def _described(trials: pd.DataFrame) -> pd.DataFrame:
+    """A row per trial of a reconstruction: names, keys and settings of what it belongs to."""
+    chosen = trials[trials["kind"] == KIND]
+    projections = set(chosen.loc[chosen["task"] == "projection", "trial_id"])
+    rows = []
+    for trial in tuples(chosen):
+        spec, key = json.loads(trial.spec), json.loads(trial.canonical)
+        outliers = spec["task"].get("outliers") or {}
+        floors = [one for one in trial.source_ids if one in projections]
+        row = {
+            "trial_id": trial.trial_id,
+            "seed": trial.seed,
+            "task_kind": trial.task,
+            "reference": spec["source"]["kind"] == WITHOUT_GENERATOR,
+            "m": float(spec["task"].get("m") or "nan"),
+            "share": float(outliers.get("share") or 0.0),
+            "run": _json([spec["source"].get("seed"), spec.get("seed")]),
+            "floor_id": floors[0] if floors else None,
+        }
+        for part, name in _names(trial, spec).items():
+            row[f"{part}_name"] = name
+            row[f"{part}_key"] = _json(_part(part, key, spec))
+            row[f"{part}_settings"] = _json(_part(part, spec, spec))
+        rows.append(row)
+    return pd.DataFrame(rows, columns=None if rows else ["trial_id"])
+
+
+def _names(trial: Any, spec: Mapping[str, Any]) -> dict[str, str]:
+    """Short names of the parts that tell reconstructions apart."""
+    task = _task_name(spec["task"])
+    pruner = "" if spec["source"]["kind"] == WITHOUT_GENERATOR else trial.pruner
+    return {
+        "network": network_name(spec["source"], trial.prior),
+        "scene": task + _outliers_name(spec["task"]),
+        "family": task,
+        "outliers": "outliers" if spec["task"].get("outliers") else "none",
+        "solver": spec["solver"]["kind"].replace("_", " "),
+        "pruner": pruner.replace("_", " "),
+    }
+
+
+def _task_name(task: Mapping[str, Any]) -> str:
+    return task_name(task).replace("_", " ", 1)
+
+
+def _outliers_name(task: Mapping[str, Any]) -> str:
+    outliers = task.get("outliers") or {}
+    if outliers.get("share"):
+        return f", {100 * outliers['share']:g} % outliers"
+    return f", {outliers['kind']} outliers" if outliers else ""
+
+
+def _part(part: str, spec: Mapping[str, Any], full: Mapping[str, Any]) -> Any:
+    """The fields of a spec that a part is about; kinds are said where defaults are left out."""
+    said = with_kinds(spec, full)
+    source = with_kinds(said["source"], full["source"])
+    task = _without(said["task"], "m", "outliers")
+    outliers = said["task"].get("outliers") or {}
+    scene = {"images": said["images"], "task": task}
+    rest = _without(said, "kind", "source", "images", "task", "solver", "seed")
+    return {
+        "network": {name: source[name] for name in NETWORK_FIELDS if name in source},
+        "scene": {**scene, "outliers": outliers} if outliers else scene,
+        "family": scene,
+        "outliers": _without(outliers, "share"),
+        "solver": {**said["solver"], **rest},
+        "pruner": _without(source, "seed", *NETWORK_FIELDS),
+    }[part]
+
+
+def _scored(points: pd.DataFrame) -> pd.DataFrame:
+    """The points with a column for each score and step."""
+    scores = {}
+    for which in WHICH:
+        psnr = points[f"psnr_{which}_db"].astype(float)
+        scores[f"psnr_{which}"] = psnr
+        scores[f"mse_{which}"] = 10 ** (-psnr / 10)
+    scores["l2_selected"] = points["l2_per_pixel"].astype(float)
+    return points.assign(**scores)
+
+
+def _with_floors(points: pd.DataFrame) -> pd.DataFrame:
+    """The points with the scores of their floors: same generator, image, level and step."""
+    floors = points.loc[points["task_kind"] == "projection", ["trial_id", "level", "image"]]
+    floors = floors.join(points[list(ERRORS)].add_prefix("floor_"))
+    floors = floors.rename(columns={"trial_id": "floor_id"})
+    return points.merge(floors, on=["floor_id", "level", "image"], how="left")
+
+
+def _with_references(points: pd.DataFrame) -> pd.DataFrame:
+    """The points; those without a generator go into every problem with their images and task."""
+    inner = ["network_name", "network_key", "network_settings", "split"]
+    references = points[points["reference"]]
+    problems = points.loc[~points["reference"], ["scene_key", "image", *inner]].drop_duplicates()
+    placed = references.drop(columns=inner).merge(problems, on=["scene_key", "image"])
+    alone = references[~references["scene_key"].isin(set(problems["scene_key"]))]
+    found = pd.concat([points[~points["reference"]], placed, alone], ignore_index=True)
+    found.loc[found["reference"], ["kept", "density"]] = np.nan
+    return found.astype({"kept": float, "density": float})
+
+
+def _named(points: pd.DataFrame) -> pd.DataFrame:
+    """The points with their names as ordered categories."""
+    found = points.copy()
+    for column, part in (("problem", "scene"), ("family", "family")):
+        ends = [f"{part}_key", "network_key", "split"]
+        images = points.groupby(ends, dropna=False)["image"].transform(_several)
+        name = images + points[f"{part}_name"] + ", " + points["split"].map(SPLITS)
+        keys, settings = (
+            pd.Series(
+                [
+                    _joined(*one)
+                    for one in zip(
+                        points[f"{part}_{end}"],
+                        points["split"],
+                        points[f"network_{end}"],
+                        strict=True,
+                    )
+                ],
+                index=points.index,
+            )
+            for end in ("key", "settings")
+        )
+        found[column] = distinct_names(name + "; " + points["network_name"], keys, settings)
+        found[f"{column}_settings"] = settings
+    for part in ("solver", "pruner", "outliers"):
+        found[part] = distinct_names(
+            points[f"{part}_name"], points[f"{part}_key"], points[f"{part}_settings"]
+        )
+    names = [_method(*pair) for pair in zip(found["solver"], found["pruner"], strict=True)]
+    pairs = sorted(zip(found["solver"].cat.codes, found["pruner"].cat.codes, names, strict=True))
+    order = list(dict.fromkeys(name for *_, name in pairs))
+    found["method"] = pd.Categorical(names, categories=order, ordered=True)
+    inner = found.columns[found.columns.str.endswith(("_name", "_key"))]
+    return found.drop(columns=inner)
+
+
+def _several(images: "pd.Series[str]") -> str:
+    """Who is in a problem: of a trial's images, those of one split."""
+    return f"{together(images.unique())}: "
+
+
+def _method(solver: str, pruner: str) -> str:
+    return f"{solver}, {pruner}" if pruner else solver
+
+
+def _joined(scene: str, split: str, network: str) -> str:
+    return _json({**json.loads(scene), "split": split, "source": json.loads(network)})
+
+
+def _long(points: pd.DataFrame) -> pd.DataFrame:
+    """A row per point, score and step, with its `value` and that of its `floor`."""
+    outcomes = {name: points["outcome"] == name for name in FAILURES}
+    shared = points[[*ALIKE, *GROUP, "image", "run"]].assign(**outcomes)
+    parts = []
+    for error in ERRORS:
+        score, which = error.split("_")
+        own = {"value": points[error], "floor": points[f"floor_{error}"]}
+        parts.append(shared.assign(score=score, which=which, **own))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _means(fits: pd.DataFrame, several: pd.Series) -> pd.DataFrame:
+    """Means over images of means over seeds, with what intervals need.
+
+    `several` says by problem whether it has more than one image.
+    """
+    group = [*GROUP, "score", "which"]
+    images = _grouped(fits, [*group, "image"])[["value", "floor"]].mean()
+    over_images = _grouped(images, group).agg(
+        images=("value", "count"),
+        mean=("value", "mean"),
+        deviation=("value", "std"),
+        floor=("floor", "mean"),
+    )
+    table = _grouped(fits, group).agg(
+        **{name: (name, "first") for name in ALIKE},
+        fits=("value", "size"),
+        found=("value", "count"),
+        seed_deviation=("value", "std"),
+        **{name: (name, "sum") for name in FAILURES},
+    )
+    seeds = _grouped(fits[fits["value"].notna()], group).agg(seeds=("run", "nunique"))
+    table = table.merge(over_images, on=group).merge(seeds, on=group, how="left")
+    table = table.fillna({"seeds": 0}).astype({"seeds": int})
+    by_image = table["problem"].map(several).astype(bool)
+    table["over"] = np.where(by_image, "images", "seeds")
+    table["n"] = table["images"].where(by_image, table["seeds"])
+    table["deviation"] = table["deviation"].where(by_image, table.pop("seed_deviation"))
+    table["missing"] = table["fits"] - table.pop("found")
+    return pd.DataFrame(table)
+
+
+def _grouped(fits: pd.DataFrame, by: list[str]) -> Any:
+    """Groups that exist, also those without a density or measurements."""
+    return fits.groupby(by, observed=True, as_index=False, dropna=False)
+
+
+def _without(spec: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in spec.items() if name not in names}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)

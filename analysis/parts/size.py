@@ -1,0 +1,132 @@
+"""Networks of different kinds on one image and task: PSNR against the parameters left."""
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from ..charts.curves import Plot, curve_figure
+from ..charts.style import AXIS_TITLES, BUTTONS, log_axis
+from ..rows.naming import distinct_names
+from ..rows.points import (
+    CONFIDENCE,
+    WHICH,
+    described_points,
+    distinct_fits,
+    sample_text,
+    with_interval,
+)
+
+SIZED = [
+    *("kind", "problem", "method", "method_key", "reference", "seed", "kept", "total", "kept_all"),
+    *("density", "network_name", "network_key", "network_settings"),
+    *(f"psnr_{which}_db" for which in WHICH),
+]
+"""Of `described_points` what sizes are compared by: few columns are sorted fast."""
+
+TICK_GAP = 1 / 5
+"""Of the axis: counts are wider than densities."""
+
+PLOT = Plot(
+    x="kept_all",
+    series="series",
+    end="_db",
+    buttons=BUTTONS,
+    titles=AXIS_TITLES,
+    hover="%{x:,} parameters<br>%{y:.2f} dB",
+)
+
+
+def size_table(
+    trials: pd.DataFrame, levels: pd.DataFrame, *, confidence: float = CONFIDENCE
+) -> pd.DataFrame:
+    """One row per comparison (image and task), series, network size and `which` PSNR.
+
+    Comparisons are those in which more than one kind or setting of a prior was fitted; none, no
+    rows. A series is what one line joins: the tickets that a method found in one prior, the dense
+    network first, or the dense networks of a kind of prior of which there are several sizes and
+    no tickets. Only trajectories on a single image are compared. `kept_all` counts weights, biases
+    and normalisation; `mean_db` over seeds lies in the Student-t interval `low_db` to `high_db`
+    (NaN below two seeds).
+
+    Raises ValueError when there is no fit at all, or `confidence` is not within 0 and 1.
+    """
+    return sizes_of(described_points(trials, levels), confidence=confidence)
+
+
+def sizes_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
+    """The `size_table` of `described_points`."""
+    scene = (points[f"scene_{end}"] for end in ("name", "key", "settings"))
+    points = points[SIZED].assign(comparison=distinct_names(*scene))
+    single = ~points["method_key"].str.contains('"images"', regex=False)
+    fits = points[(points["kind"] == "trajectory") & single]
+    kinds = fits.groupby("comparison", observed=True)["network_key"].nunique()
+    fits = distinct_fits(fits[fits["comparison"].isin(kinds[kinds > 1].index)])
+    fits = _in_series(fits) if len(fits) else fits.assign(series=pd.Categorical([]), network="")
+    parts = [_means(fits, which) for which in WHICH]
+    names = ("mean_db", "deviation_db", "n", "low_db", "high_db")
+    table = with_interval(pd.concat(parts, ignore_index=True), confidence, names)
+    table["which"] = pd.Categorical(table["which"], categories=WHICH, ordered=True)
+    order = ["comparison", "series", "kept_all", "which"]
+    table = table.drop(columns="deviation_db")
+    return table.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
+
+
+def size_figure(table: pd.DataFrame) -> go.Figure:
+    """PSNR against parameters left for one comparison of a `size_table`.
+
+    Raises ValueError when that is more than one comparison, or when there is no PSNR at all.
+    """
+    if table["comparison"].nunique() != 1:
+        raise ValueError("a size figure shows one comparison: choose its rows")
+    if not table["n"].any():
+        raise ValueError("no fit has a PSNR: a comparison needs a clean image")
+    notes = table["network"] + "<br>n = " + table["n"].astype(str)
+    counts = {one: count_text(one) for one in table["kept_all"]}
+    title = f"Parameters left, biases and all<br><sub>{sample_text(table)}</sub>"
+    return curve_figure(table.assign(note=notes), log_axis(counts, title, gap=TICK_GAP), PLOT)
+
+
+def count_text(count: float) -> str:
+    """A number of parameters in three digits: 83.2 k, 2.22 M."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if count >= size * 0.9995:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:g}"
+
+
+def _in_series(fits: pd.DataFrame) -> pd.DataFrame:
+    """The fits with `series` and `network`; a dense fit is in the series of all its tickets."""
+    network = distinct_names(
+        fits["network_name"], fits["network_key"], fits["network_settings"]
+    ).astype(str)
+    fits = fits.assign(network=network)
+    same = ["comparison", "network", "reference"]
+    tickets = fits[fits["kept"] < fits["total"]]
+    methods = tickets[[*same, "method"]].drop_duplicates()
+    dense = fits[fits["kept"] == fits["total"]].drop(columns="method")
+    tops = dense.merge(methods, on=same, how="left")
+    alone = tops["method"].isna()
+    tickets = pd.concat([tickets, tops[~alone]])
+    tickets["series"] = tickets["network"] + ": " + tickets["method"].astype(str)
+    kinds = tops[alone]
+    size = ["comparison", "network_name", "reference", "kept_all"]
+    ambiguous = kinds.groupby(size, observed=True)["network"].transform("nunique") > 1
+    name = kinds["network"].where(ambiguous, kinds["network_name"].astype(str))
+    kinds = kinds.assign(series=name + ": " + kinds["reference"].astype(str))
+    found = pd.concat([kinds, tickets], ignore_index=True)
+    order = pd.CategoricalDtype(list(dict.fromkeys(sorted(found["series"]))), ordered=True)
+    return found.astype({"series": order})
+
+
+def _means(fits: pd.DataFrame, which: str) -> pd.DataFrame:
+    keys = ["comparison", "series", "network", "kept_all", "which"]
+    psnr = f"psnr_{which}_db"
+    groups = fits.assign(which=which).groupby(keys, observed=True, as_index=False)
+    table = groups.agg(
+        kept=("kept", "first"),
+        density=("density", "first"),
+        seeds=(psnr, "size"),
+        n=(psnr, "count"),
+        mean_db=(psnr, "mean"),
+        deviation_db=(psnr, "std"),
+    )
+    return pd.DataFrame(table)

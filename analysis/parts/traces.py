@@ -1,0 +1,274 @@
+"""Learn, then overfit: PSNR by step, with the steps that were selected, best and last."""
+
+import math
+from collections.abc import Sequence, Set
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from ..charts.style import (
+    DASHES,
+    MEASURED_STYLE,
+    OKABE_ITO,
+    PALETTE,
+    axis_lines,
+    layout,
+    menu,
+    numbers,
+    plain,
+    spread,
+)
+from ..page.pictures import PICTURE_KEY
+from ..rows.choosing import evenly, leading_seed
+from ..rows.naming import flat_settings, tuples
+from ..rows.points import WHICH, density_text, distinct_fits, frontier_points
+
+MOST_METHODS = 6
+"""Of a problem are shown on a page."""
+
+MOST_DENSITIES = 6
+"""Of a method are shown on a page."""
+
+MOST_STEPS = 140
+"""Of a curve are kept, which the width of a page cannot tell from all."""
+
+Trace = dict[str, Any]
+"""As Plotly takes it: checked once, with the figure."""
+
+LISTS = ("psnr_raw_db", "psnr_db", "statistic")
+
+MARKS = {
+    "final": {"symbol": "square-open", "color": OKABE_ITO[3], "size": 15, "line": {"width": 3}},
+    "selected": {"symbol": "circle", "color": OKABE_ITO[1], "size": 11},
+    "peak": {"symbol": "star", "color": OKABE_ITO[4], "size": 11},
+}
+"""How the marked steps look: one upon the other they are still all seen."""
+
+BELOW_DB = 4.0
+"""What is shown below the worst mark: how the curve rises, not where it comes from."""
+
+SCALES = ("Linear", "Log")
+
+PANELS = {"main": [0.32, 1.0], "statistic": [0.0, 0.2]}
+"""Shares of the height."""
+
+
+def trace_table(curves: pd.DataFrame, levels: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """One row per fit that has a curve with a PSNR: where it belongs, its marks and its curve.
+
+    The columns are those of `frontier_points`, each dense fit once, `stopping`, the kind of rule
+    that selected, and lists of equal length: `step`, `psnr_raw_db` of the network's output,
+    `psnr_db` of its running average, and the rule's `statistic` (NaN before its first). Curves are
+    thinned to about `MOST_STEPS`, the selected and the best step among them.
+
+    Raises ValueError when there is no fit of a trajectory or a transfer.
+    """
+    return traces_of(distinct_fits(frontier_points(trials, levels)), curves)
+
+
+def traces_of(fits: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """The `trace_table` of these rows of `frontier_points`."""
+    if curves.empty:
+        return fits.iloc[:0].assign(stopping="", step=None, **dict.fromkeys(LISTS))
+    found = fits.merge(curves[[*PICTURE_KEY, "step", *LISTS]], on=PICTURE_KEY)
+    known = [bool(np.isfinite(values).any()) for values in found["psnr_db"]]
+    found = found[known].reset_index(drop=True)
+    thinned = pd.DataFrame([_thinned(row) for row in tuples(found)], columns=["step", *LISTS])
+    rules = [flat_settings(text).get("fit.stopping.kind", "") for text in found["settings"]]
+    return found.assign(stopping=rules, **thinned)
+
+
+def traced_fits(points: pd.DataFrame, *, problems: int) -> pd.DataFrame:
+    """The rows of `frontier_points` whose curves a page shows, of the problems with the most fits.
+
+    Of each problem the seed with the most fits, its first `MOST_METHODS` methods and of each
+    `MOST_DENSITIES` densities, evenly down its ladder; and the dense fits that these begin with.
+    """
+    distinct = distinct_fits(points)
+    counts = distinct["problem"].value_counts(sort=False).sort_index()
+    largest = counts.sort_values(ascending=False, kind="stable").index[:problems]
+    chosen = []
+    for _, own in distinct[distinct["problem"].isin(largest)].groupby("problem", observed=True):
+        fits = leading_seed(own)
+        sparse = fits[fits["kept"] < fits["total"]]
+        ladders = list(sparse.groupby("method", observed=True))[:MOST_METHODS]
+        chosen.append(fits[fits["kept"] == fits["total"]])
+        for _, ladder in ladders:
+            kept = sorted(set(ladder["kept"]), reverse=True)
+            chosen.append(ladder[ladder["kept"].isin(evenly(kept, MOST_DENSITIES))])
+    return pd.concat(chosen) if chosen else points.iloc[:0]
+
+
+def trace_choices(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Methods and densities of a `trace_table` as they are offered: dense is a density of all."""
+    sparse = table[table["kept"] < table["total"]]
+    there = set(sparse["method"] if len(sparse) else table["method"])
+    methods = [str(one) for one in table["method"].cat.categories if one in there]
+    densities = sorted(set(table["density"]), reverse=True)
+    return methods, list(dict.fromkeys(map(density_text, densities)))
+
+
+def chosen_density(densities: Sequence[str]) -> int:
+    """The place of the one that a figure begins with."""
+    return len(densities) // 2
+
+
+def trace_figure(table: pd.DataFrame) -> go.Figure:
+    """The curve of one fit of one problem, to be chosen by method and density.
+
+    Beside it there are the dense fits' and the measurement, and below, on a log axis, the statistic
+    that the stopping rule follows. A second menu makes the axis of steps logarithmic.
+
+    Raises ValueError when that is more than one problem, or no fit.
+    """
+    if table["problem"].nunique() != 1:
+        raise ValueError("a figure of curves shows one problem: choose its rows")
+    rows = list(tuples(table))
+    watched = any(_positive(row.statistic) for row in rows)
+    context, fits = _context(rows), [_traces(row, watched=watched) for row in rows]
+    methods, densities = trace_choices(table)
+    buttons: list[dict[str, Any]] = []
+    for method in methods:
+        references = set(table.loc[table["method"] == method, "reference"].astype(str))
+        for density in densities:
+            shown = [_is(row, method, references, density) for row in rows]
+            pairs = zip(fits, shown, strict=True)
+            visible = [True] * len(context) + [one for own, one in pairs for _ in own]
+            change = _axes_of(rows, shown, f"{method}, density {density}")
+            args = [{"visible": visible}, change]
+            buttons.append({"label": f"{method}, {density}", "method": "update", "args": args})
+    active = chosen_density(densities)
+    traces = [*context, *(trace for own in fits for trace in own)]
+    first = buttons[active]["args"][0]["visible"]
+    data = [trace | {"visible": one} for trace, one in zip(traces, first, strict=True)]
+    return go.Figure(data, _dress(rows, buttons, active=active, watched=watched))
+
+
+def _dress(
+    rows: Sequence[Any], buttons: list[dict[str, Any]], *, active: int, watched: bool
+) -> dict[str, Any]:
+    """Axes and menus."""
+    change = buttons[active]["args"][1]
+    last = max(row.step[-1] for row in rows)
+    linear = {"xaxis.type": "linear", "xaxis.range": [0, last]}
+    logarithmic = {"xaxis.type": "log", "xaxis.range": [0, math.log10(max(last, 2))]}
+    scales = [
+        {"label": label, "method": "update", "args": [{}, axis]}
+        for label, axis in zip(SCALES, (linear, logarithmic), strict=True)
+    ]
+    title = {"text": change["xaxis.title.text"]}
+    found = layout("PSNR (dB)")
+    found["updatemenus"] = [menu(buttons, kind="dropdown") | {"active": active}, menu(scales, x=1)]
+    found["xaxis"] = {"range": [0, last], "title": title, **axis_lines()}
+    found["yaxis"]["range"] = change["yaxis.range"]
+    if watched:
+        rules = " or ".join(dict.fromkeys(row.stopping.upper() for row in rows if row.stopping))
+        panel = {"type": "log", "domain": PANELS["statistic"], "title": {"text": rules}}
+        ticks = {"tickformat": "~e", "dtick": 1, "range": _decades(rows), "zeroline": False}
+        found["yaxis2"] = {**panel, **ticks, **axis_lines()}
+        found["yaxis"]["domain"] = PANELS["main"]
+        found["xaxis"]["anchor"] = "y2"
+    return found
+
+
+def _is(row: Any, method: str, references: Set[str], density: str) -> bool:
+    """Whether a fit is that of a choice; dense is where the method's ladder begins."""
+    names = {method} if row.kept < row.total else references
+    return str(row.method) in names and density_text(row.density) == density
+
+
+def _axes_of(rows: Sequence[Any], shown: Sequence[bool], said: str) -> dict[str, Any]:
+    """What a choice changes beside the curves: what is said of it, and the range of PSNRs."""
+    own = [row for row, one in zip(rows, shown, strict=True) if one]
+    note = f"{said}, seed {own[0].seed}: {own[0].outcome}" if own else f"{said}: no such fit"
+    seen = [*own, *(row for row in rows if row.kept == row.total)]
+    low, high = spread([value for row in seen for value in (*_marks(row), max(row.psnr_db))])
+    title = f"Step<br><sub>{plain(note)}</sub>"
+    return {"xaxis.title.text": title, "yaxis.range": [low - BELOW_DB, high]}
+
+
+def _context(rows: Sequence[Any]) -> list[Trace]:
+    """What stays: the measurement and the averages of the dense fits."""
+    lines = []
+    measured = rows[0].psnr_measured_db
+    if math.isfinite(measured):
+        line = {"color": MEASURED_STYLE.colour, "dash": MEASURED_STYLE.dash, "width": 1.5}
+        ends = [0, max(row.step[-1] for row in rows)]
+        lines.append(_line(ends, [measured] * 2, "measurement", line))
+    for place, row in enumerate(row for row in rows if row.kept == row.total):
+        line = {
+            "color": PALETTE["ink"],
+            "dash": DASHES[1 + place % (len(DASHES) - 1)],
+            "width": 1.5,
+        }
+        lines.append(_line(row.step, row.psnr_db, f"{row.method}, averaged", line))
+    return lines
+
+
+def _traces(row: Any, *, watched: bool) -> list[Trace]:
+    """A fit: its raw curve, the averaged one, the three marks, and the statistic."""
+    raw = _line(row.step, row.psnr_raw_db, "raw output", {"color": OKABE_ITO[5], "width": 1})
+    mean = _line(row.step, row.psnr_db, "averaged output", {"color": OKABE_ITO[0], "width": 2.5})
+    steps = {"selected": row.selected_step, "peak": row.peak_step, "final": row.step[-1]}
+    marks = [
+        {
+            "type": "scatter",
+            "x": [steps[which]],
+            "y": numbers([getattr(row, f"psnr_{which}_db")]),
+            "name": which,
+            "mode": "markers",
+            "marker": look,
+            "cliponaxis": False,
+            "hovertemplate": f"{which}<br>step %{{x}}<br>%{{y:.2f}} dB<extra></extra>",
+        }
+        for which, look in MARKS.items()
+    ]
+    statistic = {
+        "type": "scatter",
+        "x": np.asarray(row.step),
+        "y": np.asarray(row.statistic),
+        "yaxis": "y2",
+        "mode": "lines",
+        "line": {"color": OKABE_ITO[2], "width": 1.5},
+        "showlegend": False,
+        "hovertemplate": "step %{x}<br>%{y:.3g}<extra></extra>",
+    }
+    return [raw, mean, *marks] + ([statistic] if watched else [])
+
+
+def _line(x: Sequence[int], y: Sequence[float], name: str, line: dict[str, Any]) -> Trace:
+    said = f"{plain(name)}<br>step %{{x}}<br>%{{y:.2f}} dB<extra></extra>"
+    named = {"name": plain(name), "mode": "lines", "hovertemplate": said}
+    return {"type": "scatter", "x": np.asarray(x), "y": np.asarray(y), "line": line, **named}
+
+
+def _marks(row: Any) -> list[float]:
+    """The three PSNRs."""
+    return [getattr(row, f"psnr_{which}_db") for which in WHICH]
+
+
+def _decades(rows: Sequence[Any]) -> list[int]:
+    """The powers of ten that hold every statistic."""
+    values = [value for row in rows for value in row.statistic if value > 0]
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    return [low, max(high, low + 1)]
+
+
+def _positive(values: Sequence[float]) -> bool:
+    return any(value > 0 for value in values)
+
+
+def _thinned(row: Any) -> tuple[list[Any], ...]:
+    """Steps and their values, rounded to what a figure can show."""
+    steps = np.asarray(row.step)
+    marked = np.flatnonzero(np.isin(steps, [row.selected_step, row.peak_step]))
+    places = sorted({*evenly(range(len(steps)), MOST_STEPS), *marked.tolist()})
+    raw, mean, statistic = (np.asarray(getattr(row, name), dtype=float)[places] for name in LISTS)
+    return (
+        steps[places].tolist(),
+        raw.round(2).tolist(),
+        mean.round(2).tolist(),
+        [float(f"{value:.3g}") for value in statistic],
+    )

@@ -1,0 +1,289 @@
+"""Transfers: tickets of one image or task on another, against those found there."""
+
+from collections.abc import Iterable
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from ..charts.style import BUTTONS, PALETTE, layout, menu, numbers, plain
+from ..rows.naming import distinct_names
+from ..rows.points import (
+    CONFIDENCE,
+    WHICH,
+    density_text,
+    described_points,
+    distinct_fits,
+    sparsity_text,
+    with_interval,
+)
+
+MATRIX = ("network", "method", "travels")
+"""The columns whose values a matrix of sources and targets has in common."""
+
+GROUP = (*MATRIX, "source", "target", "kept")
+
+PAIR = ("problem_key", "finder_key", "kept", "seed")
+"""What a transfer has in common with its native ticket."""
+
+READING = "down: found on<br>across: fitted on<br>cells: dB to the native ticket"
+
+LABEL_WIDTH = 16
+"""Characters in a line of a label, unless a single word is longer."""
+
+WORSE, BETTER = "#B35806", "#2166AC"
+
+LEAST_SCALE_DB = 0.2
+"""The colours span at least this much either way, so that noise does not look like a finding."""
+
+SCALE_QUANTILE = 0.9
+"""Of the differences' sizes, where the colours end: a collapse must not fade all others."""
+
+
+def transfer_table(
+    trials: pd.DataFrame, levels: pd.DataFrame, *, confidence: float = CONFIDENCE
+) -> pd.DataFrame:
+    """One row per network, method, travels, source, target, density and `which` PSNR of transfers.
+
+    `mean_db` is over the `n` of `seeds` that have that PSNR. `native_db` is the mean over seeds of
+    the target's native tickets: of the trajectory that finds tickets by the same method on the
+    target itself, at the same count. Where the method looks at clean images, native is the ticket
+    found on the target's clean image and fitted to its measurement by a transfer of its own.
+    `to_native_db` is the mean difference to the native ticket of the same seed, over `n_native`
+    seeds, within the Student-t interval `to_native_low_db` to `to_native_high_db` (NaN below two
+    seeds); `to_dense_db` is that to the dense fit which the trial itself begins with, of the same
+    initial weights, and `to_dense_deviation_db` its standard deviation over seeds. `own` marks
+    transfers back to the image and task that the tickets come from.
+
+    Raises ValueError when there is no fit at all, or `confidence` is not within 0 and 1.
+    """
+    return transfers_of(described_points(trials, levels), confidence=confidence)
+
+
+def transfers_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
+    """The `transfer_table` of `described_points`."""
+    fits = points[(points["kind"] == "transfer") & (points["kept"] < points["total"])]
+    fits = _labelled(distinct_fits(fits))
+    parts = [_means(_paired(fits, points, which), which) for which in WHICH]
+    table = pd.concat(parts, ignore_index=True)
+    for to in ("native", "dense"):
+        bounds = (f"to_{to}_low_db", f"to_{to}_high_db")
+        names = (f"to_{to}_db", f"to_{to}_deviation_db", f"n_{to}", *bounds)
+        table = with_interval(table, confidence, names)
+    table["which"] = pd.Categorical(table["which"], categories=WHICH, ordered=True)
+    order = [*GROUP, "which"]
+    falling = [name != "kept" for name in order]
+    return table.sort_values(order, ascending=falling, ignore_index=True)
+
+
+def transfer_figure(table: pd.DataFrame) -> go.Figure:
+    """Sources by targets: the difference to the native ticket, at a density from a dropdown.
+
+    `table` has one matrix's rows of a `transfer_table`. Where tickets did not go back to where they
+    come from, the outlined diagonal has the native ticket's own PSNR. Sources and targets without
+    any native ticket to compare with are left out, single cells left blank.
+
+    Raises ValueError when that is more than one matrix, or nothing has a native ticket.
+    """
+    if table.drop_duplicates(list(MATRIX)).shape[0] != 1:
+        raise ValueError("a transfer figure shows one network, method and travels: choose its rows")
+    if not table["n_native"].any():
+        raise ValueError("no transfer has a native ticket to compare with")
+    for end in ("source", "target"):
+        known = table.loc[table["n_native"] > 0, end]
+        table = table[table[end].isin(known)]
+    kept = _kept(table)
+    shown = len(kept) // 2
+    figure = go.Figure(_matrices(table, WHICH[0], shown=shown))
+    switch = []
+    for which in WHICH:
+        traces = _matrices(table, which, shown=shown)
+        names = ("z", "text", "customdata")
+        change = {name: [getattr(trace, name) for trace in traces] for name in names}
+        switch.append({"label": BUTTONS[which], "method": "update", "args": [change, {}]})
+    densities = table.drop_duplicates("kept").set_index("kept")["density"]
+    choice = []
+    for place, count in enumerate(kept):
+        visible = {"visible": [other == place for other in range(len(kept))]}
+        label = f"{density_text(densities[count])} ({sparsity_text(densities[count])} removed)"
+        choice.append({"label": label, "method": "update", "args": [visible, {}]})
+    dropdown = menu(choice, kind="dropdown", x=1) | {"active": shown}
+    figure.update_layout(_look(table), updatemenus=[menu(switch), dropdown])
+    return figure
+
+
+def _labelled(transfers: pd.DataFrame) -> pd.DataFrame:
+    """Transfers with network, method, source and target as names that tell apart."""
+    found = transfers.assign(own=transfers["source_key"] == transfers["target_key"])
+    for column, part in (("network", "network"), ("method", "finder")):
+        name, key, settings = (found[f"{part}_{end}"] for end in ("name", "key", "settings"))
+        found[column] = distinct_names(name, key, settings)
+    ends = _ends(found)
+    names = distinct_names(ends["name"], ends["key"], ends["settings"])
+    found["source"], found["target"] = names[: len(found)], names[len(found) :]
+    return found
+
+
+def _ends(transfers: pd.DataFrame) -> pd.DataFrame:
+    """Sources, then targets: named by image, by task or by both, whichever varies."""
+    ends = []
+    for end in ("source", "target"):
+        columns = {f"{end}_{name}": name for name in ("name", "key", "settings")}
+        columns[f"{end}_task_name"] = "task"
+        ends.append(transfers[list(columns)].rename(columns=columns))
+    found = pd.concat(ends).astype({"name": str, "task": str})
+    tasks_vary, images_vary = found["task"].nunique() > 1, found["name"].nunique() > 1
+    if tasks_vary and images_vary:
+        found["name"] += ", " + found["task"]
+    elif tasks_vary:
+        found["name"] = found["task"]
+    return found
+
+
+def _paired(fits: pd.DataFrame, points: pd.DataFrame, which: str) -> pd.DataFrame:
+    """The fits with their score, and those of the native ticket and the dense fit beside it."""
+    psnr = f"psnr_{which}_db"
+    natives = _natives(points)[[*PAIR, psnr]].rename(columns={psnr: "native"})
+    dense = points.loc[points["kept"] == points["total"], ["trial_id", "image", psnr]]
+    dense = dense.rename(columns={psnr: "dense"})
+    found = fits.assign(score=fits[psnr]).merge(natives, on=list(PAIR), how="left")
+    found = found.merge(dense, on=["trial_id", "image"], how="left")
+    return found.assign(
+        to_native=found["score"] - found["native"], to_dense=found["score"] - found["dense"]
+    )
+
+
+def _natives(points: pd.DataFrame) -> pd.DataFrame:
+    """One row per ticket that was found where it is fitted, as `PAIR` tells them apart."""
+    clean = points["finder_key"].str.contains('"target": "clean"', regex=False)
+    found_here = (points["kind"] == "trajectory") & ~clean
+    own = points["source_key"] == points["target_key"]
+    brought_back = own & clean & (points["travels"] == "mask_and_weights")
+    tickets = points[(found_here | brought_back) & (points["kept"] < points["total"])]
+    return tickets.drop_duplicates(list(PAIR))
+
+
+def _means(paired: pd.DataFrame, which: str) -> pd.DataFrame:
+    groups = paired.assign(which=which).groupby(
+        [*GROUP, "which"], observed=True, as_index=False, dropna=False
+    )
+    table = groups.agg(
+        total=("total", "first"),
+        density=("density", "first"),
+        own=("own", "first"),
+        seeds=("score", "size"),
+        n=("score", "count"),
+        mean_db=("score", "mean"),
+        native_db=("native", "mean"),
+        n_native=("to_native", "count"),
+        to_native_db=("to_native", "mean"),
+        to_native_deviation_db=("to_native", "std"),
+        n_dense=("to_dense", "count"),
+        to_dense_db=("to_dense", "mean"),
+        to_dense_deviation_db=("to_dense", "std"),
+    )
+    return pd.DataFrame(table)
+
+
+def _kept(table: pd.DataFrame) -> list[int]:
+    """The counts, most first."""
+    return sorted(set(table["kept"]), reverse=True)
+
+
+def _axes(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Sources and targets, those that are both first and in the same order."""
+    sources, targets = (set(table[end].astype(str)) for end in ("source", "target"))
+    both = sorted(sources & targets)
+    return [*both, *sorted(sources - targets)], [*both, *sorted(targets - sources)]
+
+
+def _matrices(table: pd.DataFrame, which: str, *, shown: int) -> list[go.Heatmap]:
+    """One trace a density, for one of the PSNRs; the one at `shown` is visible."""
+    sources, targets = _axes(table)
+    sizes = table["to_native_db"].abs().replace(np.inf, np.nan)
+    limit = max(float(sizes.quantile(SCALE_QUANTILE)), LEAST_SCALE_DB)
+    traces = []
+    for place, count in enumerate(_kept(table)):
+        rows = table[(table["kept"] == count) & (table["which"] == which)]
+        cells = [[_cell(rows, source, target) for target in targets] for source in sources]
+        traces.append(
+            go.Heatmap(
+                x=[_label(name) for name in targets],
+                y=[_label(name) for name in sources],
+                z=[numbers([z for z, _, _ in line]) for line in cells],
+                text=[[text for _, text, _ in line] for line in cells],
+                customdata=[[said for _, _, said in line] for line in cells],
+                texttemplate="%{text}",
+                hovertemplate="%{y} → %{x}<br>%{customdata}<extra></extra>",
+                hoverongaps=False,
+                zmin=-limit,
+                zmax=limit,
+                colorscale=[[0, WORSE], [0.5, "#F7F7F7"], [1, BETTER]],
+                showscale=False,
+                visible=place == shown,
+                xgap=2,
+                ygap=2,
+            )
+        )
+    return traces
+
+
+def _cell(rows: pd.DataFrame, source: str, target: str) -> tuple[float, str, str]:
+    """A cell's colour, its text and what is said where it is pointed at."""
+    to_target = rows[rows["target"] == target]
+    found = to_target[to_target["source"] == source]
+    if found.empty:
+        native = to_target["native_db"].mean()
+        if source != target or pd.isna(native):
+            return np.nan, "", ""
+        return 0.0, f"{native:.1f}", f"native ticket<br>{native:.2f} dB"
+    row = found.iloc[0]
+    said = f"{row['mean_db']:.2f} dB, n = {row['n']}"
+    if row["n_native"]:
+        said += f"<br>to native {_signed(row, 'native')}"
+    if row["n_dense"]:
+        said += f"<br>to dense {_signed(row, 'dense')}"
+    text = "" if pd.isna(row["to_native_db"]) else signed_text(row["to_native_db"])
+    return row["to_native_db"], text, said
+
+
+def _signed(row: pd.Series, to: str) -> str:
+    mean, low, high = (row[f"to_{to}_{end}"] for end in ("db", "low_db", "high_db"))
+    bounds = "" if pd.isna(low) else f" [{signed_text(low)}, {signed_text(high)}]"
+    return f"{signed_text(mean)} dB{bounds}"
+
+
+def signed_text(value: float) -> str:
+    """A difference in dB with its sign, and a true minus."""
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
+
+
+def _look(table: pd.DataFrame) -> dict[str, Any]:
+    """Sources down, targets across, the diagonal outlined."""
+    sources, targets = _axes(table)
+    axis: dict[str, Any] = {"showgrid": False, "zeroline": False, "automargin": True}
+    axis |= {"type": "category", "ticks": "", "fixedrange": True, "linecolor": PALETTE["muted"]}
+    axis["tickfont"] = {"size": 12}
+    return layout("") | {
+        "xaxis": {**axis, "title": {"text": READING, "standoff": 12, "font": {"size": 12}}},
+        "yaxis": {**axis, "autorange": "reversed"},
+        "margin": {"l": 20, "r": 12, "t": 56, "b": 90},
+        "shapes": list(_outlines(sources, targets)),
+    }
+
+
+def _label(name: str) -> str:
+    """A name in short lines, none of which begins or ends in an equals sign."""
+    name = name.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    return "<br>".join(plain(line) for line in wrap(name, LABEL_WIDTH, break_long_words=False))
+
+
+def _outlines(sources: list[str], targets: list[str]) -> Iterable[dict[str, Any]]:
+    line = {"color": PALETTE["ink"], "width": 2}
+    for y, name in enumerate(sources):
+        if name in targets:
+            x = targets.index(name)
+            ends = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
+            yield {"type": "rect", **ends, "line": line, "fillcolor": "rgba(0,0,0,0)"}

@@ -1,0 +1,252 @@
+"""Verdicts: whether a method matches the dense network, and which of two methods is better.
+
+Fits are paired: same image, seed, noise and initial weights, at equal true density. A study is what
+problems share apart from their image: task, network and fit.
+"""
+
+import json
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ..rows.naming import distinct_names, tuples
+from ..rows.points import CONFIDENCE, density_text, described_points, distinct_fits
+from ..statistics.intervals import (
+    Matching,
+    matching,
+    mean_interval,
+    no_difference,
+    samples_of,
+)
+
+MARGIN_DB = 0.1
+"""By default a ticket matches that is not worse than dense by this much."""
+
+MATCHED = [
+    *("problem", "problem_key", "problem_settings", "task", "prior", "image", "method"),
+    *("reference", "seed", "kept", "total", "density"),
+]
+"""Of `described_points` what verdicts follow from, beside the PSNR: few columns are sorted fast."""
+
+ONE_RUN = "one run: no verdict"
+
+
+def dense_differences(
+    trials: pd.DataFrame, levels: pd.DataFrame, *, which: str = "selected"
+) -> pd.DataFrame:
+    """One row per sparse fit: `difference_db`, its PSNR − that of its seed's dense fit.
+
+    Beside the columns of `frontier_points` there are `study`, a name for task, network and fit, and
+    the difference, NaN where either fit has no PSNR. Fits without a dense one are left out.
+
+    Raises ValueError when there is no fit of a trajectory or a transfer.
+    """
+    return _differences(_fits(described_points(trials, levels)), which)
+
+
+def matching_table(
+    trials: pd.DataFrame,
+    levels: pd.DataFrame,
+    *,
+    which: str = "selected",
+    margin_db: float = MARGIN_DB,
+    confidence: float = CONFIDENCE,
+) -> pd.DataFrame:
+    """One row per study and method: down to which density it matches dense, and a verdict in words.
+
+    `shown`, `estimate` and `refuted` are densities as of `statistics.Matching`, at a one-sided
+    error of 1 − `confidence` each; `least` is the least density that was fitted. `n` images (`unit`
+    image), or seeds of a single image, were the sample, of `seeds` seeds. `missing` counts pairs
+    without a PSNR: no density with one is shown to match.
+
+    Raises ValueError when there is no fit of a trajectory or a transfer, `confidence` is not within
+    0 and 1 or `margin_db` is not positive.
+    """
+    points = described_points(trials, levels)
+    return matching_of(points, which=which, margin_db=margin_db, confidence=confidence)
+
+
+def matching_of(
+    points: pd.DataFrame,
+    *,
+    which: str = "selected",
+    margin_db: float = MARGIN_DB,
+    confidence: float = CONFIDENCE,
+) -> pd.DataFrame:
+    """The `matching_table` of `described_points`."""
+    alpha = 1 - _checked(confidence)
+    differences = _differences(_fits(points[[*MATCHED, f"psnr_{which}_db"]]), which)
+    rows = [
+        {"study": study, "method": method, "margin_db": margin_db, "confidence": confidence}
+        | _matched(group, margin_db, alpha)
+        for (study, method), group in differences.groupby(["study", "method"], sort=True)
+    ]
+    columns = [
+        *("study", "method", "margin_db", "confidence", "unit", "n", "seeds", "missing"),
+        *("least", "shown", "estimate", "refuted", "verdict"),
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def comparison_table(
+    trials: pd.DataFrame,
+    levels: pd.DataFrame,
+    first: str,
+    second: str,
+    *,
+    which: str = "selected",
+    confidence: float = CONFIDENCE,
+) -> pd.DataFrame:
+    """One row per study and density at which both methods were fitted: first − second, in dB.
+
+    `mean_db` lies in `low_db` to `high_db` at that `confidence`, each row by itself; `p` is that of
+    no difference and `q` its value among all rows of the table, by which the false discovery rate
+    is controlled (Benjamini & Hochberg 1995). `n`, `unit`, `seeds` and `missing` are as in
+    `matching_table`, and one run has no interval.
+
+    Raises ValueError for a method that the points do not have, naming those that they have.
+    """
+    _checked(confidence)
+    fits = _fits(described_points(trials, levels))
+    known = sorted(set(fits["method"]))
+    for name in (first, second):
+        if name not in known:
+            raise ValueError(f"no method {name!r} in these fits; there are: {', '.join(known)}")
+    psnr = f"psnr_{which}_db"
+    key = ["study", "problem", "image", "seed", "kept", "total", "density"]
+    one, other = (fits.loc[fits["method"] == name, [*key, psnr]] for name in (first, second))
+    pairs = one.merge(other, on=key, suffixes=("", "_other"))
+    pairs["difference_db"] = pairs[psnr] - pairs[f"{psnr}_other"]
+    rows = [
+        {"study": study, "first": first, "second": second, "kept": kept}
+        | {"total": group["total"].iloc[0], "density": group["density"].iloc[0]}
+        | {"confidence": confidence}
+        | _compared(group, confidence)
+        for (study, kept), group in pairs.groupby(["study", "kept"])
+    ]
+    columns = [
+        *("study", "first", "second", "kept", "total", "density", "confidence", "unit", "n"),
+        *("seeds", "missing", "mean_db", "low_db", "high_db", "p"),
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    table = table.sort_values(["study", "density"], ascending=[True, False], ignore_index=True)
+    tested = table["p"].notna()
+    table["q"] = np.nan
+    if tested.any():
+        table.loc[tested, "q"] = stats.false_discovery_control(table.loc[tested, "p"])
+    return table
+
+
+def _checked(confidence: float) -> float:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be within 0 and 1, got {confidence}")
+    return confidence
+
+
+def _fits(points: pd.DataFrame) -> pd.DataFrame:
+    """All fits once, with the name of what their problems share apart from the image."""
+    fits = distinct_fits(points)
+    keys, settings = (
+        fits[column].map({text: _without_image(text) for text in fits[column].unique()})
+        for column in ("problem_key", "problem_settings")
+    )
+    names = fits["task"].astype(str) + ", " + fits["prior"].astype(str)
+    studies = pd.Series(distinct_names(names, keys, settings), index=fits.index)
+    named = fits.assign(study=studies)
+    return named.astype(dict.fromkeys(("study", "problem", "method", "reference"), str))
+
+
+def _differences(fits: pd.DataFrame, which: str) -> pd.DataFrame:
+    psnr = f"psnr_{which}_db"
+    dense = fits.loc[fits["kept"] == fits["total"], ["problem", "method", "seed", psnr]]
+    dense = dense.rename(columns={"method": "reference", psnr: "dense_db"})
+    sparse = fits[fits["kept"] < fits["total"]]
+    found = sparse.merge(dense, on=["problem", "reference", "seed"])
+    return found.assign(difference_db=found[psnr] - found["dense_db"])
+
+
+def _without_image(settings: str) -> str:
+    return json.dumps({k: v for k, v in json.loads(settings).items() if k != "image"})
+
+
+def _sample(group: pd.DataFrame) -> tuple[list[list[float]], dict[str, Any]]:
+    """The differences that there are, by image, and what they are a sample of."""
+    there = group[np.isfinite(group["difference_db"].astype(float))]
+    samples = samples_of(there["difference_db"].tolist(), there["image"].tolist())
+    single, seeds = len(samples) == 1, there["seed"].nunique()
+    return samples, {
+        "unit": "seed" if single else "image",
+        "n": seeds if single else len(samples),
+        "seeds": seeds,
+        "missing": len(group) - len(there),
+    }
+
+
+def _matched(group: pd.DataFrame, margin_db: float, alpha: float) -> dict[str, Any]:
+    """The ladder as far as every density of it has a difference."""
+    _, sample = _sample(group)
+    rungs = list(_rungs(group))
+    found = _matching(rungs, margin_db, alpha)
+    least = float(group["density"].min())
+    return sample | {
+        "least": least,
+        "shown": found.shown,
+        "estimate": found.estimate,
+        "refuted": found.refuted,
+        "verdict": ONE_RUN if sample["n"] < 2 else _words(found, least, margin_db),
+    }
+
+
+def _rungs(group: pd.DataFrame) -> Iterator[tuple[float, list[list[float]]]]:
+    """Density and differences, dense to sparse, up to the first with a fit without PSNR."""
+    own = group[["density", "difference_db", "image"]]
+    ordered = own.sort_values("density", ascending=False, kind="stable")
+    for density, rung in groupby(tuples(ordered), key=lambda row: float(row.density)):
+        fits = list(rung)
+        differences = [float(fit.difference_db) for fit in fits]
+        if not np.isfinite(differences).all():
+            return
+        yield density, samples_of(differences, [fit.image for fit in fits])
+
+
+def _matching(
+    rungs: list[tuple[float, list[list[float]]]], margin_db: float, alpha: float
+) -> Matching:
+    densities = [density for density, _ in rungs]
+    return matching(densities, [s for _, s in rungs], margin_db=margin_db, alpha=alpha)
+
+
+def _words(found: Matching, least: float, margin_db: float) -> str:
+    """What the bounds say, never more than that."""
+    within = f"within {margin_db:g} dB of dense"
+    if found.shown is None and found.refuted is None:
+        return "undecided"
+    said = []
+    if found.shown is not None:
+        said.append(f"{within} down to {density_text(found.shown)}, shown")
+        if found.shown == least:
+            return f"{said[0]}; sparser was not tried"
+    else:
+        said.append(f"not shown to be {within} at any density")
+    if found.refuted is None:
+        said.append("undecided below")
+    else:
+        said.append(f"loses more from {density_text(found.refuted)} down, shown")
+    return "; ".join(said)
+
+
+def _compared(group: pd.DataFrame, confidence: float) -> dict[str, Any]:
+    samples, sample = _sample(group)
+    if not samples:
+        return sample | dict.fromkeys(("mean_db", "low_db", "high_db", "p"), np.nan)
+    interval = mean_interval(samples, confidence=confidence)
+    return sample | {
+        "mean_db": interval.mean,
+        "low_db": interval.low,
+        "high_db": interval.high,
+        "p": no_difference(samples),
+    }

@@ -1,0 +1,1 @@
+"""Rows of the store with their names: what is compared, and what it is called."""

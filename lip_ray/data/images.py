@@ -1,0 +1,345 @@
+"""The image catalogue: photos, files, arrays, digits; crop, size, channels, checksum, PNG."""
+
+import io
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, cast
+
+import numpy as np
+import skimage.data
+import torch
+from PIL import Image as PillowImage
+from PIL import ImageOps
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from skimage.transform import resize
+from torch import Tensor
+
+from lip_ray.data import fingerprint, npz
+from lip_ray.data.labelled import Digits
+from lip_ray.spec import RunOnly, Spec
+
+BuiltinName = Literal[
+    "astronaut", "brick", "camera", "cell", "chelsea", "clock", "coffee", "coins", "grass",
+    "gravel", "hubble_deep_field", "immunohistochemistry", "moon", "page", "retina", "rocket",
+    "text",
+]  # fmt: skip
+"""The photos inside scikit-image's wheel: none of them is downloaded."""
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_BIT_DEPTH_AT = 24
+GREY_MODES = ("1", "L", "LA", "La")
+THUMBNAIL_SIDE = 256
+WHAT = "image"
+UNREADABLE = (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError)
+"""All that Pillow raises for bytes that are no picture."""
+
+Range = Annotated[tuple[int, int], Field(strict=False)]
+Split = Literal["test", "training"]
+_FROM_0 = {"type": "integer", "minimum": 0}
+Index = Annotated[
+    int,
+    Field(ge=0),
+    WithJsonSchema({"anyOf": [_FROM_0, {"type": "array", "items": _FROM_0, "minItems": 1}]}),
+]
+"""Which picture, from 0. The schema knows that a list stands for several images."""
+
+
+class Picture(Protocol):
+    """What a problem is made of: an image of the catalogue, or one that a generator draws."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is the measurement itself, so that nobody knows the clean image."""
+
+    @property
+    def label(self) -> str:
+        """The name in tables and figures, and the key of all draws made for this image."""
+
+    def load(self) -> Tensor:
+        """(C, H, W) float32 in [0, 1] on the CPU. Raises ValueError when it cannot be read."""
+
+    def __hash__(self) -> int:
+        """What is found out about a picture is remembered."""
+
+
+class Framing(Spec):
+    """How a picture is cropped, resized and coloured before anything else happens to it.
+
+    Cropping comes first. Resizing is bilinear after Gaussian anti-aliasing.
+    """
+
+    rows: Range | None = None
+    """First row and the one after the last, in pixels of the original."""
+    columns: Range | None = None
+    """First column and the one after the last, in pixels of the original."""
+    size: Range | None = None
+    """Height and width in pixels after cropping."""
+    channels: Literal[1, 3] | None = None
+    """1 turns colour into luminance, 3 repeats grey; by default as in the picture."""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        for name, span in (("rows", self.rows), ("columns", self.columns)):
+            if span is not None and not 0 <= span[0] < span[1]:
+                raise ValueError(f"{name} must be [first, end] with 0 <= first < end, got {span}")
+        if self.size is not None and min(self.size) < 1:
+            raise ValueError(f"size must be [height, width] of at least 1, got {self.size}")
+        return self
+
+
+class BuiltinImage(Framing):
+    """A photo from scikit-image's own package."""
+
+    kind: Literal["builtin"] = "builtin"
+    name: BuiltinName
+    measured: ClassVar[Literal[False]] = False
+    """Photos are what is looked for, never a measurement of it."""
+
+    @property
+    def label(self) -> str:
+        """The name in tables and figures, and the key of all draws made for this image."""
+        return self.name
+
+    def load(self) -> Tensor:
+        """(C, H, W) float32 in [0, 1] on the CPU. Raises ValueError when the crop is outside."""
+        return _framed(self)
+
+    def _pixels(self) -> np.ndarray[Any, Any]:
+        return cast("np.ndarray[Any, Any]", getattr(skimage.data, self.name)())
+
+
+class FileImage(Framing):
+    """A picture in a file, known by its name and content: moving the file changes no id."""
+
+    kind: Literal["file"] = "file"
+    path: Annotated[str, RunOnly()]
+    """Relative to the working directory; stored absolute."""
+    name: str
+    """In tables and figures; by default the file's own name without its ending."""
+    sha256: str
+    """Of the file's bytes; filled in when the path is read first, checked ever after."""
+    measured: bool = False
+    """Whether the picture is the measurement itself, so that nobody knows the clean image."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fingerprinted(cls, fields: object) -> object:
+        return fingerprint.filled(fields, name=fingerprint.stem, sha256=fingerprint.sha256_of(WHAT))
+
+    @property
+    def label(self) -> str:
+        """The name in tables and figures, and the key of all draws made for this image."""
+        return f"{self.name}-{self.sha256[:6]}"
+
+    def load(self) -> Tensor:
+        """(C, H, W) float32 in [0, 1] on the CPU.
+
+        Raises ValueError when the file is missing, changed, or no 8-bit opaque picture, or when
+        the crop is outside of it.
+        """
+        return _framed(self)
+
+    def _pixels(self) -> np.ndarray[Any, Any]:
+        return decoded(fingerprint.read(self.path, self.sha256, WHAT), self.path)
+
+
+class ArrayImage(Framing):
+    """One picture of an array in an .npz file, known by the content of that file.
+
+    The array is uint8 of shape (N, H, W) or (N, H, W, 3), 255 is white.
+    """
+
+    kind: Literal["npz"] = "npz"
+    path: Annotated[str, RunOnly()]
+    """Of the .npz file, relative to the working directory; stored absolute."""
+    array: str
+    """Its name in the file; by default the only array of pictures there is."""
+    index: Index
+    """Which picture of the array, from 0; a list stands for several images."""
+    name: str
+    """In tables and figures; by default the file's own name without its ending."""
+    sha256: str
+    """Of the file's bytes; filled in when the path is read first, checked ever after."""
+    measured: ClassVar[Literal[False]] = False
+    """They are what is looked for, never a measurement of it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fingerprinted(cls, fields: object) -> object:
+        return fingerprint.filled(
+            fields,
+            array=npz.only_array,
+            name=fingerprint.stem,
+            sha256=fingerprint.sha256_of(npz.WHAT),
+        )
+
+    @property
+    def label(self) -> str:
+        """The name in tables and figures, and the key of all draws made for this image."""
+        return f"{self.name}-{self.array}-{self.index}-{self.sha256[:6]}"
+
+    def load(self) -> Tensor:
+        """(C, H, W) float32 in [0, 1] on the CPU.
+
+        Raises ValueError when the file is missing, changed or no archive, when it has no such array
+        of pictures or the array no such picture, or when the crop is outside of it.
+        """
+        return _framed(self)
+
+    def _pixels(self) -> np.ndarray[Any, Any]:
+        pictures = _array(self.path, self.sha256, self.array)
+        _refuse_beyond(self.index, len(pictures), f"array {self.array!r} of {self.path}")
+        return cast("np.ndarray[Any, Any]", pictures[self.index])
+
+
+class DigitImage(Framing):
+    """A handwritten digit of scikit-learn, of the sets that the dataset `digits` is split into.
+
+    Its grey levels, 0 to 16, are scaled to 0 to 255 and rounded, as in the image set of digits.
+    """
+
+    kind: Literal["digit"] = "digit"
+    index: Index
+    """Which digit of the set, from 0; a list stands for several images."""
+    split: Split = "test"
+    """The set: what generators of digits never learn from, or what they do."""
+    measured: ClassVar[Literal[False]] = False
+    """They are what is looked for, never a measurement of it."""
+
+    @property
+    def label(self) -> str:
+        """The name in tables and figures, and the key of all draws made for this image."""
+        return f"digit-{self.index}" if self.split == "test" else f"digit-training-{self.index}"
+
+    def load(self) -> Tensor:
+        """(1, H, W) or (3, H, W) float32 in [0, 1] on the CPU, of 8×8 pixels without a `size`.
+
+        Raises ValueError when the set has no such digit, or when the crop is outside of it.
+        """
+        return _framed(self)
+
+    def _pixels(self) -> np.ndarray[Any, Any]:
+        pictures = digits(self.split)
+        _refuse_beyond(self.index, len(pictures), f"the {self.split} set of digits")
+        return cast("np.ndarray[Any, Any]", pictures[self.index])
+
+
+def named(value: object) -> object:
+    """The image that a name or a path alone stands for, not yet checked."""
+    if not isinstance(value, str):
+        return value
+    if "." in value or "/" in value:
+        return {"kind": "file", "path": value}
+    return {"kind": "builtin", "name": value}
+
+
+AnyImage = BuiltinImage | FileImage | ArrayImage | DigitImage
+
+Image = Annotated[
+    AnyImage,
+    Field(discriminator="kind"),
+    BeforeValidator(named, json_schema_input_type=str | AnyImage),
+]
+"""`astronaut` stands for the built-in photo, `photos/cat.png` for the file."""
+
+
+def expanded(value: object) -> list[Any]:
+    """The images that one of them, or a list, stands for: an index that is a list means several.
+
+    For a validator of the raw value of a field. Raises ValueError when such a list is empty.
+    """
+    items = value if isinstance(value, list | tuple) else [value]
+    return [image for item in items for image in _each(item)]
+
+
+def _each(item: object) -> list[Any]:
+    index = item.get("index") if isinstance(item, dict) else None
+    if not isinstance(item, dict) or not isinstance(index, list | tuple):
+        return [item]
+    if not index:
+        raise ValueError("index must be a whole number or a list of at least 1, got []")
+    return [item | {"index": each} for each in index]
+
+
+one_or_many_images = BeforeValidator(expanded, json_schema_input_type=Image | list[Image])
+"""A validator that lets a single image, or one with a list of indices, stand for a tuple."""
+
+
+def digits(split: Split) -> np.ndarray[Any, Any]:
+    """(N, 8, 8) uint8: scikit-learn's digits of a set, scaled to 0 to 255 and rounded."""
+    training, test = Digits().load()
+    values = (test if split == "test" else training).values[:, 0]
+    return rounded(values).numpy()
+
+
+_array = lru_cache(maxsize=2)(npz.read)
+
+
+def _refuse_beyond(index: int, count: int, where: str) -> None:
+    if index >= count:
+        raise ValueError(f"index must be from 0 to {count - 1} in {where}, got {index}")
+
+
+def decoded(data: bytes, path: str) -> np.ndarray[Any, Any]:
+    """(H, W) or (H, W, 3) uint8 pixels, upright."""
+    if data.startswith(PNG_SIGNATURE) and data[PNG_BIT_DEPTH_AT : PNG_BIT_DEPTH_AT + 1] == b"\x10":
+        raise ValueError(f"{path} is a 16-bit PNG; only 8-bit images are read, convert it first")
+    try:
+        with PillowImage.open(io.BytesIO(data)) as opened:
+            picture = ImageOps.exif_transpose(opened)
+    except UNREADABLE as error:
+        raise ValueError(f"{path} is not an image that can be read ({error})") from error
+    if picture.mode.startswith(("I", "F")):
+        raise ValueError(f"{path} has more than 8 bits a channel (mode {picture.mode})")
+    if picture.has_transparency_data:
+        alpha = picture.convert("RGBA").getchannel("A")
+        if alpha.getextrema() != (255, 255):
+            raise ValueError(f"{path} has transparent pixels; flatten its alpha channel first")
+    return np.asarray(picture.convert("L" if picture.mode in GREY_MODES else "RGB"))
+
+
+@lru_cache(maxsize=64)
+def _framed(image: AnyImage) -> Tensor:
+    return framed(image._pixels(), image, image.label)
+
+
+def framed(pixels: np.ndarray[Any, Any], framing: Framing, label: str) -> Tensor:
+    """(C, H, W) float32 in [0, 1]: what a framing makes of (H, W) or (H, W, C) uint8 pixels.
+
+    Raises ValueError, which names the picture by its label, when the crop is outside of it.
+    """
+    height, width = pixels.shape[:2]
+    rows, columns = framing.rows or (0, height), framing.columns or (0, width)
+    if rows[1] > height or columns[1] > width:
+        raise ValueError(
+            f"crop rows {rows}, columns {columns} is outside of {label} ({height}×{width})"
+        )
+    cropped = pixels[slice(*rows), slice(*columns)].astype(np.float64) / 255
+    if framing.size is not None:
+        cropped = resize(cropped, framing.size, order=1, anti_aliasing=True)
+    planes = torch.from_numpy(np.atleast_3d(cropped)).permute(2, 0, 1).contiguous()
+    return _recoloured(planes, framing.channels).float().clamp(0, 1)
+
+
+def _recoloured(planes: Tensor, channels: int | None) -> Tensor:
+    if channels is None or channels == len(planes):
+        return planes
+    if channels == 3:
+        return planes.expand(3, -1, -1)
+    luminance = torch.tensor([0.299, 0.587, 0.114], dtype=planes.dtype)  # ITU-R BT.601
+    return torch.einsum("c,chw->hw", luminance, planes)[None]
+
+
+def rounded(image: Tensor) -> Tensor:
+    """An image in [0, 1] as uint8, 255 for 1; values beyond are clipped."""
+    return image.clamp(0, 1).mul(255).round().to(torch.uint8)
+
+
+def png(image: Tensor) -> bytes:
+    """A PNG of a (1, C, H, W) or (C, H, W) image in [0, 1], at most 256 pixels a side."""
+    planes = rounded(image.detach().reshape(-1, *image.shape[-2:]))
+    pixels = planes.cpu().permute(1, 2, 0).numpy()
+    picture = PillowImage.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,93 @@
+"""What each machine of a cluster says of itself before any trial is sent to it."""
+
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from lip_ray import __version__
+from lip_ray.engine.resources import LaunchError
+from lip_ray.store import Reader, StoreError, Writer
+
+SURVEY_S = 120.0
+"""How long a machine may take to answer; its first task imports lip-ray."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sighting:
+    """What a worker on one machine found."""
+
+    host: str
+    version: str
+    """Of lip-ray there."""
+    problem: str
+    """Why the store cannot be used from there; empty where it can."""
+
+
+def refuse_unready(store: str) -> None:
+    """Raise LaunchError where a machine lacks this lip-ray, or does not see this very store.
+
+    Every machine with cores for trials is asked; one that joins later finds out with its first
+    trial, which it then refuses.
+    """
+    with Writer.open(store).beacon() as name:
+        problems = list(_problems(store, _sightings(store, name)))
+    if problems:
+        raise LaunchError("\n".join(problems))
+
+
+def _sightings(store: str, beacon: str) -> dict[str, Sighting | str]:
+    """By machine, what it saw, or why it did not answer."""
+    alive = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    asked = {
+        f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": _look.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(store, beacon)
+        for node in alive
+    }
+    if asked:
+        ray.wait(list(asked.values()), num_returns=len(asked), timeout=SURVEY_S)
+    found: dict[str, Sighting | str] = {}
+    for host, answer in asked.items():
+        try:
+            found[host] = ray.get(answer, timeout=0)
+        except GetTimeoutError:
+            found[host] = f"no answer in {SURVEY_S:g} s"
+        except RayError as error:
+            found[host] = str(error).strip().splitlines()[-1]
+    return found
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _look(store: str, beacon: str) -> Sighting:
+    try:
+        seen = Reader(store).sees(beacon)
+        problem = "" if seen else "it has another store there"
+    except StoreError as error:
+        problem = str(error)
+    return Sighting(host=platform.node(), version=__version__, problem=problem)
+
+
+def _problems(store: str, sightings: dict[str, Sighting | str]) -> Iterator[str]:
+    for host, seen in sightings.items():
+        if isinstance(seen, str):
+            yield f"{host} cannot run lip-ray: {seen}: install lip-ray {__version__} there"
+        elif seen.version != __version__:
+            yield (
+                f"{host} has lip-ray {seen.version}, this machine {__version__}: "
+                "install the same on all"
+            )
+    blind = [host for host, seen in sightings.items() if not isinstance(seen, str) and seen.problem]
+    if blind:
+        yield (
+            f"--store {store}: not shared with {_some(blind)}: give a folder that all machines of "
+            "the cluster mount under this path, as NFS does"
+        )
+
+
+def _some(hosts: Sequence[str]) -> str:
+    more = f" and {len(hosts) - 3} more" if len(hosts) > 3 else ""
+    return ", ".join(hosts[:3]) + more

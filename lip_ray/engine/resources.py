@@ -1,0 +1,157 @@
+"""How many trials of each kind fit on the machines there are, and on what."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from ray.tune import PlacementGroupFactory
+
+from lip_ray.errors import UserError
+from lip_ray.sweep.run import Resources, Run
+
+GB = 1_000_000_000
+
+Device = Literal["cpu", "cuda"]
+
+
+class LaunchError(UserError):
+    """The machines lack what the sweep's `run` block asks for, or cannot be reached."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """What one machine has for trials, or what a cluster that grows could come to have."""
+
+    cpus: float
+    gpus: float = 0.0
+    memory_gb: float | None = None
+    """None where it is not known beforehand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """What one trial of a kind is given, and how many such trials there is room for."""
+
+    cpus: int
+    gpus: float
+    """0 on the CPU."""
+    memory_gb: float | None
+    at_once: int
+
+    @property
+    def device(self) -> Device:
+        """Where its tensors live."""
+        return "cuda" if self.gpus else "cpu"
+
+    def request(self, *, alone: bool = False) -> PlacementGroupFactory:
+        """What Ray is to reserve; a trial that is alone shares its GPU with none."""
+        bundle: dict[str, float] = {"CPU": self.cpus}
+        if self.gpus:
+            bundle["GPU"] = max(1.0, self.gpus) if alone else self.gpus
+        if self.memory_gb:
+            bundle["memory"] = self.memory_gb * GB
+        return PlacementGroupFactory([bundle])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """A slot for every kind of trial in a sweep."""
+
+    slots: Mapping[str, Slot]
+    concurrent: int | None = None
+    """The most trials at once, of whatever kind, that `run` allows."""
+
+    @classmethod
+    def of(
+        cls,
+        run: Run,
+        kinds: Iterable[str],
+        nodes: Sequence[Capacity],
+        most: Sequence[Capacity] = (),
+    ) -> Self:
+        """What there is for a `run` block on these machines.
+
+        `most` are the machines that a cluster can have once it has grown. Raises LaunchError where
+        a kind of trial would wait for ever.
+        """
+        anywhere = [*nodes, *most]
+        has_gpus = any(node.gpus for node in anywhere)
+        if run.device == "cuda" and not has_gpus:
+            raise LaunchError(
+                "run.device: cuda is asked for, but there is no GPU; allowed: auto, cpu"
+            )
+        on_gpus = has_gpus and run.device != "cpu"
+        return cls(
+            slots={
+                kind: _slot(kind, run.resources(kind), nodes, most, on_gpus)
+                for kind in dict.fromkeys(kinds)
+            },
+            concurrent=run.concurrent,
+        )
+
+    @property
+    def at_once(self) -> Mapping[str, int]:
+        """By kind, how many trials run beside each other where there is no other kind."""
+        limit = self.concurrent
+        return {kind: min(s.at_once, limit or s.at_once) for kind, s in self.slots.items()}
+
+    @property
+    def trials_at_once(self) -> int:
+        """At most, of any kind."""
+        return max(self.at_once.values(), default=0)
+
+    @property
+    def line(self) -> str:
+        """The room in words."""
+        if len(set(self.at_once.values())) == 1 and len({s.device for s in self._all}) == 1:
+            return f"{self.trials_at_once} trials at once on {self._all[0].device}"
+        kinds = (f"{n} {kind} on {self.slots[kind].device}" for kind, n in self.at_once.items())
+        return f"trials at once: {', or '.join(kinds)}"
+
+    @property
+    def _all(self) -> list[Slot]:
+        return list(self.slots.values())
+
+    def request(self, config: Mapping[str, Any]) -> PlacementGroupFactory:
+        """What Ray is to reserve for the trial with this configuration."""
+        return self.slots[config["kind"]].request(alone=config["alone"])
+
+
+def _slot(
+    kind: str, asked: Resources, nodes: Sequence[Capacity], most: Sequence[Capacity], on_gpus: bool
+) -> Slot:
+    cpus, gpus = asked.cpus or 1, (asked.gpus or 0.0) if on_gpus else 0.0
+    slot = Slot(cpus=cpus, gpus=gpus, memory_gb=asked.memory_gb, at_once=0)
+    at_once = max(sum(_fitting(slot, node) for node in there) for there in (nodes, most))
+    if not at_once:
+        raise LaunchError(_missing(kind, slot, [*nodes, *most]))
+    return Slot(cpus=cpus, gpus=gpus, memory_gb=asked.memory_gb, at_once=at_once)
+
+
+def _fitting(slot: Slot, node: Capacity) -> int:
+    """How many such trials one machine holds."""
+    counts = [int(node.cpus // slot.cpus)]
+    if slot.gpus:
+        # A trial never has parts of two GPUs, so two trials of 0.4 share one and 0.2 lies idle.
+        sharing = slot.gpus <= 1
+        counts.append(
+            int(node.gpus) * int(1 / slot.gpus) if sharing else int(node.gpus / slot.gpus)
+        )
+    if slot.memory_gb and node.memory_gb is not None:
+        counts.append(int(node.memory_gb / slot.memory_gb))
+    return min(counts)
+
+
+def _missing(kind: str, slot: Slot, nodes: Sequence[Capacity]) -> str:
+    """Which field asks for more than any machine has; or that no machine has all of it at once."""
+    cpus = max((node.cpus for node in nodes), default=0)
+    gpus = max((node.gpus for node in nodes), default=0)
+    memory = [node.memory_gb for node in nodes if node.memory_gb is not None]
+    asks = f"a {kind} asks for"
+    if slot.cpus > cpus:
+        return f"run.cpus: {asks} {slot.cpus} cores, but there are {cpus:g}"
+    if slot.gpus > gpus:
+        return f"run.gpus: {asks} {slot.gpus:g} GPUs, but there are {gpus:g}"
+    if slot.memory_gb and memory and slot.memory_gb > max(memory):
+        return f"run.memory_gb: {asks} {slot.memory_gb:g} GB, but there are {max(memory):.1f}"
+    return f"run: {asks} {slot.cpus} cores, {slot.gpus:g} GPUs together: no machine has both free"

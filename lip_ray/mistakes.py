@@ -1,0 +1,187 @@
+"""What is wrong with a spec, in a user's words instead of the validator's."""
+
+import difflib
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from lip_ray.spec import Spec, kind_of
+
+LONGEST_SHOWN = 80
+
+Location = tuple[int | str, ...]
+"""Pydantic's path to a value: names, indices, and the kind after each union."""
+
+RULES = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping",
+    "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "int_type": "must be a whole number",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "none_required": "must be left out",
+    "string_type": "must be text",
+    "too_long": "must be a list of at most {max_length}",
+    "too_short": "must be a list of at least {min_length}",
+    "tuple_type": "must be a list",
+}
+"""Pydantic's types of errors, in a user's words."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong: where (a dotted path) and what, with what is allowed."""
+
+    path: str
+    message: str
+    fault: str = field(default="", compare=False, repr=False)
+    """The validator's own word for it."""
+    given: object = field(default=None, compare=False, repr=False)
+    """The value that was found there."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+def explained(
+    error: ValidationError, model: type[Spec], mapping: Mapping[str, Any], *, in_grid: bool = False
+) -> list[Mistake]:
+    """Pydantic's errors in a user's words: path as written, rule, value got, nearest name.
+
+    `mapping` is what `model` was validated from; `in_grid` says that a list may belong in a grid.
+    """
+    details = error.errors()
+    problems = [_problem(e, model, mapping) for e in details if not _follows(e, details)]
+    return [_with_grid_hint(problem) for problem in problems] if in_grid else problems
+
+
+def _follows(error: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is only too short because one of its items is wrong."""
+    depth = len(error["loc"])
+    return error["type"] == "too_short" and any(
+        len(other["loc"]) > depth and other["loc"][:depth] == error["loc"] for other in others
+    )
+
+
+def _problem(error: ErrorDetails, model: type[Spec], mapping: Mapping[str, Any]) -> Mistake:
+    fault, given, context = error["type"], error["input"], error.get("ctx", {})
+    location = _of_a_value(fault, error["loc"])
+    owners, path, written = _walk(location, model, mapping, whole=fault == "missing")
+    if fault == "extra_forbidden":
+        message = _unknown("key", location[-1], list(owners[0].model_fields))
+    elif fault == "missing":
+        message = "is missing"
+    elif fault == "union_tag_not_found":
+        path, message = f"{path}.kind", f"is missing; allowed: {', '.join(map(kind_of, owners))}"
+    elif fault == "union_tag_invalid":
+        path = path if isinstance(written, str) else f"{path}.kind"
+        tag = given["kind"] if isinstance(given, Mapping) else context["tag"]
+        message = _unknown("kind", tag, list(map(kind_of, owners)))
+    elif fault == "literal_error":
+        choices = [name.strip("'") for name in re.split(", | or ", context["expected"])]
+        message = _unknown("kind" if location[-1] == "kind" else "value", given, choices)
+    elif fault == "value_error":
+        message = _with_value(str(context["error"]), given)
+    elif location != error["loc"]:
+        message = f"a key must be text, got {shown(given)}"
+    else:
+        message = f"{_rule(error, owners)}, got {shown(given)}"
+    return Mistake(path, message, fault, given)
+
+
+def _with_grid_hint(problem: Mistake) -> Mistake:
+    if isinstance(problem.given, list) and problem.fault.endswith(("_type", "too_long")):
+        hint = f"{problem.message}; a list of values to try belongs in the grid"
+        return replace(problem, message=hint)
+    return problem
+
+
+def _of_a_value(fault: str, location: Location) -> Location:
+    """The location of the mapping whose key is wrong, or the location itself."""
+    if location[-1:] == ("[key]",):
+        return location[:-2]
+    return location[:-1] if fault == "invalid_key" else location
+
+
+def _rule(error: ErrorDetails, owners: Sequence[type[Spec]]) -> str:
+    """What must hold; in pydantic's words where we have none of our own."""
+    if error["type"] in ("model_type", "model_attributes_type"):
+        kinds = [kind_of(owner) for owner in owners if "kind" in owner.model_fields]
+        return "must be a mapping" + (f" with a kind ({', '.join(kinds)})" if kinds else "")
+    own = RULES.get(error["type"])
+    return own.format(**error.get("ctx", {})) if own else error["msg"]
+
+
+def _with_value(message: str, given: object) -> str:
+    """The message of a check; it says itself what it got where that was a whole mapping."""
+    if "got " in message or isinstance(given, Mapping):
+        return message
+    return f"{message}, got {shown(given)}"
+
+
+def _walk(
+    location: Location, model: type[Spec], mapping: Any, *, whole: bool
+) -> tuple[list[type[Spec]], str, object]:
+    """The spec classes an error is about, its path, and what was written there.
+
+    Pydantic puts the kind into the location after each union, and fields or an index where a
+    shorthand stands for a mapping or a list: the path leaves out what the user did not write,
+    but for the last part where the path must be `whole`.
+    """
+    owners, path, written = [model], [], mapping
+    for depth, part in enumerate(location, start=1):
+        tagged = [owner for owner in owners if part == kind_of(owner)] if len(owners) > 1 else []
+        if tagged:
+            owners = tagged
+            continue
+        if owners and part in owners[0].model_fields:
+            owners = list(_spec_classes(owners[0].model_fields[str(part)].annotation))
+        if not _implied(part, written):
+            written = _item(written, part)
+            path.append(str(part))
+        elif whole and depth == len(location):
+            path.append(str(part))
+    return owners, ".".join(path), written
+
+
+def _implied(part: int | str, written: object) -> bool:
+    """Whether a shorthand stands where this index or field would be."""
+    if isinstance(part, int):
+        return not isinstance(written, list)
+    return isinstance(written, str | list)
+
+
+def _item(written: Any, part: int | str) -> Any:
+    try:
+        return written[part]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _spec_classes(annotation: Any) -> Iterator[type[Spec]]:
+    if inspect.isclass(annotation) and issubclass(annotation, Spec):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _spec_classes(argument)
+
+
+def _unknown(what: str, name: object, allowed: Sequence[object]) -> str:
+    names = [str(choice) for choice in allowed]
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown {what} {shown(name)}; {hint}allowed: {', '.join(names)}"
+
+
+def shown(value: object) -> str:
+    """As Python writes it, but null and true as YAML does; cut where it is long."""
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."

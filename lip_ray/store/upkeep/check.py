@@ -1,0 +1,331 @@
+"""A look at every byte of a store: is every file sound, every level complete, every mask right?"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from lip_ray.records import Outcome
+from lip_ray.store.files import Files
+from lip_ray.store.manifest import (
+    COMPACTED,
+    FILE,
+    FOLDER,
+    Manifest,
+    loose_files,
+    newest,
+    part_schema,
+    stem_of,
+)
+from lip_ray.store.paths import SUFFIX, StoreError
+from lip_ray.store.schema import TABLES
+from lip_ray.store.upkeep.rows import Reading, alike, covered_by, folded_rows_of, opened
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "sweeps": ("sweep", "sweep_id", "position"),
+    "trials": ("trial_id",),
+    "levels": ("trial_id", "level", "image"),
+    "curves": ("trial_id", "level", "image"),
+    "masks": ("trial_id", "level", "position"),
+    "weights": ("trial_id", "level", "position"),
+    "networks": ("trial_id", "level", "position"),
+    "reconstructions": ("trial_id", "level", "image", "role"),
+    "failures": ("trial_id", "failed_at"),
+    "scores": ("search", "search_id", "number"),
+    "points": ("search", "search_id", "number", "position"),
+}
+"""Of which each table has one row."""
+
+ALSO = {"levels": ("outcome",), "masks": ("layer", "kept", "total", "within")}
+
+OF_LEVELS = ("levels", "curves", "masks", "weights", "networks", "reconstructions")
+
+NAMED_AFTER: Mapping[str, str] = {
+    "sweeps": "sweep || '-' || sweep_id",
+    "trials": "trial_id",
+    "failures": "trial_id || regexp_extract(file, '-[0-9]{3,}$')",
+    "scores": "printf('%s-%s-%05d', search, search_id, number)",
+    "points": "printf('%s-%s-%05d', search, search_id, number)",
+    **dict.fromkeys(OF_LEVELS, "printf('%s-%03d', trial_id, level)"),
+}
+"""What a row's file is called, without folder and suffix."""
+
+MENDED = (*OF_LEVELS, "trials", "sweeps")
+"""Tables whose rows a sweep that is run again writes anew, where they are missing."""
+
+OF_TABLE = re.compile(rf".+{re.escape(SUFFIX)}")
+OF_COMPACTION = re.compile(
+    rf"({'|'.join(COMPACTED)})-[0-9a-f]{{8}}{re.escape(SUFFIX)}|manifest-\d{{6,}}.json"
+)
+
+Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+def _renamed(table: str) -> str:
+    return f"""
+    select distinct origin, 'renamed or copied: it has the rows of ' || {NAMED_AFTER[table]}
+    from {table} where file != {NAMED_AFTER[table]}
+    """
+
+
+def _twice(table: str) -> str:
+    key = ", ".join(KEYS[table])
+    return f"""
+    select distinct origin,
+           case when one = other then 'has rows twice' else 'has rows that ' || one || ' has' end
+    from {table} join (
+        select {key}, min(origin) as one, max(origin) as other
+        from {table} group by {key} having count(*) > 1
+    ) using ({key})
+    where origin != one or one = other
+    """
+
+
+def _missing(table: str) -> str:
+    """A fit that came to its end has what any other of its trial has."""
+    key = "trial_id, level" if table == "masks" else "trial_id, level, image"
+    return f"""
+    select distinct '{table}/' || file || '{SUFFIX}', 'missing: other levels of its trial have one'
+    from levels anti join {table} using ({key})
+    where outcome in ('{Outcome.BUDGET}', '{Outcome.STOPPED}')
+      and trial_id in (select trial_id from {table})
+    """
+
+
+GAP = f"""
+select distinct printf('levels/%s-%03d{SUFFIX}', trial_id, above.level),
+       'missing: levels below are there'
+from (select trial_id, level - 1 as level from levels where level > 0) as above
+anti join levels using (trial_id, level)
+"""
+
+NO_TRIAL = f"""
+select distinct 'trials/' || trial_id || '{SUFFIX}', 'missing: levels of it are there'
+from levels anti join trials using (trial_id)
+"""
+
+WRONG_BITS = """
+with nested as (
+    select mask.*, outside.layer as outer_layer,
+           case when mask.within is null then mask.total else outside.kept end as places
+    from masks as mask left join masks as outside
+      on outside.trial_id = mask.trial_id and outside.level = mask.within
+     and outside.position = mask.position
+)
+select origin, arg_min(printf('level %d of %s, layer %s: ', level, trial_id, layer) || case
+    when places is null then 'nested in level ' || within || ', which is missing'
+    when layer != outer_layer then 'nested in a layer ' || outer_layer
+    when size != (places + 7) // 8 then printf('%d bytes for %d weights', size, places)
+    else printf('%d weights kept, not the %d it says', ones, kept)
+end, (level, position))
+from nested
+where places is null or layer != outer_layer or size != (places + 7) // 8 or ones != kept
+group by origin
+"""
+"""One a file. A mask has a bit for each weight, or for each that the mask it is within keeps."""
+
+RULES = (
+    *((_renamed(table), False) for table in TABLES),
+    *((_twice(table), False) for table in TABLES),
+    *((_missing(table), True) for table in ("masks", "curves", "reconstructions")),
+    *((rule, True) for rule in (GAP, NO_TRIAL, WRONG_BITS)),
+)
+"""Each gives files and what is wrong with them; with it, whether running again may mend that."""
+
+BATCH = 512
+"""Files at a time, of those that are compared with a part."""
+
+ATTEMPTS = 3
+
+
+class Damage(NamedTuple):
+    """What is wrong with a file."""
+
+    file: str
+    what: str
+    mended: bool
+    """Whether the sweep, run again, writes its rows anew once the file is deleted, and with it the
+    `levels` files of its trial: these say that the trial is done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """What was looked at, and what is wrong with it."""
+
+    problems: tuple[Damage, ...]
+    counts: Mapping[str, int]
+    """Rows by table that could be read."""
+    files: int
+    """That were read."""
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """It in sentences."""
+        rows = ", ".join(f"{count:,} {table}" for table, count in self.counts.items() if count)
+        yield f"{self.files:,} files were read, with the rows of {rows or 'nothing'}"
+        if not self.problems:
+            yield "all is well"
+        for mended, how in (
+            (True, "delete them and the levels files of their trials, and run the sweep again"),
+            (False, "no sweep that is run again mends them"),
+        ):
+            found = [problem for problem in self.problems if problem.mended == mended]
+            if found:
+                yield f"{len(found):,} problem{'s'[: len(found) > 1]}: {how}"
+                yield from (f"  {problem.file}: {problem.what}" for problem in found)
+
+
+def check(store: str | Path) -> Health:
+    """Read all of a store and say what is wrong; nothing is changed.
+
+    Others may read, write and compact meanwhile. Raises StoreError where there is no store.
+    """
+    files = opened(store)
+    for _ in range(ATTEMPTS):
+        try:
+            return Examination(files).health()
+        except FileNotFoundError:  # compaction was faster
+            continue
+    raise StoreError(f"{files.where} changes all the time: try again")
+
+
+class Examination:
+    """One look at a store as it is now."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._found: dict[str, str] = {}
+        """What is wrong, by file; the first that is found of each."""
+        self._beyond: set[str] = set()
+        """The files of these that no run mends."""
+        self._read = 0
+        order = ("levels", *(table for table in TABLES if table != "levels"))
+        self._loose = {table: loose_files(files, table) for table in order}
+        self._manifest = self._newest()
+
+    def health(self) -> Health:
+        """What all rules find. Raises FileNotFoundError where a file is gone by now."""
+        counts = {}
+        with duckdb.connect() as connection:
+            for table in TABLES:
+                rows = self._rows(table)
+                counts[table] = len(rows)
+                connection.register(f"rows_{table}", rows)
+                origin = f"coalesce(part, '{table}/' || file || '{SUFFIX}') as origin"
+                connection.sql(f"create view {table} as select *, {origin} from rows_{table}")
+            for rule, mended in RULES:
+                for file, what in connection.sql(rule).fetchall():
+                    self._say(file, what, mended=mended)
+            folded = connection.sql("select distinct trial_id from levels where part is not null")
+            fixed = frozenset(trial_id for (trial_id,) in folded.fetchall())
+        self._look_for_strangers()
+        problems = [
+            Damage(file, what, file not in self._beyond and _mended(file, fixed))
+            for file, what in sorted(self._found.items())
+        ]
+        return Health(problems=tuple(problems), counts=counts, files=self._read)
+
+    def _say(self, file: str, what: str, *, mended: bool = True) -> None:
+        if file not in self._found:
+            self._found[file] = what
+            self._beyond.update(() if mended else {file})
+
+    def _newest(self) -> Manifest:
+        try:
+            return newest(self._files)
+        except StoreError as error:
+            self._say(FOLDER, str(error))
+            return Manifest()
+
+    def _look_for_strangers(self) -> None:
+        for folder in (*TABLES, FOLDER):
+            pattern = OF_COMPACTION if folder == FOLDER else OF_TABLE
+            for name in self._files.names(folder):
+                if not pattern.fullmatch(name.rpartition("/")[2]):
+                    self._say(name, "no file of a store: nothing reads it", mended=False)
+
+    def _rows(self, table: str) -> pa.Table:
+        """What rules look at of every row that counts: those of parts, and of files in none."""
+        kept = [_looked_at(table, part_schema(table).empty_table(), None)]
+        parts = [
+            name for name in self._manifest.parts.get(table, ()) if self._whole(table, name, kept)
+        ]
+        covered = covered_by(self._files, table, parts)
+        free = [name for name in self._loose[table] if stem_of(name) not in covered]
+        reading = Reading(self._files, table, free)
+        kept += [_looked_at(table, rows, None) for rows in reading]
+        self._read += reading.count
+        for name in reading.damaged:
+            self._say(name, "damaged")
+        free_names = set(free)
+        self._compare(table, parts, [n for n in self._loose[table] if n not in free_names])
+        return pa.concat_tables(kept)
+
+    def _whole(self, table: str, part: str, kept: list[pa.Table]) -> bool:
+        """Whether all of a part can be read; what rules look at is added to `kept`."""
+        try:
+            dataset = self._files.dataset([part], part_schema(table))
+            found = [_looked_at(table, rows, part) for rows in dataset.to_batches()]
+        except FileNotFoundError:
+            if newest(self._files) != self._manifest:
+                raise
+            self._say(part, "missing: so are its rows, but for those whose own files are there")
+            return False
+        except (OSError, pa.ArrowException) as error:
+            self._say(part, f"damaged, its rows are missing but for those with own files: {error}")
+            return False
+        kept += found
+        self._read += 1
+        return True
+
+    def _compare(self, table: str, parts: Sequence[str], names: Sequence[str]) -> None:
+        """Files that parts cover, and that will be deleted, with what the parts hold of them."""
+        for start in range(0, len(names), BATCH):
+            batch = {stem_of(name): name for name in names[start : start + BATCH]}
+            held = folded_rows_of(self._files, table, parts, batch)
+            reading = Reading(self._files, table, list(batch.values()))
+            for rows in reading:
+                stem = rows[FILE][0].as_py() if len(rows) else ""
+                if stem and not alike(rows, held[stem]):
+                    self._say(batch[stem], "unlike its rows in a part, which count", mended=False)
+            self._read += reading.count
+            for name in reading.damaged:
+                self._say(name, "damaged, but a part has its rows: delete it", mended=False)
+
+
+def _looked_at(table: str, rows: pa.Table | pa.RecordBatch, part: str | None) -> pa.Table:
+    """Keys, the file and the part; of masks also how many bits there are and how many are set."""
+    names = [*KEYS[table], *ALSO.get(table, ()), FILE]
+    found = pa.table({name: rows.column(name) for name in names})
+    found = found.append_column("part", pa.array([part] * len(rows), pa.string()))
+    if table != "masks":
+        return found
+    size, ones = _counted(rows.column("bits"))
+    return found.append_column("size", pa.array(size)).append_column("ones", pa.array(ones))
+
+
+def _counted(bits: pa.Array | pa.ChunkedArray) -> tuple[Integers, Integers]:
+    """Of each mask, its bytes and how many bits are set."""
+    whole = pa.chunked_array(bits) if isinstance(bits, pa.Array) else bits
+    whole = whole.combine_chunks()
+    if not len(whole):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    _, places, values = whole.buffers()
+    ends = np.frombuffer(places, np.int32)[whole.offset : whole.offset + len(whole) + 1]
+    set_bits = np.bitwise_count(np.frombuffer(values or b"", np.uint8)[ends[0] : ends[-1]])
+    before = np.concatenate([[0], set_bits.cumsum(dtype=np.int64)])
+    return np.diff(ends).astype(np.int64), np.diff(before[ends - ends[0]])
+
+
+def _mended(file: str, folded: frozenset[str]) -> bool:
+    """Whether it is of a sweep or a trial whose `levels` files can still be deleted."""
+    table, _, name = file.partition("/")
+    if table == "sweeps":
+        return True
+    trial_id = stem_of(name) if table == "trials" else name.partition("-")[0]
+    return table in MENDED and trial_id not in folded

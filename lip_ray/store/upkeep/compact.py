@@ -1,0 +1,282 @@
+"""Compaction: many small files become a few large ones, beside whoever reads and writes.
+
+A part holds the rows of many loose files and says of each row which. A manifest that names it
+appears in one step; from then on readers leave the loose files out. These stay until a manifest
+that covers them is older than the grace period: whoever listed them before may still be reading.
+Killed between any two steps it leaves a store that reads the same, and the next one goes on.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lip_ray.store.files import Files
+from lip_ray.store.manifest import (
+    COMPACTED,
+    FILE,
+    FOLDER,
+    PREFIX,
+    Manifest,
+    loose_files,
+    newest,
+    part_schema,
+    publish,
+    stem_of,
+)
+from lip_ray.store.paths import SUFFIX, StoreError
+from lip_ray.store.schema import VERSION, VERSION_KEY
+from lip_ray.store.upkeep.rows import READERS, Reading, covered_by, opened
+
+PART_BYTES = 256 << 20
+"""In memory: a part is written once it has as many."""
+
+SMALL_BYTES = 16 << 20
+"""A part with less is merged with what comes next, so that there never are many. It is far below
+what becomes of `PART_BYTES` in a file, so no row is rewritten more than a few times."""
+
+GROUP_BYTES = 4 << 20
+"""In memory, of a row group: what is read at least to see a few trials."""
+
+ORPHAN_S = 86400.0
+"""A part that no manifest names may be another compaction's until it is so old."""
+
+ATTEMPTS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compaction:
+    """What one compaction did."""
+
+    folded: int
+    """Loose files whose rows are in parts since."""
+    parts: int
+    """That the store has now."""
+    bytes_before: int
+    """Of the files and parts that were folded."""
+    bytes_after: int
+    """Of the parts that hold their rows since."""
+    removed: int = 0
+    """Loose files that were deleted, as parts had held their rows for long enough."""
+    damaged: tuple[str, ...] = ()
+    """Loose files that cannot be read and were left where they are."""
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """It in sentences."""
+        if self.bytes_after:
+            sizes = f"{_mb(self.bytes_before)} became {_mb(self.bytes_after)}"
+            yield f"{self.folded:,} files folded in, {sizes}: the store has {self.parts} parts"
+        else:
+            yield f"nothing new to fold in: the store has {self.parts} parts"
+        if self.removed:
+            yield f"{self.removed:,} files deleted whose rows have been in parts long enough"
+        if self.damaged:
+            yield f"{len(self.damaged):,} damaged files left alone: {', '.join(self.damaged)}"
+
+
+def compact(store: str | Path, *, grace_s: float = 86400.0) -> Compaction:
+    """Fold the rows of loose files into parts; delete files whose rows have long been in parts.
+
+    Any number of others may read and write meanwhile, and compact: the later one begins again.
+    Damaged files are left where they are. Raises StoreError where there is no store, or one of its
+    parts is missing or damaged.
+    """
+    files = opened(store)
+    settled = _settled(files, grace_s)
+    for _ in range(ATTEMPTS):
+        done = _attempt(files)
+        if done is not None:
+            return replace(done, removed=_sweep(files, settled, max(grace_s, ORPHAN_S)))
+    raise StoreError(
+        f"{files.where} changed under the compaction {ATTEMPTS} times, or lacks a part: see what "
+        "lip store check says"
+    )
+
+
+def part(rows: pa.Table) -> bytes:
+    """A part's file: rows with their `file`, in its order, so that few trials are quick to read."""
+    rows = rows.sort_by(FILE)  # stable: rows of one file stay in their order
+    words = [field.name for field in rows.schema if pa.types.is_string(field.type)]
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        rows.replace_schema_metadata({VERSION_KEY: str(VERSION)}),
+        sink,
+        compression="zstd",
+        use_dictionary=words,
+        row_group_size=max(1, GROUP_BYTES * len(rows) // max(rows.nbytes, 1)),
+        store_schema=False,
+    )
+    return bytes(sink.getvalue())
+
+
+def put_part(files: Files, table: str, rows: pa.Table) -> tuple[str, int]:
+    """Write a part that no manifest names yet: its name and bytes."""
+    name = f"{FOLDER}/{table}-{uuid4().hex[:8]}{SUFFIX}"
+    content = part(rows)
+    if not files.publish(name, content):
+        raise StoreError(f"{files.where}/{name} is there already: try again")
+    return name, len(content)
+
+
+def gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of many small tables, as many as a part is to hold at a time."""
+    held, size = [], 0
+    for rows in tables:
+        held.append(rows)
+        size += rows.nbytes
+        if size >= PART_BYTES:
+            yield pa.concat_tables(held)
+            held, size = [], 0
+    if held:
+        yield pa.concat_tables(held)
+
+
+def _attempt(files: Files) -> Compaction | None:
+    """One compaction; none where another was faster, so that it has to begin again."""
+    loose = {
+        table: loose_files(files, table) for table in COMPACTED
+    }  # before the manifest, as readers do
+    old = newest(files)
+    try:
+        folds = {table: _fold(files, table, loose[table], old) for table in COMPACTED}
+    except FileNotFoundError:
+        return None
+    written = [name for fold in folds.values() for name in fold.written]
+    parts = {table: fold.parts for table, fold in folds.items()}
+    if written and not publish(files, Manifest(version=old.version + 1, parts=parts)):
+        for name in written:
+            files.remove(name)
+        return None
+    return Compaction(
+        folded=sum(fold.folded for fold in folds.values()),
+        parts=sum(len(fold.parts) for fold in folds.values()),
+        bytes_before=sum(fold.bytes_before for fold in folds.values()),
+        bytes_after=sum(fold.bytes_after for fold in folds.values()),
+        damaged=tuple(name for fold in folds.values() for name in fold.damaged),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """What becomes of one table."""
+
+    parts: tuple[str, ...]
+    """All of it, with those it had and keeps."""
+    written: tuple[str, ...] = ()
+    folded: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+    damaged: tuple[str, ...] = ()
+
+
+def _fold(files: Files, table: str, loose: Sequence[str], old: Manifest) -> Fold:
+    """Write what is new of a table, together with the parts that are still small."""
+    parts = tuple(old.parts.get(table, ()))
+    covered = covered_by(files, table, parts)
+    reading = Reading(files, table, [name for name in loose if stem_of(name) not in covered])
+    small = [name for name in parts if _bytes_in(files, table, name) < SMALL_BYTES]
+    new = iter(reading)
+    first = next(new, None)
+    if first is None and len(small) < 2:
+        return Fold(parts=parts, damaged=tuple(reading.damaged))
+    merged = Reading(files, table, small)
+    rows = chain(merged, [] if first is None else [first], new)
+    written = [put_part(files, table, chunk) for chunk in gathered(rows)]
+    if merged.damaged:
+        raise StoreError(f"{files.where}/{merged.damaged[0]} is damaged: restore it from a copy")
+    names = tuple(name for name, _ in written)
+    return Fold(
+        parts=(*(name for name in parts if name not in small), *names),
+        written=names,
+        folded=reading.count,
+        bytes_before=reading.size + merged.size,
+        bytes_after=sum(size for _, size in written),
+        damaged=tuple(reading.damaged),
+    )
+
+
+def _bytes_in(files: Files, table: str, part: str) -> int:
+    """Uncompressed."""
+    [fragment] = files.dataset([part], part_schema(table)).get_fragments()
+    return sum(group.total_byte_size for group in fragment.row_groups)
+
+
+def _settled(files: Files, grace_s: float) -> Manifest:
+    """The newest manifest that is older than the grace period: nobody reads what came before it."""
+    now = files.clock()
+    for name in reversed(_manifests(files)):
+        try:
+            if now - files.modified(name) >= grace_s:
+                return Manifest(version=_version(name), parts=_parts_in(files, name))
+        except FileNotFoundError:  # another compaction swept it
+            break
+    return Manifest(version=0, parts={})
+
+
+def _sweep(files: Files, settled: Manifest, orphan_s: float) -> int:
+    """Delete what nobody reads any more; how many loose files that were."""
+    removed = 0
+    try:
+        current = newest(files)
+        with ThreadPoolExecutor(READERS) as pool:
+            for _ in pool.map(files.remove, _long_covered(files, settled, current)):
+                removed += 1
+        for name in _manifests(files):
+            if _version(name) < settled.version:
+                files.remove(name)
+        for name in _orphans(files, orphan_s):
+            files.remove(name)
+    except FileNotFoundError:  # another compaction sweeps, and is further
+        pass
+    return removed
+
+
+def _long_covered(files: Files, settled: Manifest, current: Manifest) -> Iterator[str]:
+    """Loose files whose rows are in parts of both manifests."""
+    for table in COMPACTED:
+        parts = settled.parts.get(table, ())
+        loose = loose_files(files, table) if parts else []
+        if loose:
+            now = covered_by(files, table, current.parts.get(table, ()))
+            covered = now & covered_by(files, table, parts)
+            yield from (name for name in loose if stem_of(name) in covered)
+
+
+def _orphans(files: Files, orphan_s: float) -> Iterator[str]:
+    """Parts that no manifest names and no compaction is about to name."""
+    named = {
+        part
+        for name in _manifests(files)
+        for parts in _parts_in(files, name).values()
+        for part in parts
+    }
+    now = files.clock()
+    for name in files.names(FOLDER):
+        part = name.endswith(SUFFIX) and name not in named
+        if part and now - files.modified(name) >= orphan_s:
+            yield name
+
+
+def _manifests(files: Files) -> list[str]:
+    """Oldest first."""
+    return [name for name in files.names(FOLDER) if name.startswith(f"{FOLDER}/{PREFIX}")]
+
+
+def _version(manifest: str) -> int:
+    return int(PurePosixPath(manifest).stem.removeprefix(PREFIX))
+
+
+def _parts_in(files: Files, manifest: str) -> dict[str, tuple[str, ...]]:
+    named = json.loads(files.read(manifest))["parts"]
+    return {table: tuple(parts) for table, parts in named.items()}
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

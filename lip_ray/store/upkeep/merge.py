@@ -1,0 +1,240 @@
+"""Merging: what other stores have and this one lacks, copied into it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lip_ray.store.files import Files, files_of
+from lip_ray.store.manifest import (
+    COMPACTED,
+    FILE,
+    Manifest,
+    loose_files,
+    newest,
+    part_schema,
+    publish,
+    stem_of,
+)
+from lip_ray.store.paths import SUFFIX, StoreError, level_of
+from lip_ray.store.upkeep.compact import put_part
+from lip_ray.store.upkeep.rows import (
+    READERS,
+    alike,
+    covered_by,
+    folded_rows_of,
+    opened,
+    rows_of,
+)
+from lip_ray.store.writer import Writer
+
+OF_TRIALS = ("trials", "curves", "masks", "weights", "networks", "reconstructions", "levels")
+"""Tables whose rows go together: a mask is stored within the one of the level before."""
+
+ORDER = ("points", "scores", "failures", "sweeps", *OF_TRIALS)
+"""In which files are copied: a level is there once its `levels` rows are, so these come last."""
+
+BATCH = 512
+"""Files at a time, of those that two stores have."""
+
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merged:
+    """What was copied, and what was not."""
+
+    copied: int
+    """Files, or what a part holds of as many."""
+    known: int
+    """That were there already, with the same rows."""
+    conflicts: tuple[str, ...]
+    """Files that were left out, and why; so were all levels of their trials."""
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """It in sentences."""
+        yield f"{self.copied:,} files copied; {self.known:,} were there already, with the same rows"
+        if self.conflicts:
+            files = (
+                "1 file was" if len(self.conflicts) == 1 else f"{len(self.conflicts):,} files were"
+            )
+            yield f"{files} left out, and with each all levels of its trial:"
+            yield from (f"  {conflict}" for conflict in self.conflicts)
+
+
+def merge(into: str | Path, *sources: str | Path) -> Merged:
+    """Copy into a store, made if there is none, what others have and it lacks.
+
+    Where both have a file of one name the store's own stays; unless the rows are the same, nothing
+    of its trial is taken from the other, as rows of one trial rest on each other. Sources are left
+    as they are, and states of unfinished levels in them. Raises StoreError, before anything is
+    copied, for a source that is no store, of a newer layout, or the store itself.
+    """
+    target = files_of(into)
+    found = [opened(source) for source in sources]
+    for source in found:
+        if _same(target, source):
+            raise StoreError(f"{source.where} cannot be merged into itself")
+    Writer.open(into)
+    each = [_merged(target, source) for source in found]
+    return Merged(
+        copied=sum(one.copied for one in each),
+        known=sum(one.known for one in each),
+        conflicts=tuple(conflict for one in each for conflict in one.conflicts),
+    )
+
+
+def _same(one: Files, other: Files) -> bool:
+    here, there = one.local("."), other.local(".")
+    if here is None or there is None:
+        return one.where == other.where
+    return here.exists() and here.samefile(there)
+
+
+def _merged(target: Files, source: Files) -> Merged:
+    for _ in range(ATTEMPTS):
+        try:
+            return Merge(Inventory.of(target), Inventory.of(source)).run()
+        except FileNotFoundError:  # one of the two was compacted meanwhile
+            continue
+    raise StoreError(f"{source.where} or {target.where} changes all the time: try again")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventory:
+    """What a store has of each table, by the stems of files."""
+
+    files: Files
+    parts: Mapping[str, tuple[str, ...]]
+    loose: Mapping[str, frozenset[str]]
+    folded: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, files: Files) -> "Inventory":
+        """As it is now."""
+        listed = {table: loose_files(files, table) for table in reversed(ORDER)}
+        parts = newest(files).parts
+        folded = {table: covered_by(files, table, parts.get(table, ())) for table in ORDER}
+        loose = {table: frozenset(map(stem_of, listed[table])) - folded[table] for table in ORDER}
+        return cls(files=files, parts=parts, loose=loose, folded=folded)
+
+    def has(self, table: str) -> frozenset[str]:
+        """All of them."""
+        return self.loose[table] | self.folded[table]
+
+    def rows(self, table: str, stems: Sequence[str]) -> dict[str, pa.Table | None]:
+        """Of each its rows; none where the file is damaged."""
+        folded = [stem for stem in stems if stem in self.folded[table]]
+        found: dict[str, pa.Table | None] = {}
+        found.update(folded_rows_of(self.files, table, self.parts.get(table, ()), folded))
+        for stem in stems:
+            if stem not in found:
+                name = f"{table}/{stem}{SUFFIX}"
+                found[stem] = rows_of(table, name, self.files.read(name))
+        return found
+
+
+class Merge:
+    """One source, copied into the store."""
+
+    def __init__(self, target: Inventory, source: Inventory) -> None:
+        self._target = target
+        self._source = source
+        self._known = 0
+        self._copied = 0
+        self._conflicts: list[str] = []
+        self._closed: set[str] = set()
+        """Trials, and files of no trial, of which nothing more is copied."""
+
+    def run(self) -> Merged:
+        """Compare what both have, then copy the rest. Raises FileNotFoundError for a file that is
+        gone by now; what was copied is known then."""
+        for table in ORDER:
+            self._compare(table)
+        for table in ORDER[:-1]:
+            self._copy_files(table)
+        self._copy_parts()
+        self._copy_files(ORDER[-1])
+        return Merged(copied=self._copied, known=self._known, conflicts=tuple(self._conflicts))
+
+    def _compare(self, table: str) -> None:
+        """Close the trials whose files differ."""
+        both = sorted(self._source.has(table) & self._target.has(table))
+        for start in range(0, len(both), BATCH):
+            batch = both[start : start + BATCH]
+            ours, theirs = self._target.rows(table, batch), self._source.rows(table, batch)
+            for stem in batch:
+                one, other = ours[stem], theirs[stem]
+                if one is not None and other is not None and alike(one, other):
+                    self._known += 1
+                else:
+                    damaged = "damaged" if other is None else "unlike the one that is there"
+                    self._close(table, stem, damaged)
+
+    def _close(self, table: str, stem: str, why: str) -> None:
+        name = f"{table}/{stem}{SUFFIX}"
+        self._conflicts.append(f"{name} of {self._source.files.where}: {why}")
+        self._closed.add(_owner(table, stem))
+
+    def _new(self, table: str, stems: Iterable[str]) -> list[str]:
+        """Those that the store lacks and may have, in order."""
+        lacking = frozenset(stems) - self._target.has(table)
+        return sorted(stem for stem in lacking if _owner(table, stem) not in self._closed)
+
+    def _copy_files(self, table: str) -> None:
+        stems = self._new(table, self._source.loose[table])
+        names = [f"{table}/{stem}{SUFFIX}" for stem in stems]
+        with ThreadPoolExecutor(READERS) as pool:
+            for start in range(0, len(names), BATCH):
+                batch = names[start : start + BATCH]
+                for name, content in zip(
+                    batch, pool.map(self._source.files.read, batch), strict=True
+                ):
+                    self._copy_file(table, name, content)
+
+    def _copy_file(self, table: str, name: str, content: bytes) -> None:
+        """As it is, whatever version wrote it."""
+        if _owner(table, stem_of(name)) in self._closed:  # another file of its trial was damaged
+            return
+        if rows_of(table, name, content) is None:
+            self._close(table, stem_of(name), "damaged")
+        elif self._target.files.publish(name, content):
+            self._copied += 1
+        else:
+            self._close(table, stem_of(name), "unlike the one that was written meanwhile")
+
+    def _copy_parts(self) -> None:
+        """What the store lacks of each part, as a part of its own; all appear at once."""
+        written: dict[str, list[str]] = {}
+        for table in COMPACTED:
+            new = frozenset(self._new(table, self._source.folded[table]))
+            for part in self._source.parts.get(table, ()) if new else ():
+                rows = self._source.files.table(part, part_schema(table))
+                chosen = rows.filter(pc.is_in(rows[FILE], pa.array(sorted(new), pa.string())))
+                if len(chosen):
+                    name, _ = put_part(self._target.files, table, chosen)
+                    written.setdefault(table, []).append(name)
+                    self._copied += len(chosen[FILE].unique())
+        if written:
+            add_parts(self._target.files, written)
+
+
+def _owner(table: str, stem: str) -> str:
+    """The trial whose file it is; of others the file itself."""
+    if table == "trials":
+        return stem
+    return level_of(stem)[0] if table in OF_TRIALS else f"{table}/{stem}"
+
+
+def add_parts(files: Files, new: Mapping[str, Sequence[str]]) -> None:
+    """Have parts count beside those that do, whoever compacts meanwhile."""
+    for _ in range(ATTEMPTS):
+        old = newest(files)
+        parts = {table: (*old.parts.get(table, ()), *new.get(table, ())) for table in COMPACTED}
+        if publish(files, Manifest(version=old.version + 1, parts=parts)):
+            return
+    raise StoreError(f"{files.where} is compacted all the time: try again")

@@ -1,0 +1,403 @@
+"""What a search may try, and what it is after: the `search` section of a sweep, checked."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from itertools import combinations
+from typing import Annotated, Any, Literal, Self, final
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from lip_ray.mistakes import Mistake, shown
+from lip_ray.spec import Spec, kind_or_mapping
+
+NEAR = 0.1
+"""How far, relatively, the nearest level of a ladder may be from a density that is asked for."""
+
+Corner = tuple[str, Any]
+"""A value at the edge of what may be tried, and where it was written: `.low`, `[2]`."""
+Params = dict[str, Any]
+"""A value for each searched field, by its dotted path."""
+
+Direction = Literal["maximize", "minimize"]
+Column = Literal[
+    "kept",
+    "total",
+    "density",
+    "kept_all",
+    "total_all",
+    "effective",
+    "macs",
+    "psnr_measured_db",
+    "psnr_peak_db",
+    "psnr_selected_db",
+    "psnr_final_db",
+    "ssim_peak",
+    "ssim_selected",
+    "ssim_final",
+    "peak_step",
+    "selected_step",
+    "steps",
+    "loss_final",
+    "accuracy",
+    "accuracy_final",
+    "l2_per_pixel",
+    "critic_gap",
+    "frechet",
+    "fit_s",
+    "memory_mb",
+    "threads",
+]
+"""The numbers that a level has in the store."""
+
+
+class AbstractDomain(Spec, ABC):
+    """The values that one field may take."""
+
+    kind: str
+
+    @abstractmethod
+    def corners(self) -> tuple[Corner, ...]:
+        """The values that are tried before anything runs: if they are right, so are the others."""
+
+    @abstractmethod
+    def holds(self, value: object) -> bool:
+        """Whether the value is one of them."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int | None:
+        """How many there are; None where they are too many to count."""
+
+
+class AbstractRange(AbstractDomain):
+    """Numbers between two others."""
+
+    low: Any
+    high: Any
+    log: bool = False
+    """Whether they are as dense from 1 to 10 as from 10 to 100."""
+    step: Any
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low must be less than high, got {self.low:g} and {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"with log, low must be greater than 0, got {self.low:g}")
+        if self.log and self.step != type(self).model_fields["step"].default:
+            raise ValueError(f"log has no steps: leave step out, got {self.step:g}")
+        if self.step is not None and not _on_step(self.high, self.low, self.step):
+            raise ValueError(
+                f"high must be low and a whole number of steps: got {self.low:g} to "
+                f"{self.high:g} in steps of {self.step:g}"
+            )
+        return self
+
+    def corners(self) -> tuple[Corner, ...]:
+        """Both ends."""
+        return (".low", self.low), (".high", self.high)
+
+    @property
+    def size(self) -> int | None:
+        """One more than there are steps."""
+        return None if self.step is None else round((self.high - self.low) / self.step) + 1
+
+    def holds(self, value: object) -> bool:
+        """Whether it is a number from low to high, and on a step where there are steps."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        on_step = self.step is None or _on_step(value, self.low, self.step)
+        return on_step and bool(self.low <= value <= self.high)
+
+
+@final
+class FloatRange(AbstractRange):
+    """Numbers from low to high, both included."""
+
+    kind: Literal["float"] = "float"
+    low: float
+    high: float
+    step: Annotated[float, Field(gt=0)] | None = None
+    """Between one and the next; by default there are all between."""
+
+    def rounded(self, value: float) -> float:
+        """The number on the nearest step, without the last digits that adding steps up leaves."""
+        if self.step is None:
+            return value
+        return round(self.low + round((value - self.low) / self.step) * self.step, 12)
+
+
+@final
+class IntRange(AbstractRange):
+    """Whole numbers from low to high, both included."""
+
+    kind: Literal["int"] = "int"
+    low: int
+    high: int
+    step: Annotated[int, Field(ge=1)] = 1
+
+    def holds(self, value: object) -> bool:
+        """Whether it is a whole number, in between and on a step."""
+        return isinstance(value, int) and super().holds(value)
+
+
+@final
+class Choice(AbstractDomain):
+    """One of a list; a bare list stands for it. Items are whatever the field takes."""
+
+    kind: Literal["choice"] = "choice"
+    values: Annotated[tuple[Any, ...], Field(strict=False, min_length=1)]
+
+    def corners(self) -> tuple[Corner, ...]:
+        """All of them."""
+        return tuple((f"[{index}]", value) for index, value in enumerate(self.values))
+
+    def holds(self, value: object) -> bool:
+        """Whether it is in the list, written in whatever order of keys."""
+        return value in self.values
+
+    @property
+    def size(self) -> int:
+        """The length of the list."""
+        return len(self.values)
+
+
+def _expand_list(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return {"kind": "choice", "values": value}
+    return value
+
+
+Domain = Annotated[
+    FloatRange | IntRange | Choice,
+    Field(discriminator="kind"),
+    BeforeValidator(
+        _expand_list, json_schema_input_type=list[Any] | FloatRange | IntRange | Choice
+    ),
+]
+"""A bare list stands for a choice."""
+
+
+@final
+class Last(Spec):
+    """The sparsest level."""
+
+    kind: Literal["last"] = "last"
+
+
+@final
+class Numbered(Spec):
+    """The level of that number; a bare number stands for it."""
+
+    kind: Literal["number"] = "number"
+    number: Annotated[int, Field(ge=0)]
+
+
+@final
+class NearDensity(Spec):
+    """The level whose density is nearest; it may be 10 % off. `{density: 0.1}` stands for it."""
+
+    kind: Literal["density"] = "density"
+    density: Annotated[float, Field(gt=0, le=1)]
+
+
+def _expand_level(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"kind": "number", "number": value}
+    if isinstance(value, dict) and "density" in value:
+        return {"kind": "density"} | value
+    return {"kind": value} if isinstance(value, str) else value
+
+
+Level = Annotated[
+    Last | Numbered | NearDensity,
+    Field(discriminator="kind"),
+    BeforeValidator(
+        _expand_level,
+        json_schema_input_type=Literal["last"] | Annotated[int, Field(ge=0)] | NearDensity,
+    ),
+]
+"""Which level of a ladder is meant."""
+
+
+@final
+class Objective(Spec):
+    """A column of the levels that is to become large or small.
+
+    What a point has of it is the mean over its trials and their images at that level; of `fit_s`,
+    the sum of a trial's seconds up to there. The measure `psnr_peak_db` is chosen with the clean
+    image and cannot be had where there is none.
+    """
+
+    column: Column
+    direction: Direction
+    level: Level = Last()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _directed(cls, value: object) -> object:
+        if isinstance(value, Mapping) and "direction" not in value:
+            column = shown(value.get("column"))
+            raise ValueError(f"the objective {column} has no direction: maximize or minimize")
+        return value
+
+
+@final
+class Tpe(Spec):
+    """A tree-structured Parzen estimator (Bergstra et al. 2011; several objectives: Ozaki et al.
+    2022), which counts points in flight as bad ones, so that they are not asked for again."""
+
+    kind: Literal["tpe"] = "tpe"
+    seed: Annotated[int, Field(ge=0)] = 0
+    startup: Annotated[int, Field(ge=1)] = 10
+    """Points that must be told before it asks for more than random ones."""
+
+
+@final
+class Nsga2(Spec):
+    """A genetic algorithm for several objectives (Deb et al. 2002)."""
+
+    kind: Literal["nsga2"] = "nsga2"
+    seed: Annotated[int, Field(ge=0)] = 0
+    population: Annotated[int, Field(ge=2)] = 20
+    """Points of a generation."""
+
+
+@final
+class RandomPoints(Spec):
+    """Points drawn independently: what a search must beat."""
+
+    kind: Literal["random"] = "random"
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+Sampler = Annotated[
+    Tpe | Nsga2 | RandomPoints,
+    Field(discriminator="kind"),
+    kind_or_mapping(Tpe | Nsga2 | RandomPoints, default="tpe"),
+]
+
+
+@final
+class StopHopeless(Spec):
+    """Ends trials that are far behind the others, level by level.
+
+    A fit that learns and then overfits can be behind at a step and ahead at the end, so its curve
+    says nothing early: what is compared is the selected PSNR of a whole level, with the median of
+    what the completed points have at the same level of the same trial. A trial that is stopped has
+    no lower levels, so this is never for comparisons on equal terms.
+    """
+
+    margin_db: Annotated[float, Field(ge=0)] = 1.0
+    """How far below the median a trial may be."""
+    after: Annotated[int, Field(ge=1)] = 5
+    """Completed points that there must be before any trial is stopped."""
+    from_level: Annotated[int, Field(ge=0)] = 1
+    """The first level that is compared."""
+
+
+def _some(space: Params) -> Params:
+    if not space:
+        raise ValueError("must have at least one field")
+    return space
+
+
+class Search(Spec):
+    """Points of a space, tried one after another, each chosen in the light of the others."""
+
+    space: Annotated[
+        dict[str, Domain], AfterValidator(_some), Field(json_schema_extra={"minProperties": 1})
+    ]
+    """What each searched field may be, by its dotted path."""
+    objectives: Annotated[tuple[Objective, ...], Field(strict=False, min_length=1)]
+    points: Annotated[int, Field(ge=1)]
+    """How many are tried, `start` included; to go on with a search, ask for more."""
+    start: Annotated[tuple[Params, ...], Field(strict=False)] = ()
+    """Points that are tried first; the sampler chooses the fields that one leaves out."""
+    sampler: Sampler = Tpe()
+    at_once: Annotated[int, Field(ge=1)] = 8
+    """Points in flight at most: the fewer, the more each knows of the others."""
+    stop_hopeless: StopHopeless | None = None
+    """By default no trial is stopped for what the others have."""
+
+    @property
+    def total(self) -> int:
+        """How many points are tried: no more than the space has."""
+        size = 1
+        for domain in self.space.values():
+            if domain.size is None:
+                return self.points
+            size *= domain.size
+        return min(self.points, size)
+
+    def bases(self) -> list[Params]:
+        """Points from which every value is reached by changing one field: those to start from,
+        what they leave out at its first value, then the first values of all fields and the last.
+        """
+        first, last = (
+            {path: domain.corners()[end][1] for path, domain in self.space.items()}
+            for end in (0, -1)
+        )
+        return [*(first | point for point in self.start), first, last]
+
+    def conflicts(self) -> Iterator[Mistake]:
+        """All that is wrong although each part alone is right; paths are seen from the search."""
+        for first, second in combinations(self.space, 2):
+            if overlap(first, second):
+                yield Mistake("space", f"{first} and {second} set the same field")
+        for path, domain in self.space.items():
+            if isinstance(domain, Choice):
+                yield from _repeated(f"space.{path}", domain.values)
+        for index, point in enumerate(self.start):
+            yield from self._misfits(f"start[{index}]", point)
+        yield from _repeated("start", self.start)
+        searched = next((path for path in self.space if overlap(path, "schedule")), None)
+        if self.stop_hopeless and searched:
+            yield Mistake(
+                "stop_hopeless",
+                "compares levels of one number, which must have one density: "
+                f"leave it out where {searched} is searched",
+            )
+
+    def _misfits(self, place: str, point: Params) -> Iterator[Mistake]:
+        for path, value in point.items():
+            if path not in self.space:
+                near = get_close_matches(path, self.space, n=1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                yield Mistake(
+                    f"{place}.{path}", f"is not searched; {hint}allowed: {', '.join(self.space)}"
+                )
+            elif not self.space[path].holds(value):
+                yield Mistake(
+                    f"{place}.{path}", f"must be in search.space.{path}, got {shown(value)}"
+                )
+
+
+def overlap(first: str, second: str) -> bool:
+    """Whether two dotted paths are of the same field, or one of a part of the other."""
+    shorter, longer = sorted((first, second), key=len)
+    return longer == shorter or longer.startswith(shorter + ".")
+
+
+def nearest(densities: Sequence[float], wanted: float) -> int | None:
+    """The place of the density that is nearest to the one wanted; None where all are 10 % off."""
+    place = min(range(len(densities)), key=lambda i: abs(densities[i] - wanted))
+    return place if abs(densities[place] - wanted) <= NEAR * wanted else None
+
+
+def key_of(params: Mapping[str, Any]) -> str:
+    """The point as canonical JSON: the same text for the same values."""
+    return json.dumps(params, sort_keys=True, separators=(",", ":"))
+
+
+def _repeated(place: str, values: Sequence[Any]) -> Iterator[Mistake]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            yield Mistake(f"{place}[{index}]", f"is there twice: {shown(value)}")
+
+
+def _on_step(value: float, low: float, step: float) -> bool:
+    steps = (value - low) / step
+    return abs(steps - round(steps)) < 1e-8

@@ -1,0 +1,347 @@
+"""The fit of one level, made concrete: problems, network, latents and draws of a trial."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lip_ray.data.images import Picture
+from lip_ray.fits import Fit, FitResult, Snapshot, Subject, Watch, WindowedVariance
+from lip_ray.fits.progress import unwatched
+from lip_ray.priors import AbstractPrior, UntrainedPrior
+from lip_ray.priors.base import LAYOUTS
+from lip_ray.pruning import Mask, ScoreContext, effective
+from lip_ray.records import LevelRecord, Outcome
+from lip_ray.rng import keyed
+from lip_ray.tasks import AbstractTask, Problem
+from lip_ray.trials.base import AbstractTrial, Conflict, Size, stored
+from lip_ray.trials.recording import curve, fit_columns, machine_columns, pictures
+
+Target = Literal["measured", "clean"]
+LatentDraw = Literal["kept", "redrawn"]
+
+ONE_COLOUR = "no path from input to output is left, so the image is one colour: it is not fitted"
+
+
+@cache  # the trials of a sweep share few images
+def _examined(
+    image: Picture, task: AbstractTask, prior: AbstractPrior, target: Target
+) -> tuple[tuple[Conflict, ...], tuple[int, int, int] | None]:
+    """What is wrong with one image, and the (C, H, W) that is looked for, where it can be told."""
+    try:
+        image.load()
+    except ValueError as error:
+        return (("images", str(error)),), None
+    wrong = tuple((f"task.{path}", message) for path, message in task.conflicts(image))
+    if wrong:
+        return wrong, None
+    problem = task.realise(image, seed=0, device=torch.device("cpu"))
+    _, height, width = problem.image_shape
+    least = prior.minimum_side
+    if min(height, width) < least:
+        size = f"{image.label} is {height}×{width}"
+        wrong += (("images", f"{size}, but this prior needs at least {least}×{least}"),)
+    if target == "clean" and problem.clean is None:
+        wrong += (("target", f"{image.label} is a measurement: no clean image is known"),)
+    return wrong, problem.image_shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is fitted to what: the part that trajectories and transfers have in common."""
+
+    trial_id: str
+    images: tuple[Picture, ...]
+    task: AbstractTask
+    prior: AbstractPrior
+    fit: Fit
+    seed: int
+    target: Target = "measured"
+    latents: LatentDraw = "kept"
+
+    def conflicts(self) -> list[Conflict]:
+        """What is wrong with the images in the company of task, prior and target."""
+        found: list[Conflict] = []
+        shapes = []
+        for image in self.images:
+            wrong, shape = _examined(image, self.task, self.prior, self.target)
+            found += wrong
+            if shape:
+                shapes.append(shape)
+        channels = {shape[0] for shape in shapes}
+        if len(channels) > 1:
+            counts = " and ".join(map(str, sorted(channels)))
+            found.append(
+                (
+                    "images",
+                    "images that share their weights must have equally many channels, "
+                    f"got {counts}: set channels on each",
+                )
+            )
+        elif not all(self.prior.shares_network(shapes[0], shape) for shape in shapes):
+            sizes = " and ".join(f"{height}×{width}" for _, height, width in dict.fromkeys(shapes))
+            found.append(
+                (
+                    "images",
+                    f"a {self.prior.kind} network makes images of one size only, got {sizes}: "
+                    "set size on each",
+                )
+            )
+        labels = [image.label for image in self.images]
+        if len(set(labels)) < len(labels):
+            found.append(("images", f"each image once, got {', '.join(labels)}"))
+        return found
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the first image that is looked for. Raises ValueError without one."""
+        wrong, shape = _examined(self.images[0], self.task, self.prior, self.target)
+        if shape is None:
+            raise ValueError("; ".join(message for _, message in wrong))
+        return shape
+
+    @property
+    def channels(self) -> int | None:
+        """Of the images that are looked for; None where that cannot be told."""
+        _, shape = _examined(self.images[0], self.task, self.prior, self.target)
+        return shape[0] if shape else None
+
+    def problem(self, image: Picture, device: torch.device) -> Problem:
+        """The problem of one image, its target as set."""
+        problem = self.task.realise(image, seed=self.seed, device=device)
+        return replace(problem, target=self.target)
+
+    @property
+    def size(self) -> Size:
+        """Of the network; a step of several images costs the sum over them."""
+        cost = self.prior.cost(self.shape)
+        return Size(parameters=cost.parameters, macs_per_step=cost.macs_per_step)
+
+    @property
+    def rehearsal(self) -> str:
+        """All that a step's cost depends on; how strong the noise is does not matter."""
+        shapes = [tuple(image.load().shape) for image in self.images]
+        return f"{self.task.kind} {shapes} {self.prior.id} {self.fit.id}"
+
+    def rehearse(self, steps: int, *, device: torch.device) -> float:
+        """The seconds of so many dense steps here, without stopping early."""
+        bench = Bench(self, device)
+        rule = WindowedVariance(window=1, stride=1)
+        brief = self.fit.model_copy(update={"steps": steps, "stopping": rule})
+        results = brief.run(bench.subjects(level=0), Mask.dense(bench.prior.prunable()))
+        return results[0].seconds
+
+
+class AbstractRestoration(AbstractTrial, ABC):
+    """A trial that restores images: one setting tells its rows, its size and its pace."""
+
+    @property
+    @abstractmethod
+    def setting(self) -> Setting:
+        """What is fitted to what."""
+
+    @property
+    def images_per_level(self) -> int:
+        """One row an image."""
+        return len(self.setting.images)
+
+    @property
+    def size(self) -> Size:
+        """Of the network."""
+        return self.setting.size
+
+    @property
+    def rehearsal(self) -> str:
+        """All that a step's cost depends on."""
+        return self.setting.rehearsal
+
+    def rehearse(self, steps: int, *, device: torch.device) -> float:
+        """The seconds that so many dense steps take here."""
+        return self.setting.rehearse(steps, device=device)
+
+
+class Bench:
+    """A setting on a device: the network, and one subject for each image."""
+
+    def __init__(self, setting: Setting, device: torch.device) -> None:
+        if setting.fit.compiled:  # PyTorch compiles no more than a few networks a process, and a
+            torch.compiler.reset()  # second size of image for all sizes: each trial is the first
+        self._setting = setting
+        self.device = device
+        self._problems = [setting.problem(image, device) for image in setting.images]
+        self.prior: UntrainedPrior = setting.prior.build(
+            self._problems[0].image_shape,
+            seed=setting.seed,
+            image=setting.images[0].label,
+            device=device,
+        )
+        self.initial = self.prior.snapshot()
+        self.dense = Mask.dense(self.prior.prunable())
+
+    def drawn(self, seed: int) -> dict[str, Tensor]:
+        """The initial weights of another seed."""
+        return self._drawn(keyed(seed, "initial weights"))
+
+    def fresh(self, seed: int, level: int = 0) -> dict[str, Tensor]:
+        """Weights of the same distribution as the initial ones, keyed apart from them."""
+        return self._drawn(keyed(seed, "fresh initial weights", level=level))
+
+    def _drawn(self, draws: torch.Generator) -> dict[str, Tensor]:
+        module = self._setting.prior.module(self._problems[0].image_shape, draws)
+        return {name: value.to(self.device) for name, value in module.state_dict().items()}
+
+    def subjects(self, *, level: int) -> tuple[Subject, ...]:
+        """One an image: its problem, its own latent, and the draws of its input noise."""
+        return tuple(
+            Subject(
+                prior=self.prior.with_latent(self._latent(image.label, problem, level)),
+                problem=problem,
+                draws=keyed(
+                    self._setting.seed,
+                    "input noise",
+                    image=image.label,
+                    level=level,
+                    device=self.device,
+                ),
+            )
+            for image, problem in zip(self._setting.images, self._problems, strict=True)
+        )
+
+    def _latent(self, image: str, problem: Problem, level: int) -> Tensor:
+        drawn_at = level if self._setting.latents == "redrawn" else 0
+        draws = keyed(self._setting.seed, "latent", image=image, level=drawn_at)
+        latent = self._setting.prior.latent(problem.image_shape, draws)
+        layout = LAYOUTS.get(self.device.type, torch.contiguous_format)
+        return latent.to(self.device, memory_format=layout)
+
+    def fit(
+        self,
+        level: int,
+        start: Mapping[str, Tensor],
+        mask: Mask,
+        *,
+        snapshot_at: int | None = None,
+        watch: Watch = unwatched,
+    ) -> tuple[FitResult, ...]:
+        """Set the network to `start` times `mask` and fit it, if it has a path to fit."""
+        self.prior.rewind(start, mask.layers)
+        if self.effective(mask) == 0:
+            return tuple(
+                collapsed(problem.constant(), problem, reason=ONE_COLOUR)
+                for problem in self._problems
+            )
+        return self._setting.fit.run(
+            self.subjects(level=level), mask, snapshot_at=snapshot_at, watch=watch
+        )
+
+    def effective(self, mask: Mask) -> int:
+        """Kept weights on a path from latent to image."""
+        return effective(self.prior.module, mask, self._latent_shape)
+
+    @property
+    def _latent_shape(self) -> tuple[int, int, int]:
+        """(C, h, w), the smallest that the network takes."""
+        side = self._setting.prior.minimum_side
+        channels = self._problems[0].image_shape[0]
+        return self._setting.prior.latent_shape((channels, side, side))
+
+    def score_context(self, mask: Mask, density: float, *, level: int) -> ScoreContext:
+        """What a criterion sees of the network as it is now, pruned by `mask`."""
+        subjects = self.subjects(level=level)
+
+        def loss(weights: Mapping[str, Tensor]) -> Tensor:
+            return torch.stack(
+                [s.problem.loss(s.prior.restored_with(weights)) for s in subjects]
+            ).sum()
+
+        return ScoreContext(
+            weights={
+                name: weight.detach() * mask.layers[name]
+                for name, weight in self.prior.prunable().items()
+            },
+            mask=mask,
+            density=density,
+            loss=loss,
+            module=self.prior.module,
+            latent_shape=self._latent_shape,
+            seed=self._setting.seed,
+            level=level,
+        )
+
+    def records(
+        self,
+        level: int,
+        mask: Mask,
+        results: Sequence[FitResult],
+        *,
+        masks: Mapping[int, Mask],
+        weights: Mapping[int, Mapping[str, Tensor]],
+    ) -> tuple[LevelRecord, ...]:
+        """The rows of a level, one an image; the first has the masks and weights found with it."""
+        paths = self.effective(mask)
+        macs = self._setting.prior.cost(self._problems[0].image_shape).macs(mask.layers)
+        found: dict[str, Any] = {
+            "masks": {level: mask.to_rows() for level, mask in masks.items()},
+            "weights": {level: stored(values) for level, values in weights.items()},
+        }
+        return tuple(
+            LevelRecord(
+                **self._identity(level, image.label, mask.kept),
+                effective=paths,
+                macs=macs,
+                outcome=result.outcome,
+                reason=result.reason,
+                curve=curve(result) if result.steps else None,
+                reconstructions=pictures(result, problem, with_problem=level == 0),
+                **fit_columns(result, problem, share=len(results)),
+                **machine_columns(self.device),
+                **(found if place == 0 else {}),
+            )
+            for place, (image, problem, result) in enumerate(
+                zip(self._setting.images, self._problems, results, strict=True)
+            )
+        )
+
+    def failed(self, level: int, kept: int, reason: str) -> tuple[LevelRecord, ...]:
+        """The rows of a level that has no ticket."""
+        return tuple(
+            LevelRecord(
+                **self._identity(level, image.label, kept),
+                effective=None,
+                outcome=Outcome.FAILED,
+                reason=reason,
+                **machine_columns(self.device),
+            )
+            for image in self._setting.images
+        )
+
+    def _identity(self, level: int, image: str, kept: int) -> dict[str, Any]:
+        unpruned = self.prior.parameter_count() - self.dense.total
+        return {
+            "trial_id": self._setting.trial_id,
+            "level": level,
+            "image": image,
+            "kept": kept,
+            "total": self.dense.total,
+            "kept_all": kept + unpruned,
+            "total_all": self.dense.total + unpruned,
+        }
+
+
+def collapsed(image: Tensor, problem: Problem, *, reason: str) -> FitResult:
+    """What a network without a path ends at: the one image (1, C, H, W) that it can make."""
+    only = Snapshot(step=0, image=image)
+    return FitResult(
+        outcome=Outcome.COLLAPSED,
+        reason=reason,
+        steps=0,
+        seconds=0.0,
+        rows=torch.empty(0, 4),
+        peak=only if problem.clean is not None else None,
+        selected=only,
+        final=only,
+    )
