@@ -1,10 +1,10 @@
 """The rows a study leaves behind: plain dataclasses, no torch, no files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 
 class Outcome(StrEnum):
@@ -147,6 +147,89 @@ class LevelRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """One thing that trials may have in common, such as their network."""
+
+    name: str
+    """For people; several things may share it."""
+    key: str
+    """JSON without defaults: equal keys are the same thing, in every version of the package."""
+    settings: str
+    """JSON with the defaults that the trial's version knew."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facets:
+    """What a trial means, apart from its seeds: said by its class, stored beside its spec.
+
+    The problem of a level's row is one of `images` with its task and its network.
+    """
+
+    setting: str
+    """Equal for trials that differ by their seeds alone."""
+    images: tuple[str, ...]
+    """Labels, as rows of `levels` name them."""
+    image_keys: tuple[str, ...]
+    """The key of each image, as in a part."""
+    image_settings: tuple[str, ...]
+    """The settings of each image, as in a part."""
+    task: Part
+    network: Part
+    """A prior and how it is fitted or trained."""
+    method: Part
+    """How the network's weights were chosen and, if elsewhere, where; or the solver."""
+    dense: Part | None = None
+    """The dense fit that the ladder begins with, where it restores images."""
+    finder: Part | None = None
+    """How tickets are found, wherever."""
+    source: Part | None = None
+    """Where tickets were found."""
+    outliers: Part | None = None
+    """What went wrong with the measurements."""
+    source_images: tuple[str, ...] = ()
+    """Labels of the images that tickets were found on; none where that is unknown."""
+    source_tasks: tuple[str, ...] = ()
+    """Kinds of the tasks that tickets were found with."""
+    source_task: str | None = None
+    """These tasks in words, with how hard they are."""
+    source_seed: int | None = None
+    """The seed of the trial that the tickets come from."""
+    target: str | None = None
+    """What tickets were found to fit: measured, or clean where the ground truth was used."""
+    owns_masks: bool = False
+    """Whether the trial found masks of images to restore, and not only took them over."""
+    solver: str | None = None
+    m: int | None = None
+    """How many measurements, where the task has a number of them."""
+    outlier_share: float | None = None
+    """The share of measurements that are outliers."""
+
+    def columns(self) -> dict[str, Any]:
+        """Each field by its name; a part by three, for its name, key and settings."""
+        found: dict[str, Any] = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.name in PARTS:
+                found |= {f"{one.name}_{end}": value and getattr(value, end) for end in ENDS}
+            else:
+                found[one.name] = value
+        return found
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Those of the columns."""
+        places = ((one.name, ENDS if one.name in PARTS else ("",)) for one in fields(cls))
+        return tuple(f"{name}_{end}".rstrip("_") for name, ends in places for end in ends)
+
+
+PARTS = ("task", "network", "method", "dense", "finder", "source", "outliers")
+"""The fields of `Facets` that are parts."""
+
+ENDS = ("name", "key", "settings")
+"""What a part has, in its fields and at the ends of its columns."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialRecord:
     """What a trial is. How it ended follows from its levels."""
 
@@ -171,6 +254,8 @@ class TrialRecord:
     """The full spec as JSON, defaults included."""
     canonical: str
     """The JSON that its id is the hash of: without defaults, and without what only says where."""
+    facets: Facets | None = None
+    """What it means; read off the specs where none are said, as in stores of older versions."""
     lip_ray_version: str
     torch_version: str
     ray_version: str

@@ -37,19 +37,20 @@ class Spec(BaseModel):
 
     def canonical_json(self) -> str:
         """JSON with sorted keys and without defaults; `kind` is always kept."""
-        return json.dumps(_canonical(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json.dumps(canonical(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _canonical(value: object) -> object:
+def canonical(value: object) -> Any:
+    """A spec, or a field of one, as canonical JSON has it: without defaults and run-only fields."""
     if isinstance(value, Spec):
         given = ((name, getattr(value, name), default) for name, default in _fields(type(value)))
         return {
-            name: _canonical(field)
+            name: canonical(field)
             for name, field, default in given
             if name == "kind" or bool(field != default)
         }
     if isinstance(value, tuple):
-        return [_canonical(item) for item in value]
+        return [canonical(item) for item in value]
     return value + 0.0 if isinstance(value, float) else value  # -0.0 equals 0.0
 
 

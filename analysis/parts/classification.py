@@ -1,14 +1,14 @@
 """Classifiers: accuracy of every ticket against the share of weights it keeps."""
 
 import json
+from collections.abc import Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from ..charts.curves import Plot, curve_figure
-from ..rows.identity import DEFAULTS, METHOD_FIELDS
 from ..rows.points import CONFIDENCE, sample_text
-from ..statistics.aggregate import from_dense, ladder_points, ladder_table, only
+from ..statistics.aggregate import from_dense, ladder_points, ladder_table
 from .frontier import density_axis
 
 SCORES = {"selected": "accuracy", "final": "accuracy_final"}
@@ -56,17 +56,23 @@ def classification_figure(table: pd.DataFrame) -> go.Figure:
 
 def _points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     chosen = trials.loc[trials["kind"] == "classification"]
-    specs = [json.loads(text) for text in chosen["spec"]]
-    keys = [DEFAULTS | json.loads(text) for text in chosen["canonical"]]
-    of_problem = {name for spec in (*specs, *keys) for name in spec} - {*METHOD_FIELDS, "seed"}
-    described = chosen[["trial_id", "pruner", "seed"]].assign(
+    described = chosen[["trial_id", "pruner", "seed", "method_key", "method_settings"]].assign(
         name=chosen["image"] + ": " + chosen["task"],
-        key=[only(spec, of_problem) for spec in keys],
-        settings=[only(spec, of_problem) for spec in specs],
-        method_key=[only(spec, {*METHOD_FIELDS}) for spec in keys],
-        method_settings=[only(spec, {*METHOD_FIELDS}) for spec in specs],
+        **{
+            end: [
+                _with_dataset(network, images)
+                for network, images in zip(
+                    chosen[f"network_{end}"], chosen[f"image_{ends}"], strict=True
+                )
+            ]
+            for end, ends in (("key", "keys"), ("settings", "settings"))
+        },
     )
     points = ladder_points(levels, described)
     if points.empty:
         raise ValueError("no finished level of a classifier in the store")
     return points.astype(dict.fromkeys(SCORES.values(), float))
+
+
+def _with_dataset(network: str, images: Sequence[str]) -> str:
+    return json.dumps({**json.loads(network), "dataset": json.loads(images[0])}, sort_keys=True)

@@ -1,15 +1,12 @@
 """Generators: how far what their tickets draw is from what they learned."""
 
-import json
-
 import pandas as pd
 import plotly.graph_objects as go
 
 from ..charts.curves import Plot, curve_figure
 from ..rows.points import CONFIDENCE, sample_text
-from ..statistics.aggregate import from_dense, ladder_points, ladder_table, only
+from ..statistics.aggregate import from_dense, ladder_points, ladder_table
 from .frontier import density_axis
-from .sensing.table import NETWORK_FIELDS, network_name, with_kinds
 
 KIND = "generator"
 
@@ -62,17 +59,8 @@ def generator_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame
     Raises ValueError when there is none.
     """
     chosen = trials.loc[trials["kind"] == KIND]
-    specs = [json.loads(text) for text in chosen["spec"]]
-    texts = zip(chosen["canonical"], specs, strict=True)
-    keys = [with_kinds(json.loads(text), spec) for text, spec in texts]
-    of_problem, of_trial = {*NETWORK_FIELDS}, {"kind", "seed"}
-    of_method = {name for spec in (*specs, *keys) for name in spec} - of_problem - of_trial
-    described = chosen[["trial_id", "pruner", "seed"]].assign(
-        name=[network_name(*pair) for pair in zip(specs, chosen["prior"], strict=True)],
-        key=[only(spec, of_problem) for spec in keys],
-        settings=[only(spec, of_problem) for spec in specs],
-        method_key=[only(spec, of_method) for spec in keys],
-        method_settings=[only(spec, of_method) for spec in specs],
+    described = chosen[["trial_id", "pruner", "seed", "method_key", "method_settings"]].assign(
+        name=chosen["network_name"], key=chosen["network_key"], settings=chosen["network_settings"]
     )
     points = ladder_points(levels, described)
     if points.empty:

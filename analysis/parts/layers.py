@@ -1,6 +1,5 @@
 """Which layers a method keeps weights in, and the tickets whose masks the store has."""
 
-import json
 import math
 from typing import Any
 
@@ -10,7 +9,7 @@ import plotly.graph_objects as go
 
 from ..charts.style import OKABE_ITO, PALETTE, layout, menu, numbers, plain
 from ..rows.choosing import leading_seed
-from ..rows.naming import distinct_names, tuples
+from ..rows.naming import distinct_names
 from ..rows.points import density_text, described_points
 
 MOST_SCENES = 6
@@ -55,8 +54,7 @@ def with_masks(points: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
             for part in ("network", "scene")
         }
     )
-    described = trials[["trial_id", "kind", "canonical", "travels"]]
-    owners = {row.trial_id for row in tuples(described) if _owns_masks(row)}
+    owners = set(trials.loc[trials["owns_masks"].astype(bool), "trial_id"])
     sparse = named[(named["kept"] < named["total"]) & named["trial_id"].isin(owners)]
     return sparse.drop_duplicates(TICKET).reset_index(drop=True)
 
@@ -128,14 +126,6 @@ def layer_figure(table: pd.DataFrame) -> go.Figure:
     figure.update_layout(cell_grid(), updatemenus=[menu(buttons, kind="dropdown")])
     figure.update_xaxes(title_text=_said(groups[0], f"{pairs[0][1]}, {pairs[0][0]}"))
     return figure
-
-
-def _owns_masks(trial: Any) -> bool:
-    """Whether a trial has found masks: a trajectory, a consensus, a file or drawn by layer."""
-    if trial.kind == "transfer":
-        source = json.loads(trial.canonical)["source"]["kind"]
-        return bool(source != "trajectory" or trial.travels == "layer_densities")
-    return bool(trial.kind == "trajectory")
 
 
 def _layers(rows: pd.DataFrame) -> go.Heatmap:

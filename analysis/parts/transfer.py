@@ -157,7 +157,7 @@ def _paired(fits: pd.DataFrame, points: pd.DataFrame, which: str) -> pd.DataFram
 
 def _natives(points: pd.DataFrame) -> pd.DataFrame:
     """One row per ticket that was found where it is fitted, as `PAIR` tells them apart."""
-    clean = points["finder_key"].str.contains('"target": "clean"', regex=False)
+    clean = points["clean"]
     found_here = (points["kind"] == "trajectory") & ~clean
     own = points["source_key"] == points["target_key"]
     brought_back = own & clean & (points["travels"] == "mask_and_weights")

@@ -66,7 +66,7 @@ def frontier_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
 def without_keys(points: pd.DataFrame) -> pd.DataFrame:
     """The `frontier_points` of `described_points`."""
     inner = points.columns[points.columns.str.endswith(("_name", "_key", "_settings"))]
-    return points.assign(settings=points["problem_settings"]).drop(columns=inner)
+    return points.assign(settings=points["problem_settings"]).drop(columns=[*inner, "clean"])
 
 
 def distinct_fits(points: pd.DataFrame) -> pd.DataFrame:

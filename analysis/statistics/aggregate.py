@@ -1,8 +1,6 @@
 """Scores of tickets over seeds, one row a method, density and score, for trials without PSNR."""
 
-import json
-from collections.abc import Mapping, Sequence, Set
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -58,11 +56,6 @@ def from_dense(table: pd.DataFrame) -> pd.DataFrame:
         if method != DENSE
     ]
     return pd.concat(parts).astype({"method": table["method"].dtype}) if parts else dense
-
-
-def only(spec: Mapping[str, Any], names: Set[str]) -> str:
-    """Those fields of a spec, as JSON."""
-    return json.dumps({name: spec[name] for name in names if name in spec}, sort_keys=True)
 
 
 def _means(fits: pd.DataFrame, which: str, score: str) -> pd.DataFrame:

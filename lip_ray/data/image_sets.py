@@ -36,6 +36,11 @@ class AbstractImageSet(Framing, ABC):
         """The name in tables and figures."""
 
     @property
+    def title(self) -> str:
+        """The name without what only tells apart versions of its content."""
+        return str(getattr(self, "name", self.kind))
+
+    @property
     @abstractmethod
     def count(self) -> int:
         """How many pictures there are. Raises ValueError when they cannot be read."""

@@ -160,6 +160,7 @@ def trial_record(trial: AbstractTrial, *, device: str) -> TrialRecord:
         macs_per_step=size.macs_per_step,
         spec=trial.model_dump_json(),
         canonical=trial.canonical_json(),
+        facets=trial.facets(),
         lip_ray_version=__version__,
         torch_version=torch.__version__,
         ray_version=ray.__version__,

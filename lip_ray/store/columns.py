@@ -31,6 +31,7 @@ SHARED: Mapping[str, str] = {
     "reason": "of the outcome, one line; may be empty",
     "position": "place in the order, from 0",
     "shape": "of the tensor",
+    "solver": "of a reconstruction",
     "setting": "the same for trials that differ by their seeds alone",
     "seeds": "how many",
     "psnr_selected_db": "PSNR in dB of the step that the stopping rule chose, without the clean "
@@ -52,6 +53,42 @@ SHARED: Mapping[str, str] = {
 }
 """What a column is wherever it stands, unless its table says otherwise."""
 
+FACETS: Mapping[str, str] = {
+    "images": "labels of its images, as rows of levels name them",
+    "image_keys": "of each image: JSON without defaults, equal for the same image",
+    "image_settings": "of each image: JSON, defaults included",
+    "task_name": "the task and how hard it is",
+    "task_key": "of the task: JSON without defaults, equal for the same task",
+    "task_settings": "of the task: JSON, defaults included",
+    "network_name": "kind of prior and, of a generator, what it learned to make",
+    "network_key": "of the prior and its fit: JSON without defaults, equal for the same of both",
+    "network_settings": "of the prior and its fit: JSON, defaults included",
+    "method_name": "how tickets were found and, if elsewhere, where; of a reconstruction the solver",
+    "method_key": "of the method: JSON without defaults, equal for the same method",
+    "method_settings": "of the method: JSON, defaults included",
+    "dense_name": "the dense fit that the ladder begins with",
+    "dense_key": "of that fit: JSON without defaults, equal for the same weights, images and target",
+    "dense_settings": "of that fit: JSON, defaults included",
+    "finder_name": "how tickets were found, wherever",
+    "finder_key": "of the finder: JSON without defaults, equal for the same finder",
+    "finder_settings": "of the finder: JSON, defaults included",
+    "source_name": "where tickets were found: images, or the name of a file",
+    "source_key": "of the source: JSON without defaults, equal for the same source",
+    "source_settings": "of the source: JSON, defaults included",
+    "outliers_name": "what is wrong with the measurements",
+    "outliers_key": "of the outliers: JSON without defaults, equal for the same outliers",
+    "outliers_settings": "of the outliers: JSON, defaults included",
+    "source_images": "labels of the images that tickets were found on; empty where unknown",
+    "source_tasks": "kinds of the tasks that tickets were found with; empty where unknown",
+    "source_task": "these tasks and how hard they are",
+    "source_seed": "seed of the trial that the tickets come from",
+    "target": "what tickets were found to fit: measured, or clean with the ground truth",
+    "owns_masks": "whether the trial found masks itself, for images to restore",
+    "m": "measurements, where the task has a number of them",
+    "outlier_share": "share of the measurements that are outliers",
+}
+"""What a trial means, said by its class."""
+
 OWN: Mapping[str, Mapping[str, str]] = {
     "sweeps": {
         "sweep": "name of the sweep",
@@ -65,6 +102,7 @@ OWN: Mapping[str, Mapping[str, str]] = {
         "parameters": "weights, biases and normalisation of the dense network",
         "canonical": "the JSON that the id is the hash of: no defaults, nothing that only says "
         "where",
+        **FACETS,
         "torch_version": "that it began with",
         "ray_version": "that it began with",
         "python_version": "that it began with",
@@ -151,7 +189,6 @@ OWN: Mapping[str, Mapping[str, str]] = {
     },
     "pareto": {},
     "sensing": {
-        "solver": "of the reconstruction",
         "m": "number of measurements",
         "outlier_share": "of the measurements, in [0, 1]",
         "psnr_floor_db": "PSNR in dB of the best fit of the same generator to the image itself",
@@ -178,7 +215,8 @@ OWN: Mapping[str, Mapping[str, str]] = {
         "broken": "fits that collapsed, diverged or failed; a collapsed one's PSNR is in the mean",
     },
     "matching": {
-        "setting": "the same for trials that differ by seeds and images alone",
+        "solver": "of a reconstruction",
+    "setting": "the same for trials that differ by seeds and images alone",
         "images": "how many; each has one vote",
         "seeds": "the most that an image has",
         "margin_db": "how far below dense still matches, in dB",

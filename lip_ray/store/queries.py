@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lip_ray.store import legacy
 from lip_ray.store.files import Files
 from lip_ray.store.manifest import (
     COMPACTED,
@@ -74,6 +75,8 @@ class Queries:
         self._damaged: dict[str, float | None] = {}
         """When each was written; none for a part that is missing."""
         self._sound: set[tuple[str, bool]] = set()
+        self._older: dict[str, pa.Table | None] = {}
+        """By part of `trials`, its rows with their facets; none where DuckDB reads it itself."""
 
     @property
     def damaged(self) -> tuple[str, ...]:
@@ -228,6 +231,11 @@ class Queries:
         return rows
 
     def _rows(self, table: str, names: Sequence[str]) -> pa.Table:
+        """All rows of loose files, those of older versions with what these lack."""
+        rows = self._stored_rows(table, names)
+        return legacy.completed(rows) if table == "trials" else rows
+
+    def _stored_rows(self, table: str, names: Sequence[str]) -> pa.Table:
         """All rows of loose files. Damaged ones are found by halves, noted and left out."""
         try:
             return self._files.dataset(names, TABLES[table]).to_table()
@@ -237,7 +245,7 @@ class Queries:
             if len(names) > 1:
                 half = len(names) // 2
                 halves = names[:half], names[half:]
-                return pa.concat_tables([self._rows(table, some) for some in halves])
+                return pa.concat_tables([self._stored_rows(table, some) for some in halves])
         try:
             return self._files.table(names[0], TABLES[table])
         except Damaged:
@@ -251,7 +259,7 @@ class Queries:
         parts: Sequence[str],
         trials: Collection[str] | None,
     ) -> None:
-        """Parts of an older lip-ray lack columns, which are null."""
+        """Parts of an older lip-ray lack columns: null, but for what a trial's class says."""
         source = self._source(connection, table, parts)
         if trials is not None:
             source += f" where {among(trials)}"
@@ -265,6 +273,31 @@ class Queries:
         self, connection: duckdb.DuckDBPyConnection, table: str, parts: Sequence[str]
     ) -> str:
         """What SQL is to select the rows of parts from."""
+        older = [rows for rows in map(self._completed, parts) if rows is not None]
+        if table != "trials" or not older:
+            return self._read_by_duckdb(connection, table, parts)
+        connection.register("older_trials", pa.concat_tables(older))
+        whole = [part for part in parts if self._older[part] is None]
+        if not whole:
+            return "older_trials"
+        source = self._read_by_duckdb(connection, table, whole)
+        return f"(from older_trials union all by name from {source})"
+
+    def _completed(self, part: str) -> pa.Table | None:
+        """The rows of an older part of `trials` with their facets; none of any other part."""
+        if _table_of(part) != "trials":
+            return None
+        if part not in self._older:
+            schema = part_schema("trials")
+            older = legacy.SAID_BY not in self._files.columns(part)
+            rows = self._files.table(part, schema) if older else None
+            self._older[part] = None if rows is None else legacy.completed(rows)
+        return self._older[part]
+
+    def _read_by_duckdb(
+        self, connection: duckdb.DuckDBPyConnection, table: str, parts: Sequence[str]
+    ) -> str:
+        """Their rows, without a copy."""
         paths = [self._files.local(part) for part in parts]
         if all(paths):
             listed = ", ".join(quoted(str(path)) for path in paths)

@@ -5,11 +5,33 @@ Times are naive UTC. Strings, not dictionaries: files hold a few rows each.
 
 import pyarrow as pa
 
-VERSION = 5
+from lip_ray.records import ENDS, PARTS
+
+VERSION = 6
 """Of the layout and the columns below. A newer store is refused, an older one stays readable."""
 
 VERSION_KEY = "lip_ray_schema"
 """Under which every file says its version too."""
+
+_TEXTS = pa.list_(pa.string())
+
+_FACETS = [
+    ("setting", pa.string()),
+    ("images", _TEXTS),
+    ("image_keys", _TEXTS),
+    ("image_settings", _TEXTS),
+    *((f"{part}_{end}", pa.string()) for part in PARTS for end in ENDS),
+    ("source_images", _TEXTS),
+    ("source_tasks", _TEXTS),
+    ("source_task", pa.string()),
+    ("source_seed", pa.int64()),
+    ("target", pa.string()),
+    ("owns_masks", pa.bool_()),
+    ("solver", pa.string()),
+    ("m", pa.int32()),
+    ("outlier_share", pa.float64()),
+]
+"""What a trial means; null in rows from before schema version 6, for which readers fill it in."""
 
 _LEVEL_KEY = [("trial_id", pa.string()), ("level", pa.int32()), ("image", pa.string())]
 
@@ -44,6 +66,7 @@ TRIALS = pa.schema(
         ("macs_per_step", pa.int64()),
         ("spec", pa.string()),
         ("canonical", pa.string()),
+        *_FACETS,
         ("lip_ray_version", pa.string()),
         ("torch_version", pa.string()),
         ("ray_version", pa.string()),

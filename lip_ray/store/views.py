@@ -28,8 +28,7 @@ from files.levels
 SENSING_VIEW = """
 create view sensing as
 select level.trial_id, level.level, level.image, level.split, trial.pruner, trial.prior, trial.task,
-       trial.spec->>'$.solver.kind' as solver, (trial.spec->>'$.task.m')::integer as m,
-       coalesce((trial.spec->>'$.task.outliers.share')::double, 0) as outlier_share, trial.seed,
+       trial.solver, trial.m, coalesce(trial.outlier_share, 0) as outlier_share, trial.seed,
        level.kept, level.total, level.density, level.psnr_selected_db, level.psnr_peak_db,
        level.psnr_final_db, level.mse_selected, level.l2_per_pixel,
        floor.psnr_selected_db as psnr_floor_db
@@ -136,20 +135,14 @@ from points where pareto order by search, search_id, number
 """
 """The front of each search: one row a point."""
 
-WITHOUT_SEEDS = r"""regexp_replace(
-    coalesce(trial.canonical, trial.spec), '"seed":-?\d+,|,?"seed":-?\d+', '', 'g'
-)"""
-"""A trial's canonical spec as it is for every seed. A seed of 0 is left out anyway."""
-
-SETTINGS_VIEW = f"""
-create view settings as
-select trial.trial_id, left(md5({WITHOUT_SEEDS}), 8) as setting from files.trials as trial
+SETTINGS_VIEW = """
+create view settings as select trial_id, setting from files.trials
 """
 """Which trials differ by their seeds alone: they have a setting in common."""
 
 FRONTIER_VIEW = """
 create view frontier as
-select trial.kind, trial.task, level.image, trial.prior, trial.pruner, trial.travels, own.setting,
+select trial.kind, trial.task, level.image, trial.prior, trial.pruner, trial.travels, trial.setting,
        level.level, any_value(level.kept) as kept, any_value(level.total) as total,
        any_value(level.density) as density, avg(level.effective_density) as effective_density,
        avg(level.macs)::bigint as macs, avg(level.fit_s) as fit_s,
@@ -160,83 +153,118 @@ select trial.kind, trial.task, level.image, trial.prior, trial.pruner, trial.tra
        count(*) filter (level.outcome in ('collapsed', 'diverged', 'failed')) as broken
 from levels as level
 join files.trials as trial using (trial_id)
-join settings as own using (trial_id)
 where trial.kind in ('trajectory', 'transfer')
-group by trial.kind, trial.task, level.image, trial.prior, trial.pruner, trial.travels, own.setting,
-         level.level
+group by trial.kind, trial.task, level.image, trial.prior, trial.pruner, trial.travels,
+         trial.setting, level.level
 """
 """Means over seeds: one row a setting, image and level."""
+
+FITTED = """
+    select trial_id, kind, task, prior, pruner, travels, seed, method_name, finder_key, image,
+           hash(task_key, network_key) as study, hash(image_key, task_key, network_key) as problem,
+           hash(method_name, method_key) as method, hash(dense_name, dense_key) as reference,
+           target = 'clean' as clean,
+           source_key = '{"image": ' || image_key || ', "task": ' || task_key || '}' as own
+    from (
+        select *, unnest(images) as image, unnest(image_keys) as image_key from files.trials
+        where kind in ('trajectory', 'transfer')
+    )
+"""
+"""Trials that restore images, a row for each image: what belongs together has equal hashes, of 64
+bits. `own` tickets were found on that very image and task."""
 
 MATCHING_MARGIN_DB = 0.1
 """The published criterion: a ticket is winning within 0.1 dB of dense (Wu et al. 2023)."""
 
 MATCHING_VIEW = f"""
 create view matching as
-with paired as (
-    select trial.task, trial.prior, trial.pruner, level.image, level.level, level.density,
-           left(md5(json_merge_patch({WITHOUT_SEEDS}, '{{"images": null}}')::varchar), 8)
-               as setting,
-           level.psnr_selected_db - dense.psnr_selected_db as difference_db, trial.seed
-    from levels as level
-    join files.levels as dense on dense.trial_id = level.trial_id
-         and dense.image = level.image and dense.level = 0
-    join files.trials as trial on trial.trial_id = level.trial_id
-    where trial.kind = 'trajectory'
+with fitted as ({FITTED}),
+fits as (
+    select study, problem, reference, method, image, seed, kept, kept = total as whole,
+           min(density) as density, arg_min_null(psnr_selected_db, trial_id) as psnr_db
+    from (
+        select fitted.* exclude (method), level.kept, level.total, level.density,
+               level.psnr_selected_db,
+               case when level.kept = level.total then 0 else fitted.method end as method
+        from files.levels as level join fitted using (trial_id, image)
+    )
+    group by all
+),
+differences as (
+    select sparse.study, sparse.method, sparse.image, sparse.seed, sparse.density,
+           sparse.psnr_db - dense.psnr_db as difference_db
+    from fits as sparse join fits as dense using (problem, reference, seed)
+    where not sparse.whole and dense.whole
 ),
 by_image as (
-    select task, prior, pruner, setting, level, image, any_value(density) as density,
-           count(distinct seed) as seeds, avg(difference_db) as difference_db
-    from paired where difference_db is not null
-    group by task, prior, pruner, setting, level, image
+    select study, method, density, image, count(distinct seed) as seeds,
+           avg(difference_db) as difference_db, bool_or(difference_db is null) as missing
+    from differences group by study, method, density, image
 ),
-by_level as (
-    select task, prior, pruner, setting, level, avg(density) as density, count(*) as images,
-           max(seeds) as seeds, avg(difference_db) as difference_db
-    from by_image group by task, prior, pruner, setting, level
+by_density as (
+    select study, method, density, count(*) as images, max(seeds) as seeds,
+           avg(difference_db) as difference_db, bool_or(missing) as missing
+    from by_image group by study, method, density
 ),
 descended as (
-    select *, bool_and(difference_db >= -{MATCHING_MARGIN_DB}) over (
-        partition by task, prior, pruner, setting order by level
-    ) as within
-    from by_level
+    select *, bool_and(not missing) over ladder as known,
+           bool_and(difference_db >= -{MATCHING_MARGIN_DB}) over ladder as within
+    from by_density window ladder as (partition by study, method order by density desc)
+),
+found as (
+    select study, method, max(images) as images, max(seeds) as seeds,
+           min(density) filter (known and within) as least,
+           arg_min(difference_db, density) filter (known and within) as least_db,
+           max(density) filter (known and not within) as lost,
+           arg_max(difference_db, density) filter (known and not within) as lost_db
+    from descended group by study, method
+),
+said as (
+    select study, method, any_value(task) as task, any_value(prior) as prior,
+           any_value(pruner) as pruner, any_value(travels) as travels,
+           any_value(method_name) as method_name
+    from fitted group by study, method
 )
-select task, prior, pruner, setting, max(images) as images, max(seeds) as seeds,
-       {MATCHING_MARGIN_DB}::double as margin_db,
-       min(density) filter (within) as matching_density,
-       arg_max(difference_db, level) filter (within) as difference_db,
-       max(density) filter (not within) as lost_density,
-       arg_min(difference_db, level) filter (not within) as lost_difference_db
-from descended group by task, prior, pruner, setting
+select task, prior, pruner, travels, method_name as method,
+       left(md5(study::varchar || ' ' || method::varchar), 8) as setting, images, seeds,
+       {MATCHING_MARGIN_DB}::double as margin_db, coalesce(least, 1) as matching_density,
+       coalesce(least_db, 0) as difference_db, lost as lost_density, lost_db as lost_difference_db,
+       exp(ln(lost) + (-{MATCHING_MARGIN_DB} - lost_db) / (least_db - lost_db) * ln(least / lost))
+           as estimate
+from found join said using (study, method)
 """
-"""How far down the ladder mean PSNR stays within the margin of the same trial's dense fit, seeds
-averaged within images first. Means say nothing of chance: the report's verdicts test them."""
+"""Where the mean difference to dense leaves the margin, as the report's verdicts estimate it: the
+same pairs, seeds averaged within images first, down to the first fit without a PSNR. The bounds of
+chance beside that estimate need Student's t and are the report's alone."""
 
-TRANSFER_VIEW = """
+TRANSFER_VIEW = f"""
 create view transfer as
-with moved as (
-    select *, spec->>'$.source.images[0].name' as source_image,
-           spec->>'$.source.task.kind' as source_task,
-           [canonical->>'$.task', canonical->>'$.fit', canonical->>'$.source.prior',
-            canonical->>'$.source.pruner', canonical->>'$.source.rewind'] as settings
-    from files.trials where kind = 'transfer'
+with fitted as ({FITTED}),
+moved as (
+    select fitted.*, array_to_string(nullif(trial.source_images, []), ' + ') as source_image,
+           array_to_string(nullif(trial.source_tasks, []), ' + ') as source_task
+    from fitted join files.trials as trial using (trial_id) where fitted.kind = 'transfer'
 ),
 native as (
-    select level.image, level.kept, trial.seed,
-           [canonical->>'$.task', canonical->>'$.fit', canonical->>'$.prior',
-            canonical->>'$.pruner', canonical->>'$.rewind'] as settings,
-           avg(level.psnr_selected_db) as psnr_native_db
-    from files.levels as level join files.trials as trial using (trial_id)
-    where trial.kind = 'trajectory' group by all
+    select problem, finder_key, seed, level.kept,
+           arg_min(level.psnr_selected_db, trial_id) as psnr_native_db
+    from fitted join files.levels as level using (trial_id, image)
+    where ((fitted.kind = 'trajectory' and not clean)
+           or (own and clean and travels = 'mask_and_weights'))
+      and problem in (select problem from moved)
+    group by problem, finder_key, seed, level.kept
 )
 select moved.trial_id, level.level, moved.prior, moved.pruner, moved.travels, moved.source_image,
        moved.source_task, level.image, moved.task, moved.seed, level.kept, level.total,
        level.density, level.psnr_selected_db, level.psnr_peak_db, level.psnr_final_db,
        native.psnr_native_db, level.psnr_selected_db - native.psnr_native_db as to_native_db
-from moved join files.levels as level using (trial_id)
-left join native on native.image = level.image and native.kept = level.kept
-     and native.seed = moved.seed and native.settings is not distinct from moved.settings
+from moved join files.levels as level using (trial_id, image)
+left join native on native.problem = moved.problem and native.kept = level.kept
+     and native.seed = moved.seed and native.finder_key = moved.finder_key
 """
-"""Tickets that went elsewhere beside those found there: same network, task, fit, seed and count."""
+"""Tickets that went elsewhere beside those found there: same network, task, fit, seed, count and
+way of finding. Tickets of clean images have as their native one what was found on the target's
+clean image and brought back to its measurement."""
 
 VIEWS = (
     LEVELS_VIEW, TRIALS_VIEW, FAILURES_VIEW, TIMINGS_VIEW, POINTS_VIEW, PARETO_VIEW, SENSING_VIEW,

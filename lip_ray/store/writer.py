@@ -129,7 +129,8 @@ class Writer:
 
     def write_trial(self, record: TrialRecord) -> None:
         """Note that a trial has begun."""
-        self._write(trial_file(record.trial_id), "trials", [asdict(record)])
+        facets = record.facets.columns() if record.facets else {}
+        self._write(trial_file(record.trial_id), "trials", [asdict(record) | facets])
 
     def write_level(self, records: Sequence[LevelRecord]) -> bool:
         """Commit one level of a trial, all its images at once; its `levels` rows go last.

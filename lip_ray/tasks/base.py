@@ -14,6 +14,10 @@ from lip_ray.metrics import luma, psnr, ssim
 from lip_ray.spec import Spec
 
 
+STRENGTHS = {"sigma": "σ", "peak": "peak", "share": "share"}
+"""Fields that say how strong the noise of a task is, with the symbols for them in titles."""
+
+
 class Operator(ABC):
     """A linear map from images (N, C, H, W) to as many measurements, each of any shape."""
 
@@ -143,6 +147,14 @@ class AbstractTask(Spec, ABC):
     """
 
     kind: str
+
+    @property
+    def title(self) -> str:
+        """The task and how hard it is: `denoising, σ = 25`."""
+        factor = getattr(self, "factor", None)
+        said = [f"{self.kind} × {factor}" if factor else self.kind]
+        strengths = {name: getattr(self, name, None) for name in STRENGTHS}
+        return ", ".join(said + [f"{STRENGTHS[n]} = {v:g}" for n, v in strengths.items() if v])
 
     @abstractmethod
     def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:

@@ -25,6 +25,12 @@ class AbstractOutliers(Spec, ABC):
 
     kind: str
 
+    @property
+    def title(self) -> str:
+        """How many of the measurements are wrong or, where that is no setting, in which way."""
+        share = getattr(self, "share", 0.0)
+        return f"{100 * share:g} % outliers" if share else f"{self.kind} outliers"
+
     def conflicts(self, m: int) -> Iterator[tuple[str, str]]:
         """What keeps it from m measurements: the path of a field and what is wrong with it."""
         yield from ()

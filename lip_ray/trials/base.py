@@ -17,7 +17,7 @@ from torch import Tensor
 from lip_ray.data.images import Picture
 from lip_ray.fits import Watch
 from lip_ray.pruning import Mask
-from lip_ray.records import LayerMask, Standing, StoredTensor
+from lip_ray.records import Facets, LayerMask, Standing, StoredTensor
 from lip_ray.spec import Spec
 
 Take = Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, Field(strict=False, min_length=1)]
@@ -209,6 +209,10 @@ class AbstractTrial(Spec, ABC):
     @abstractmethod
     def description(self) -> Description:
         """Its names in tables."""
+
+    @abstractmethod
+    def facets(self) -> Facets:
+        """What the trial means, in columns: names, keys and settings of all that sets it apart."""
 
     @property
     @abstractmethod

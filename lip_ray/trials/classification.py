@@ -15,9 +15,11 @@ from lip_ray.fits.classifier import Classifier, EpochFit, EpochResult
 from lip_ray.priors import UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
 from lip_ray.pruning import Mask, effective
-from lip_ray.records import Curve, LevelRecord, Outcome
+from lip_ray.records import Curve, Facets, LevelRecord, Outcome
 from lip_ray.rng import keyed
 from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size
+from lip_ray.trials.facets import View, chosen, image_columns, part, setting_of
+from lip_ray.trials.origin import Origin
 from lip_ray.trials.recording import machine_columns, reset_peak_memory
 from lip_ray.trials.sources import Source
 from lip_ray.trials.trajectory import Seed
@@ -80,6 +82,25 @@ class Classification(AbstractTrial):
             image=self.dataset.label,
             travels=self.travels,
         )
+
+    def facets(self) -> Facets:
+        """The dataset takes the place of an image. A method is where tickets were found, and how;
+        the dense network is the same for all."""
+        origin = Origin(source=self.source, travels=self.travels, seed=self.seed)
+        label = self.source.label
+        return Facets(
+            setting=setting_of(self),
+            **image_columns([self.dataset]),
+            **origin.columns(),
+            task=part(self.kind, lambda view: {}),
+            network=part(self.source.prior.kind, self._network),
+            method=part(label, lambda view: origin.method(view, elsewhere={})),
+            finder=part(label + origin.clean, lambda view: origin.finder(view, elsewhere={})),
+            source=part(origin.place_name(origin.whence((), None)), origin.place),
+        )
+
+    def _network(self, view: View) -> dict[str, Any]:
+        return {"prior": view(self.source.prior)} | chosen(view, self, ("fit", "side"))
 
     @property
     def side_used(self) -> int:

@@ -14,9 +14,10 @@ from lip_ray.fits.adversarial import SAMPLES
 from lip_ray.priors.generators import GeneratorFile, GeneratorSpec
 from lip_ray.priors.network import Cost, placed
 from lip_ray.pruning import Magnitude, Mask, Pruner, Random, Rate, Schedule, ScoreContext, effective
-from lip_ray.records import LevelRecord, Outcome
+from lip_ray.records import Facets, LevelRecord, Outcome, Part
 from lip_ray.rng import keyed
 from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size, stored
+from lip_ray.trials.facets import View, chosen, image_columns, part, setting_of
 from lip_ray.trials.ladder import AbstractLadder
 from lip_ray.trials.recording import adversarial_curve, machine_columns, reset_peak_memory, sheet
 from lip_ray.trials.rewinding import Rewind, ToInit, refuse_late
@@ -27,6 +28,11 @@ REHEARSED_MACS = 5 * 10**11
 ONE_IMAGE = "no path from latent to image is left, so all images are one: it is not fitted"
 GENERATOR, CRITIC = "generator.", "critic."
 """Before the names of weights where those of both networks are kept together."""
+
+TRAINED = ("prior", "images", "fit")
+"""The fields that say what was trained on what."""
+FINDS = ("pruner", "schedule", "rewind", "critic_pruned")
+"""The fields that say how tickets are found."""
 
 
 @final
@@ -94,6 +100,33 @@ class Generator(AbstractTrial):
             task="generation",
             image=self.images.label if self.images else "",
         )
+
+    def facets(self) -> Facets:
+        """Its images are the set that it learns from."""
+        images = [self.images] if self.images else []
+        return Facets(
+            setting=setting_of(self),
+            **image_columns(images),
+            task=part(self.description.task, lambda view: {}),
+            network=self.network_part,
+            method=part(self.label, lambda view: chosen(view, self, FINDS)),
+            finder=self.finder_part,
+        )
+
+    @property
+    def network_part(self) -> Part:
+        """The architecture, and what it was trained on."""
+        kind = self.prior.kind
+        name = f"{kind} of {self.images.title}" if self.images else kind
+        return part(name, lambda view: chosen(view, self, TRAINED))
+
+    @property
+    def finder_part(self) -> Part:
+        """How its tickets are found."""
+        return part(self.label.replace("_", " "), self._finds)
+
+    def _finds(self, view: View) -> dict[str, Any]:
+        return {"kind": self.kind} | chosen(view, self, FINDS)
 
     @property
     def size(self) -> Size:

@@ -27,7 +27,7 @@ from lip_ray.fits.progress import unknown
 from lip_ray.priors.generators.base import Output
 from lip_ray.priors.network import Cost
 from lip_ray.pruning import Mask, effective
-from lip_ray.records import LevelRecord, Outcome, Split
+from lip_ray.records import Facets, LevelRecord, Outcome, Part, Split
 from lip_ray.rng import keyed
 from lip_ray.spec import Spec, kind_or_mapping
 from lip_ray.tasks import CompressedSensing, Problem, Projection, Task
@@ -42,6 +42,15 @@ from lip_ray.trials.base import (
     refuse_untakeable,
 )
 from lip_ray.trials.bench import collapsed
+from lip_ray.trials.facets import (
+    View,
+    chosen,
+    image_columns,
+    measurement_columns,
+    part,
+    setting_of,
+    without,
+)
 from lip_ray.trials.generator import ONE_IMAGE, Generator
 from lip_ray.trials.recording import (
     curve,
@@ -85,6 +94,16 @@ class Cosines(Spec):
     image_shape: ClassVar[None] = None
     """Of the images it makes: any."""
     cost: ClassVar[Cost] = Cost(parameters=0, prunable=0, macs_per_step=0, uses={})
+
+    @property
+    def network_part(self) -> Part:
+        """It is the same whatever the images."""
+        return part(self.prior_kind, lambda view: {})
+
+    @property
+    def finder_part(self) -> Part:
+        """Nothing is pruned."""
+        return part("", lambda view: {"kind": self.kind})
 
     def conflicts(self) -> Iterator[Conflict]:
         """None."""
@@ -220,6 +239,30 @@ class Reconstruction(AbstractTrial):
             task=self.task.kind,
             image=" + ".join(image.label for image in self.images),
         )
+
+    def facets(self) -> Facets:
+        """A task is apart from its number of measurements and its outliers; a method is a solver,
+        whichever way the generator was pruned."""
+        outliers = self.task.outliers if isinstance(self.task, CompressedSensing) else None
+        return Facets(
+            setting=setting_of(self),
+            **image_columns(self.images),
+            task=part(self.task.title.replace("_", " ", 1), self._task),
+            network=self.source.network_part,
+            method=part(self.solver.kind.replace("_", " "), self._method),
+            finder=self.source.finder_part,
+            outliers=part(outliers.title, lambda view: view(outliers)) if outliers else None,
+            source_seed=self.source.seed if isinstance(self.source, Generator) else None,
+            solver=self.solver.kind,
+            **measurement_columns(self.task),
+        )
+
+    def _task(self, view: View) -> dict[str, Any]:
+        return without(view(self.task), "m", "outliers")
+
+    def _method(self, view: View) -> dict[str, Any]:
+        own: dict[str, Any] = view(self.solver)
+        return own | chosen(view, self, ("take",))
 
     @property
     def size(self) -> Size:

@@ -1,7 +1,7 @@
 """Trajectories: tickets are found by fitting, pruning and rewinding, level by level."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Literal, Self, final
+from typing import Annotated, Any, Literal, Self, final
 
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -10,10 +10,25 @@ from lip_ray.data.images import Image, one_or_many_images
 from lip_ray.fits import Fit, FitResult, arithmetic
 from lip_ray.priors import Prior, Skip
 from lip_ray.pruning import Magnitude, Mask, Pruner, Rate, Schedule, ScoreContext
-from lip_ray.records import LevelRecord
+from lip_ray.records import Facets, LevelRecord
 from lip_ray.tasks import Task
 from lip_ray.trials.base import Conflict, Context, Description, together
 from lip_ray.trials.bench import AbstractRestoration, Bench, LatentDraw, Setting, Target
+from lip_ray.trials.facets import (
+    CLEAN_TARGET,
+    DENSE,
+    View,
+    at_once,
+    chosen,
+    few_words,
+    fitted_network,
+    image_columns,
+    in_common,
+    measurement_columns,
+    part,
+    setting_of,
+    task_part,
+)
 from lip_ray.trials.ladder import AbstractLadder
 from lip_ray.trials.recording import reset_peak_memory
 from lip_ray.trials.rewinding import Rewind, ToInit, refuse_late
@@ -22,6 +37,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Images = Annotated[
     tuple[Image, ...], Field(strict=False, min_length=1, max_length=64), one_or_many_images
 ]
+
+
+FINDS = ("pruner", "schedule", "rewind", "target", "latents")
+"""The fields that say how tickets are found."""
 
 
 @final
@@ -77,6 +96,46 @@ class Trajectory(AbstractRestoration):
             task=self.task.kind,
             image=together(self.images),
         )
+
+    def facets(self) -> Facets:
+        """It is its own source of tickets."""
+        clean = CLEAN_TARGET if self.target == "clean" else ""
+        shared = at_once(self.images)
+        found_on = f" found on {len(self.images)} images" if shared else ""
+        return Facets(
+            setting=setting_of(self),
+            **image_columns(self.images),
+            task=task_part(self.task),
+            network=fitted_network(self.prior, self.fit),
+            method=part(self.label + found_on + clean, self._method),
+            dense=part(DENSE + shared + clean, self._dense),
+            finder=part(self.label + shared + clean, self._method),
+            source=part(few_words(self.images), self.place),
+            source_images=tuple(image.label for image in self.images),
+            source_tasks=(self.task.kind,),
+            source_task=self.task.title,
+            source_seed=self.seed,
+            target=self.target,
+            owns_masks=True,
+            **measurement_columns(self.task),
+        )
+
+    def finds(self, view: View) -> dict[str, Any]:
+        """How it finds tickets, wherever."""
+        return chosen(view, self, FINDS)
+
+    def place(self, view: View) -> dict[str, Any]:
+        """Where it finds tickets."""
+        images = view(self.images)
+        scene = {"images": images} if len(images) > 1 else {"image": images[0]}
+        return scene | {"task": view(self.task)}
+
+    def _method(self, view: View) -> dict[str, Any]:
+        return self.finds(view) | in_common(view, self.images)
+
+    def _dense(self, view: View) -> dict[str, Any]:
+        target = {"target": self.target} if self.target == "clean" else {}
+        return target | in_common(view, self.images)
 
     @property
     def setting(self) -> Setting:

@@ -1,7 +1,7 @@
 """Transfers: the tickets of one ladder, evaluated on another image, task or noise."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, Protocol, Self, final
+from typing import Any, Literal, Protocol, Self, final
 
 import torch
 from pydantic import model_validator
@@ -10,7 +10,7 @@ from torch import Tensor
 from lip_ray.fits import Fit
 from lip_ray.pruning import Mask
 from lip_ray.pruning.allocation import keep_counts
-from lip_ray.records import LevelRecord
+from lip_ray.records import Facets, LevelRecord
 from lip_ray.rng import keyed
 from lip_ray.tasks import Task
 from lip_ray.trials.base import (
@@ -23,6 +23,18 @@ from lip_ray.trials.base import (
     together,
 )
 from lip_ray.trials.bench import AbstractRestoration, Bench, Setting
+from lip_ray.trials.facets import (
+    View,
+    at_once,
+    fitted_network,
+    image_columns,
+    in_common,
+    measurement_columns,
+    part,
+    setting_of,
+    task_part,
+)
+from lip_ray.trials.origin import Origin, elsewhere
 from lip_ray.trials.recording import reset_peak_memory
 from lip_ray.trials.rewinding import Reinit
 from lip_ray.trials.sources import Consensus, FromFile, Source
@@ -138,6 +150,34 @@ class Transfer(AbstractRestoration):
             image=together(self.images),
             travels=self.travels,
         )
+
+    def facets(self) -> Facets:
+        """What its source has in common with it is not said again."""
+        origin = Origin(source=self.source, travels=self.travels, seed=self.seed)
+        whence = origin.whence(self.images, self.task) + origin.of_seed
+        shared, clean = at_once(self.images), origin.clean
+        return Facets(
+            setting=setting_of(self),
+            **image_columns(self.images),
+            **origin.columns(),
+            task=task_part(self.task),
+            network=fitted_network(self.source.prior, self.fit),
+            method=part(
+                self.source.label + whence + origin.how(whence) + shared + clean,
+                lambda view: origin.method(view, self._here(view)) | in_common(view, self.images),
+            ),
+            dense=origin.dense(self.images),
+            finder=part(
+                self.source.label + shared + clean,
+                lambda view: origin.finder(view, self._here(view)) | in_common(view, self.images),
+            ),
+            source=part(origin.place_name(whence), origin.place),
+            owns_masks=not stored_already(self),
+            **measurement_columns(self.task),
+        )
+
+    def _here(self, view: View) -> dict[str, Any]:
+        return elsewhere(view, images=self.images, task=self.task, fit=self.fit)
 
     @property
     def setting(self) -> Setting:

@@ -6,14 +6,14 @@ error of the same generator's best fit to the image itself: no solver can be exp
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ...rows.identity import task_name, together
+from ...rows.identity import together
 from ...rows.naming import distinct_names, tuples
 from ...rows.points import CONFIDENCE, FAILURES, WHICH
 
@@ -38,9 +38,6 @@ ERRORS = (
     f"l2_{WHICH[0]}",
 )
 """What is known of a reconstruction, by score and step."""
-
-NETWORK_FIELDS = ("prior", "images", "fit")
-"""The fields of a generator trial that say what was trained on what."""
 
 GROUP = ["problem", "method", "kept", "m"]
 """The columns by which fits are averaged."""
@@ -126,23 +123,6 @@ def sensing_sample(table: pd.DataFrame) -> str:
     return f"n = {seeds}, {level}{where}"
 
 
-def with_kinds(key: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
-    """A canonical spec with the kinds of those parts that it leaves out as defaults."""
-    kinds = {
-        name: {"kind": part["kind"]}
-        for name, part in full.items()
-        if isinstance(part, dict) and "kind" in part
-    }
-    return {**kinds, **key}
-
-
-def network_name(source: Mapping[str, Any], prior: str) -> str:
-    """An architecture, and what it was trained on as far as that is said."""
-    images = source.get("images") or {}
-    name = images.get("name") or images.get("array") or images.get("kind")
-    return f"{prior} of {name}" if name else prior
-
-
 def _counted(counts: pd.Series, noun: str) -> str:
     least, most = counts.min(), counts.max()
     noun = noun.removesuffix("s") if most == 1 else noun
@@ -153,70 +133,43 @@ def _described(trials: pd.DataFrame) -> pd.DataFrame:
     """A row per trial of a reconstruction: names, keys and settings of what it belongs to."""
     chosen = trials[trials["kind"] == KIND]
     projections = set(chosen.loc[chosen["task"] == "projection", "trial_id"])
-    rows = []
-    for trial in tuples(chosen):
-        spec, key = json.loads(trial.spec), json.loads(trial.canonical)
-        outliers = spec["task"].get("outliers") or {}
-        floors = [one for one in trial.source_ids if one in projections]
-        row = {
-            "trial_id": trial.trial_id,
-            "seed": trial.seed,
-            "task_kind": trial.task,
-            "reference": spec["source"]["kind"] == WITHOUT_GENERATOR,
-            "m": float(spec["task"].get("m") or "nan"),
-            "share": float(outliers.get("share") or 0.0),
-            "run": _json([spec["source"].get("seed"), spec.get("seed")]),
-            "floor_id": floors[0] if floors else None,
-        }
-        for part, name in _names(trial, spec).items():
-            row[f"{part}_name"] = name
-            row[f"{part}_key"] = _json(_part(part, key, spec))
-            row[f"{part}_settings"] = _json(_part(part, spec, spec))
-        rows.append(row)
+    rows = [_belonging(trial, projections) for trial in tuples(chosen)]
     return pd.DataFrame(rows, columns=None if rows else ["trial_id"])
 
 
-def _names(trial: Any, spec: Mapping[str, Any]) -> dict[str, str]:
-    """Short names of the parts that tell reconstructions apart."""
-    task = _task_name(spec["task"])
-    pruner = "" if spec["source"]["kind"] == WITHOUT_GENERATOR else trial.pruner
-    return {
-        "network": network_name(spec["source"], trial.prior),
-        "scene": task + _outliers_name(spec["task"]),
-        "family": task,
-        "outliers": "outliers" if spec["task"].get("outliers") else "none",
-        "solver": spec["solver"]["kind"].replace("_", " "),
-        "pruner": pruner.replace("_", " "),
+def _belonging(trial: Any, projections: Set[str]) -> dict[str, Any]:
+    """What one trial belongs to. Its `family` is its scene apart from the outliers."""
+    floors = [one for one in trial.source_ids if one in projections]
+    outliers = trial.outliers_name or ""
+    row = {
+        "trial_id": trial.trial_id,
+        "seed": trial.seed,
+        "task_kind": trial.task,
+        "reference": trial.prior == WITHOUT_GENERATOR,
+        "m": float("nan") if pd.isna(trial.m) else float(trial.m),
+        "share": 0.0 if pd.isna(trial.outlier_share) else float(trial.outlier_share),
+        "run": f"{trial.source_seed} {trial.seed}",
+        "floor_id": floors[0] if floors else None,
+        "network_name": trial.network_name,
+        "scene_name": ", ".join(filter(None, (trial.task_name, outliers))),
+        "family_name": trial.task_name,
+        "outliers_name": "outliers" if outliers else "none",
+        "solver_name": trial.method_name,
+        "pruner_name": trial.finder_name,
     }
-
-
-def _task_name(task: Mapping[str, Any]) -> str:
-    return task_name(task).replace("_", " ", 1)
-
-
-def _outliers_name(task: Mapping[str, Any]) -> str:
-    outliers = task.get("outliers") or {}
-    if outliers.get("share"):
-        return f", {100 * outliers['share']:g} % outliers"
-    return f", {outliers['kind']} outliers" if outliers else ""
-
-
-def _part(part: str, spec: Mapping[str, Any], full: Mapping[str, Any]) -> Any:
-    """The fields of a spec that a part is about; kinds are said where defaults are left out."""
-    said = with_kinds(spec, full)
-    source = with_kinds(said["source"], full["source"])
-    task = _without(said["task"], "m", "outliers")
-    outliers = said["task"].get("outliers") or {}
-    scene = {"images": said["images"], "task": task}
-    rest = _without(said, "kind", "source", "images", "task", "solver", "seed")
-    return {
-        "network": {name: source[name] for name in NETWORK_FIELDS if name in source},
-        "scene": {**scene, "outliers": outliers} if outliers else scene,
-        "family": scene,
-        "outliers": _without(outliers, "share"),
-        "solver": {**said["solver"], **rest},
-        "pruner": _without(source, "seed", *NETWORK_FIELDS),
-    }[part]
+    for end, images in (("key", trial.image_keys), ("settings", trial.image_settings)):
+        wrong = json.loads(getattr(trial, f"outliers_{end}") or "{}")
+        family = {
+            "images": [json.loads(image) for image in images],
+            "task": json.loads(getattr(trial, f"task_{end}")),
+        }
+        row[f"network_{end}"] = getattr(trial, f"network_{end}")
+        row[f"scene_{end}"] = _json({**family, "outliers": wrong} if wrong else family)
+        row[f"family_{end}"] = _json(family)
+        row[f"outliers_{end}"] = _json({k: v for k, v in wrong.items() if k != "share"})
+        row[f"solver_{end}"] = getattr(trial, f"method_{end}")
+        row[f"pruner_{end}"] = getattr(trial, f"finder_{end}")
+    return row
 
 
 def _scored(points: pd.DataFrame) -> pd.DataFrame:
@@ -345,10 +298,6 @@ def _means(fits: pd.DataFrame, several: pd.Series) -> pd.DataFrame:
 def _grouped(fits: pd.DataFrame, by: list[str]) -> Any:
     """Groups that exist, also those without a density or measurements."""
     return fits.groupby(by, observed=True, as_index=False, dropna=False)
-
-
-def _without(spec: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in spec.items() if name not in names}
 
 
 def _json(value: Any) -> str:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lip_ray.store import legacy
 from lip_ray.store.files import Files, files_of
 from lip_ray.store.manifest import FILE, part_schema, stem_of, stems
 from lip_ray.store.paths import StoreError
@@ -73,9 +74,10 @@ def rows_of(table: str, name: str, content: bytes) -> pa.Table | None:
         stored = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
         if FILE not in stored.column_names:
             stored = stored.append_column(FILE, pa.repeat(stem_of(name), len(stored)))
-        return stored if stored.schema.equals(schema) else _aligned(stored, schema)
+        rows = stored if stored.schema.equals(schema) else _aligned(stored, schema)
     except (OSError, pa.ArrowException):
         return None
+    return legacy.completed(rows) if table == "trials" else rows
 
 
 def _aligned(rows: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -95,6 +97,7 @@ def folded_rows_of(
     schema = part_schema(table)
     chosen = pc.field(FILE).isin(list(wanted))
     rows = files.dataset(parts, schema).to_table(filter=chosen).sort_by(FILE)
+    rows = legacy.completed(rows) if table == "trials" else rows
     runs = pc.run_end_encode(rows[FILE].combine_chunks())
     ends = runs.run_ends.to_pylist()
     return {
