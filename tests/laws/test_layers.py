@@ -305,7 +305,7 @@ class TestTheChecker:
             ("lip_ray.analysis.page.gallery", "from ray import tune"),
             ("lip_ray.analysis.page.gallery", "import duckdb"),
             ("lip_ray.analysis.page.gallery", "from lip_ray.sweep import Sweep"),
-            ("lip_ray.analysis.page.gallery", "from ..trials import run"),
+            ("lip_ray.analysis.page.gallery", "from ...trials import run"),
             ("lip_ray.analysis.page.gallery", "import matplotlib"),
             ("lip_ray.results", "import torch"),
             ("lip_ray", "from lip_ray.sweep import Sweep"),
