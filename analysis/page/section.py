@@ -75,7 +75,7 @@ class Table:
 
     @property
     def parts(self) -> Iterator[tuple[str, str, Sequence[Sequence[str]], Sequence[str]]]:
-        """Title, label, rows and the kinds of columns of what is shown at once, then of the rest."""
+        """Title, label, rows and kinds of columns: what is shown at once, then the rest."""
         more = self.rows[MOST_ROWS:]
         yield self.title, self.label, self.rows[:MOST_ROWS], self._kinds(self.rows[:MOST_ROWS])
         if more:
