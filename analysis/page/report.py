@@ -84,7 +84,7 @@ CONTENT_POLICY = (
 )
 """The browser itself refuses every request to the outside."""
 
-SCRIPTS = ("page.js", "explorer.js", "report.js", "gallery.js")
+SCRIPTS = ("page.js", "choices.js", "explorer.js", "report.js", "gallery.js")
 """In the order in which they run."""
 
 SHOWN_KINDS = {*KINDS, "classification", generators.KIND, sensing.KIND}
