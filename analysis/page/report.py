@@ -162,7 +162,7 @@ def frontier_report(
         "gallery": _gallery_data(shown, pictures),
         "explorer": None
         if explorer is None
-        else explorer_data(content.scenes, shown.scattered, explorer),
+        else explorer_data(content.scenes, shown.scattered),
         "pictures": pictures.uris,
     }
     introduction = INTRODUCTION if content.kinds & set(KINDS) else ""

@@ -13,7 +13,7 @@ from ...rows.points import WHICH
 from .figures import explorer_figure, explorer_layout, first_choice, psnr_range, scene_fits
 from .looks import ALL, BROKEN, series_of
 from .table import AXES, SCENE, SERIES
-from .traces import MANY, drawings
+from .traces import drawings
 from .words import scene_words
 
 CHART = "explorer"
@@ -65,6 +65,7 @@ def explorer_data(table: pd.DataFrame, fits: pd.DataFrame) -> dict[str, Any]:
     """What the page's script draws from: nothing is left for it to compute."""
     rows = {which: table[table["which"] == which] for which in WHICH}
     drawn = drawings(series_of(table), rows, fits)
+    first = next(iter(drawn.values()))
     words, packing = scene_words(table), Packing()
     scenes = [
         {
@@ -82,11 +83,11 @@ def explorer_data(table: pd.DataFrame, fits: pd.DataFrame) -> dict[str, Any]:
         "axes": AXES,
         "layout": explorer_layout(),
         "scenes": scenes,
-        "columns": packed_columns(next(iter(drawn.values())).columns),
+        "columns": packed_columns(first.columns),
         "templates": packing.templates,
         "conditions": packing.conditions,
-        "most": MANY,
-        "webgl": any(one.crowd > MANY for one in drawn.values()),
+        "most": first.most,
+        "webgl": any(one.crowd > one.most for one in drawn.values()),
     }
 
 
