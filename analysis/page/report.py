@@ -160,9 +160,7 @@ def frontier_report(
         "fits": {fit.Index: _card(fit, pictures) for fit in tuples(shown.fits)}
         | cards(shown.gallery, pictures),
         "gallery": _gallery_data(shown, pictures),
-        "explorer": None
-        if explorer is None
-        else explorer_data(content.scenes, shown.scattered),
+        "explorer": None if explorer is None else explorer_data(content.scenes, shown.scattered),
         "pictures": pictures.uris,
     }
     introduction = INTRODUCTION if content.kinds & set(KINDS) else ""

@@ -10,7 +10,14 @@ from ...charts.choices import Packing, packed_columns
 from ...charts.style import BUTTONS
 from ...page.html import Section, chart
 from ...rows.points import WHICH
-from .figures import explorer_figure, explorer_layout, first_choice, psnr_range, scene_fits
+from .figures import (
+    explorer_figure,
+    explorer_layout,
+    first_choice,
+    psnr_range,
+    scene_fits,
+    scenes_of,
+)
 from .looks import ALL, BROKEN, series_of
 from .table import AXES, SCENE, SERIES
 from .traces import drawings
@@ -76,7 +83,7 @@ def explorer_data(table: pd.DataFrame, fits: pd.DataFrame) -> dict[str, Any]:
             "traces": packing.traces(drawn[task, image].traces),
             "words": words[task, image],
         }
-        for (task, image), own in table.groupby(SCENE, observed=True)
+        for (task, image), own in scenes_of(table)
     ]
     return {
         "first": vars(first_choice(table)),

@@ -210,8 +210,10 @@ class _Fits:
         """Of all images of the task where the scene is their mean."""
         task, image = scene
         if image in self.fits["image"].cat.categories:
-            return self._of_image.get((task, image, series, broken), ())
-        return self._of_task.get((task, series, broken), ())
+            found: Places = self._of_image.get((task, image, series, broken), ())
+        else:
+            found = self._of_task.get((task, series, broken), ())
+        return found
 
 
 def _in_order(fits: pd.DataFrame, looks: Sequence[Look]) -> pd.DataFrame:

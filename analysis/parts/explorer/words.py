@@ -35,7 +35,7 @@ def scene_words(table: pd.DataFrame) -> Words:
     found: Words = {}
     for (task, image, which), rows in table.groupby([*SCENE, "which"], observed=True):
         own = {axis: volumes[task, image, which, axis] for axis in AXES}
-        found.setdefault((task, image), {})[which] = _words(rows, own)
+        found.setdefault((str(task), str(image)), {})[str(which)] = _words(rows, own)
     return found
 
 
