@@ -1,6 +1,6 @@
 """The store: plain Parquet files, each written once and whole."""
 
-from lip_ray.store.columns import described as described
+from lip_ray.store.tables import described as described
 from lip_ray.store.formats import Format as Format
 from lip_ray.store.formats import rendered as rendered
 from lip_ray.store.masks import booleans as booleans
