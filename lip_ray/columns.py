@@ -407,6 +407,7 @@ MASKS = Table(
             "within",
             "int32",
             "level whose kept weights the bits are of; null where they are of all weights",
+            since=2,
         ),
         Column("bits", "binary", "booleans, eight to a byte, most significant first"),
     ),

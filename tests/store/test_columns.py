@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from lip_ray.analysis.charts.style import AXIS_TITLES
-from lip_ray.analysis.page.more_sections import cost_sections
 from lip_ray.analysis.parts.search import WORDS
 from lip_ray.columns import (
     LEVELS,

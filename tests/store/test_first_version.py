@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lip_ray.analysis import frontier_report
+from lip_ray.columns import REGISTRY
 from lip_ray.records import LevelRecord
 from lip_ray.store import Reader, Writer
-from lip_ray.columns import REGISTRY
 from lip_ray.store.schema import VERSION
 from lip_ray.store.upkeep import check, compact
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from lip_ray.columns import REGISTRY
 from lip_ray.records import LevelRecord, TrialRecord
 from lip_ray.store import QueryError, Reader, StoreError, Writer
-from lip_ray.columns import REGISTRY
 from lip_ray.store.upkeep.export import export
 
 
