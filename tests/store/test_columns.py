@@ -18,7 +18,6 @@ from lip_ray.columns import (
     REGISTRY,
     UNITS,
     VERSION,
-    Column,
     Table,
 )
 from lip_ray.store import QueryError, described, schema
