@@ -20,7 +20,9 @@ test-slow: $(VENV)/installed-dev ## The tests that take minutes.
 
 test-combinations: $(VENV)/installed-dev ## All tasks with all priors and criteria; the study in short.
 	$(BIN)/python -m pytest -m slow -n logical \
-		tests/laws/test_combinations.py tests/laws/test_sweep_files.py
+		tests/laws/test_combinations.py tests/laws/test_sweep_files.py \
+		tests/analysis/test_print.py \
+		tests/analysis/live/test_every_control.py::test_pages_of_the_quickstarts
 
 lint: $(VENV)/installed-dev ## Lint, format and types.
 	$(BIN)/ruff check .
