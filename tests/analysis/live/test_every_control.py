@@ -72,7 +72,7 @@ def without_effect(browser: Any, page: Path) -> list[str]:
 
 
 def test_the_page_of_many_trajectories(browser: Any, tmp_path: Path) -> None:
-    write(tmp_path / "store", 400, pictures=True)
+    write(tmp_path / "store", 200, compacted=True, pictures=True)
     page = write_report(Reader(tmp_path / "store"), tmp_path / "page")
     assert without_effect(browser, page) == []
 
