@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from lip_ray.columns import FIT_S, MACS
+
 from ...charts.choices import chosen, resolved
 from ...charts.style import AXIS_TITLES, axis_lines, layout, spread
 from ...rows.points import WHICH
@@ -20,8 +22,8 @@ LEGEND_SHARE = 0.8
 COST_TITLES = {
     "density": "Density: kept ÷ prunable weights",
     "kept": "Kept prunable weights",
-    "macs": "Multiply-adds of a forward pass",
-    "seconds": "Seconds of fitting",
+    "macs": MACS.title.capitalize(),
+    "seconds": FIT_S.title.capitalize(),
 }
 
 DENSITY_TICKS = [
