@@ -165,7 +165,7 @@ def _scores(paired: pd.DataFrame, confidence: float, which: str) -> pd.DataFrame
     own, native, dense = (groups.interval(name) for name in ("score", "to_native", "to_dense"))
     table = groups.keys().assign(which=which)
     table[["total", "density", "own"]] = groups.same("total", "density", "own")
-    table["seeds"], table["n"], table["mean_db"] = groups.sizes().array, own["n"], own["mean"]
+    table["seeds"], table["n"], table["mean_db"] = groups.sizes(), own["n"], own["mean"]
     table["native_db"] = groups.means("native")["native"]
     for to, found in {"native": native, "dense": dense}.items():
         table[f"n_{to}"] = found["n"]

@@ -54,39 +54,39 @@ class Groups:
 
     def keys(self) -> pd.DataFrame:
         """The values of the columns `by`, rising."""
-        return self.sizes().index.to_frame(index=False)
+        return pd.DataFrame(self._groups.size().index.to_frame(index=False))
 
     def sizes(self) -> pd.Series:
         """The number of fits."""
-        return self._groups.size()
+        return _column(self._groups.size())
 
     def same(self, *columns: str) -> pd.DataFrame:
         """The values of columns that do not vary within a group."""
-        return _rows(self._groups[list(columns)].first())
+        return _columns(self._groups[list(columns)].first())
 
     def outcomes(self, *names: str) -> pd.DataFrame:
         """How many fits ended in each of these outcomes."""
         found = {name: self.fits["outcome"] == name for name in names}
-        return _rows(pd.DataFrame(found, self.fits.index).groupby(self._places).sum())
+        return _columns(pd.DataFrame(found, self.fits.index).groupby(self._places).sum())
 
     def missing(self, score: str) -> pd.Series:
         """How many fits have no such score."""
-        return _rows(self._groups.size() - self._groups[score].count())
+        return _column(self._groups.size() - self._groups[score].count())
 
     def seeds(self, score: str) -> pd.Series:
         """How many seeds have that score."""
         if self.seed is None:
-            return _rows(self._groups[score].count())
+            return _column(self._groups[score].count())
         having = self.fits[self.seed].where(self.fits[score].notna())
-        return _rows(having.groupby(self._places).nunique())
+        return _column(having.groupby(self._places).nunique())
 
     def images(self, score: str) -> pd.Series:
         """How many images have that score."""
-        return _rows(self._of_images(score).count()[score])
+        return _column(self._of_images(score).count()[score])
 
     def means(self, *scores: str) -> pd.DataFrame:
         """The means over fits or, where images are the unit, over the means of images."""
-        return _rows(self._sample(*scores).mean())
+        return _columns(self._sample(*scores).mean())
 
     def interval(self, score: str) -> pd.DataFrame:
         """The `mean` of the `n` seeds or images that have that score, and where it lies.
@@ -95,8 +95,8 @@ class Groups:
         (NaN). `deviation` is the standard deviation that it follows from.
         """
         sample = self._sample(score)
-        mean, deviation = _rows(sample.mean()[score]), _rows(sample.std()[score])
-        n = self.seeds(score) if self.unit == "seed" else self.images(score)
+        mean, deviation = _column(sample.mean()[score]), _column(sample.std()[score])
+        n = self.seeds(score) if self.unit == "seed" else _column(sample.count()[score])
         half = stats.t.ppf((1 + self.confidence) / 2, n - 1) * deviation / np.sqrt(n)
         columns = {"n": n, "mean": mean, "deviation": deviation}
         bounds = {"low": mean - half, "high": mean + half, "confidence": self.confidence}
@@ -109,7 +109,7 @@ class Groups:
     @cached_property
     def _places(self) -> pd.Series:
         """The place of the group of each fit."""
-        return self._groups.ngroup()
+        return pd.Series(self._groups.ngroup())
 
     def _sample(self, *scores: str) -> Any:
         """The independent values of each group."""
@@ -145,7 +145,7 @@ def score_table(
             groups.outcomes(*failures),
         ],
         axis=1,
-    ).assign(seeds=_rows(groups.sizes()))
+    ).assign(seeds=groups.sizes())
     parts = [
         pd.concat([shared, groups.interval(score)], axis=1).assign(
             which=which, missing=groups.missing(score)
@@ -229,6 +229,10 @@ def ladder_row(group: pd.DataFrame, form: str, *, unknown: str) -> Sequence[str]
     ]
 
 
-def _rows(found: Any) -> Any:
-    """The values of groups by their places instead of their keys."""
-    return found.reset_index(drop=True)
+def _column(found: Any) -> pd.Series:
+    """Values of groups, by their places instead of their keys."""
+    return pd.Series(found.reset_index(drop=True))
+
+
+def _columns(found: Any) -> pd.DataFrame:
+    return pd.DataFrame(found.reset_index(drop=True))

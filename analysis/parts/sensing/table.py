@@ -304,7 +304,7 @@ def _scores(groups: Groups, error: str) -> pd.DataFrame:
     score, which = error.split("_")
     table = groups.keys().assign(score=score, which=which)
     table[ALIKE] = groups.same(*ALIKE)
-    table["fits"] = groups.sizes().array
+    table["fits"] = groups.sizes()
     table[FAILURES] = groups.outcomes(*FAILURES)
     table["images"] = groups.images(error)
     table["mean"] = found["mean"]
