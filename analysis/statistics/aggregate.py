@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..page.html import mean_text
 from ..rows.identity import DENSE
 from ..rows.naming import distinct_names, tuples
-from ..rows.points import CONFIDENCE, FAILURES, WHICH, density_text, distinct_fits
+from ..rows.points import CONFIDENCE, FAILURES, WHICH, density_text, distinct_fits, mean_text
 
 Unit = Literal["seed", "image"]
 
