@@ -69,7 +69,9 @@ def _joined(pairs: pd.DataFrame, end: str) -> pd.DataFrame:
     parts = [f"{part}_{end}" for part in ("image", "task", "network")]
     distinct = pairs[parts].drop_duplicates()
     texts = [_problem_and_scene(*row[1:]) for row in tuples(distinct)]
-    whole = distinct.assign(**dict(zip(("problem", "scene"), zip(*texts, strict=True), strict=True)))
+    whole = distinct.assign(
+        **dict(zip(("problem", "scene"), zip(*texts, strict=True), strict=True))
+    )
     return pairs[parts].merge(whole, on=parts, how="left")[["problem", "scene"]]
 
 

@@ -160,7 +160,9 @@ def _generator(row: Spec, spec: Spec, key: Spec) -> Facets:
         **_images(images[:1], images[1:], [row["image"]][: len(images)]),
         task=Part(name="generation", key="{}", settings="{}"),
         network=_part(_trained_name(spec, row["prior"]), _trained, spec, full),
-        method=_part(row["pruner"], lambda own: _without(own, "kind", "seed", *TRAINED), spec, full),
+        method=_part(
+            row["pruner"], lambda own: _without(own, "kind", "seed", *TRAINED), spec, full
+        ),
         finder=_part(row["pruner"].replace("_", " "), _pruned, spec, full),
     )
 

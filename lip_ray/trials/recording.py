@@ -5,8 +5,9 @@ import platform
 import re
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lip_ray.columns import MEBIBYTE
 from lip_ray.data.images import png
 from lip_ray.fits import AdversarialResult, FitResult, Snapshot
 from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
-from lip_ray.records import Curve, Reconstruction, ReconstructionRole
+from lip_ray.pruning import Mask
+from lip_ray.records import Curve, LevelRecord, Reconstruction, ReconstructionRole
 from lip_ray.tasks import Problem
+from lip_ray.trials.base import stored
 
 CURVE_POINTS_EARLY = 160
 CURVE_POINTS_EVEN = 128
@@ -27,6 +31,7 @@ CURVE_POINTS_EVEN = 128
 CLEAR_REFS = Path("/proc/self/clear_refs")
 RESET_PEAK = b"5"
 STATUS = Path("/proc/self/status")
+KIBIBYTE = 2**10
 PEAK_KIB = re.compile(rb"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
 """The most memory that was resident since the process began, or since the peak was reset."""
 
@@ -65,9 +70,9 @@ def reset_peak_memory(device: torch.device) -> None:
 def machine_columns(device: torch.device) -> dict[str, Any]:
     """The columns of a level's row that tell where, when and on what it was found.
 
-    `memory_mb` is the peak of the level so far, in 2²⁰ bytes: of all tensors of this process on
-    the GPU; on the CPU of the whole process, with Python and its libraries, as it is resident. What
-    earlier levels and trials left behind is in it, what they have given back is not.
+    `memory_mb` is the peak of the level so far: of all tensors of this process on the GPU; on the
+    CPU of the whole process, with Python and its libraries, as it is resident. What earlier levels
+    and trials left behind is in it, what they have given back is not.
     """
     return {
         "memory_mb": _peak_memory_mb(device),
@@ -76,6 +81,22 @@ def machine_columns(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "finished_at": datetime.now(UTC).replace(tzinfo=None),
     }
+
+
+def with_found(
+    rows: Sequence[LevelRecord],
+    *,
+    masks: Mapping[int, Mask],
+    weights: Mapping[int, Mapping[str, Tensor]] | None = None,
+) -> tuple[LevelRecord, ...]:
+    """The rows of a level; the first holds the masks and weights, by the level that they are of."""
+    first, *others = rows
+    found = replace(
+        first,
+        masks={level: mask.to_rows() for level, mask in masks.items()},
+        weights={level: stored(values) for level, values in (weights or {}).items()},
+    )
+    return (found, *others)
 
 
 def curve(result: FitResult) -> Curve:
@@ -176,13 +197,13 @@ def _carried_forward(values: Tensor) -> Tensor:
 
 def _peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
+        return torch.cuda.max_memory_allocated(device) / MEBIBYTE
     with suppress(OSError):
         peak = PEAK_KIB.search(STATUS.read_bytes())
         if peak:
-            return int(peak[1]) / 2**10
+            return int(peak[1]) * KIBIBYTE / MEBIBYTE
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest / (2**20 if sys.platform == "darwin" else 2**10)
+    return largest * (1 if sys.platform == "darwin" else KIBIBYTE) / MEBIBYTE
 
 
 def _device_name(device: torch.device) -> str:
