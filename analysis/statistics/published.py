@@ -9,8 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from ..rows.identity import task_name
-
 
 def published_table() -> pd.DataFrame:
     """One row per published PSNR whose source was read; numbers that were only heard of are none.
@@ -31,7 +29,7 @@ def published_for(scene: str) -> pd.DataFrame:
     a PSNR says nothing about another image.
     """
     settings = json.loads(scene)
-    image, task = settings["image"], task_name(settings["task"])
+    image, task = settings["image"], _words(settings["task"])
     table = published_table()
     same = table["task"].eq(task) & table["image"].eq(image.get("name")) & _sized(table, image)
     return pd.DataFrame(table[same]).reset_index(drop=True)
@@ -41,6 +39,15 @@ def published_for(scene: str) -> pd.DataFrame:
 def _read() -> pd.DataFrame:
     text = files(__package__).joinpath("published.csv").read_text(encoding="utf-8")
     return pd.read_csv(StringIO(text), keep_default_na=False, na_values={"height": "", "width": ""})
+
+
+def _words(task: Mapping[str, Any]) -> str:
+    """A task as the published table names it: `denoising, σ = 25`."""
+    factor = task.get("factor")
+    said = [f"{task['kind']} × {factor}" if factor else str(task["kind"])]
+    symbols = {"sigma": "σ", "peak": "peak", "share": "share"}
+    said += [f"{word} = {task[field]:g}" for field, word in symbols.items() if task.get(field)]
+    return ", ".join(said)
 
 
 def _sized(table: pd.DataFrame, image: Mapping[str, Any]) -> pd.Series:

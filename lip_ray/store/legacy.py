@@ -256,7 +256,7 @@ def _sources(spec: Spec) -> dict[str, Any]:
 def _finders(spec: Spec) -> list[Any]:
     """The trajectories that found the tickets."""
     source = spec["source"]
-    return {"trajectory": [source]}.get(source["kind"], source.get("trajectories", []))
+    return [source] if source["kind"] == "trajectory" else list(source.get("trajectories", []))
 
 
 def _finds(spec: Spec) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from lip_ray.data.images import Picture
 from lip_ray.metrics import luma, psnr, ssim
 from lip_ray.spec import Spec
 
-
 STRENGTHS = {"sigma": "σ", "peak": "peak", "share": "share"}
 """Fields that say how strong the noise of a task is, with the symbols for them in titles."""
 

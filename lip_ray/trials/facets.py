@@ -83,7 +83,7 @@ def without(fields: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in names}
 
 
-def image_columns(images: Sequence[Any]) -> dict[str, tuple[str, ...]]:
+def image_columns(images: Sequence[Any]) -> dict[str, Any]:
     """The facets of images: specs with a label each."""
     return {
         "images": tuple(image.label for image in images),

@@ -98,8 +98,8 @@ class Origin:
     def place(self, view: View) -> dict[str, Any]:
         """Where the tickets were found; all of a source that has no single place."""
         own = self.source
-        found = own.place(view) if isinstance(own, Trajectory) else without_seeds(view(own))
-        return without_seeds(found) | self.other_seed
+        found = own.place(view) if isinstance(own, Trajectory) else view(own)
+        return {**without_seeds(found), **self.other_seed}
 
     def place_name(self, whence: str) -> str:
         """The place in words; `whence` says where it is, as seen from the trial."""
