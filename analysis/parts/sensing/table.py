@@ -139,7 +139,7 @@ def _described(trials: pd.DataFrame) -> pd.DataFrame:
 def _belonging(trial: Any, projections: Set[str]) -> dict[str, Any]:
     """What one trial belongs to. Its `family` is its scene apart from the outliers."""
     floors = [one for one in trial.source_ids if one in projections]
-    outliers = trial.outliers_name or ""
+    outliers = "" if pd.isna(trial.outliers_name) else trial.outliers_name
     row = {
         "trial_id": trial.trial_id,
         "seed": trial.seed,
@@ -147,7 +147,7 @@ def _belonging(trial: Any, projections: Set[str]) -> dict[str, Any]:
         "reference": trial.prior == WITHOUT_GENERATOR,
         "m": float("nan") if pd.isna(trial.m) else float(trial.m),
         "share": 0.0 if pd.isna(trial.outlier_share) else float(trial.outlier_share),
-        "run": f"{trial.source_seed} {trial.seed}",
+        "run": _json([None if pd.isna(trial.source_seed) else int(trial.source_seed), trial.seed]),
         "floor_id": floors[0] if floors else None,
         "network_name": trial.network_name,
         "scene_name": ", ".join(filter(None, (trial.task_name, outliers))),
@@ -157,7 +157,7 @@ def _belonging(trial: Any, projections: Set[str]) -> dict[str, Any]:
         "pruner_name": trial.finder_name,
     }
     for end, images in (("key", trial.image_keys), ("settings", trial.image_settings)):
-        wrong = json.loads(getattr(trial, f"outliers_{end}") or "{}")
+        wrong = json.loads(getattr(trial, f"outliers_{end}")) if outliers else {}
         family = {
             "images": [json.loads(image) for image in images],
             "task": json.loads(getattr(trial, f"task_{end}")),
