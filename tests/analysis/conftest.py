@@ -5,7 +5,6 @@ The frames have the columns of a real store's; every picture is a flat colour of
 
 import io
 import json
-import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import count, product
@@ -16,7 +15,16 @@ import pytest
 from browsers import chromium
 from PIL import Image
 
+from lip_ray.data.labelled import Digits
 from lip_ray.records import LayerMask
+from lip_ray.trials import (
+    AnyTrial,
+    Classification,
+    Generator,
+    Reconstruction,
+    Trajectory,
+    Transfer,
+)
 
 TOTAL = 2_208_768
 DENSITIES = (1.0, 0.5, 0.25, 0.12, 0.05, 0.03)
@@ -55,8 +63,25 @@ def flat_png() -> bytes:
     return buffer.getvalue()
 
 
-def _without_location(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name != "path"}
+def said_by(trial: AnyTrial) -> dict[str, Any]:
+    """What a row of `trials` has from its spec."""
+    described = trial.description
+    return {
+        "kind": trial.kind,
+        "pruner": described.pruner,
+        "prior": described.prior,
+        "task": described.task,
+        "image": described.image,
+        "seed": trial.seed_used,
+        "source_ids": [source.id for source in trial.sources],
+        "travels": described.travels,
+        "levels": trial.levels,
+        "levels_done": trial.levels,
+        "outcome": "budget",
+        "spec": trial.model_dump_json(),
+        "canonical": trial.canonical_json(),
+        **trial.facets().columns(),
+    }
 
 
 def make_trial(pruner: str = "magnitude", seed: int = 0, /, **changes: Any) -> dict[str, Any]:
@@ -71,23 +96,8 @@ def make_trial(pruner: str = "magnitude", seed: int = 0, /, **changes: Any) -> d
         "fit": {"steps": 3000, "learning_rate": 0.01},
         "seed": seed,
     } | changes
-    text = json.dumps(spec)
-    return {
-        "trial_id": f"{pruner}-{seed}-{zlib.crc32(text.encode()):x}",
-        "kind": "trajectory",
-        "pruner": pruner,
-        "prior": "skip",
-        "task": "denoising",
-        "image": "astronaut",
-        "seed": seed,
-        "source_ids": [],
-        "travels": None,
-        "levels": len(DENSITIES),
-        "levels_done": len(DENSITIES),
-        "outcome": "budget",
-        "spec": text,
-        "canonical": json.dumps(json.loads(text, object_hook=_without_location)),
-    }
+    trial = Trajectory.model_validate(spec)
+    return said_by(trial) | {"trial_id": f"{pruner}-{seed}-{trial.id[:8]}"}
 
 
 def make_transfer(
@@ -104,17 +114,8 @@ def make_transfer(
         "fit": own["fit"],
         "seed": None,
     } | changes
-    text = json.dumps(spec)
-    return found | {
-        "trial_id": f"moved-{zlib.crc32(text.encode()):x}",
-        "kind": "transfer",
-        "image": target,
-        "seed": found["seed"] if spec["seed"] is None else spec["seed"],
-        "source_ids": [found["trial_id"]],
-        "travels": spec["travels"],
-        "spec": text,
-        "canonical": json.dumps(json.loads(text, object_hook=_without_location)),
-    }
+    trial = Transfer.model_validate_json(json.dumps(spec))
+    return said_by(trial) | {"trial_id": f"moved-{trial.id}", "source_ids": [found["trial_id"]]}
 
 
 def make_level(trial: dict[str, Any], level: int = 0, **changes: Any) -> dict[str, Any]:
@@ -236,11 +237,12 @@ def sizes() -> FakeStore:
 def classifiers() -> FakeStore:
     """Two pruners by two seeds on one data set."""
     none = dict.fromkeys(f"psnr_{name}_db" for name in ("measured", "peak", "selected", "final"))
-    said = {"kind": "classification", "image": "digits", "task": "classification"}
     trials, levels = [], []
     for seed in (0, 1):
         for pruner, accuracy in (("magnitude", 0.9), ("random", 0.8)):
-            trials.append(make_trial(pruner, seed, kind="classification") | said)
+            source = Trajectory.model_validate_json(make_trial(pruner, seed)["spec"])
+            trial = Classification(source=source, dataset=Digits())
+            trials.append(said_by(trial) | {"trial_id": trial.id})
             for level, mean in enumerate((0.95, accuracy)):
                 at = mean + (0.1 * seed if (level, pruner) == (1, "random") else 0.0)
                 scores = {"accuracy": at, "accuracy_final": at - 0.05}
@@ -283,13 +285,13 @@ def make_generator(pruner: str = "magnitude", seed: int = 0, /, **changes: Any) 
         "images": {"kind": "digits"},
         "prior": {"kind": "dcgan", "size": 8, "channels": 1},
         "pruner": {"kind": pruner},
-        "schedule": {"kind": "rate", "levels": len(KEPT)},
+        "schedule": {"kind": "rate", "steps": len(KEPT) - 1},
         "rewind": {"kind": "init"},
         "critic_pruned": False,
         "fit": {"steps": 1000},
         "seed": seed,
     } | changes
-    return _row(spec, spec, task="generation", image="digits", levels=len(KEPT))
+    return _row(Generator.model_validate_json(json.dumps(spec)))
 
 
 def make_reconstruction(
@@ -312,32 +314,16 @@ def make_reconstruction(
         "source": json.loads(source["spec"]) if source else {"kind": "dct"},
         "images": SCENE,
         "task": task,
-        "solver": {"kind": solver, "restarts": 10},
+        "solver": {"kind": solver} if solver == "lasso" else {"kind": solver, "restarts": 10},
         "seed": source["seed"] if source else 0,
     } | changes
     ids = [row["trial_id"] for row in (source, floor) if row]
-    labels = [f"digit-{image['index']}" for image in spec["images"]]
-    own = {"task": spec["task"]["kind"], "image": " + ".join(labels), "source_ids": ids}
-    return _row(spec, spec["source"], **own, levels=len(KEPT) if source else 1)
+    return _row(Reconstruction.model_validate_json(json.dumps(spec))) | {"source_ids": ids}
 
 
-def _row(spec: dict[str, Any], generator: dict[str, Any], /, **own: Any) -> dict[str, Any]:
-    """A row of `trials` that says the pruner and the prior of a generator."""
-    text = json.dumps(spec)
-    kinds = {name: generator.get(name, {}).get("kind") for name in ("pruner", "prior")}
-    return {
-        "trial_id": f"{spec['kind']}-{zlib.crc32(text.encode()):x}",
-        "kind": spec["kind"],
-        "pruner": kinds["pruner"] or "none",
-        "prior": kinds["prior"] or "dct",
-        "seed": spec["seed"],
-        "source_ids": [],
-        "travels": None,
-        "levels_done": own["levels"],
-        "outcome": "budget",
-        "spec": text,
-        "canonical": text,
-    } | own
+def _row(trial: AnyTrial, /) -> dict[str, Any]:
+    """A row of `trials`."""
+    return said_by(trial) | {"trial_id": f"{trial.kind}-{trial.id}"}
 
 
 def make_sensed(

@@ -147,7 +147,7 @@ class TestNames:
     def names(self, trials: list[dict[str, Any]], level_row: Row) -> tuple[list[str], list[str]]:
         levels = [level_row(trial, level) for trial in trials for level in (0, 1)]
         points = frontier_points(pd.DataFrame(trials), pd.DataFrame(levels))
-        return list(points["problem"].cat.categories), list(points["method"].cat.categories)
+        return list(points["problem"].chelsea.categories), list(points["method"].chelsea.categories)
 
     def test_one_setting_needs_no_explanation(self, trial_row: Row, level_row: Row) -> None:
         trials = [trial_row("magnitude", 0), trial_row("snip", 1)]
@@ -177,9 +177,9 @@ class TestNames:
         ]  # fmt: skip
 
     def test_a_moved_file_is_the_same_problem(self, trial_row: Row, level_row: Row) -> None:
-        image = {"kind": "file", "name": "cat", "sha256": "0f" * 32}
+        image = {"kind": "file", "name": "chelsea", "sha256": "0f" * 32}
         trials = [
-            trial_row("snip", seed, images=[image | {"path": f"/{seed}/cat.png"}])
+            trial_row("snip", seed, images=[image | {"path": f"/{seed}/chelsea.png"}])
             for seed in (0, 1)
         ]
         problems, _ = self.names(trials, level_row)

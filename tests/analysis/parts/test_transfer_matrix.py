@@ -122,16 +122,16 @@ class TestFrontier:
     ) -> None:
         specs = [json.loads(found_on(image)["spec"]) for image in ("astronaut", "camera")]
         agreed = {"kind": "consensus", "trajectories": specs, "rule": "vote"}
-        file = {"kind": "file", "name": "cat", "sha256": "0f" * 32, "prior": specs[0]["prior"]}
+        file = {"kind": "file", "name": "chelsea", "sha256": "0f" * 32, "prior": specs[0]["prior"]}
         camera = found_on("camera")
         trials = [
             transfer_row(camera, "astronaut", source=agreed),
-            transfer_row(camera, "astronaut", source=file, seed=3) | {"pruner": "cat"},
+            transfer_row(camera, "astronaut", source=file, seed=3) | {"pruner": "chelsea"},
         ]
         points = frontier_points(*frames(*((t, [27, 26]) for t in trials), level_row=level_row))
         assert list(points["method"]) == [
             "dense", "magnitude, consensus of astronaut + camera",
-            "dense, weights of cat", "cat from a file",
+            "dense, weights of chelsea", "chelsea from a file",
         ]  # fmt: skip
 
 

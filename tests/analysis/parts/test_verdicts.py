@@ -35,7 +35,7 @@ def rows_of(trial_row: Row, level_row: Row) -> Callable[[Ladders], Frames]:
     return make
 
 
-IMAGES = ("astronaut", "camera", "coffee", "cat")
+IMAGES = ("astronaut", "camera", "coffee", "chelsea")
 
 
 def ladders(pruner: str, losses: tuple[float, ...], seeds: int = 2) -> Ladders:
@@ -55,16 +55,16 @@ def test_fits_are_paired_with_the_dense_fit_of_their_image_and_seed(
 ) -> None:
     frames = rows_of(
         {("magnitude", "camera", 0): [30, 29], ("magnitude", "camera", 1): [28, 27.5]}
-        | {("magnitude", "cat", 0): [20, 20.25]}
+        | {("magnitude", "chelsea", 0): [20, 20.25]}
     )
     found = dense_differences(*frames).set_index(["image", "seed"])["difference_db"]
-    assert found.to_dict() == {("camera", 0): -1.0, ("camera", 1): -0.5, ("cat", 0): 0.25}
+    assert found.to_dict() == {("camera", 0): -1.0, ("camera", 1): -0.5, ("chelsea", 0): 0.25}
 
 
 def test_a_dense_fit_serves_the_methods_that_share_it(
     rows_of: Callable[[Ladders], Frames],
 ) -> None:
-    frames = rows_of({("magnitude", "cat", 0): [30, 29], ("random", "cat", 0): [30, 26]})
+    frames = rows_of({("magnitude", "chelsea", 0): [30, 29], ("random", "chelsea", 0): [30, 26]})
     found = dense_differences(*frames).set_index("method")["difference_db"]
     assert found.to_dict() == {"magnitude": -1.0, "random": -4.0}
 
@@ -91,7 +91,7 @@ def test_a_wider_margin_is_met_further_down(rows_of: Callable[[Ladders], Frames]
 
 
 def test_one_run_gets_no_verdict(rows_of: Callable[[Ladders], Frames]) -> None:
-    frames = rows_of({("magnitude", "cat", 0): [30, 30, 20]})
+    frames = rows_of({("magnitude", "chelsea", 0): [30, 30, 20]})
     [row] = matching_table(*frames).to_dict("records")
     assert (row["verdict"], row["n"], row["shown"], row["refuted"]) == (ONE_RUN, 1, None, None)
 
@@ -99,7 +99,7 @@ def test_one_run_gets_no_verdict(rows_of: Callable[[Ladders], Frames]) -> None:
 def test_one_run_has_a_difference_without_interval_or_p(
     rows_of: Callable[[Ladders], Frames],
 ) -> None:
-    frames = rows_of({("magnitude", "cat", 0): [30, 29], ("random", "cat", 0): [30, 26]})
+    frames = rows_of({("magnitude", "chelsea", 0): [30, 29], ("random", "chelsea", 0): [30, 26]})
     [row] = comparison_table(*frames, "magnitude", "random").to_dict("records")
     assert row["mean_db"] == 3.0
     assert pd.isna([row["low_db"], row["p"], row["q"]]).all()
@@ -108,7 +108,7 @@ def test_one_run_has_a_difference_without_interval_or_p(
 def test_seeds_of_one_image_are_a_sample_of_that_image(
     rows_of: Callable[[Ladders], Frames],
 ) -> None:
-    frames = rows_of({("magnitude", "cat", s): [30 + s, 30 + s + 0.01 * s] for s in range(4)})
+    frames = rows_of({("magnitude", "chelsea", s): [30 + s, 30 + s + 0.01 * s] for s in range(4)})
     [row] = matching_table(*frames).to_dict("records")
     assert (row["unit"], row["n"], row["shown"]) == ("seed", 4, 0.5)
 
@@ -117,7 +117,7 @@ def test_a_fit_without_psnr_is_counted_and_ends_what_can_be_shown(
     rows_of: Callable[[Ladders], Frames],
 ) -> None:
     found = ladders("magnitude", (0.02, 0.02, 0.02))
-    found["magnitude", "cat", 1] = [28.3, 28.3, None, 28.3]
+    found["magnitude", "chelsea", 1] = [28.3, 28.3, None, 28.3]
     [row] = matching_table(*rows_of(found)).to_dict("records")
     assert (row["missing"], row["shown"], row["least"]) == (1, 0.5, pytest.approx(0.12, rel=1e-3))
 

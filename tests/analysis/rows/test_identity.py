@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lip_ray.analysis.rows.identity import identities
 from lip_ray.analysis.rows.naming import distinct_names, grouped
 
-PICTURES = [{"kind": "builtin", "name": name, "size": [128, 128]} for name in ("astronaut", "cat")]
+PICTURES = [{"kind": "builtin", "name": name, "size": [128, 128]} for name in ("astronaut", "chelsea")]
 TEXT = st.sampled_from(["", "magnitude", "random", "skip, wide"])
 KEYS = st.integers(0, 3).map(lambda width: json.dumps({"width": width}))
 
@@ -43,7 +43,7 @@ def test_a_seed_that_is_not_the_trials_own_stays_in_what_is_told_apart(
     trial_row: Callable[..., Any], transfer_row: Callable[..., Any], level_row: Callable[..., Any]
 ) -> None:
     trials = [trial_row("magnitude", seed, pruner={"kind": "oes", "seed": seed}) for seed in (1, 2)]
-    trials += [transfer_row(trials[0], "cat", seed=seed) for seed in (1, 2)]
+    trials += [transfer_row(trials[0], "chelsea", seed=seed) for seed in (1, 2)]
     levels = pd.DataFrame([level_row(trial) for trial in trials])
     found = identities(pd.DataFrame(trials), levels)
     assert found["method_key"].nunique() == 4
