@@ -61,13 +61,13 @@ def completed(rows: pa.Table) -> pa.Table:
 
 
 def columns_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The facets of a row of `trials` by column; none of a spec that is not understood."""
+    """The facets of a row of `trials` by column; of a spec that is not understood the setting."""
     spec = json.loads(row["spec"])
     key = json.loads(row["canonical"] or row["spec"])
     try:
         return BY_KIND[row["kind"]](row, spec, key).columns()
     except (KeyError, TypeError, AttributeError, IndexError):
-        return {}
+        return {"setting": _setting(key)}
 
 
 def _remembered(known: dict[tuple[Any, ...], Mapping[str, Any]], row: dict[str, Any]) -> Any:
@@ -78,7 +78,7 @@ def _remembered(known: dict[tuple[Any, ...], Mapping[str, Any]], row: dict[str, 
     alike = (row["pruner"], *(text for text, _ in texts))
     if alike not in known:
         known[alike] = columns_of(row)
-    return known[alike] and {**known[alike], "source_seed": row["seed"]}
+    return {**known[alike], "source_seed": row["seed"]}
 
 
 def _trajectory(row: Spec, spec: Spec, key: Spec) -> Facets:

@@ -23,6 +23,8 @@ from lip_ray.columns import (
     Table,
 )
 from lip_ray.records import (
+    ENDS,
+    PARTS,
     Curve,
     FailureRecord,
     LayerMask,
@@ -79,7 +81,17 @@ def values_of(record: type) -> dict[str, Any]:
     for name, member in vars(record).items():
         if isinstance(member, property):
             found[name] = get_type_hints(member.fget)["return"]
+    if record is TrialRecord:
+        found |= facets_of(found.pop("facets"))
     return {name: hint for name, hint in found.items() if name not in ELSEWHERE}
+
+
+def facets_of(hint: Any) -> dict[str, Any]:
+    """The Python types of the columns that facets are stored in: three for a part."""
+    [facets] = (one for one in get_args(hint) if one is not type(None))
+    hints = get_type_hints(facets)
+    parts = {f"{part}_{end}": str for part in PARTS for end in ENDS}
+    return {name: hint for name, hint in hints.items() if name not in PARTS} | parts
 
 
 def missing_edits(record: type, table: Table, added: set[str]) -> Iterator[str]:
