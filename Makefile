@@ -19,7 +19,7 @@ test-slow: $(VENV)/installed-dev ## The tests that take minutes.
 	$(BIN)/python -m pytest -m slow
 
 test-combinations: $(VENV)/installed-dev ## All tasks with all priors and criteria; the study in short.
-	$(BIN)/python -m pytest -m slow tests/engine/test_combinations.py tests/test_sweep_files.py
+	$(BIN)/python -m pytest -m slow tests/ray/test_combinations.py tests/laws/test_sweep_files.py
 
 lint: $(VENV)/installed-dev ## Lint, format and types.
 	$(BIN)/ruff check .
@@ -27,11 +27,11 @@ lint: $(VENV)/installed-dev ## Lint, format and types.
 	$(BIN)/mypy lip_ray analysis sweeps benchmarks
 
 test-faults: $(VENV)/installed-dev ## What takes longer on a cluster of three nodes, and a search.
-	$(BIN)/python -m pytest -m slow tests/engine/test_cluster.py tests/engine/test_run.py \
-		tests/engine/test_search_run.py tests/engine/test_bucket_run.py
+	$(BIN)/python -m pytest -m slow tests/ray/test_cluster.py tests/ray/test_run.py \
+		tests/ray/test_search_run.py tests/ray/test_bucket_run.py
 
 test-soak: $(VENV)/installed-dev ## A hundred faults over one sweep: half an hour.
-	$(BIN)/python -m pytest -s -m slow tests/engine/test_soak.py
+	$(BIN)/python -m pytest -s -m slow tests/ray/test_soak.py
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .

@@ -12,13 +12,16 @@ settings.register_profile("steady", deadline=None, derandomize=True, max_example
 settings.load_profile("steady")
 
 
+RAY = Path(__file__).parent / "ray"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of tests that run side by side, a file's stay together: what they share is made once.
 
     Those that start a Ray take turns.
     """
     for item in items:
-        together = "ray" if "engine" in item.path.parts else str(item.path)
+        together = "ray" if item.path.is_relative_to(RAY) else str(item.path)
         item.add_marker(pytest.mark.xdist_group(together))
 
 

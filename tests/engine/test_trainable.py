@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from studies import config
 
 from lip_ray.engine import trainable
-from lip_ray.engine.launch import sweep_record
-from lip_ray.engine.resources import Slot
-from lip_ray.engine.trainable import config_of, resumed, run_trial
+from lip_ray.engine.trainable import resumed, run_trial
 from lip_ray.records import Standing
 from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Sweep
-from lip_ray.sweep.run import Run
 from lip_ray.trials import Context, Trial, run
 
 
@@ -33,22 +31,6 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     reported: list[dict[str, Any]] = []
     monkeypatch.setattr(trainable.tune, "report", reported.append)
     return reported
-
-
-def run_all(sweep: Path, store: Path) -> None:
-    """Run a whole sweep here, one trial after another, with no Ray."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainable.tune, "report", lambda report: None)
-        asked = Sweep.from_yaml(sweep)
-        for trial in asked.trials:
-            run_trial(config(trial, store))
-        Writer.open(store).write_sweep(sweep_record(asked))
-
-
-def config(trial: Trial, store: Path) -> dict[str, Any]:
-    Writer.open(store)
-    slot = Slot(cpus=torch.get_num_threads(), gpus=0, memory_gb=None, at_once=1)
-    return config_of(trial, store=str(store), run=Run(store_patience_s=0), slot=slot)
 
 
 def test_the_whole_ladder_is_stored_then_reported(

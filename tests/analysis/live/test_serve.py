@@ -20,10 +20,10 @@ from browsers import chromium, needs_chromium
 
 pytest.importorskip("dash", reason="dash is not installed")
 
+from lip_ray.analysis.live import state as live_module
 from lip_ray.analysis.live.page import SLOTS
 from lip_ray.analysis.live.serve import ServeError, app, serve
 from lip_ray.analysis.live.state import Live
-from lip_ray.analysis.live import state as live_module
 from lip_ray.analysis.page.elements import anatomy
 from lip_ray.analysis.page.report import report_sections
 from lip_ray.records import LevelRecord, Outcome, Standing, TrialRecord

@@ -32,7 +32,7 @@ from lip_ray.trials import (
 from lip_ray.trials.ticketfile import Ticket, TicketError
 
 CPU = torch.device("cpu")
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 OF_THE_RUN = {"trial_id", "level", "masks", "fit_s", "memory_mb", "host", "finished_at"}
 
 COFFEE = {"kind": "builtin", "name": "coffee", "rows": (100, 112), "columns": (200, 213)}

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from lip_ray.cli import app
 from lip_ray.store import Reader
 
-FIRST = Path(__file__).parent / "store" / "first_version"
+FIRST = Path(__file__).parents[1] / "store" / "first_version"
 TRIAL = "b6f43e67e912a542"
 
 
@@ -76,7 +76,7 @@ class TestQuery:
 
 class TestTables:
     def test_all_are_listed(self) -> None:
-        page = Path(__file__).parents[1] / "docs" / "tables.md"
+        page = Path(__file__).parents[2] / "docs" / "tables.md"
         assert lip("tables").stdout == page.read_text(encoding="utf-8")
 
     def test_a_wrong_name_gets_the_nearest(self) -> None:

@@ -19,7 +19,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 Config = dict[str, Any]
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FILES = {
     name: ROOT / name for name in ("cluster.yaml", "clusters/gcp.yaml", "clusters/on_premises.yaml")
 }

@@ -12,7 +12,7 @@ import typer
 
 from lip_ray.cli import app
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = {"build", "dist", "node_modules", "results"}
 PAGES = sorted(
     path

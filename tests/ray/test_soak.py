@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from faulty import FaultyCluster
-from test_trainable import run_all
+from studies import run_all
 
 from lip_ray.store import Reader
 

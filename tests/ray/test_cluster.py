@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from faulty import FaultyCluster
+from studies import run_all
 
 from lip_ray.store import Reader
 
@@ -74,8 +75,6 @@ def start(
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of a run that was left alone, without Ray."""
-    from test_trainable import run_all  # the same worker's code, one trial after another
-
     folder = tmp_path_factory.mktemp("undisturbed")
     path = folder / "faulty.yaml"
     path.write_text(FAULTY)

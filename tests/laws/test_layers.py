@@ -149,7 +149,7 @@ def violations(module: Module) -> list[str]:
     """What a module must not do, each with its line."""
     unit = module.unit
     if unit not in set(BESIDE).union(*FLOORS):
-        return [f"{module.name} is in no table of tests/test_layers.py"]
+        return [f"{module.name} is in no table of tests/laws/test_layers.py"]
     found = [
         f"{module.name}:{node.lineno} imports by a computed name"
         for node in ast.walk(ast.parse(module.source))
@@ -305,7 +305,7 @@ class TestTheChecker:
             ("lip_ray.analysis.page.gallery", "from ray import tune"),
             ("lip_ray.analysis.page.gallery", "import duckdb"),
             ("lip_ray.analysis.page.gallery", "from lip_ray.sweep import Sweep"),
-            ("lip_ray.analysis.page.gallery", "from ..trials import run"),
+            ("lip_ray.analysis.page.gallery", "from ...trials import run"),
             ("lip_ray.analysis.page.gallery", "import matplotlib"),
             ("lip_ray.results", "import torch"),
             ("lip_ray", "from lip_ray.sweep import Sweep"),

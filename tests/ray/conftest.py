@@ -1,0 +1,106 @@
+"""The `lip` command in processes of its own, and stores made to compare."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from studies import TINY, assert_same
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep file of the study that runs in seconds."""
+    path = tmp_path_factory.mktemp("sweep") / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture
+def assert_same_store() -> Callable[[Path, Path], None]:
+    """Asserts that two stores hold the same rows, bit for bit."""
+    return assert_same
+
+
+@dataclass(frozen=True)
+class Lip:
+    """A running `lip` command, the leader of a process group of its own."""
+
+    process: "subprocess.Popen[str]"
+    mark: str
+
+    def lines(self) -> Iterator[str]:
+        """What it prints, as it does."""
+        assert self.process.stdout
+        return iter(self.process.stdout.readline, "")
+
+    def wait_for_levels(self, count: int) -> list[str]:
+        """Return once it has said that so many levels are finished."""
+        seen: list[str] = []
+        for line in self.lines():
+            seen.append(line)
+            if sum(" density " in text for text in seen) == count:
+                return seen
+        raise AssertionError(f"it ended early: {''.join(seen)}")
+
+    def finish(self) -> tuple[int, str]:
+        """Its exit code and the rest of what it prints."""
+        rest = "".join(self.lines())
+        return self.process.wait(), rest
+
+    def processes(self) -> list[int]:
+        """All processes that it has started, and itself."""
+        return [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if self._owns(folder)]
+
+    def _owns(self, process: Path) -> bool:
+        try:
+            return self.mark.encode() in (process / "environ").read_bytes()
+        except OSError:  # it is gone, or another's
+            return False
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home and temporary folder with a short name, as sockets need."""
+    folder = Path(tempfile.mkdtemp(prefix="h", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def lip(home: Path, tmp_path: Path) -> Iterator[Callable[..., Lip]]:
+    """Starts `lip` with arguments; what still runs afterwards is ended."""
+    started: list[Lip] = []
+
+    def start(*arguments: object) -> Lip:
+        mark = uuid.uuid4().hex
+        (home / "tmp").mkdir(exist_ok=True)
+        environment = os.environ | {
+            "HOME": str(home),
+            "TMPDIR": str(home / "tmp"),
+            "LIP_TEST_MARK": mark,
+        }
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("lip")), *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+            start_new_session=True,
+        )
+        started.append(Lip(process, mark))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.process.kill()
+        running.process.wait()
+        assert running.process.stdout
+        running.process.stdout.close()
