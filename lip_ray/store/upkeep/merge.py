@@ -212,7 +212,9 @@ class Merge:
     def _copy_parts(self) -> None:
         """What the store lacks of each part, as a part of its own; all appear at once."""
         written: dict[str, list[str]] = {}
-        lacking = {table: frozenset(self._new(table, self._source.folded[table])) for table in ORDER}
+        lacking = {
+            table: frozenset(self._new(table, self._source.folded[table])) for table in ORDER
+        }
         version = begin(self._target.files).version + 1 if any(lacking.values()) else 0
         for table in sorted(COMPACTED, key=ORDER.index):
             new = lacking[table]
@@ -239,7 +241,9 @@ def add_parts(files: Files, new: Mapping[str, Sequence[str]]) -> None:
     """Have parts count beside those that do, whoever compacts meanwhile."""
     for _ in range(ATTEMPTS):
         old = newest(files)
-        parts = {table: _beside(old.parts.get(table, ()), new.get(table, ())) for table in COMPACTED}
+        parts = {
+            table: _beside(old.parts.get(table, ()), new.get(table, ())) for table in COMPACTED
+        }
         if publish(files, Manifest(version=old.version + 1, parts=parts)):
             return
     raise StoreError(f"{files.where} is compacted all the time: try again")
