@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from lip_ray.columns import MEMORY_MB
 from lip_ray.records import LayerMask
 
 from ..parts.cost import cost_figure, cost_table, failure_reason_table, time_text
@@ -265,7 +266,7 @@ def _cost_row(row: Any) -> Sequence[str]:
         f"{row.fits:,}",
         time_text(row.fit_s),
         "none" if pd.isna(row.core_s) else time_text(row.core_s),
-        "none" if pd.isna(row.memory_mb) else f"{row.memory_mb:,.0f} MiB",
+        "none" if pd.isna(row.memory_mb) else f"{row.memory_mb:,.0f} {MEMORY_MB.unit}",
     ]
 
 

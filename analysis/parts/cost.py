@@ -19,7 +19,7 @@ def cost_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
 
     Columns: `trials` and `fits`, a fit being one level of a trial on all of its images; `fit_s`,
     the seconds of all fits, added up also where several shared a device; `core_s`, these times the
-    threads of each fit, NaN on a GPU; and `memory_mb`, the highest peak in 2²⁰ bytes.
+    threads of each fit, NaN on a GPU; and `memory_mb`, the highest peak.
     """
     rows = levels.merge(trials[["trial_id", "kind", "prior"]], on="trial_id")
     on_cpu = rows["device"].str.lower().str.startswith("cpu")

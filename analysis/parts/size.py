@@ -1,16 +1,25 @@
 """Networks of different kinds on one image and task: PSNR against the parameters left."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import pandas as pd
 import plotly.graph_objects as go
 
+from ..charts.controls import switch
 from ..charts.curves import Plot, curve_figure
 from ..charts.style import AXIS_TITLES, BUTTONS, log_axis
-from ..rows.naming import distinct_names
+from ..page.content import Content
+from ..page.section import Block, Figure, Section, Table, Text
+from ..rows.choosing import most_frequent
+from ..rows.naming import distinct_names, grouped
 from ..rows.points import (
     CONFIDENCE,
     WHICH,
+    density_text,
     described_points,
     distinct_fits,
+    mean_text,
     sample_text,
     with_interval,
 )
@@ -21,6 +30,17 @@ SIZED = [
     *(f"psnr_{which}_db" for which in WHICH),
 ]
 """Of `described_points` what sizes are compared by: few columns are sorted fast."""
+
+MOST_COMPARISONS = 12
+"""Of networks by size that have a part of a page each; the explorer has all."""
+
+NOTE = """
+Parameters are all that the network has left: weights, biases and normalisation. Points are means
+over seeds, bars their Student-t intervals, cut off where they are very wide. The lines of sparse
+networks begin at the dense one.
+"""
+
+HEADS = ("Network and method", "Parameters", "Density", "Selected", "Peak", "Final", "n")
 
 TICK_GAP = 1 / 5
 """Of the axis: counts are wider than densities."""
@@ -91,6 +111,53 @@ def count_text(count: float) -> str:
         if count >= size * 0.9995:
             return f"{count / size:.3g} {unit}"
     return f"{count:g}"
+
+
+def sections(shown: Content) -> Iterator[Section]:
+    """One per image and task on which several priors have a PSNR, at most `MOST_COMPARISONS`."""
+    if shown.described.empty:
+        return
+    table = sizes_of(shown.described)
+    table = table[table.groupby("comparison", observed=True)["n"].transform("any")]
+    most = most_frequent(table["comparison"], MOST_COMPARISONS)
+    left = table["comparison"].nunique() - len(most)
+    table = table[table["comparison"].isin(most)]
+    for place, (comparison, rows) in enumerate(table.groupby("comparison", observed=True)):
+        more = Text(f"{left:,} more such comparisons are in the explorer alone.")
+        yield Section(
+            name=f"by-size-{place}",
+            title=f"Networks by size, {comparison}",
+            blocks=(*[more] * (left > 0 and not place), *_blocks(rows, f"size-{place}")),
+        )
+
+
+def _blocks(rows: pd.DataFrame, place: str) -> Iterator[Block]:
+    yield Figure(
+        name="size",
+        place=place,
+        label="PSNR against parameters",
+        note=NOTE,
+        lines=rows["series"].nunique(),
+        figure=size_figure(rows),
+        controls=(switch(f"which-{place}", "PSNR shown", BUTTONS),),
+    )
+    yield Table(
+        label="Mean PSNR by network and size",
+        note=f"Mean PSNR in dB over seeds. {sample_text(rows)}.",
+        heads=HEADS,
+        rows=[_row(group) for group in grouped(rows, "series", "network", "kept_all")],
+    )
+
+
+def _row(group: Sequence[Any]) -> Sequence[str]:
+    first = group[0]
+    return [
+        first.series,
+        count_text(first.kept_all),
+        density_text(first.density),
+        *(mean_text(row.mean_db, row.low_db, row.high_db) for row in group),
+        str(first.n),
+    ]
 
 
 def _in_series(fits: pd.DataFrame) -> pd.DataFrame:

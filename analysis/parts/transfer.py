@@ -1,6 +1,6 @@
 """Transfers: tickets of one image or task on another, against those found there."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -8,14 +8,18 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from ..charts.controls import dropdown, switch
 from ..charts.style import BUTTONS, PALETTE, layout, menu, numbers, plain
-from ..rows.naming import distinct_names
+from ..page.content import Content
+from ..page.section import Figure, Section, Table, Text
+from ..rows.naming import distinct_names, tuples
 from ..rows.points import (
     CONFIDENCE,
     WHICH,
     density_text,
     described_points,
     distinct_fits,
+    mean_text,
     sparsity_text,
     with_interval,
 )
@@ -27,6 +31,28 @@ GROUP = (*MATRIX, "source", "target", "kept")
 
 PAIR = ("problem_key", "finder_key", "kept", "seed")
 """What a transfer has in common with its native ticket."""
+
+NOTE = """
+In a cell: PSNR of the transferred ticket − that of the native one, which the same method found on
+the target itself, at the same density; the mean over seeds. Blue is better than native, orange is
+worse. The diagonal is outlined: where tickets did not travel back to where they come from, it has
+the native ticket's own PSNR in dB. Point at a cell, or tap it, for intervals and the dense network.
+"""
+
+NUMBERS_NOTE = """
+Mean PSNR in dB at the selected step, and the mean difference to the native ticket and to the dense
+fit from the same initial weights, over seeds; in brackets Student-t intervals.
+"""
+
+HEADS = ("Found on", "Fitted on", "Density", "PSNR", "To native", "To dense", "n")
+
+TRAVELS = {
+    "mask_and_weights": "mask and weights travel",
+    "mask": "the mask travels, weights are drawn afresh",
+    "layer_densities": "only the densities of the layers travel",
+}
+
+NO_NATIVE = Text("The targets have no tickets of their own to compare with.")
 
 READING = "down: found on<br>across: fitted on<br>cells: dB to the native ticket"
 
@@ -91,9 +117,7 @@ def transfer_figure(table: pd.DataFrame) -> go.Figure:
         raise ValueError("a transfer figure shows one network, method and travels: choose its rows")
     if not table["n_native"].any():
         raise ValueError("no transfer has a native ticket to compare with")
-    for end in ("source", "target"):
-        known = table.loc[table["n_native"] > 0, end]
-        table = table[table[end].isin(known)]
+    table = _with_natives(table)
     kept = _kept(table)
     shown = len(kept) // 2
     figure = go.Figure(_matrices(table, WHICH[0], shown=shown))
@@ -103,15 +127,89 @@ def transfer_figure(table: pd.DataFrame) -> go.Figure:
         names = ("z", "text", "customdata")
         change = {name: [getattr(trace, name) for trace in traces] for name in names}
         switch.append({"label": BUTTONS[which], "method": "update", "args": [change, {}]})
-    densities = table.drop_duplicates("kept").set_index("kept")["density"]
     choice = []
-    for place, count in enumerate(kept):
+    for place, label in enumerate(_densities(table)):
         visible = {"visible": [other == place for other in range(len(kept))]}
-        label = f"{density_text(densities[count])} ({sparsity_text(densities[count])} removed)"
         choice.append({"label": label, "method": "update", "args": [visible, {}]})
     dropdown = menu(choice, kind="dropdown", x=1) | {"active": shown}
     figure.update_layout(_look(table), updatemenus=[menu(switch), dropdown])
     return figure
+
+
+def sections(shown: Content) -> Iterator[Section]:
+    """One per network, method and travels that went elsewhere than where tickets come from."""
+    if "transfer" not in shown.compared_kinds:
+        return
+    table = transfers_of(shown.described)
+    networks = table["network"].nunique()
+    groups = table.groupby(list(MATRIX), observed=True)
+    away = [(key, rows) for key, rows in groups if not rows["own"].all() and rows["n"].any()]
+    for place, ((network, method, travels), rows) in enumerate(away):
+        title = f"Transfers of {method}, {TRAVELS.get(str(travels), travels)}"
+        name = f"transfer-{place}"
+        figure = _drawn(rows, name) if _comparable(rows) else NO_NATIVE
+        yield Section(
+            name=f"of-{name}",
+            title=f"{title}: {network}" if networks > 1 else title,
+            blocks=(figure, _numbers(rows)),
+        )
+
+
+def _drawn(rows: pd.DataFrame, place: str) -> Figure:
+    densities = _densities(_with_natives(rows))
+    return Figure(
+        name="transfer",
+        place=place,
+        label="Differences of transferred to native tickets",
+        note=NOTE,
+        lines=rows["source"].nunique() * 2,
+        figure=transfer_figure(rows),
+        controls=(
+            switch(f"which-{place}", "PSNR shown", BUTTONS),
+            dropdown(f"density-{place}", "Density", densities, chosen=len(densities) // 2, menu=1),
+        ),
+    )
+
+
+def _comparable(rows: pd.DataFrame) -> bool:
+    """Whether a ticket that went elsewhere meets a native one there."""
+    return bool(rows.loc[~rows["own"], "n_native"].any())
+
+
+def _with_natives(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of sources and targets that have any native ticket to compare with."""
+    for end in ("source", "target"):
+        known = table.loc[table["n_native"] > 0, end]
+        table = table[table[end].isin(known)]
+    return table
+
+
+def _densities(table: pd.DataFrame) -> list[str]:
+    """Those that a matrix offers, the densest first."""
+    densities = table.drop_duplicates("kept").set_index("kept")["density"]
+    found = (densities[count] for count in _kept(table))
+    return [f"{density_text(one)} ({sparsity_text(one)} removed)" for one in found]
+
+
+def _numbers(rows: pd.DataFrame) -> Table:
+    return Table(
+        label="Transfers by source, target, density",
+        note=NUMBERS_NOTE,
+        heads=HEADS,
+        rows=[_row(row) for row in tuples(rows[rows["which"] == WHICH[0]])],
+    )
+
+
+def _row(row: Any) -> Sequence[str]:
+    return [
+        str(row.source),
+        str(row.target),
+        density_text(row.density),
+        mean_text(row.mean_db, np.nan, np.nan),
+        mean_text(row.to_native_db, row.to_native_low_db, row.to_native_high_db, "+.2f"),
+        mean_text(row.to_dense_db, row.to_dense_low_db, row.to_dense_high_db, "+.2f"),
+        str(row.n),
+    ]
 
 
 def _labelled(transfers: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ problems share apart from their image: task, network and fit.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..page.content import Content
+from ..page.section import Emphasis, Section, Table, Words
 from ..rows.naming import distinct_names, tuples
 from ..rows.points import CONFIDENCE, density_text, described_points, distinct_fits
 from ..statistics.intervals import (
@@ -33,6 +35,20 @@ MATCHED = [
 """Of `described_points` what verdicts follow from, beside the PSNR: few columns are sorted fast."""
 
 ONE_RUN = "one run: no verdict"
+
+NOTE: Words = (
+    """Every fit is paired with the dense fit of the same image, noise and initial weights, at the
+    selected step. A density is """,
+    Emphasis("shown"),
+    f""" to match if it, and all above it, are not worse by {MARGIN_DB:g} dB or more; it is """,
+    Emphasis("refuted"),
+    """ if it, and all below it, are worse by more. Both are one-sided t tests at 5 % over images,
+    seeds averaged first; between the two nobody knows. With a single image the sample is its seeds,
+    and the verdict is about that image alone. Each row is tested by itself: among twenty methods
+    just at the margin, one is expected to be shown by chance.""",
+)
+
+HEADS = ("Study", "Method", "Verdict", "Sample", "Shown", "Crosses", "Refuted", "Sparsest")
 
 
 def dense_differences(
@@ -139,6 +155,25 @@ def comparison_table(
     if tested.any():
         table.loc[tested, "q"] = stats.false_discovery_control(table.loc[tested, "p"])
     return table
+
+
+def sections(shown: Content) -> Iterator[Section]:
+    """Down to which density each method matches dense; nothing where no ticket was fitted."""
+    if shown.described.empty:
+        return
+    rows = [_row(row) for row in tuples(matching_of(shown.described))]
+    if rows:
+        table = Table(label="Verdicts", note=NOTE, heads=HEADS, rows=rows)
+        yield Section(name="verdicts", title="Verdicts", blocks=(table,))
+
+
+def _row(row: Any) -> Sequence[str]:
+    sample = f"{row.n} {row.unit}{'s' if row.n > 1 else ''}"
+    if row.missing:
+        sample += f", {row.missing} without PSNR"
+    found = (row.shown, row.estimate, row.refuted, row.least)
+    densities = ["–" if pd.isna(density) else density_text(density) for density in found]
+    return [row.study, row.method, row.verdict, sample, *densities]
 
 
 def _checked(confidence: float) -> float:

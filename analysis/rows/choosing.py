@@ -28,3 +28,8 @@ def most_frequent(values: pd.Series, most: int) -> list[str]:
     counts = values.astype(str).value_counts().rename_axis("name").reset_index()
     found = counts.sort_values(["count", "name"], ascending=[False, True])
     return list(found["name"].head(most))
+
+
+def shown_text(count: int, most: int, words: str) -> str:
+    """That only `most` of so many are shown, where that is so; `words` have a place for `most`."""
+    return f"Of {count} {words.format(most)} are shown." if count > most else ""

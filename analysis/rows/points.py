@@ -102,6 +102,15 @@ def sample_text(table: pd.DataFrame) -> str:
     return f"n = {seeds} seeds, {100 * table['confidence'].iloc[0]:g} % intervals{where}"
 
 
+def mean_text(mean: float, low: float, high: float, form: str = ".2f") -> str:
+    """A mean and its interval, as far as there are."""
+    if pd.isna(mean):
+        return "none"
+    said = f"{mean:{form}}"
+    said = said if pd.isna(low) else f"{said} [{low:{form}}, {high:{form}}]"
+    return said.replace("-", "−")
+
+
 def density_text(density: float) -> str:
     """A density as figures and tables write it: three significant digits."""
     return f"{density:.3g}"

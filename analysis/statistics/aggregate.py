@@ -6,10 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..page.html import mean_text
 from ..rows.identity import DENSE
 from ..rows.naming import distinct_names, tuples
-from ..rows.points import FAILURES, density_text, with_interval
+from ..rows.points import FAILURES, density_text, mean_text, with_interval
 
 
 def ladder_table(

@@ -1,0 +1,132 @@
+"""What the parts of a page have in common: the store's frames, and what is read off them once."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, TypeVar, cast
+
+import pandas as pd
+
+from lip_ray.records import LayerMask
+
+from ..rows.identity import KINDS
+from ..rows.points import described_points
+from .pictures import NO_PICTURES, PICTURE_KEY, Pictures, pictures_within
+from .section import Section, Words
+
+NO_FITS = pd.DataFrame(columns=PICTURE_KEY)
+
+T = TypeVar("T")
+
+
+class Frames(Protocol):
+    """What reads a store: `lip_ray.store.Reader`, or frames made by hand."""
+
+    def frame(self, table: str, /, *, trials: Collection[str] | None = None) -> pd.DataFrame:
+        """The table of that name, or its rows of these trials."""
+
+    def masks(self, trial_id: str, level: int, /) -> tuple[LayerMask, ...] | None:
+        """The mask of a level, None where none is stored."""
+
+
+def _no_pictures(shown: "Content") -> pd.DataFrame:
+    return NO_FITS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part of the page: what it shows of a store, and what it needs for that."""
+
+    sections: Callable[["Content"], Iterator[Section]]
+    """Its sections, none where the store has nothing for it."""
+    pictured: Callable[["Content"], pd.DataFrame] = _no_pictures
+    """Trial, level and image of the fits that it shows pictures of."""
+    kinds: Set[str] = frozenset()
+    """The kinds of trials that the page shows because of it."""
+    introduction: tuple[Words, ...] = ()
+    """Paragraphs at the top of a page of such trials; several parts may share them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """A store as its page shows it: parts take what they need, and nothing is made twice."""
+
+    store: Frames
+    parts: Sequence[Part] = ()
+    """Those whose pictures share the room that there is."""
+    room: int | None = None
+    """Bytes for pictures; None where none are shown, and so none are read."""
+    _made: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, make: Callable[["Content"], T]) -> T:
+        """What a function makes of this content, made once for all who share it."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return cast(T, self._made[make])
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """All of them."""
+        return self.store.frame("trials")
+
+    @cached_property
+    def levels(self) -> pd.DataFrame:
+        """All of them."""
+        return self.store.frame("levels")
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """Those of searches."""
+        return self.store.frame("points")
+
+    @cached_property
+    def kinds(self) -> Set[str]:
+        """Those of all trials with a finished level."""
+        return _fitted(self.trials, self.levels)
+
+    @cached_property
+    def compared_trials(self) -> pd.DataFrame:
+        """Those that a sweep asked for: what only a search did differs from all others."""
+        searched = self._only_searched
+        return self.trials[~self.trials["trial_id"].isin(searched)] if searched else self.trials
+
+    @cached_property
+    def compared_levels(self) -> pd.DataFrame:
+        """The levels of `compared_trials`."""
+        if not self._only_searched:
+            return self.levels
+        own = self.levels["trial_id"].isin(self.compared_trials["trial_id"].unique())
+        return self.levels[own]
+
+    @cached_property
+    def compared_kinds(self) -> Set[str]:
+        """Those of `compared_trials` with a finished level."""
+        return _fitted(self.compared_trials, self.compared_levels)
+
+    @cached_property
+    def described(self) -> pd.DataFrame:
+        """The compared fits that restore images, as `described_points`; no rows without any."""
+        if not self.compared_kinds & set(KINDS):
+            return NO_FITS
+        return described_points(self.compared_trials, self.compared_levels)
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """The pictures of all parts, as far as there is room."""
+        if self.room is None:
+            return NO_PICTURES
+        wanted = [found[PICTURE_KEY] for part in self.parts if len(found := part.pictured(self))]
+        fits = pd.concat(wanted or [NO_FITS]).drop_duplicates()
+        stored = self.store.frame("reconstructions", trials=set(fits["trial_id"]))
+        return pictures_within(stored.merge(fits, on=PICTURE_KEY), self.room)
+
+    @cached_property
+    def _only_searched(self) -> Set[str]:
+        if self.points.empty:
+            return set()
+        return set(self.points["trial_id"].dropna()) - set(self.store.frame("sweeps")["trial_id"])
+
+
+def _fitted(trials: pd.DataFrame, levels: pd.DataFrame) -> Set[str]:
+    """The kinds of trials that have a finished level."""
+    return set(trials.loc[trials["trial_id"].isin(levels["trial_id"].unique()), "kind"])

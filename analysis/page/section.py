@@ -1,0 +1,213 @@
+"""What a page is made of: sections of typed blocks, which say what there is and not how it looks.
+
+Two renderers show them: `page.static` as HTML, `live.blocks` as components. Text is text in both,
+wherever it comes from: nothing in a block is markup.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import plotly.graph_objects as go
+
+from ..charts.controls import Control, places, pressed
+
+MOST_ROWS = 40
+"""Of a table that are shown at once; the others are folded."""
+
+LONGEST_NUMBER = 30
+"""In characters: a mean with its interval."""
+
+
+@dataclass(frozen=True)
+class Strong:
+    """Words that stand out."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Emphasis:
+    """Words that are stressed."""
+
+    text: str
+
+
+Words: TypeAlias = str | tuple[str | Strong | Emphasis, ...]
+"""Running text, parts of which may stand out."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    words: Words
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading within a section."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Names and values, folded away."""
+
+    title: str
+    rows: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table under a heading of its own, wider than the page where it has to be.
+
+    A row's first cell is its head. Rows beyond `MOST_ROWS` are in a second table, folded away.
+    """
+
+    title: str = "Numbers"
+    label: str
+    """What it shows, for those who cannot see it."""
+    note: Words
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    @property
+    def parts(self) -> Iterator[tuple[str, str, Sequence[Sequence[str]], Sequence[str]]]:
+        """Title, label, rows and kinds of columns: what is shown at once, then the rest."""
+        more = self.rows[MOST_ROWS:]
+        yield self.title, self.label, self.rows[:MOST_ROWS], self._kinds(self.rows[:MOST_ROWS])
+        if more:
+            ending = ", continued"
+            yield f"{self.title}{ending}", f"{self.label}{ending}", more, self._kinds(more)
+
+    def _kinds(self, rows: Sequence[Sequence[str]]) -> Sequence[str]:
+        return [_kind(column) for column in zip(*rows, strict=True)] or [""] * len(self.heads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A figure with the controls that choose what it shows."""
+
+    name: str
+    """By which `lip figure` knows it; several sections may have figures of one name."""
+    place: str
+    """Where a page draws it, different from all other places."""
+    label: str
+    """What it shows, for those who cannot see it."""
+    note: Words
+    lines: int
+    """How many lines its legend has: on a narrow screen it grows by that."""
+    figure: go.Figure = field(repr=False)
+    controls: tuple[Control, ...] = ()
+    carded: bool = False
+    """Whether the page's own card is shown at a mark, and not what Plotly says."""
+    spoken: bool = False
+    """Whether a script says above it in words what it shows."""
+    draw: Callable[[Sequence[str]], go.Figure] | None = field(default=None, repr=False)
+    """What draws it anew for the labels that are chosen, where no menu of its own does."""
+    source: Callable[[], Mapping[str, Any]] | None = field(default=None, repr=False)
+    """What a script of its own draws it from, where the page's script does not draw it."""
+
+    def chosen(self, labels: Sequence[str | None]) -> go.Figure:
+        """Without menus, showing these labels of its controls; else what is chosen at first."""
+        if self.draw is None:
+            return pressed(self.figure, places(self.controls, labels))
+        found = zip(self.controls, labels, strict=False)
+        return self.draw([control.labels[control.place(label)] for control, label in found])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """A picture with its caption."""
+
+    picture: int
+    """Its place among the page's pictures, -1 where the page has none."""
+    alt: str
+    head: str
+    line: str
+    fit: object = None
+    """The name of the card of its fit: the picture and the line are those of what is chosen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """Tiles in a row that wraps."""
+
+    title: str
+    tiles: Sequence[Tile]
+    sheets: bool = False
+    """Whether each picture is a sheet of many small ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Tiles in rows and columns, wider than the page where it has to be."""
+
+    label: str
+    rows: Sequence[Sequence[Tile]]
+
+    @property
+    def columns(self) -> int:
+        """As many as the longest row has."""
+        return max(map(len, self.rows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """Blocks that are folded away under a title."""
+
+    title: str
+    blocks: Sequence["Block"]
+    unfolded: bool = False
+
+    @property
+    def pictured(self) -> bool:
+        """Whether it holds pictures."""
+        inner = [block for block in self.blocks if isinstance(block, Fold)]
+        own = any(isinstance(block, Strip | Grid) for block in self.blocks)
+        return own or any(block.pictured for block in inner)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Pictures under a heading; only a page as a file shows them."""
+
+    title: str
+    of: str = ""
+    """What is chosen of a fit, "step" or "result": the heading then says which."""
+    blocks: Sequence["Strip | Grid | Fold"]
+
+
+Block: TypeAlias = Text | Heading | Facts | Table | Control | Figure | Gallery | Fold | Strip | Grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One part of a page under its own heading."""
+
+    name: str
+    """For links to it."""
+    title: str
+    blocks: tuple[Block, ...]
+    cards: Callable[[], Mapping[str, Any]] = dict
+    """What the page shows of each fit at its marks and in its tiles, by the name of the fit."""
+    neighbours: Callable[[], Mapping[str, Any]] = dict
+    """What the page shows beside a fit's card, by the same names: see `gallery_entries`."""
+
+    @property
+    def figure(self) -> Figure | None:
+        """The figure, where there is one."""
+        return next((block for block in self.blocks if isinstance(block, Figure)), None)
+
+
+def _kind(column: Sequence[str]) -> str:
+    """Numbers are aligned to the right, on one line; words to the left, and long ones take several.
+
+    `none` stands for a number.
+    """
+    words = [text for text in column if text[:1].isalpha() and text != "none"]
+    if not words:
+        return ""
+    return "said" if max(map(len, words)) > LONGEST_NUMBER else "word"

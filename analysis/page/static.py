@@ -1,0 +1,94 @@
+"""Sections as HTML, and the whole page around them: every text is escaped by the templates."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+from plotly.utils import PlotlyJSONEncoder
+
+from ..rows.points import WHICH
+from .section import Section, Words
+
+STYLES = ("report.css", "gallery.css")
+SCRIPTS = ("page.js", "explorer.js", "report.js", "gallery.js")
+"""In the order in which they run."""
+
+CONTENT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "img-src data: blob:; base-uri 'none'; form-action 'none'"
+)
+"""The browser itself refuses every request to the outside."""
+
+
+def section_html(section: Section) -> str:
+    """One section, as it is on the page."""
+    template = _environment().from_string(
+        '{% import "blocks.html" as shown with context %}{{ shown.section(one) }}'
+    )
+    return template.render(one=section)
+
+
+def page_html(
+    *,
+    title: str,
+    introduction: Sequence[Words],
+    sections: Sequence[Section],
+    unfinished: Sequence[str],
+    footer: str,
+    data: Mapping[str, Any],
+    plotly: str | None,
+) -> str:
+    """A whole page. Plotly's script is in it, unless `plotly` names a file of it beside it."""
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            introduction=introduction,
+            sections=sections,
+            unfinished=unfinished,
+            footer=footer,
+            data=_inline(data),
+            plotly=plotly,
+            library="" if plotly else Markup(get_plotlyjs()),
+            policy=_policy(beside=plotly is not None, webgl=(data["explorer"] or {}).get("webgl")),
+            style=Markup("".join(map(shipped, STYLES))),
+            script=Markup("".join(map(shipped, SCRIPTS))),
+        )
+    )
+
+
+def shipped(name: str) -> str:
+    """A style or a script that belongs to the page."""
+    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    found = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    found.filters["kind"] = lambda block: type(block).__name__
+    found.globals["first"] = WHICH[0]
+    return found
+
+
+def _policy(*, beside: bool, webgl: bool | None) -> str:
+    """Scripts are those in the page; a file beside it; and what Plotly compiles for WebGL."""
+    sources = ["script-src", *["'self' file:"] * beside, *["'unsafe-eval'"] * bool(webgl)]
+    return CONTENT_POLICY.replace("script-src", " ".join(sources))
+
+
+def _inline(data: Mapping[str, Any]) -> Markup:
+    """JSON that no HTML parser can mistake for markup."""
+    text = json.dumps(data, cls=PlotlyJSONEncoder, allow_nan=False)
+    return Markup(text.replace("<", "\\u003c"))
