@@ -158,8 +158,9 @@ class _Launch:
         begins = f"{self._sweep.name}: {tally.line()}; {room.line}"
         self._console.print(begins, highlight=False)
         if self._reader.damaged:
-            lost = f"damaged or missing, so their levels run again: {', '.join(self._reader.damaged)}"
-            self._console.print(f"{lost}: lip store check says more", highlight=False)
+            lost = ", ".join(self._reader.damaged)
+            told = f"damaged or missing, so their levels run again: {lost}: see lip store check"
+            self._console.print(told, highlight=False)
         points = self._points(room)
         searcher = PlanSearcher(
             self._configs(room, self._planned), self._ledger, at_once=run.concurrent, supply=points

@@ -1,4 +1,4 @@
-"""A store that loses files says so, hides no rows and deletes none; a lost manifest is made anew."""
+"""A store that loses files says so, hides and deletes no rows; a lost manifest is made anew."""
 
 import os
 import shutil
