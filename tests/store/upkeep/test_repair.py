@@ -257,11 +257,11 @@ def test_files_of_others_are_never_deleted(tmp_path: Path, fill: Callable[..., P
 
 
 NOTHING_IMPLIED = {
-    "loose": {f"levels/{A}-001.parquet", f"levels/{B}-001.parquet"},
+    "loose": {f"{file}.parquet" for t in (A, B) for file in (f"levels/{t}-001", f"masks/{t}-002")},
     "half": {"compacted/manifest-000001.json"},
     "folded": set[str](),
 }
-"""Without the last of its levels a trial is incomplete; the rows of a manifest's parts may all be
+"""Without the last of its levels a trial is incomplete; no level has the last mask; the rows of a manifest's parts may all be
 in loose files."""
 
 
