@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 
 from ..charts.style import BUTTONS
 from ..page.elements import Control
-from ..parts.explorer.figures import ALL, Choice, explorer_figure, first_choice
+from ..parts.explorer.figures import Choice, explorer_figure, first_choice
+from ..parts.explorer.looks import ALL
 from ..parts.explorer.table import AXES
 
 

@@ -84,7 +84,7 @@ CONTENT_POLICY = (
 )
 """The browser itself refuses every request to the outside."""
 
-SCRIPTS = ("page.js", "explorer.js", "report.js", "gallery.js")
+SCRIPTS = ("page.js", "choices.js", "explorer.js", "report.js", "gallery.js")
 """In the order in which they run."""
 
 SHOWN_KINDS = {*KINDS, "classification", generators.KIND, sensing.KIND}
@@ -160,9 +160,7 @@ def frontier_report(
         "fits": {fit.Index: _card(fit, pictures) for fit in tuples(shown.fits)}
         | cards(shown.gallery, pictures),
         "gallery": _gallery_data(shown, pictures),
-        "explorer": None
-        if explorer is None
-        else explorer_data(content.scenes, shown.scattered, explorer),
+        "explorer": None if explorer is None else explorer_data(content.scenes, shown.scattered),
         "pictures": pictures.uris,
     }
     introduction = INTRODUCTION if content.kinds & set(KINDS) else ""
