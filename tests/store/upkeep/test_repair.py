@@ -261,8 +261,8 @@ NOTHING_IMPLIED = {
     "half": {"compacted/manifest-000001.json"},
     "folded": set[str](),
 }
-"""Without the last of its levels a trial is incomplete; no level has the last mask; the rows of a manifest's parts may all be
-in loose files."""
+"""Without the last of its levels a trial is incomplete; no level has the last mask; the rows of a
+manifest's parts may all be in loose files."""
 
 
 @pytest.mark.parametrize("state", NOTHING_IMPLIED)
