@@ -23,6 +23,7 @@ import pyarrow as pa
 import typer
 from PIL import Image
 
+from lip_ray.records import Facets
 from lip_ray.store.files import files_of
 from lip_ray.store.manifest import FOLDER, Manifest, part_schema, publish
 from lip_ray.store.marker import mark
@@ -315,6 +316,19 @@ def _column(values: Any, kind: pa.DataType) -> pa.Array:
     return values if isinstance(values, pa.Array) else pa.array(values, kind)
 
 
+def _facets(plan: Plan, trials: Numbers) -> dict[str, list[Any]]:
+    """What each trial means, by column; said once for trials that differ by their seeds alone."""
+    known: dict[tuple[int, int, int], dict[str, Any]] = {}
+    found = []
+    axes = (axis[trials].tolist() for axis in (plan.task, plan.image, plan.method, plan.seed))
+    for task, image, method, seed in zip(*axes, strict=True):
+        key = (task, image, method)
+        if key not in known:
+            known[key] = _trial(plan.images, *key, seed=0).facets().columns()
+        found.append(known[key] | {"source_seed": seed})
+    return {name: [one[name] for one in found] for name in Facets.names()}
+
+
 def _trial_columns(plan: Plan, trials: Numbers) -> dict[str, Any]:
     methods = [METHODS[i] for i in plan.method[trials]]
     ids = [plan.ids[i] for i in trials]
@@ -343,6 +357,7 @@ def _trial_columns(plan: Plan, trials: Numbers) -> dict[str, Any]:
         "macs_per_step": [3 * network.macs for network, _ in methods],
         "spec": [plan.specs[i] for i in trials],
         "canonical": [plan.canonicals[i] for i in trials],
+        **_facets(plan, trials),
     }
 
 

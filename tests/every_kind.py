@@ -205,7 +205,7 @@ SOLVED = {
     "samples": reconstruction(DRAWN["generator"], images=[{"kind": "sample"}]),
     "lasso": reconstruction({"kind": "dct"}, solver={"kind": "lasso"}),
 }
-SOLVED |= {"floor": floor for one in SOLVED.values() if (floor := one.floor)}
+SOLVED |= {f"floor of {name}": own for name, one in SOLVED.items() if (own := one.floor)}
 
 TRIALS: dict[str, AnyTrial] = FOUND | MOVED | LEARNT | DRAWN | SOLVED
 
@@ -244,7 +244,7 @@ def record(trial: AnyTrial) -> TrialRecord:
 
 
 def level_records(trial: AnyTrial) -> Iterator[list[LevelRecord]]:
-    """Each level's rows: PSNR falls with density, and depends on the seed and the image a little."""
+    """Each level's rows: PSNR falls with density and differs by seed and image."""
     labels = trial.facets().images or ("",)
     for level in range(trial.levels):
         yield [_fit(trial, level, place, label) for place, label in enumerate(labels)]

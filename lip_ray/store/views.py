@@ -142,20 +142,28 @@ create view settings as select trial_id, setting from files.trials
 
 FRONTIER_VIEW = """
 create view frontier as
-select trial.kind, trial.task, level.image, trial.prior, trial.pruner, trial.travels, trial.setting,
-       level.level, any_value(level.kept) as kept, any_value(level.total) as total,
-       any_value(level.density) as density, avg(level.effective_density) as effective_density,
-       avg(level.macs)::bigint as macs, avg(level.fit_s) as fit_s,
-       count(distinct trial.seed) as seeds, count(level.psnr_selected_db) as n,
-       avg(level.psnr_selected_db) as psnr_selected_db,
-       stddev_samp(level.psnr_selected_db) as psnr_selected_sd_db,
-       avg(level.psnr_peak_db) as psnr_peak_db, avg(level.psnr_final_db) as psnr_final_db,
-       count(*) filter (level.outcome in ('collapsed', 'diverged', 'failed')) as broken
-from levels as level
-join files.trials as trial using (trial_id)
-where trial.kind in ('trajectory', 'transfer')
-group by trial.kind, trial.task, level.image, trial.prior, trial.pruner, trial.travels,
-         trial.setting, level.level
+with means as (
+    select trial.setting, level.image, level.level, any_value(level.kept) as kept,
+           any_value(level.total) as total, any_value(level.density) as density,
+           avg(level.effective_density) as effective_density, avg(level.macs)::bigint as macs,
+           avg(level.fit_s) as fit_s, count(distinct trial.seed) as seeds,
+           count(level.psnr_selected_db) as n, avg(level.psnr_selected_db) as psnr_selected_db,
+           stddev_samp(level.psnr_selected_db) as psnr_selected_sd_db,
+           avg(level.psnr_peak_db) as psnr_peak_db, avg(level.psnr_final_db) as psnr_final_db,
+           count(*) filter (level.outcome in ('collapsed', 'diverged', 'failed')) as broken
+    from levels as level join files.trials as trial using (trial_id)
+    where trial.kind in ('trajectory', 'transfer')
+    group by trial.setting, level.image, level.level
+),
+said as (
+    select setting, any_value(kind) as kind, any_value(task) as task, any_value(prior) as prior,
+           any_value(pruner) as pruner, any_value(travels) as travels
+    from files.trials group by setting
+)
+select kind, task, image, prior, pruner, travels, setting, level, kept, total, density,
+       effective_density, macs, fit_s, seeds, n, psnr_selected_db, psnr_selected_sd_db,
+       psnr_peak_db, psnr_final_db, broken
+from means join said using (setting)
 """
 """Means over seeds: one row a setting, image and level."""
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from lip_ray.analysis.rows.identity import identities
 from lip_ray.analysis.rows.naming import distinct_names, grouped
 
-PICTURES = [{"kind": "builtin", "name": name, "size": [128, 128]} for name in ("astronaut", "chelsea")]
+PICTURES = [
+    {"kind": "builtin", "name": name, "size": [128, 128]} for name in ("astronaut", "chelsea")
+]
 TEXT = st.sampled_from(["", "magnitude", "random", "skip, wide"])
 KEYS = st.integers(0, 3).map(lambda width: json.dumps({"width": width}))
 
