@@ -147,7 +147,7 @@ class TestNames:
     def names(self, trials: list[dict[str, Any]], level_row: Row) -> tuple[list[str], list[str]]:
         levels = [level_row(trial, level) for trial in trials for level in (0, 1)]
         points = frontier_points(pd.DataFrame(trials), pd.DataFrame(levels))
-        return list(points["problem"].chelsea.categories), list(points["method"].chelsea.categories)
+        return list(points["problem"].cat.categories), list(points["method"].cat.categories)
 
     def test_one_setting_needs_no_explanation(self, trial_row: Row, level_row: Row) -> None:
         trials = [trial_row("magnitude", 0), trial_row("snip", 1)]
