@@ -158,10 +158,10 @@ class TestNames:
     def test_problems_that_share_a_name_say_what_differs(
         self, trial_row: Row, level_row: Row
     ) -> None:
-        fits = [{"steps": steps, "learning_rate": 0.01} for steps in (400, 3000)]
+        fits = [{"steps": steps, "learning_rate": 0.01} for steps in (400, 2000)]
         problems, _ = self.names([trial_row("snip", 0, fit=fit) for fit in fits], level_row)
         assert problems == [
-            "astronaut: denoising, σ = 25 (fit.steps 3000)",
+            "astronaut: denoising, σ = 25 (fit.steps 2000)",
             "astronaut: denoising, σ = 25 (fit.steps 400)",
         ]
 
@@ -173,7 +173,7 @@ class TestNames:
             [trial_row("magnitude", 0, pruner=pruner) for pruner in pruners], level_row
         )
         assert methods == [
-            "dense", "magnitude (pruner.scope layer)", "magnitude (pruner.scope none)",
+            "dense", "magnitude (pruner.scope layer)", "magnitude (pruner.scope global)",
         ]  # fmt: skip
 
     def test_a_moved_file_is_the_same_problem(self, trial_row: Row, level_row: Row) -> None:
@@ -188,7 +188,8 @@ class TestNames:
     def test_images_of_one_trial_are_problems_of_their_own(
         self, trial_row: Row, level_row: Row
     ) -> None:
-        trial = trial_row("magnitude", 0)
+        images = [{"kind": "builtin", "name": name} for name in ("astronaut", "camera")]
+        trial = trial_row("magnitude", 0, images=images)
         levels = [
             level_row(trial, level, image=image, psnr=psnr)
             for image, psnr in (("astronaut", 27.0), ("camera", 31.0))

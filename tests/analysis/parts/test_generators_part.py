@@ -8,6 +8,9 @@ import pytest
 
 from lip_ray.analysis import frontier_report, generator_figure, generator_table
 
+FACES = {"kind": "npz", "path": "/faces.npz", "array": "faces", "name": "faces"}
+FACES |= {"sha256": "0f" * 32}
+
 Row = Callable[..., dict[str, Any]]
 T_1 = 12.706204736
 
@@ -35,7 +38,7 @@ def test_lines_begin_at_the_dense_generator(sensing: Any) -> None:
 def test_other_architectures_and_training_sets_are_other_problems(
     store_of: Any, generator_row: Row, drawn_row: Row
 ) -> None:
-    changes = ({}, {"images": {"kind": "npz", "name": "faces"}}, {"prior": {"kind": "pgan"}})
+    changes = ({}, {"images": FACES}, {"prior": {"kind": "pgan"}})
     trials = [generator_row("magnitude", 0, **change) for change in changes]
     table = tabled(store_of(trials, [drawn_row(trial) for trial in trials]))
     assert set(table["problem"]) == {"dcgan of digits", "dcgan of faces", "pgan of digits"}

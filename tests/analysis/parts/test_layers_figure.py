@@ -160,7 +160,9 @@ def test_who_has_masks_of_its_own(
     own = study.trials[0]
     moved = transfer_row(own, "camera")
     by_layer = transfer_row(own, "camera", travels="layer_densities")
-    agreed = {"kind": "consensus", "trajectories": [json.loads(own["spec"])]}
+    camera = {"kind": "builtin", "name": "camera"}
+    other = json.loads(own["spec"]) | {"images": [camera]}
+    agreed = {"kind": "consensus", "trajectories": [json.loads(own["spec"]), other]}
     consensus = transfer_row(own, "camera", source=agreed)
     for trial in (moved, by_layer, consensus):
         study.add(trial, level_row, kept=(TOTAL, 30))

@@ -31,7 +31,7 @@ def test_trials_that_differ_in_their_seed_alone_have_one_identity(
         seed = data.draw(st.integers(0, 12))
         trials.append(trial_row(pruner, seed, prior=prior, images=images))
     frame = pd.DataFrame(trials).drop_duplicates("trial_id", ignore_index=True)
-    levels = pd.DataFrame([level_row(trial, image="astronaut") for trial in trials])
+    levels = pd.DataFrame([level_row(trial) for trial in trials])
     found = identities(frame, levels)
     assert list(found["trial_id"]) == list(levels["trial_id"].unique())
     for place, trial_id in enumerate(found["trial_id"]):
