@@ -174,7 +174,8 @@ FITTED = """
            target = 'clean' as clean,
            source_key = '{"image": ' || image_key || ', "task": ' || task_key || '}' as own
     from (
-        select *, unnest(images) as image, unnest(image_keys) as image_key from files.trials
+        select * exclude (image), unnest(images) as image, unnest(image_keys) as image_key
+        from files.trials
         where kind in ('trajectory', 'transfer')
     )
 """

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import count, product
 from typing import Any
 
+import every_kind
 import pandas as pd
 import pytest
 from browsers import chromium
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 
 from lip_ray.data.labelled import Digits
 from lip_ray.records import Facets, LayerMask
-from lip_ray.store import legacy
+from lip_ray.store import Reader, legacy
 from lip_ray.trials import (
     AnyTrial,
     Classification,
@@ -235,6 +236,12 @@ def browser() -> Iterator[Any]:
     """One browser for all tests of a file."""
     with chromium() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def every_kind_store(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    """A store with every kind of trial, image, source, task and prior: see tests/every_kind.py."""
+    return every_kind.store(tmp_path_factory.mktemp("every_kind"))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import every_kind
 import pyarrow as pa
 import pytest
 
-from lip_ray.records import Facets, TrialRecord
+from lip_ray.records import PARTS, Facets, TrialRecord
 from lip_ray.store import legacy
 from lip_ray.store.schema import TABLES
 from lip_ray.trials import AnyTrial
@@ -30,9 +30,9 @@ def test_older_stores_are_read_as_the_class_says(trial: AnyTrial) -> None:
 def test_settings_and_keys_are_json_and_images_are_parallel(trial: AnyTrial) -> None:
     facets = trial.facets()
     said = facets.columns()
-    for name, value in said.items():
-        if name.endswith(("_key", "_settings")) and value is not None:
-            assert isinstance(json.loads(value), dict), name
+    texts = [said[f"{part}_{end}"] for part in PARTS for end in ("key", "settings")]
+    for text in (*texts, *facets.image_keys, *facets.image_settings):
+        assert text is None or isinstance(json.loads(text), dict)
     assert len(facets.images) == len(facets.image_keys) == len(facets.image_settings)
     assert facets.images == tuple(row.image for row in next(every_kind.level_records(trial))) or (
         trial.kind == "generator" and not facets.images

@@ -15,10 +15,10 @@ from lip_ray.store import Reader
 BEFORE = json.loads((Path(__file__).parent / "identities_before_facets.json").read_text("utf-8"))
 
 
-@pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+@pytest.fixture
+def reader(every_kind_store: Reader) -> Reader:
     """A store with every kind of trial."""
-    return every.store(tmp_path_factory.mktemp("every"))
+    return every_kind_store
 
 
 def told(column: str, value: str) -> str:
