@@ -9,7 +9,6 @@ from functools import cache
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic_core import core_schema
 
 ID_DIGITS = 16
 
@@ -81,9 +80,7 @@ class Family:
     offers: Any = None
     """The type of what may be written beside the mappings, for the JSON schema."""
 
-    def __get_pydantic_core_schema__(
-        self, union: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, union: Any, handler: GetCoreSchemaHandler) -> Any:
         kinds = Literal.__getitem__(kinds_of(union)) if self.offers is None else self.offers
         given = BeforeValidator(self.short or self._mapping, json_schema_input_type=kinds | union)
         told_apart = Annotated[union, Field(discriminator="kind"), given]

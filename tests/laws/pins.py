@@ -39,7 +39,8 @@ def main() -> None:
 
 def read() -> Defaults:
     """The defaults that are pinned."""
-    return json.loads(PINNED.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    pinned: Defaults = json.loads(PINNED.read_text(encoding="utf-8"))
+    return pinned
 
 
 def text(found: Defaults) -> str:
@@ -65,7 +66,7 @@ def changed(pinned: Defaults, found: Defaults) -> Iterator[str]:
 
 
 def _shown(default: object) -> str:
-    return default if default in (REQUIRED, GONE) else json.dumps(default)  # type: ignore[return-value]
+    return str(default) if default in (REQUIRED, GONE) else json.dumps(default)
 
 
 def every_spec() -> tuple[type[Spec], ...]:
