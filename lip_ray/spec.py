@@ -81,8 +81,8 @@ class Family:
     """The type of what may be written beside the mappings, for the JSON schema."""
 
     def __get_pydantic_core_schema__(self, union: Any, handler: GetCoreSchemaHandler) -> Any:
-        kinds = Literal.__getitem__(kinds_of(union)) if self.offers is None else self.offers
-        given = BeforeValidator(self.short or self._mapping, json_schema_input_type=kinds | union)
+        beside = Literal.__getitem__(kinds_of(union)) if self.offers is None else self.offers
+        given = BeforeValidator(self.short or self._mapping, json_schema_input_type=beside | union)
         told_apart = Annotated[union, Field(discriminator="kind"), given]
         return handler.generate_schema(told_apart)
 

@@ -279,7 +279,9 @@ class L1(AbstractSolver):
         return absolutes(residuals)
 
 
-Solver = Annotated[Erm | MedianOfMeans | Trimmed | Huber | L1, Family()]
+LatentSolver = Erm | MedianOfMeans | Trimmed | Huber | L1
+
+Solver = Annotated[LatentSolver, Family()]
 """`erm` stands for `{kind: erm}`."""
 
 

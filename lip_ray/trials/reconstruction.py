@@ -13,14 +13,11 @@ from torch import Tensor
 
 from lip_ray.data.images import AnyImage, Index, Picture, expanded, named
 from lip_ray.fits import (
-    L1,
     AbstractSolver,
     Erm,
     FitResult,
-    Huber,
     Lasso,
-    MedianOfMeans,
-    Trimmed,
+    LatentSolver,
     Watch,
 )
 from lip_ray.fits.progress import unknown
@@ -115,7 +112,7 @@ Subjects = Annotated[
 ]
 """One image or several; an index that is a list stands for several of the same file or set."""
 
-AnySolver = Annotated[Erm | MedianOfMeans | Trimmed | Huber | L1 | Lasso, Family(default="erm")]
+AnySolver = Annotated[LatentSolver | Lasso, Family(default="erm")]
 
 
 @final
