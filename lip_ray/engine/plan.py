@@ -33,7 +33,7 @@ class PlannedTrial:
 
     @cached_property
     def id(self) -> str:
-        """The trial's."""
+        """The id of the trial."""
         return self.trial.id
 
     @property

@@ -23,7 +23,7 @@ class Sweep:
 
     name: str
     trials: tuple[AbstractTrial, ...]
-    """None where it is a search: which ones there will be, only its points say."""
+    """The trials in order. A search has none yet: its points decide which trials there will be."""
     run: Run
     search: Search | None = None
     search_id: str = ""
