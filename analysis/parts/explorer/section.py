@@ -1,17 +1,16 @@
 """The explorer on a page: its controls, and the columns that its script draws from."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.io as pio
 
-from ...charts.style import AXIS_TITLES, BUTTONS, numbers, plain
-from ...page.html import Section, chart
+from ...charts.style import AXIS_TITLES, numbers, plain
+from ...page.content import Content
+from ...page.section import Figure, Section
 from ...rows.naming import tuples
 from ...rows.points import WHICH, density_text
 from ...statistics.published import published_for
@@ -31,13 +30,16 @@ from .figures import (
     published_marks,
     series_of,
 )
+from .scenes import Scenes
 from .table import (
     AXES,
     MEAN_IMAGE,
     SCENE,
     SERIES,
     SIZE,
+    fits_of,
     hypervolume_table,
+    scene_table,
 )
 
 CHART = "explorer"
@@ -52,9 +54,6 @@ the scene over all networks and methods: nothing else is as good for as little. 
 the machine, and on what else ran there. The address of this page keeps what is chosen.
 """
 
-CONTROLS = {"task": "Task", "image": "Image", "prior": "Prior", "method": "Method", "axis": "Axis"}
-"""All are lists of options; which PSNR is shown is a row of buttons."""
-
 COST_TEXTS = {
     "density": lambda cost: f"density {density_text(cost)}",
     "kept": lambda cost: f"{count_text(cost)} weights",
@@ -68,32 +67,32 @@ MISSING = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExplorerSection(Section):
-    """The explorer's part of a page, and all that its controls choose from."""
+def sections(shown: Content) -> Iterator[Section]:
+    """One figure for all scenes that have a PSNR."""
+    if shown.described.empty:
+        return
+    fits = fits_of(shown.described)
+    table = scene_table(fits)
+    if table["n"].any():
+        yield Section(name=NAME, title="Explorer", blocks=(_drawn(table, fits),))
 
-    table: pd.DataFrame
-    """As of `scene_table`."""
-    fits: pd.DataFrame
 
-
-def explorer_section(table: pd.DataFrame, fits: pd.DataFrame) -> ExplorerSection:
-    """One figure for all scenes of a `scene_table`, and of the `explorer_fits` it was made of."""
+def _drawn(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
     lines = table[[*SCENE, *SERIES]].drop_duplicates().groupby(SCENE, observed=True).size().max()
-    body = (
-        f'<div class="controls">{_controls()}</div>'
-        + '<p class="words" role="status"></p>'
-        + chart(
-            CHART,
-            "PSNR against what it costs",
-            NOTE,
-            rows=int(lines) + 1 + len(BROKEN),
-            carded=True,
-        )
-    )
     figure = explorer_figure(table, fits=fits)
-    return ExplorerSection(
-        table=table, fits=fits, name=NAME, title="Explorer", body=body, chart=CHART, figure=figure
+    scenes = Scenes(table=table, fits=fits)
+    return Figure(
+        name="explorer",
+        place=CHART,
+        label="PSNR against what it costs",
+        note=NOTE,
+        lines=int(lines) + 1 + len(BROKEN),
+        figure=figure,
+        controls=scenes.controls,
+        carded=True,
+        spoken=True,
+        draw=scenes.figure,
+        source=lambda: explorer_data(table, fits, figure),
     )
 
 
@@ -126,21 +125,6 @@ def explorer_data(table: pd.DataFrame, fits: pd.DataFrame, figure: Any) -> dict[
         "rows": _rows(base, wide, series),
         "fits": _fits(fits, base),
     }
-
-
-def _controls() -> str:
-    buttons = "".join(
-        f'<label><input type="radio" name="which-{CHART}" value="{which}" autocomplete="off"'
-        f"{'' if place else ' checked'}><span>{escape(label)}</span></label>"
-        for place, (which, label) in enumerate(BUTTONS.items())
-    )
-    lists = [
-        f'<label class="choice">{legend}<select data-choice="{name}" autocomplete="off"></select>'
-        f"</label>"
-        for name, legend in CONTROLS.items()
-    ]
-    which = f'<fieldset class="switch"><legend>PSNR shown</legend>{buttons}</fieldset>'
-    return "".join([*lists, which])
 
 
 def _of_which(table: pd.DataFrame, which: str) -> pd.DataFrame:
