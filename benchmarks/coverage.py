@@ -30,7 +30,7 @@ CHUNK = 200
 """Stores at a time, for a bootstrap's draws to fit into memory."""
 
 Fits = np.ndarray[tuple[int, int, int], np.dtype[np.float64]]
-"""By store, image and seed; the truth is 0."""
+"""Simulated PSNRs by store, image and seed; the true difference is 0."""
 
 Bounds = tuple[np.ndarray, np.ndarray]
 

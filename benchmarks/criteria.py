@@ -119,7 +119,7 @@ def training(problem: Problem, prior: UntrainedPrior, steps: int) -> Work:
 
 
 def seconds_of(work: Work, device: torch.device) -> float:
-    """Of one call."""
+    """The seconds that one call takes."""
     with Stopwatch(device) as clock:
         work()
     return clock.seconds

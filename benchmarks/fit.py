@@ -171,7 +171,7 @@ def plain(problem: Problem, prior: UntrainedPrior, steps: int) -> Loop:
 
 
 def psnr_on_host(image: Tensor, clean: np.ndarray[Any, Any]) -> float:
-    """In dB, after a copy of the whole image to the host."""
+    """The PSNR in dB, computed on the host after a copy of the whole image."""
     pixels = image.detach().cpu().numpy()[0]
     return float(10 * np.log10(1 / np.mean((pixels - clean) ** 2)))
 

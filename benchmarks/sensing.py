@@ -33,7 +33,7 @@ DIGIT = (1, 28, 28)
 DIGIT_LATENT = 20
 
 DTYPES = torch.float32, torch.float64
-"""To measure with, and to compare in."""
+"""The precision of the measurement, and that of the comparison."""
 
 
 def main(

@@ -64,7 +64,8 @@ def queries(
 
 @app.command()
 def compaction(levels: int) -> None:
-    """Of a store that never was compacted; again, as files are deleted; and what checking takes."""
+    """Time the first compaction of a store, a second one after its files are deleted, and a
+    check."""
     with beside() as folder:
         store = folder / "store"
         write(store, levels)
@@ -128,7 +129,7 @@ def timed(action: Callable[[], Any], rounds: int) -> list[float]:
 
 
 def seconds_of(action: Callable[[], Any]) -> float:
-    """Of one call."""
+    """The seconds that one call takes."""
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
@@ -141,7 +142,7 @@ def spread_ms(seconds: Sequence[float]) -> str:
 
 
 def bytes_of(folder: Path) -> int:
-    """Of all files in it."""
+    """The bytes of all files in a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 

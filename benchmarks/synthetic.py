@@ -39,7 +39,7 @@ FLAT_DB = 12.0
 """The PSNR of a constant image."""
 
 CHUNK_TRIALS = 20_000
-"""In memory at once, and in one part of a compacted store."""
+"""The trials that are in memory at once, and in one part of a compacted store."""
 
 PHOTOS = (
     "astronaut", "camera", "chelsea", "coffee", "rocket", "coins", "clock", "moon", "cell",
@@ -79,7 +79,7 @@ class Network:
     total: int
     parameters: int
     macs: int
-    """Of one forward pass."""
+    """The multiply-adds of one forward pass."""
     pruners: tuple[str, ...]
 
     @property
@@ -137,7 +137,7 @@ COLLAPSING = {"snip": (0.5, 4), "random": (0.08, 6)}
 
 METHODS = tuple((network, pruner) for network in NETWORKS for pruner in network.pruners)
 ROWS_PER_PROBLEM = sum(network.levels for network, _ in METHODS)
-"""Of one task, image and seed."""
+"""The rows of one task, image and seed."""
 
 
 def write(
@@ -356,7 +356,7 @@ class Scores:
     final: Numbers
     peak_step: Numbers
     outcome: Numbers
-    """Index in `OUTCOMES`."""
+    """The outcome, as an index in `OUTCOMES`."""
 
 
 OUTCOMES = ("budget", "stopped", "collapsed", "diverged", "failed")

@@ -18,7 +18,7 @@ from lip_ray.data.images import Framing, Range, decoded, digits, framed, rounded
 from lip_ray.spec import RunOnly, kind_or_mapping
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Of the files that are pictures, in capitals too; others in a folder are passed over."""
+"""The endings of picture files, in any case. Other files in a folder are ignored."""
 WHAT = "image"
 
 Pixels = np.ndarray[Any, Any]
@@ -102,7 +102,7 @@ class ArraySet(AbstractImageSet):
 
     kind: Literal["npz"] = "npz"
     path: Annotated[str, RunOnly()]
-    """Of the .npz file, relative to the working directory; stored absolute."""
+    """The path of the .npz file, relative to the working directory; it is stored as absolute."""
     array: str
     """Its name in the file; by default the only array of pictures there is."""
     items: Range | None = None
@@ -110,7 +110,8 @@ class ArraySet(AbstractImageSet):
     name: str
     """In tables and figures; by default the file's own name without its ending."""
     sha256: str
-    """Of the file's bytes; filled in when the path is read first, checked ever after."""
+    """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
+    later one."""
 
     @model_validator(mode="before")
     @classmethod
@@ -169,12 +170,12 @@ class FolderSet(AbstractImageSet):
 
     kind: Literal["folder"] = "folder"
     path: Annotated[str, RunOnly()]
-    """Of the folder, relative to the working directory; stored absolute."""
+    """The path of the folder, relative to the working directory; it is stored as absolute."""
     name: str
     """In tables and figures; by default the folder's own name."""
     sha256: str
-    """Of one line a picture, `<its SHA-256>  <its relative path>`, as sha256sum prints them; filled
-    in when the path is read first, checked ever after."""
+    """The SHA-256 of one line per picture, `<its SHA-256>  <its relative path>`, as sha256sum
+    prints them; filled in when the path is read first, checked ever after."""
 
     @model_validator(mode="before")
     @classmethod
@@ -221,7 +222,7 @@ def picture_files(folder: Path) -> list[str]:
 
 
 def folder_sha256(folder: Path) -> str:
-    """Of the names and contents of a folder's pictures. Raises ValueError without any."""
+    """The SHA-256 over names and contents of a folder's pictures. Raises ValueError without any."""
     found = hashlib.sha256()
     for name in picture_files(folder):
         found.update(f"{fingerprint.sha256_of(WHAT)(folder / name)}  {name}\n".encode())

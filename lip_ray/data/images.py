@@ -116,7 +116,8 @@ class FileImage(Framing):
     name: str
     """In tables and figures; by default the file's own name without its ending."""
     sha256: str
-    """Of the file's bytes; filled in when the path is read first, checked ever after."""
+    """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
+    later one."""
     measured: bool = False
     """Whether the picture is the measurement itself, so that nobody knows the clean image."""
 
@@ -150,7 +151,7 @@ class ArrayImage(Framing):
 
     kind: Literal["npz"] = "npz"
     path: Annotated[str, RunOnly()]
-    """Of the .npz file, relative to the working directory; stored absolute."""
+    """The path of the .npz file, relative to the working directory; it is stored as absolute."""
     array: str
     """Its name in the file; by default the only array of pictures there is."""
     index: Index
@@ -158,9 +159,10 @@ class ArrayImage(Framing):
     name: str
     """In tables and figures; by default the file's own name without its ending."""
     sha256: str
-    """Of the file's bytes; filled in when the path is read first, checked ever after."""
+    """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
+    later one."""
     measured: ClassVar[Literal[False]] = False
-    """They are what is looked for, never a measurement of it."""
+    """Always false: an array holds clean images, never measurements."""
 
     @model_validator(mode="before")
     @classmethod
@@ -203,7 +205,7 @@ class DigitImage(Framing):
     split: Split = "test"
     """The set: what generators of digits never learn from, or what they do."""
     measured: ClassVar[Literal[False]] = False
-    """They are what is looked for, never a measurement of it."""
+    """Always false: an array holds clean images, never measurements."""
 
     @property
     def label(self) -> str:

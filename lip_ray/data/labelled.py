@@ -20,7 +20,7 @@ from lip_ray.rng import keyed
 from lip_ray.spec import RunOnly, Spec, kind_or_mapping
 
 TEST_SHARE = 0.2
-"""Of the digits, which come without a test set."""
+"""The share of the digits that is held out as their test set, since they come without one."""
 WHAT = "dataset"
 CIFAR_FOLDER = "cifar-10-batches-py"
 CIFAR_TRAINING = tuple(f"data_batch_{number}" for number in range(1, 6))
@@ -42,13 +42,13 @@ class Labelled:
         return len(self.labels)
 
     def __getitem__(self, chosen: Tensor) -> "Labelled":
-        """Those that an index or a mask chooses."""
+        """The pictures and labels that an index or a mask selects."""
         return Labelled(
             pictures=self.pictures[chosen], labels=self.labels[chosen], white=self.white
         )
 
     def to(self, device: torch.device) -> "Labelled":
-        """The same on a device."""
+        """A copy with all tensors on the device."""
         return Labelled(
             pictures=self.pictures.to(device), labels=self.labels.to(device), white=self.white
         )
@@ -68,7 +68,7 @@ class Split:
     test: Labelled
 
     def to(self, device: torch.device) -> "Split":
-        """The same on a device."""
+        """A copy with all tensors on the device."""
         return Split(
             training=self.training.to(device),
             validation=self.validation.to(device),
@@ -149,9 +149,11 @@ class Cifar10(AbstractDataset):
 
     kind: Literal["cifar10"] = "cifar10"
     path: Annotated[str, RunOnly()]
-    """Of cifar-10-python.tar.gz, relative to the working directory; stored absolute."""
+    """The path of cifar-10-python.tar.gz, relative to the working directory; it is stored as
+    absolute."""
     sha256: str
-    """Of the file's bytes; filled in when the path is read first, checked ever after."""
+    """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
+    later one."""
 
     @model_validator(mode="before")
     @classmethod

@@ -42,22 +42,23 @@ class AdversarialResult:
     outcome: Outcome
     reason: str
     steps: int
-    """Of the generator."""
+    """How many steps the generator took."""
     seconds: float
-    """Of all steps, without what is measured at the end or was lost in a break."""
+    """The seconds of all steps, without the measurements at the end and without steps lost in an
+    interruption."""
     rows: Tensor
     """(steps, 3) on the host: the critic's loss, the generator's loss, and the critic's gap on
     its minibatch: mean score of real pictures − mean score of generated ones."""
     average: State
-    """The averaged generator."""
+    """The weights of the generator averaged over training."""
     generator: State
     critic: State
     snapshot: tuple[State, State] | None
     """Generator and critic after the `snapshot_at` steps that were asked for; none where the fit
     ended before."""
     critic_gap: float | None
-    """Of the critic between real pictures and those of the average, both networks in evaluation
-    mode."""
+    """The critic's gap between real pictures and those of the averaged generator, both in
+    evaluation mode."""
     frechet: float | None
     """Squared Fréchet distance of the average's pictures from real ones by their pixels."""
     samples: Tensor | None
@@ -76,11 +77,11 @@ class AdversarialFit(Spec):
     """
 
     steps: Annotated[int, Field(ge=1)] = 5600
-    """Of the generator; the default is the study's 30 epochs over 12000 pictures."""
+    """The steps of the generator. The default is the study's 30 epochs over 12000 pictures."""
     batch: Annotated[int, Field(ge=1)] = 64
     """Pictures of each kind that a step of either network sees."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
-    """Of Adam, for both networks."""
+    """The learning rate of Adam for both networks."""
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.0
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.99
     critic_steps: Annotated[int, Field(ge=1)] = 1

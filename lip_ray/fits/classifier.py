@@ -60,7 +60,7 @@ class Classifier(nn.Module):
         self.register_buffer("channels", repeated, persistent=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Logits."""
+        """The logits of the pictures, (N, classes)."""
         if pictures.shape[-2:] != (self.side, self.side):
             pictures = F.interpolate(
                 pictures, (self.side, self.side), mode="bilinear", antialias=True
@@ -83,7 +83,7 @@ class EpochResult:
     reason: str = ""
     steps: int = 0
     seconds: float = 0.0
-    """Of all epochs; the test set is looked at afterwards."""
+    """The seconds of all epochs. The test set is evaluated afterwards."""
     ends: tuple[int, ...] = ()
     """The last step of each epoch."""
     losses: tuple[float, ...] = ()
@@ -113,7 +113,7 @@ class EpochFit(Spec):
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 2e-4
-    """Of all parameters, added to their gradients."""
+    """The weight decay of all parameters, added to their gradients."""
     milestones: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = (91, 136)
     """After so many epochs the learning rate is multiplied by `decay`; those that do not come
     do nothing."""
@@ -128,7 +128,7 @@ class EpochFit(Spec):
         return self
 
     def batches(self, pictures: int) -> int:
-        """Of an epoch over so many pictures."""
+        """The batches of one epoch over so many pictures."""
         return -(-pictures // self.batch)
 
     def run(
@@ -260,7 +260,7 @@ class _Descent:
             yield right.sum()
 
     def _logits(self, batch: Labelled) -> Tensor:
-        """In full precision, whatever the network computes in."""
+        """The logits in float32, whatever precision the network computes in."""
         reduced = self._fit.precision == "bf16"
         with torch.autocast(batch.labels.device.type, torch.bfloat16, enabled=reduced):
             logits: Tensor = self._classifier(batch.values)

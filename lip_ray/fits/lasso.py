@@ -18,7 +18,7 @@ from lip_ray.spec import Spec
 from lip_ray.tasks import Problem
 
 MOST_BYTES = 2**30
-"""Of the matrix from coefficients to measurements."""
+"""The largest matrix from coefficients to measurements that is held in memory."""
 
 BATCH = 256
 """Basis images that are measured at once."""

@@ -42,7 +42,7 @@ class AbstractSolver(Spec, ABC):
     kind: str
     steps: Annotated[int, Field(ge=1)] = 1000
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
-    """Of Adam, the same at all steps."""
+    """The learning rate of Adam, constant over the fit."""
     restarts: Annotated[int, Field(ge=1)] = 10
     """Latents that each image begins at; the one that comes to the least objective is selected."""
     latent_penalty: Annotated[float, Field(ge=0)] = 0.0
@@ -347,13 +347,14 @@ class Measured:
 
     operator: Operator
     values: Tensor
-    """(images, m)."""
+    """The measured values, (images, m)."""
     rows: Tensor | None
     """Which of the flattened numbers count, as indices; None where all do."""
 
     @classmethod
     def of(cls, problems: Sequence[Problem]) -> Self:
-        """Of problems with one operator. What a pixel that is missing measures is left out."""
+        """The measurements of problems with one operator, without those that see only missing
+        pixels."""
         operator = problems[0].operator
         values = torch.cat([problem.measured for problem in problems]).flatten(1)
         probe = torch.rand((1, *problems[0].image_shape), generator=keyed(0, "probe"))
@@ -388,7 +389,8 @@ def measured_by(problem: Problem) -> Measured:
 
 
 def _measurements(problems: Sequence[Problem]) -> list[Measured]:
-    """In the order of the problems, neighbours with one operator together."""
+    """The measurements in the order of the problems; neighbours that share an operator are one
+    batch."""
     if not problems:
         raise ValueError("problems must be at least one, got none")
     concrete = [_concrete(problem) for problem in problems]
@@ -404,7 +406,7 @@ def _concrete(problem: Problem) -> Problem:
 def _orders(
     counts: Iterable[int], draws: torch.Generator, device: torch.device
 ) -> dict[int, Tensor]:
-    """By number of measurements, an order for all images and restarts."""
+    """For each number of measurements, a random order that all images and restarts share."""
     return {
         count: torch.randperm(count, generator=draws, device=draws.device).to(device)
         for count in dict.fromkeys(counts)
@@ -419,7 +421,8 @@ def _ordered(numbers: Tensor, orders: Mapping[int, Tensor]) -> Tensor:
 
 @dataclass
 class _Kept:
-    """Of each image, what had the highest score so far among all steps and restarts."""
+    """For each image, the reconstruction with the highest score among all steps and restarts so
+    far."""
 
     score: Tensor
     step: Tensor
@@ -444,7 +447,7 @@ class _Kept:
         self.image = torch.where(better[:, None, None, None], shown, self.image)
 
     def snapshot(self, place: int) -> Snapshot | None:
-        """Of one image; none where nothing counted."""
+        """The snapshot of one image; None where no step had a finite score."""
         step = int(self.step[place])
         return Snapshot(step=step, image=self.image[place, None]) if step >= 0 else None
 
@@ -489,7 +492,7 @@ class _Traces:
         return self._losses.cpu(), self._psnrs.cpu()
 
     def result(self, place: int, losses: Tensor, psnrs: Tensor, seconds: float) -> FitResult:
-        """Of one image, from its (steps, restarts) traces."""
+        """The result of one image, from its traces of shape (steps, restarts)."""
         steps = len(losses)
         lasted = losses.isfinite().long().cumprod(0).sum(0)
         whole = lasted == steps

@@ -20,14 +20,14 @@ class Watch(Protocol):
 
 
 def unwatched(step: int, steps: int, psnr_db: Callable[[], float | None]) -> None:
-    """Nobody asks."""
+    """Report nothing: the progress callback of a fit that nobody follows."""
 
 
 def unknown() -> None:
-    """The PSNR of what has none: a fit that restores nothing, or has not begun."""
+    """None: the PSNR of a fit that restores no image, or has not begun."""
 
 
 def mean_psnr_db(values: Iterable[Tensor]) -> float | None:
-    """Of scalars on one device, in one read; those that are not finite are left out."""
+    """The mean of scalars on one device, read at once. Values that are not finite are left out."""
     known = [value for value in torch.stack(list(values)).tolist() if math.isfinite(value)]
     return sum(known) / len(known) if known else None

@@ -91,11 +91,11 @@ class WindowedVariance(AbstractStopping):
 
     @property
     def interval(self) -> int:
-        """Once a window."""
+        """The steps between two statistics: one window."""
         return self.window
 
     def check(self, steps: int) -> None:
-        """One window must fit."""
+        """Raise ValueError when a fit of so many steps is shorter than one window."""
         if self.window > steps:
             raise ValueError(
                 f"stopping.window must not be longer than the fit: "
@@ -103,7 +103,7 @@ class WindowedVariance(AbstractStopping):
             )
 
     def monitor(self, image: Tensor) -> "WindowMonitor":
-        """Empty buckets."""
+        """A monitor that has seen no image yet."""
         return WindowMonitor(self, image)
 
 

@@ -22,7 +22,7 @@ class Best:
 
     @classmethod
     def none(cls, image: Tensor) -> Self:
-        """Nothing seen yet."""
+        """The best of no steps: any step replaces it."""
         return cls(
             score=image.new_full((), -torch.inf),
             step=torch.full((), -1, device=image.device),
@@ -92,7 +92,7 @@ class Trace:
         return int(bad[0]) if len(bad) else steps
 
     def psnr_db(self, step: int) -> Tensor:
-        """Of the average at one step, a scalar on the device."""
+        """The PSNR of the averaged output at one step, a scalar on the device."""
         return self._rows[step, PSNR]
 
     def rows(self, steps: int) -> Tensor:

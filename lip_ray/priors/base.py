@@ -18,7 +18,7 @@ from lip_ray.rng import keyed
 from lip_ray.spec import Spec
 
 Shape = tuple[int, int, int]
-"""(channels, height, width)."""
+"""The shape of an image: (channels, height, width)."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class UntrainedPrior(Network):
     latent: Tensor
 
     def with_latent(self, latent: Tensor) -> "UntrainedPrior":
-        """The same network before another latent."""
+        """The same network with another latent as its input."""
         return replace(self, latent=latent)
 
     def restored_with(self, weights: Mapping[str, Tensor]) -> Tensor:
@@ -56,7 +56,7 @@ class AbstractPrior(Spec, ABC):
 
     @abstractmethod
     def latent_shape(self, image_shape: Shape) -> Shape:
-        """Of the latent that becomes an image of this shape."""
+        """The shape of the latent that the network turns into an image of this shape."""
 
     @abstractmethod
     def network(self, image_channels: int, *, size: tuple[int, int] | None = None) -> nn.Module:

@@ -266,7 +266,7 @@ class _Inert(metaclass=_InertClass):
         return super().__new__(cls)
 
     def __setstate__(self, state: object) -> None:
-        """Drops it."""
+        """Ignore the pickled state."""
 
 
 def _load_inert(file: IO[bytes], **options: Any) -> object:

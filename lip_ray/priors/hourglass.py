@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 SLOPE = 0.2
 Count = Annotated[int, Field(ge=1, le=8192)]
-"""Of channels; what is over the limit is a slip of the pen, not a network."""
+"""A number of channels. A number over the limit is taken for a typing error."""
 Downsampling = Literal["stride", "average"]
 Upsampling = Literal["bilinear", "nearest"]
 
@@ -33,7 +33,7 @@ class Hourglass:
     up_filter: int
     """Side of the filters on the way up; odd, at least 3."""
     downsampling: Downsampling
-    """By convolutions of stride 2, or by averaging 2×2 pixels after them."""
+    """How scales are halved: by convolutions of stride 2, or by averaging 2×2 pixels after them."""
     upsampling: Upsampling
     pointwise: bool
     """Whether a 1×1 convolution follows each one on the way up."""
@@ -85,7 +85,7 @@ class _Concat(nn.Sequential):
     """The outputs of all branches, side by side."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Concatenated along channels."""
+        """The outputs of the branches, concatenated along channels."""
         return torch.cat([branch(x) for branch in self], dim=1)
 
 

@@ -31,7 +31,7 @@ class Network:
         }
 
     def factors(self) -> dict[str, float]:
-        """By prunable weight, what its layer multiplies it by when it runs.
+        """For each prunable weight tensor, the factor that its layer multiplies it by when it runs.
 
         1 everywhere but in layers with an equalised learning rate.
         """
@@ -69,8 +69,8 @@ class Cost:
     macs_per_step: int
     """Multiply-adds of these in one forward and backward pass of the dense network."""
     uses: Mapping[str, int]
-    """By prunable weight tensor, how often a forward pass over one image multiplies each of its
-    weights: the positions that a convolution slides over."""
+    """For each prunable weight tensor, how often a forward pass over one image multiplies each of
+    its weights: the positions that a convolution slides over."""
 
     def macs(self, masks: Mapping[str, Tensor]) -> int:
         """Multiply-adds of one forward pass over one image with the weights that `masks` keep."""
@@ -78,7 +78,7 @@ class Cost:
 
 
 def uses(module: nn.Module, *inputs: Tensor) -> dict[str, int]:
-    """By prunable weight tensor, how often each of its weights is multiplied for one input.
+    """For each prunable weight tensor, how often one input multiplies each of its weights.
 
     Runs the module, which may be on the meta device.
     """

@@ -12,7 +12,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """By name."""
+    """The shapes of the tensors, by name."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
@@ -34,7 +34,7 @@ def misfits(found: Shapes, expected: Shapes, *, owner: str) -> str:
 
 
 def size(shape: Iterable[int]) -> str:
-    """128×3×3."""
+    """A shape as text, like 128×3×3."""
     return "×".join(map(str, shape)) or "a number"
 
 

@@ -23,7 +23,7 @@ class ScoreContext:
     """The prunable weights by layer, zero where `mask` is: trained or initial, as the pruner's
     `scores_at` asks."""
     mask: Mask
-    """Of the network that is scored; all else of it is as initialised."""
+    """The present mask of the network that is scored. Everything else is as initialised."""
     density: float
     """Kept ÷ total that this cut aims at, in (0, 1)."""
     loss: Callable[[Mapping[str, Tensor]], Tensor]
@@ -36,7 +36,8 @@ class ScoreContext:
     level: int
     """The level that is pruned for."""
     factors: Mapping[str, float] = field(default_factory=dict)
-    """By layer, what its weights are multiplied by when the network runs; 1 where none is given."""
+    """By layer, the factor that its weights are multiplied by when the network runs; 1 by
+    default."""
 
 
 class AbstractPruner(Spec, ABC):
@@ -47,7 +48,7 @@ class AbstractPruner(Spec, ABC):
     """What is ranked: "global", all layers at once; "layer", each layer for itself, at the same
     density in each; "erk", each for itself, at Erdős–Rényi-kernel densities."""
     rounds: Rounds
-    """None scores the dense network, once a level. A number reaches each level from the one above
+    """None scores the dense network, once per level. A number reaches each level from the one above
     in so many rounds, the density falling geometrically, each scoring what the last has left."""
 
     @property

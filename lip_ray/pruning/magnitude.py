@@ -27,7 +27,7 @@ class Magnitude(AbstractPruner):
 
     @property
     def scores_at(self) -> Literal["trained", "dense", "init"]:
-        """As `at` says."""
+        """The weights that `at` names."""
         return "trained" if self.at == "level" else self.at
 
     def score(self, context: ScoreContext) -> Scores:

@@ -12,7 +12,7 @@ from torch import Tensor
 from lip_ray.records import LayerMask
 
 Scores = Mapping[str, Tensor]
-"""By layer, one finite number a weight; the highest are kept."""
+"""By layer, one finite number per weight: the weights with the highest scores are kept."""
 
 
 class UnrankableError(ValueError):
@@ -51,7 +51,7 @@ class Mask:
 
     @property
     def density(self) -> float:
-        """Kept ÷ total."""
+        """The kept weights divided by all prunable weights, in (0, 1]."""
         return self.kept / self.total
 
 

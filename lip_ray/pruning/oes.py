@@ -26,16 +26,16 @@ class Oes(AbstractPruner):
     kind: Literal["oes"] = "oes"
     rounds: Rounds = None
     steps: Annotated[int, Field(ge=1)] = 60_000
-    """Of Adam, every time that weights are scored."""
+    """The steps of Adam each time that weights are scored."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     temperature: Annotated[float, Field(gt=0)] = 0.2
-    """Of the relaxation; towards 0 the gates are 0 or 1."""
+    """The temperature of the relaxation. As it falls towards 0, the gates tend to 0 or 1."""
     kl: Annotated[float, Field(ge=0)] = 1e-9
     """Weight of the divergence, summed over all weights, beside the data loss."""
 
     @property
     def steps_per_level(self) -> int:
-        """Of all masks that are learned on the way to a level."""
+        """The steps for all masks that are learned on the way to one level."""
         return self.steps * (self.rounds or 1)
 
     def score(self, context: ScoreContext) -> Scores:

@@ -14,9 +14,10 @@ class Overlap:
     second: int
     """Kept by the other."""
     both: int
-    """Kept by both."""
+    """How many weights both masks keep."""
     expected: float
-    """Kept by both on average, were the masks independent and uniform with the same counts."""
+    """How many weights both would keep on average, if the masks were independent and uniform with
+    the same counts."""
 
     @property
     def iou(self) -> float | None:
@@ -48,10 +49,10 @@ class Overlaps:
     layers: dict[str, Overlap]
     """By layer; chance knows both counts of the layer."""
     total: Overlap
-    """Of the whole network; chance knows both counts of the network."""
+    """The overlap over the whole network. The expectation uses the two counts of the network."""
     total_by_layer: Overlap
-    """Of the whole network; chance knows both counts of every layer, so that what lifts the IoU
-    above it is which weights are kept, not how many in each layer."""
+    """The overlap over the whole network. The expectation uses both counts of each layer, so what
+    lifts the IoU above it is which weights are kept, not how many in each layer."""
 
 
 def overlap(first: Mask, second: Mask) -> Overlaps:

@@ -69,7 +69,7 @@ class Densities(AbstractSchedule):
 
     @property
     def levels(self) -> int:
-        """One a density."""
+        """One level per density."""
         return len(self.densities)
 
     def kept(self, total: int) -> tuple[int, ...]:

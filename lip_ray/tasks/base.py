@@ -43,10 +43,10 @@ class Operator(ABC):
 
 
 class Identity(Operator):
-    """The image itself."""
+    """The forward operator of denoising: it returns images unchanged."""
 
     def __call__(self, images: Tensor) -> Tensor:
-        """The images."""
+        """Return the images unchanged."""
         return images
 
 

@@ -32,7 +32,7 @@ class GaussianKernel(Spec):
     """Side of the kernel in pixels, odd; by default three standard deviations to each side."""
 
     def weights(self) -> Tensor:
-        """(width, width) float32."""
+        """The kernel, (width, width) float32, normalised to a sum of 1."""
         radius = math.ceil(3 * self.std) if self.width is None else self.width // 2
         offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
         line = torch.exp(-(offsets**2) / (2 * self.std**2))
@@ -50,9 +50,9 @@ class MotionKernel(Spec):
 
     kind: Literal["motion"] = "motion"
     length: Annotated[float, Field(gt=1)]
-    """In pixels, the outermost ones included."""
+    """The length of the motion in pixels, both ends included."""
     angle: Annotated[float, Field(ge=0, lt=180)] = 0.0
-    """In degrees, counter-clockwise from the horizontal."""
+    """The direction of the motion in degrees, counter-clockwise from the horizontal."""
 
     def weights(self) -> Tensor:
         """(h, w) float32, both odd; it reaches to the pixels around the end points."""

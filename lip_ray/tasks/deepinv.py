@@ -32,7 +32,7 @@ class Physics(Operator):
         self.shape = shape
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Its method A."""
+        """Apply the method `A` of the physics."""
         measurement: Tensor = self.physics.A(images)
         return measurement
 
@@ -59,12 +59,12 @@ class DeepinvNoise(Spec):
     """A noise model of deepinv."""
 
     name: str
-    """Of a class in deepinv.physics, like GaussianNoise."""
+    """The name of a class in deepinv.physics, like GaussianNoise."""
     arguments: dict[str, JsonValue] = {}  # noqa: RUF012
-    """Of its constructor; its random numbers are keyed by seed and image."""
+    """The arguments of its constructor. Its random numbers are keyed by seed and image."""
 
     def __hash__(self) -> int:
-        """Of the names: values may be lists, which have none."""
+        """A hash of the names alone, since values may be lists, which have no hash."""
         return hash((self.name, frozenset(self.arguments)))
 
 
@@ -74,9 +74,9 @@ class Deepinv(AbstractTask):
 
     kind: Literal["deepinv"] = "deepinv"
     name: str
-    """Of a subclass of LinearPhysics in deepinv.physics, like Tomography."""
+    """The name of a subclass of LinearPhysics in deepinv.physics, like Tomography."""
     arguments: dict[str, JsonValue] = {}  # noqa: RUF012
-    """Of its constructor; lists become tuples.
+    """The arguments of its constructor; lists become tuples.
 
     An `img_size` that the class needs and is not given is that of the image. Random numbers, if
     the class draws any, are keyed by seed and image.
@@ -85,7 +85,7 @@ class Deepinv(AbstractTask):
     """On the measurement; none unless given."""
 
     def __hash__(self) -> int:
-        """Of the names: values may be lists, which have none."""
+        """A hash of the names alone, since values may be lists, which have no hash."""
         return hash((self.name, frozenset(self.arguments), self.noise))
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
@@ -146,7 +146,8 @@ class Deepinv(AbstractTask):
             return physics(pixels), physics, shape
 
     def _image_shape(self, image: Picture) -> Shape:
-        """Of the image that is looked for: as given, or as the picture."""
+        """The shape of the image to restore: `img_size` where it is given, else that of the
+        picture."""
         given = self.arguments.get("img_size") if image.measured else None
         channels, height, width = image.load().shape if given is None else _tuples(given)
         return channels, height, width

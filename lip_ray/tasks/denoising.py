@@ -18,7 +18,8 @@ class Denoising(AbstractTask):
 
     kind: Literal["denoising"] = "denoising"
     sigma: GreyLevels | None = None
-    """In 8-bit grey levels: 25 means 25/255. Needed but for a measured photo, which has its own."""
+    """The standard deviation of the noise in 8-bit grey levels: 25 means 25/255. A measured photo
+    has its own noise and needs none; any other image needs it."""
     clip: bool = True
     """Whether the noisy image is clipped to [0, 1], as the published scripts do."""
 

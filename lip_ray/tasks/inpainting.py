@@ -62,7 +62,7 @@ class Inpainting(AbstractTask):
 
     kind: Literal["inpainting"] = "inpainting"
     mask: MaskImage
-    """Of a measured photo it must be known: a file or a box."""
+    """Which pixels are known. For a measured photo the mask must be a file or a box."""
     sigma: OptionalNoise = 0.0
     """White Gaussian noise on the pixels that are kept, in 8-bit grey levels, not clipped."""
 

@@ -19,7 +19,7 @@ class Masking(Operator):
         self.mask = mask
 
     def __call__(self, images: Tensor) -> Tensor:
-        """The masked images."""
+        """Return the images with their hidden pixels set to 0."""
         return images * self.mask
 
 
@@ -63,7 +63,7 @@ class Blur(Operator):
         self.boundary = boundary
 
     def __call__(self, images: Tensor) -> Tensor:
-        """The blurred images."""
+        """Return the images convolved with the kernel."""
         rows, columns = (side // 2 for side in self.kernel.shape)
         padded = F.pad(images, (columns, columns, rows, rows), mode=self.boundary)
         return _filtered(padded, self.kernel.flip(0, 1))

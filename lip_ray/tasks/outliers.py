@@ -47,7 +47,8 @@ class CorruptedRows(AbstractOutliers):
 
     kind: Literal["rows"] = "rows"
     share: Share
-    """Of the measurements: the nearest whole number of them, at places keyed by seed."""
+    """The share of measurements that are hit, rounded to a whole number of them; their places are
+    keyed by seed."""
     value: float = 10_000.0
     """What the corrupted rows measure."""
 
@@ -76,7 +77,7 @@ class StudentNoise(AbstractOutliers):
     sigma: GreyLevels
     """Scale in 8-bit grey levels. With two degrees of freedom or fewer the variance is infinite."""
     degrees: Annotated[float, Field(gt=0)] = 2.0
-    """Of freedom: the fewer, the heavier the tails."""
+    """The degrees of freedom: the fewer there are, the heavier the tails."""
 
     def hit(self, measurement: Tensor, *, seed: int, image: str) -> Tensor:
         """The measurement plus the noise."""
@@ -92,7 +93,8 @@ class SignFlips(AbstractOutliers):
 
     kind: Literal["flips"] = "flips"
     share: Share
-    """Of the measurements: the nearest whole number of them, at places keyed by seed."""
+    """The share of measurements that are hit, rounded to a whole number of them; their places are
+    keyed by seed."""
 
     def conflicts(self, m: int) -> Iterator[tuple[str, str]]:
         """A share of less than one measurement."""

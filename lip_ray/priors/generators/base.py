@@ -17,7 +17,7 @@ from lip_ray.rng import keyed
 from lip_ray.spec import Spec
 
 Law = Literal["normal", "uniform"]
-"""Of each number of a latent: N(0, 1), or uniform on (-1, 1)."""
+"""The distribution of each number of a latent: N(0, 1), or uniform on (-1, 1)."""
 Output = Literal["unit", "symmetric"]
 """What the network's numbers mean: black and white are 0 and 1, or -1 and 1."""
 
@@ -47,7 +47,7 @@ class AbstractGenerator(Spec, ABC):
 
         @property
         def law(self) -> Law:
-            """Of latents, when the network is trained and where a fit begins."""
+            """The distribution of latents, both in training and at the start of a fit."""
 
         @property
         def output(self) -> Output:
@@ -146,7 +146,7 @@ def _critic_macs(spec: AbstractGenerator) -> int:
 
 
 def _macs(network: nn.Module, *shape: int) -> int:
-    """Of one forward and backward pass over one input of this shape."""
+    """The multiply-adds of one forward and backward pass over one input of this shape."""
     with FlopCounterMode(display=False) as counter:
         network(torch.empty(1, *shape, device="meta")).sum().backward()
     return int(counter.get_total_flops()) // 2

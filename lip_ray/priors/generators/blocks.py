@@ -4,13 +4,13 @@ import torch
 from torch import Tensor, nn
 
 SLOPE = 0.2
-"""Of LeakyReLU, left of zero."""
+"""The slope of LeakyReLU for negative inputs."""
 GROUP = 4
 """Images of a batch that are compared with each other."""
 
 
 class View(nn.Module):
-    """The same numbers in another shape, image by image."""
+    """A layer that gives each image of the batch another shape."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class PixelNorm(nn.Module):
     """A signal passes channel by channel, so that it cuts no path."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape; the mean of squares over channels is 1."""
+        """Normalise each pixel so that the mean of squares over channels is 1; the shape stays."""
         return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
 
 

@@ -13,7 +13,7 @@ from lip_ray.priors.hourglass import Count
 SMALLEST = 4
 """Pixels a side of the first layer's output."""
 STD = 0.02
-"""Of initial weights."""
+"""The standard deviation of initial weights."""
 
 
 @final
@@ -29,27 +29,27 @@ class Dcgan(AbstractGenerator):
     size: Literal[8, 16, 32, 64, 128] = 64
     """Height and width of the images, in pixels."""
     channels: Literal[1, 3] = 3
-    """Of the images: grey or colour."""
+    """The channels of the images: 1 for grey, 3 for colour."""
     latent_size: Count = 100
     """Numbers in a latent."""
     width: Count = 64
     """Channels at the finest scale, before the image; twice as many at each coarser one."""
     law: Law = "normal"
-    """Of latents: N(0, 1), or uniform on (-1, 1) as in the paper."""
+    """The distribution of latents: N(0, 1), or uniform on (-1, 1) as in the paper."""
 
     @property
     def output(self) -> Output:
-        """Of tanh."""
+        """The range of tanh: black is -1 and white is 1."""
         return "symmetric"
 
     @property
     def image_shape(self) -> Shape:
-        """Square."""
+        """The shape of the images, which are square: (channels, size, size)."""
         return (self.channels, self.size, self.size)
 
     @property
     def critic_width(self) -> int:
-        """As the generator's."""
+        """The critic is as wide as the generator."""
         return self.width
 
     def network(self) -> nn.Module:

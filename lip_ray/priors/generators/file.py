@@ -51,7 +51,7 @@ class Trained:
     architecture: AbstractGenerator
     weights: Mapping[str, Tensor] = field(repr=False)
     critic: Mapping[str, Tensor] | None = field(repr=False)
-    """Of the critic that it was trained with, where it is known."""
+    """The weights of the critic that it was trained with; None where they are not known."""
     origin: Mapping[str, Any]
     """Where it comes from, in JSON's types: `sha256` of that file, and what is known beside."""
 
@@ -108,7 +108,8 @@ def _parsed(path: Path, data: bytes) -> Trained:
 
 
 def _metadata(data: bytes) -> dict[str, str]:
-    """Of the bytes of a safetensors file: 8 bytes say how long its header is, which is JSON."""
+    """The metadata in the bytes of a safetensors file, whose first 8 bytes give the length of its
+    JSON header."""
     end = 8 + int.from_bytes(data[:8], "little")
     metadata: dict[str, str] = json.loads(data[8:end]).get("__metadata__", {})
     return metadata
@@ -148,9 +149,11 @@ class GeneratorFile(AbstractGenerator):
 
     kind: Literal["file"] = "file"
     path: Annotated[str, RunOnly()]
-    """Of the .safetensors file, relative to the working directory; stored absolute."""
+    """The path of the .safetensors file, relative to the working directory; it is stored as
+    absolute."""
     sha256: str
-    """Of the file's bytes; filled in when the path is read first, checked ever after."""
+    """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
+    later one."""
 
     @model_validator(mode="before")
     @classmethod
@@ -164,7 +167,7 @@ class GeneratorFile(AbstractGenerator):
 
     @property
     def architecture(self) -> AbstractGenerator:
-        """Of the network in the file. Raises GeneratorError as `read` does."""
+        """The architecture of the network in the file. Raises GeneratorError as `read` does."""
         return _architecture(self.path, self.sha256)
 
     def read(self) -> Trained:
@@ -178,7 +181,7 @@ class GeneratorFile(AbstractGenerator):
 
     @property
     def law(self) -> Law:
-        """Of latents."""
+        """The distribution of latents."""
         return self.architecture.law
 
     @property
@@ -212,12 +215,13 @@ class GeneratorFile(AbstractGenerator):
         return self.read().weights
 
     def pretrained_critic(self) -> Mapping[str, Tensor] | None:
-        """Those of its critic, where the file has one. Raises GeneratorError as `read` does."""
+        """The weights of the critic, where the file has one. Raises GeneratorError as `read`
+        does."""
         return self.read().critic
 
 
 def _sha256(path: Path) -> str:
-    """Of the file, once it is known to be a generator's."""
+    """The SHA-256 of the file, after a check that the file holds a generator."""
     found = fingerprint.sha256_of("generator")(path)
     _architecture(str(path), found)
     return found

@@ -15,11 +15,11 @@ from lip_ray.priors.generators.blocks import CropBottomRight, View
 from lip_ray.priors.hourglass import Count
 
 LARGEST = 1 << 20
-"""Of any number in a layer; what is over the limit is a slip of the pen."""
+"""The limit of any number in a layer: a larger one is taken for a typing error."""
 Row = tuple[str | bool | int | float, ...]
 """A layer: its name, then its numbers."""
 Sizes = tuple[int, ...]
-"""Of one image's numbers between two layers: (n,) or (C, H, W)."""
+"""The shape of one image's activations between two layers: (n,) or (C, H, W)."""
 
 
 Pattern = tuple[int | str, ...]
@@ -96,7 +96,7 @@ class LayerList(AbstractGenerator):
     latent_size: Count
     """Numbers in a latent."""
     law: Law = "normal"
-    """Of latents: N(0, 1), or uniform on (-1, 1)."""
+    """The distribution of latents: N(0, 1), or uniform on (-1, 1)."""
     output: Output
     """What the last layer's numbers mean: black and white are 0 and 1, or -1 and 1."""
 
@@ -113,7 +113,7 @@ class LayerList(AbstractGenerator):
 
     @property
     def image_shape(self) -> Shape:
-        """Of what the last layer makes."""
+        """The shape of the last layer's output."""
         channels, height, width = _sizes_again(self.layers, self.latent_size)
         return (channels, height, width)
 
@@ -157,7 +157,7 @@ ALLOWED: Mapping[str, Callable[[Any], bool]] = {
     "eps": lambda value: _real(value) and 0 < value < 1,
     "slope": lambda value: _real(value) and 0 <= value <= 1,
 }
-"""Of those numbers that are not counts from 1."""
+"""The types of the numbers that are not counts from 1."""
 WORDS: Mapping[str, str] = {
     "bias": "true or false",
     "pad": f"a whole number from 0 to {LARGEST}",
@@ -183,7 +183,7 @@ def _sizes(layers: tuple[Row, ...], latent_size: int) -> Sizes:
 
 
 _sizes_again = cache(_sizes)
-"""Of layers that have been checked."""
+"""`_sizes` with a cache, for layers that have been checked already."""
 
 
 def _after(row: Row, sizes: Sizes) -> Sizes:

@@ -36,20 +36,20 @@ class Pgan(AbstractGenerator):
     latent_size: Count = 512
     """Numbers in a latent."""
     channels: Literal[1, 3] = 3
-    """Of the images: grey or colour."""
+    """The channels of the images: 1 for grey, 3 for colour."""
     law: Law = "normal"
-    """Of latents: N(0, 1), or uniform on (-1, 1)."""
+    """The distribution of latents: N(0, 1), or uniform on (-1, 1)."""
     minibatch_deviation: bool = True
     """Whether the discriminator is also shown how much the images of a batch differ."""
 
     @property
     def output(self) -> Output:
-        """Of the zoo's networks; nothing bounds it."""
+        """The range that the zoo's networks were trained for; no layer bounds the output."""
         return "symmetric"
 
     @property
     def image_shape(self) -> Shape:
-        """Square."""
+        """The shape of the images, which are square: (channels, side, side)."""
         side = SMALLEST << (len(self.depths) - 1)
         return (self.channels, side, side)
 
@@ -116,7 +116,7 @@ class Pgan(AbstractGenerator):
                 nn.init.zeros_(layer.module.bias)
 
     def initialise_critic(self, module: nn.Module, draws: torch.Generator) -> None:
-        """As the generator's."""
+        """Draw the critic's weights as the generator's are drawn."""
         self.initialise(module, draws)
 
 

@@ -27,11 +27,12 @@ from lip_ray.priors.shapes import listed
 from lip_ray.spec import Spec
 
 AVERAGE, LAST = "avgG", "netG"
-"""In the zoo's checkpoints: the generator averaged over training, and as training left it."""
+"""Keys of the zoo's checkpoints: the generator averaged over training, and the last one of
+training."""
 PARALLEL = "module."
 """Before all names, where a network was trained on several devices."""
 COUNTER = ".num_batches_tracked"
-"""Of batch normalisation; older files lack it, and nothing depends on it."""
+"""The batch counter of batch normalisation. Older files lack it, and nothing depends on it."""
 LAWS: Mapping[object, Law] = {"normal(0,1)": "normal", "uniform(-1,1)": "uniform"}
 RANGES: Mapping[object, Output] = {(0, 1): "unit", (-1, 1): "symmetric"}
 FORMAT, FIRST = "formatLayer.module.weight", "groupScale0.0.module.weight"
@@ -271,5 +272,5 @@ def _of_names(content: object) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file's bytes, in hexadecimal."""
+    """The SHA-256 of a file's bytes, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
