@@ -78,8 +78,12 @@ def figure_of(
     if which not in BUTTONS:
         raise FigureError(_unknown("PSNR", which, BUTTONS))
     words = (BUTTONS[which], STEP_BUTTONS[which], *choose)
-    columns = [(one.labels, one.labels[one.chosen]) for one in found.controls]
-    return found.chosen(_said(columns, words, choose))
+    options = [one.words or one.labels for one in found.controls]
+    chosen = [own[one.chosen] for own, one in zip(options, found.controls, strict=True)]
+    said = _said(list(zip(options, chosen, strict=True)), words, choose)
+    places = [own.index(word) for own, word in zip(options, said, strict=True)]
+    pairs = zip(found.controls, places, strict=True)
+    return found.chosen([one.labels[place] for one, place in pairs])
 
 
 def write_figure(

@@ -299,8 +299,9 @@ def _controls(place: str, rows: pd.DataFrame, choices: Sequence[Choice]) -> Iter
         yield switch(f"score-{place}", "Measure", scores)
     for choice in choices:
         labels = list(choice.labels.values())
+        words = [f"{choice.legend.lower()} {label}" for label in labels]
         name = f"{choice.column}-{place}"
-        yield dropdown(name, choice.legend, labels, chosen=choice.chosen)
+        yield dropdown(name, choice.legend, labels, words=words, chosen=choice.chosen)
 
 
 def _settings(points: pd.DataFrame) -> Iterator[Block]:

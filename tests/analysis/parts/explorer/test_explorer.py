@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lip_ray.analysis.parts.explorer.figures import Choice, explorer_figure, first_choice
-from lip_ray.analysis.parts.explorer.section import explorer_data, explorer_section
+from lip_ray.analysis.parts.explorer.section import explorer_data
 from lip_ray.analysis.parts.explorer.table import (
     AXES,
     MEAN_IMAGE,
@@ -255,7 +255,7 @@ class TestPage:
     def test_words_say_the_reference_point_and_what_is_missing(self, two_images: Frames) -> None:
         fits = explorer_fits(*two_images)
         table = scene_table(fits)
-        data = explorer_data(table, fits, explorer_section(table, fits).figure)
+        data = explorer_data(table, fits, explorer_figure(table, fits=fits))
         scene = next(one for one in data["scenes"] if one["image"] == MEAN_IMAGE)
         said = scene["words"]["selected"]["density"]
         assert "reference point density 1.26 and 20.30 dB, the measurement" in said
@@ -269,7 +269,7 @@ class TestPage:
         levels = [level_row(trial, level, fit_s=None) for level in (0, 1)]
         fits = explorer_fits(pd.DataFrame([trial]), pd.DataFrame(levels))
         table = scene_table(fits)
-        data = explorer_data(table, fits, explorer_section(table, fits).figure)
+        data = explorer_data(table, fits, explorer_figure(table, fits=fits))
         said = data["scenes"][0]["words"]["selected"]
         assert "Every point is one run: there are no intervals." in said["density"]
         assert "2 of 2 points are not shown: they lack multiply-adds" in said["macs"]
@@ -278,7 +278,7 @@ class TestPage:
     def test_every_fit_belongs_to_its_row_and_scene(self, two_images: Frames) -> None:
         fits = explorer_fits(*two_images)
         table = scene_table(fits)
-        data = explorer_data(table, fits, explorer_section(table, fits).figure)
+        data = explorer_data(table, fits, explorer_figure(table, fits=fits))
         assert sorted(data["fits"]["id"]) == sorted(fits.index)
         for scene in data["scenes"]:
             own = data["fits"]["id"][slice(*scene["fits"])]
