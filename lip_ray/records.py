@@ -124,7 +124,7 @@ class LevelRecord:
     reason: str = ""
     fit_s: float = 0.0
     memory_mb: float = 0.0
-    """Peak of the level in 2²⁰ bytes: tensors on a GPU; on a CPU all that the process held."""
+    """Peak of the level: tensors on a GPU; on a CPU all that the process held."""
     host: str = ""
     device: str = ""
     threads: int = 0

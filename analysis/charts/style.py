@@ -9,6 +9,8 @@ from typing import Any
 
 import plotly.io as pio
 
+from lip_ray.columns import LEVELS
+
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("solid", "dash", "dashdot", "dot", "longdashdot", "12px 3px 3px 3px 3px 3px")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "pentagon", "hexagram")
@@ -19,11 +21,7 @@ PALETTE = {"ink": "#222222", "muted": "#767676", "paper": "#FFFFFF", "grid": "#E
 
 BUTTONS = {"selected": "Selected", "peak": "Peak (oracle)", "final": "Final"}
 
-AXIS_TITLES = {
-    "selected": "PSNR of the selected step (dB)",
-    "peak": "Peak PSNR over the fit, an oracle (dB)",
-    "final": "PSNR of the last step (dB)",
-}
+AXIS_TITLES = {which: LEVELS[f"psnr_{which}_db"].axis_title for which in BUTTONS}
 
 TICK_GAP = 1 / 7
 """The least share of a log axis between two of its labels, for them to fit on a phone."""

@@ -6,6 +6,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from lip_ray.columns import MEMORY_MB
+
 from ..charts.style import OKABE_ITO, axis_lines, layout, numbers, plain
 from ..page.content import Content
 from ..page.section import Block, Figure, Heading, Section, Table, Text
@@ -47,7 +49,7 @@ def cost_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
 
     Columns: `trials` and `fits`, a fit being one level of a trial on all of its images; `fit_s`,
     the seconds of all fits, added up also where several shared a device; `core_s`, these times the
-    threads of each fit, NaN on a GPU; and `memory_mb`, the highest peak in 2²⁰ bytes.
+    threads of each fit, NaN on a GPU; and `memory_mb`, the highest peak.
     """
     rows = levels.merge(trials[["trial_id", "kind", "prior"]], on="trial_id")
     on_cpu = rows["device"].str.lower().str.startswith("cpu")
@@ -174,7 +176,7 @@ def _cost_row(row: Any) -> Sequence[str]:
         f"{row.fits:,}",
         time_text(row.fit_s),
         "none" if pd.isna(row.core_s) else time_text(row.core_s),
-        "none" if pd.isna(row.memory_mb) else f"{row.memory_mb:,.0f} MiB",
+        "none" if pd.isna(row.memory_mb) else f"{row.memory_mb:,.0f} {MEMORY_MB.unit}",
     ]
 
 

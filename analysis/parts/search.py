@@ -10,8 +10,9 @@ from typing import Any, Literal, Self
 import pandas as pd
 import plotly.graph_objects as go
 
+from lip_ray.columns import LEVELS, OBJECTIVES
+
 from ..charts.style import (
-    AXIS_TITLES,
     OKABE_ITO,
     PALETTE,
     axis_lines,
@@ -41,32 +42,7 @@ BEST_NOTE = "The best complete point: the objective, then the searched fields."
 SIZES = ("kept", "total", "density", "kept_all", "total_all", "effective", "macs")
 """Columns drawn on a log axis from most on the left, as other figures have them."""
 
-WORDS = {
-    "kept": "prunable weights kept",
-    "total": "prunable weights",
-    "density": "density (kept ÷ prunable)",
-    "kept_all": "parameters left, biases and all",
-    "total_all": "parameters, biases and all",
-    "effective": "weights on a path from input to output",
-    "macs": "multiply-adds of a forward pass",
-    "psnr_measured_db": "PSNR of the measurement (dB)",
-    **{f"psnr_{which}_db": title for which, title in AXIS_TITLES.items()},
-    "ssim_peak": "peak SSIM over the fit, an oracle",
-    "ssim_selected": "SSIM of the selected step",
-    "ssim_final": "SSIM of the last step",
-    "peak_step": "step of the peak PSNR",
-    "selected_step": "selected step",
-    "steps": "steps of the fit",
-    "loss_final": "loss at the last step",
-    "accuracy": "test accuracy, by validation",
-    "accuracy_final": "test accuracy after the last epoch",
-    "l2_per_pixel": "mean squared error per pixel",
-    "critic_gap": "critic's score, real − generated",
-    "frechet": "Fréchet distance to training images",
-    "fit_s": "seconds of fitting (s)",
-    "memory_mb": "peak memory (MB)",
-    "threads": "threads",
-}
+WORDS = {name: LEVELS[name].axis_title for name in OBJECTIVES}
 """What a column of the levels is, with its unit."""
 
 STATES = ("complete", "stopped", "collapsed", "failed")

@@ -95,8 +95,8 @@ where fit.steps > 0
 group by trial.kind, trial.prior, trial.task, trial.image, fit.device, size.height, size.width,
          trial.macs_per_step
 """
-"""What a fit, of all images of a level together, took by what it was of: medians, in seconds and
-10⁶ bytes. A sheet of a generator's samples says nothing of its images' size."""
+"""What a fit, of all images of a level together, took by what it was of: medians. A sheet of a
+generator's samples says nothing of its images' size."""
 
 POINTS_VIEW = """
 create view points as

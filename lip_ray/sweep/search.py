@@ -5,10 +5,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import combinations
-from typing import Annotated, Any, Literal, Self, final
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, final
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from lip_ray.columns import OBJECTIVES
 from lip_ray.mistakes import Mistake, shown
 from lip_ray.spec import Spec, kind_or_mapping
 
@@ -21,34 +22,10 @@ Params = dict[str, Any]
 """A value for each searched field, by its dotted path."""
 
 Direction = Literal["maximize", "minimize"]
-Column = Literal[
-    "kept",
-    "total",
-    "density",
-    "kept_all",
-    "total_all",
-    "effective",
-    "macs",
-    "psnr_measured_db",
-    "psnr_peak_db",
-    "psnr_selected_db",
-    "psnr_final_db",
-    "ssim_peak",
-    "ssim_selected",
-    "ssim_final",
-    "peak_step",
-    "selected_step",
-    "steps",
-    "loss_final",
-    "accuracy",
-    "accuracy_final",
-    "l2_per_pixel",
-    "critic_gap",
-    "frechet",
-    "fit_s",
-    "memory_mb",
-    "threads",
-]
+if TYPE_CHECKING:
+    Column = str
+else:
+    Column = Literal[OBJECTIVES]
 """The numbers that a level has in the store."""
 
 

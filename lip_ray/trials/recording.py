@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lip_ray.columns import MEBIBYTE
 from lip_ray.data.images import png
 from lip_ray.fits import AdversarialResult, FitResult, Snapshot
 from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
@@ -27,6 +28,7 @@ CURVE_POINTS_EVEN = 128
 CLEAR_REFS = Path("/proc/self/clear_refs")
 RESET_PEAK = b"5"
 STATUS = Path("/proc/self/status")
+KIBIBYTE = 2**10
 PEAK_KIB = re.compile(rb"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
 """The most memory that was resident since the process began, or since the peak was reset."""
 
@@ -65,9 +67,9 @@ def reset_peak_memory(device: torch.device) -> None:
 def machine_columns(device: torch.device) -> dict[str, Any]:
     """The columns of a level's row that tell where, when and on what it was found.
 
-    `memory_mb` is the peak of the level so far, in 2²⁰ bytes: of all tensors of this process on
-    the GPU; on the CPU of the whole process, with Python and its libraries, as it is resident. What
-    earlier levels and trials left behind is in it, what they have given back is not.
+    `memory_mb` is the peak of the level so far: of all tensors of this process on the GPU; on the
+    CPU of the whole process, with Python and its libraries, as it is resident. What earlier levels
+    and trials left behind is in it, what they have given back is not.
     """
     return {
         "memory_mb": _peak_memory_mb(device),
@@ -176,13 +178,13 @@ def _carried_forward(values: Tensor) -> Tensor:
 
 def _peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
+        return torch.cuda.max_memory_allocated(device) / MEBIBYTE
     with suppress(OSError):
         peak = PEAK_KIB.search(STATUS.read_bytes())
         if peak:
-            return int(peak[1]) / 2**10
+            return int(peak[1]) * KIBIBYTE / MEBIBYTE
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest / (2**20 if sys.platform == "darwin" else 2**10)
+    return largest * (1 if sys.platform == "darwin" else KIBIBYTE) / MEBIBYTE
 
 
 def _device_name(device: torch.device) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 FLOORS = (
-    {"errors", "records", "rng", "spec", "strict_yaml"},
+    {"columns", "errors", "records", "rng", "spec", "strict_yaml"},
     {"metrics", "mistakes"},
     {"data"},
     {"priors", "pruning", "tasks"},
@@ -27,8 +27,8 @@ BESIDE = {
     "lip_ray": {"results"},  # the package itself: its version, and the door for notebooks
     "results": {"records", "store"},
     "sweeps": set[str](),
-    "store": {"errors", "records"},
-    "analysis": {"records", "store"},
+    "store": {"columns", "errors", "records"},
+    "analysis": {"columns", "records", "store"},
 }
 """Units on no floor, and all that they may import."""
 
@@ -51,7 +51,17 @@ ONLY_IN = {
 
 NEVER_IN = {
     unit: {"torch"}
-    for unit in ("analysis", "cli", "errors", "records", "results", "spec", "store", "strict_yaml")
+    for unit in (
+        "analysis",
+        "cli",
+        "columns",
+        "errors",
+        "records",
+        "results",
+        "spec",
+        "store",
+        "strict_yaml",
+    )
 }
 NOTHING_BUT = {
     "analysis": {
@@ -68,6 +78,7 @@ NOTHING_BUT = {
         "werkzeug",
     },
     "store": {"duckdb", "numpy", "pandas", "pyarrow"},
+    "columns": set[str](),
     "records": set[str](),
     "errors": set[str](),
     "spec": {"pydantic"},

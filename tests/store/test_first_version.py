@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lip_ray.analysis import frontier_report
+from lip_ray.columns import REGISTRY
 from lip_ray.records import LevelRecord
 from lip_ray.store import Reader, Writer
-from lip_ray.store.columns import ABOUT
 from lip_ray.store.schema import VERSION
 from lip_ray.store.upkeep import check, compact
 
@@ -28,7 +28,7 @@ def test_it_is_of_the_first_version() -> None:
     assert json.loads((FIRST / "lip-ray-store.json").read_text()) == {"schema_version": 1}
 
 
-@pytest.mark.parametrize("table", ABOUT)
+@pytest.mark.parametrize("table", REGISTRY)
 def test_every_table_and_view_is_there(table: str) -> None:
     Reader(FIRST).sql(f"from {table}")
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from lip_ray.columns import FIT_S, MACS
 from lip_ray.records import Outcome
 
 from ...charts.style import (
@@ -43,8 +44,8 @@ BROKEN = {Outcome.COLLAPSED.value: "x-thin", Outcome.DIVERGED.value: "asterisk"}
 COST_TITLES = {
     "density": "Density: kept ÷ prunable weights",
     "kept": "Kept prunable weights",
-    "macs": "Multiply-adds of a forward pass",
-    "seconds": "Seconds of fitting",
+    "macs": MACS.title.capitalize(),
+    "seconds": FIT_S.title.capitalize(),
 }
 
 COST_HOVERS = {

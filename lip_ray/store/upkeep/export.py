@@ -5,10 +5,10 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from lip_ray.store.columns import require_known
 from lip_ray.store.formats import Format, rendered
 from lip_ray.store.paths import StoreError
 from lip_ray.store.reader import Reader
+from lip_ray.store.tables import require_known
 
 SUFFIXES: dict[str, Format] = {".parquet": "parquet", ".csv": "csv"}
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from lip_ray.columns import REGISTRY
 from lip_ray.records import LevelRecord, TrialRecord
 from lip_ray.store import QueryError, Reader, StoreError, Writer
-from lip_ray.store.columns import ABOUT
 from lip_ray.store.upkeep.export import export
 
 
@@ -27,7 +27,7 @@ def store(
     return tmp_path / "store"
 
 
-@pytest.mark.parametrize("table", ABOUT)
+@pytest.mark.parametrize("table", REGISTRY)
 def test_parquet_holds_what_a_query_gives(store: Path, tmp_path: Path, table: str) -> None:
     """Every table and view, also those without rows."""
     expected = Reader(store).sql(f"from {table}")

@@ -1,0 +1,35 @@
+"""The registry of columns as text: `lip tables` and docs/tables.md."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+
+from lip_ray.columns import REGISTRY, Table
+from lip_ray.store.paths import QueryError
+
+
+def require_known(table: str) -> None:
+    """Raise QueryError, with the nearest name, for what is no table or view."""
+    if table not in REGISTRY:
+        near = difflib.get_close_matches(table.lower(), REGISTRY, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise QueryError(f"there is no table {table!r}; {hint}there are: {', '.join(REGISTRY)}")
+
+
+def described(table: str | None = None) -> str:
+    """The columns of a table or view, or of all, with types and units, as Markdown.
+
+    Raises QueryError for one that is not there.
+    """
+    if table is not None:
+        require_known(table)
+    chosen = [REGISTRY[table]] if table else list(REGISTRY.values())
+    return "\n".join(_lines(chosen)) + "\n"
+
+
+def _lines(tables: Sequence[Table]) -> Iterator[str]:
+    yield "# Tables and views"
+    for table in tables:
+        yield from ("", f"## {table.name}", "", table.about, "")
+        yield from ("| column | type | meaning |", "|---|---|---|")
+        for column in table.columns:
+            yield f"| {column.name} | {column.type} | {column.meaning} |"
