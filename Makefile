@@ -19,16 +19,18 @@ test-slow: $(VENV)/installed-dev ## The tests that take minutes.
 	$(BIN)/python -m pytest -m slow
 
 test-combinations: $(VENV)/installed-dev ## All tasks with all priors and criteria; the study in short.
-	$(BIN)/python -m pytest -m slow tests/ray/test_combinations.py tests/laws/test_sweep_files.py
+	$(BIN)/python -m pytest -m slow -n logical \
+		tests/laws/test_combinations.py tests/laws/test_sweep_files.py \
+		tests/analysis/test_print.py \
+		tests/analysis/live/test_every_control.py::test_pages_of_the_quickstarts
 
 lint: $(VENV)/installed-dev ## Lint, format and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy lip_ray analysis sweeps benchmarks
 
-test-faults: $(VENV)/installed-dev ## What takes longer on a cluster of three nodes, and a search.
-	$(BIN)/python -m pytest -m slow tests/ray/test_cluster.py tests/ray/test_run.py \
-		tests/ray/test_search_run.py tests/ray/test_bucket_run.py
+test-faults: $(VENV)/installed-dev ## What a terminal, a machine or a cluster can do to a run.
+	$(BIN)/python -m pytest -m slow tests/ray --ignore tests/ray/test_soak.py
 
 test-soak: $(VENV)/installed-dev ## A hundred faults over one sweep: half an hour.
 	$(BIN)/python -m pytest -s -m slow tests/ray/test_soak.py

@@ -1,7 +1,10 @@
 """One thread for all numerics, a steady hypothesis profile, and the shared reference data."""
 
 import os
+import resource
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -14,6 +17,9 @@ settings.load_profile("steady")
 
 RAY = Path(__file__).parent / "ray"
 
+LONG_CPU_S = 20.0
+_begun: dict[str, float] = {}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of tests that run side by side, a file's stay together: what they share is made once.
@@ -23,6 +29,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         together = "ray" if item.path.is_relative_to(RAY) else str(item.path)
         item.add_marker(pytest.mark.xdist_group(together))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Note where the processor's clock stands when a test begins."""
+    _begun[nodeid] = _cpu_s()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Note what a test took, where its report takes it to whoever prints."""
+    if call.when == "teardown" and item.get_closest_marker("slow") is None:
+        item.user_properties.append(("cpu_s", _cpu_s() - _begun[item.nodeid]))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """List tests that are not marked slow and are."""
+    reports = [report for kind in terminalreporter.stats.values() for report in kind]
+    took = {
+        report.nodeid: dict(report.user_properties).get("cpu_s", 0.0)
+        for report in reports
+        if getattr(report, "when", None) == "teardown"
+    }
+    long = {name: cpu_s for name, cpu_s in took.items() if cpu_s > LONG_CPU_S}
+    if long:
+        terminalreporter.section(f"over {LONG_CPU_S:g} s of CPU: share, shrink or mark slow")
+    for name, cpu_s in sorted(long.items(), key=itemgetter(1), reverse=True):
+        terminalreporter.write_line(f"{cpu_s:6.1f} s  {name}")
+
+
+def _cpu_s() -> float:
+    """Seconds that this process and those that it has waited for have computed."""
+    spent = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in spent)
 
 
 @pytest.fixture(scope="session")

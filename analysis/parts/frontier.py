@@ -48,16 +48,15 @@ from ..rows.naming import flat_settings, grouped, tuples
 from ..rows.points import (
     BAD_OUTCOMES,
     CONFIDENCE,
-    FAILURES,
     WHICH,
     density_text,
     distinct_fits,
     mean_text,
     sample_text,
     sparsity_text,
-    with_interval,
     without_keys,
 )
+from ..statistics.aggregate import IN_DB, SCORES, Groups, dense_first, score_table
 
 MOST_PROBLEMS = 12
 """Have a section each; the explorer has all."""
@@ -112,8 +111,6 @@ MEAN_COLUMNS = [
 ]
 """Of the table those that a figure shows."""
 
-TABLE_INTERVAL = ("mean_db", "deviation_db", "n", "low_db", "high_db")
-
 
 def frontier_table(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
     """One row per problem, method, density and `which` PSNR: its mean over seeds, and interval.
@@ -125,13 +122,12 @@ def frontier_table(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> p
 
     Raises ValueError when `confidence` is not within 0 and 1.
     """
-    fits = distinct_fits(points)
-    table = pd.concat([_means(fits, which) for which in WHICH], ignore_index=True)
-    table = with_interval(table, confidence, TABLE_INTERVAL).drop(columns="deviation_db")
-    table["missing"] = table["seeds"] - table["n"]
-    table["which"] = pd.Categorical(table["which"], categories=WHICH, ordered=True)
-    order = ["problem", "method", "kept", "which"]
-    return table.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
+    by = ["problem", "method", "kept"]
+    groups = Groups(fits=distinct_fits(points), by=by, confidence=confidence)
+    means = {"effective": "effective", "measured_db": "psnr_measured_db"}
+    same = ["reference", "total", "density"]
+    table = score_table(groups, SCORES, same=same, means=means).rename(columns=IN_DB)
+    return dense_first(table, [*by, "which"])
 
 
 def frontier_figure(points: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
@@ -159,27 +155,6 @@ def density_axis(densities: Iterable[float], *, note: str) -> dict[str, Any]:
     """From dense on the left to sparse on the right, with sparsity below density."""
     labels = {one: f"{density_text(one)}<br>{sparsity_text(one)}" for one in densities}
     return log_axis(labels, f"Density (below it: sparsity)<br><sub>{note}</sub>")
-
-
-def _means(fits: pd.DataFrame, which: str) -> pd.DataFrame:
-    outcomes = {name: fits["outcome"] == name for name in FAILURES}
-    groups = fits.assign(which=which, **outcomes).groupby(
-        ["problem", "method", "kept", "which"], observed=True, as_index=False
-    )
-    psnr = f"psnr_{which}_db"
-    table = groups.agg(
-        reference=("reference", "first"),
-        total=("total", "first"),
-        density=("density", "first"),
-        effective=("effective", "mean"),
-        measured_db=("psnr_measured_db", "mean"),
-        seeds=(psnr, "size"),
-        n=(psnr, "count"),
-        mean_db=(psnr, "mean"),
-        deviation_db=(psnr, "std"),
-        **{name: (name, "sum") for name in outcomes},
-    )
-    return pd.DataFrame(table)
 
 
 def _styles(points: pd.DataFrame) -> dict[str, Style]:

@@ -1,8 +1,6 @@
 """Fits as points: the rows of `levels` with the problem and the method that each belongs to."""
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from lip_ray.records import Outcome
 
@@ -72,23 +70,6 @@ def without_keys(points: pd.DataFrame) -> pd.DataFrame:
 def distinct_fits(points: pd.DataFrame) -> pd.DataFrame:
     """The points without repetition: the dense fit of a seed, which every trial stores, once."""
     return points.drop_duplicates(["problem", "method", "kept", "seed"])
-
-
-def with_interval(
-    table: pd.DataFrame, confidence: float, names: tuple[str, str, str, str, str]
-) -> pd.DataFrame:
-    """The table with a Student-t interval for its deviation column, of which there is none after.
-
-    `names` are those of the columns mean, deviation, n, low and high. Below two there is none: NaN.
-    Raises ValueError when `confidence` is not within 0 and 1.
-    """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be within 0 and 1, got {confidence}")
-    mean, deviation, count, low, high = names
-    half = stats.t.ppf((1 + confidence) / 2, table[count] - 1) * table[deviation]
-    half = half / np.sqrt(table[count])
-    bounds = {low: table[mean] - half, high: table[mean] + half, "confidence": confidence}
-    return table.assign(**bounds)
 
 
 def sample_text(table: pd.DataFrame) -> str:

@@ -221,8 +221,9 @@ def run(spec: Generator, context: Context) -> Iterator[LevelRecord]:
             yield ladder.failed(level)
             continue
         result = ladder.fit(level, mask)
+        row = ladder.record(level, mask, result)
         masks = ladder.prune(level, mask)
-        yield ladder.record(level, mask, result, masks)
+        yield from ladder.completed(level, (row,), masks)
 
 
 class Ladder(AbstractLadder):
@@ -356,12 +357,9 @@ class Ladder(AbstractLadder):
     def _effective(self, mask: Mask) -> int:
         return effective(self._made.module, mask, (self._spec.prior.latent_size,))
 
-    def record(
-        self, level: int, mask: Mask, result: AdversarialResult, masks: dict[int, Mask]
-    ) -> LevelRecord:
-        """The row of a level, and all that became known with it."""
+    def record(self, level: int, mask: Mask, result: AdversarialResult) -> LevelRecord:
+        """The row of a level, read off the networks as their training left them."""
         made, _ = parted(mask)
-        known = {0: mask} | masks if level == 0 else masks
         trained = self._spec.fit is not None and result.outcome is not Outcome.DIVERGED
         return LevelRecord(
             **self._identity(level, made.kept),
@@ -374,8 +372,6 @@ class Ladder(AbstractLadder):
             outcome=result.outcome,
             reason=result.reason,
             fit_s=result.seconds,
-            masks={at: m.to_rows() for at, m in known.items()},
-            weights={at: stored(w) for at, w in self.weights_known(level).items()},
             network=stored(result.average) if trained else (),
             curve=adversarial_curve(result) if result.steps else None,
             reconstructions=(

@@ -85,6 +85,7 @@ class TestFiles:
         """Drawn by it."""
         pytest.importorskip("kaleido", reason="kaleido is not installed")
 
+    @pytest.mark.slow
     def test_a_pdf_has_its_size_and_its_font(self, line: go.Figure, tmp_path: Path) -> None:
         output = tmp_path / "line.pdf"
         write_figure(line, output, width_mm=85, height_mm=60)
@@ -103,6 +104,7 @@ class TestFiles:
         assert "line" in content
         assert "A button" not in content
 
+    @pytest.mark.slow
     def test_a_png_has_its_resolution(self, line: go.Figure, tmp_path: Path) -> None:
         output = tmp_path / "line.png"
         write_figure(line, output, width_mm=50.8, height_mm=25.4, dpi=200)

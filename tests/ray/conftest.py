@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from faulty import FAULTS, FaultyCluster
 from studies import TINY, assert_same
 
 
@@ -47,6 +48,15 @@ class Lip:
             seen.append(line)
             if sum(" density " in text for text in seen) == count:
                 return seen
+        raise AssertionError(f"it ended early: {''.join(seen)}")
+
+    def wait_for(self, text: str) -> None:
+        """Return once it has printed a line with this text."""
+        seen = []
+        for line in self.lines():
+            seen.append(line)
+            if text in line:
+                return
         raise AssertionError(f"it ended early: {''.join(seen)}")
 
     def finish(self) -> tuple[int, str]:
@@ -104,3 +114,35 @@ def lip(home: Path, tmp_path: Path) -> Iterator[Callable[..., Lip]]:
         running.process.wait()
         assert running.process.stdout
         running.process.stdout.close()
+
+
+@pytest.fixture
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file: while it is there, no file of a store whose name has its text in it is written.
+
+    So a signal finds a run where the test wants it, however slow the machine is.
+    """
+    folder = tmp_path / "faults"
+    folder.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(FAULTS))
+    monkeypatch.setenv("LIP_FAULTS", str(folder))
+    return folder / "held"
+
+
+@pytest.fixture(scope="session")
+def machine() -> Iterator[FaultyCluster]:
+    """A Ray of two cores for whatever is sound: no test breaks it, so all share it."""
+    made = FaultyCluster("machine of the tests", cores=2)
+    try:
+        yield made
+    finally:
+        made.shutdown()
+
+
+@pytest.fixture
+def run_there(
+    lip: Callable[..., Lip], machine: FaultyCluster, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Lip]:
+    """Starts `lip run` with arguments on the Ray that tests share."""
+    monkeypatch.setenv("RAY_AUTH_MODE", machine.environment["RAY_AUTH_MODE"])
+    return lambda *arguments: lip("run", *arguments, "--address", machine.address)

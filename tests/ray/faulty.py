@@ -19,9 +19,12 @@ WORKER = b"ray::ImplicitFunc"
 
 
 class FaultyCluster:
-    """A head without cores and two nodes with one each; what runs there heeds `faults`."""
+    """A head without cores and two nodes with one each; what runs there heeds `faults`.
 
-    def __init__(self, mark: str) -> None:
+    With `cores` it is one machine instead: a head that has them, and no nodes.
+    """
+
+    def __init__(self, mark: str, *, cores: int = 0) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lip-faults-"))
         self.environment = {
             "RAY_AUTH_MODE": "disabled",
@@ -34,7 +37,7 @@ class FaultyCluster:
         self.client_port = _free_port()
         """For `ray://`."""
         head = {
-            "num_cpus": 0,
+            "num_cpus": cores,
             "include_dashboard": False,
             "object_store_memory": MEMORY,
             "ray_client_server_port": self.client_port,
@@ -42,7 +45,7 @@ class FaultyCluster:
         with pytest.MonkeyPatch.context() as patch:
             self._set(patch)
             self._cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.nodes = [self._added(), self._added()]
+        self.nodes = [] if cores else [self._added(), self._added()]
 
     @property
     def address(self) -> str:

@@ -22,7 +22,8 @@ Start = Callable[..., Any]
 Same = Callable[[Path, Path], None]
 
 
-ONE_SEED = ("run", "--set", "grid.seed=[0]")
+SEED = ("--set", "grid.seed=[0]")
+ONE_SEED = ("run", *SEED)
 """Two trials of four levels, side by side."""
 
 LOOPBACK = {
@@ -68,12 +69,20 @@ def test_the_same_command_again_runs_nothing(undisturbed: Path, tiny: Path, lip:
 
 
 def test_after_kill_9_the_same_command_goes_on(
-    undisturbed: Path, tiny: Path, lip: Start, tmp_path: Path, home: Path, assert_same_store: Same
+    undisturbed: Path,
+    tiny: Path,
+    lip: Start,
+    tmp_path: Path,
+    home: Path,
+    held: Path,
+    assert_same_store: Same,
 ) -> None:
+    held.write_text("-003.parquet")
     first = lip(*ONE_SEED, tiny, "--store", "store")
     first.wait_for_levels(3)
     os.kill(first.process.pid, signal.SIGKILL)
     assert first.finish()[0] == -signal.SIGKILL
+    held.unlink()
     done = sum(Reader(tmp_path / "store").levels_done().values())
     assert 3 <= done < 8
 
@@ -85,18 +94,27 @@ def test_after_kill_9_the_same_command_goes_on(
     assert_same_store(tmp_path / "store", undisturbed)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_tidily_and_the_same_command_goes_on(
-    undisturbed: Path, tiny: Path, lip: Start, tmp_path: Path, home: Path, assert_same_store: Same
+    undisturbed: Path,
+    tiny: Path,
+    lip: Start,
+    tmp_path: Path,
+    home: Path,
+    held: Path,
+    assert_same_store: Same,
 ) -> None:
+    held.write_text("-001.parquet")
     first = lip(*ONE_SEED, tiny, "--store", "store")
     first.wait_for_levels(2)
     os.killpg(first.process.pid, signal.SIGINT)  # a terminal sends it to the whole group
+    first.wait_for("levels in flight are finished first; Ctrl-C again to stop at once")
+    held.unlink()
     code, output = first.finish()
     assert code == 130, output
-    assert "levels in flight are finished first; Ctrl-C again to stop at once" in output
     assert "the same command goes on from here" in output
     assert "Traceback" not in output
-    assert 2 < sum(Reader(tmp_path / "store").levels_done().values()) < 8
+    assert sum(Reader(tmp_path / "store").levels_done().values()) == 4
     assert first.processes() == [], "processes were left behind"
     assert not list((home / "tmp").glob("lip-*")), "files were left behind"
 
@@ -107,7 +125,7 @@ def test_ctrl_c_ends_it_tidily_and_the_same_command_goes_on(
 
 @pytest.mark.slow
 def test_ctrl_c_twice_does_not_wait_for_levels(tiny: Path, lip: Start, tmp_path: Path) -> None:
-    running = lip(*ONE_SEED, tiny, "--store", "store", "--set", "fit.steps=1000000")
+    running = lip(*ONE_SEED, tiny, "--store", "store", "--set", "fit.steps=10000000")
     while not list((tmp_path / "store" / "running").glob("[!.]*")):
         time.sleep(0.5)
     started = time.monotonic()
@@ -116,14 +134,21 @@ def test_ctrl_c_twice_does_not_wait_for_levels(tiny: Path, lip: Start, tmp_path:
         time.sleep(1)
     code, output = running.finish()
     assert code == 130, output
-    assert time.monotonic() - started < 60, "a level would have taken an hour"
+    assert time.monotonic() - started < 600, "a level would have taken hours"
     assert "0/8 levels of 0/2 trials" in output
     assert running.processes() == [], "processes were left behind"
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced(
-    undisturbed: Path, tiny: Path, lip: Start, tmp_path: Path, assert_same_store: Same
+    undisturbed: Path,
+    tiny: Path,
+    lip: Start,
+    tmp_path: Path,
+    held: Path,
+    assert_same_store: Same,
 ) -> None:
+    held.write_text("-001.parquet")
     running = lip(*ONE_SEED, tiny, "--store", "store")
     running.wait_for_levels(1)
     workers = [
@@ -133,6 +158,7 @@ def test_a_killed_worker_is_replaced(
     ]
     assert workers
     os.kill(workers[0], signal.SIGKILL)
+    held.unlink()
     code, output = running.finish()
     assert code == 0, output
     assert "failed, going on once more" in output
@@ -140,13 +166,13 @@ def test_a_killed_worker_is_replaced(
 
 
 def test_a_trial_that_keeps_failing_is_given_up_and_the_rest_goes_on(
-    tiny: Path, lip: Start, tmp_path: Path
+    tiny: Path, run_there: Start, tmp_path: Path
 ) -> None:
     """A level of the first trial cannot be stored: something else lies in its place."""
     first = Sweep.from_yaml(tiny, overrides=["grid.seed=[0]"]).trials[0]
     Writer.open(tmp_path / "store")
     (tmp_path / "store" / "levels" / f"{first.id}-001.parquet").mkdir(parents=True)
-    code, output = lip(*ONE_SEED, tiny, "--store", "store", "--set", "run.retries=1").finish()
+    code, output = run_there(*SEED, tiny, "--store", "store", "--set", "run.retries=1").finish()
     assert code == 1, output
     assert output.count("magnitude seed 0: failed, going on once more") == 1
     assert "given up: magnitude seed 0: " in output
@@ -159,6 +185,7 @@ def test_a_trial_that_keeps_failing_is_given_up_and_the_rest_goes_on(
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "WANDB_API_KEY", "DATABASE_PASSWORD")
 
 
+@pytest.mark.slow
 def test_nothing_listens_beyond_loopback_and_nothing_is_readable_by_others(
     tiny: Path, lip: Start, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,13 +46,13 @@ def files_of(store: Path) -> dict[str, int]:
 
 
 def test_nothing_that_is_stored_runs_again(
-    lip: Callable, folder: Path, assert_same_store: Callable[[Path, Path], None]
+    run_there: Callable, folder: Path, assert_same_store: Callable[[Path, Path], None]
 ) -> None:
-    code, output = lip("run", "finding.yaml", "--store", "shared").finish()
+    code, output = run_there("finding.yaml", "--store", "shared").finish()
     assert code == 0, output
     before = files_of(folder / "shared")
 
-    code, output = lip("run", "moving.yaml", "--store", "shared").finish()
+    code, output = run_there("moving.yaml", "--store", "shared").finish()
     assert code == 0, output
     after = files_of(folder / "shared")
     assert {name: after[name] for name in before} == before
@@ -67,11 +67,11 @@ def test_nothing_that_is_stored_runs_again(
     reported = re.findall(r"level \d+  density", output)
     assert len(reported) == 12, "of trials that were there no level is reported"
 
-    code, output = lip("run", "moving.yaml", "--store", "shared").finish()
+    code, output = run_there("moving.yaml", "--store", "shared").finish()
     assert code == 0, output
     assert files_of(folder / "shared") == after
 
-    code, output = lip("run", "moving.yaml", "--store", "alone").finish()
+    code, output = run_there("moving.yaml", "--store", "alone").finish()
     assert code == 0, output
     ours, alone = (Reader(folder / name) for name in ("shared", "alone"))
     query = "select * exclude (fit_s, memory_mb, host, finished_at) from levels order by all"

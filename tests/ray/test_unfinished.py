@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from studies import run_all
 
 from lip_ray.fits.checkpoint import DIGEST_BYTES, HEADER
 from lip_ray.store import Reader
@@ -28,22 +29,22 @@ trial:
 run: {concurrent: 1, checkpoint_s: 0.1}
 """
 
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
-@pytest.fixture
-def sweep(tmp_path: Path) -> Path:
-    path = tmp_path / "learning.yaml"
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep file."""
+    path = tmp_path_factory.mktemp("learning") / "learning.yaml"
     path.write_text(SWEEP)
     return path
 
 
-@pytest.fixture
-def undisturbed(sweep: Path, lip: Start, tmp_path: Path) -> Path:
-    """The store of a run that was left alone."""
-    code, output = lip("run", sweep, "--store", "undisturbed").finish()
-    assert code == 0, output
-    return tmp_path / "undisturbed"
+@pytest.fixture(scope="module")
+def undisturbed(sweep: Path) -> Path:
+    """The store of a run that was left alone, without Ray."""
+    run_all(sweep, sweep.with_name("undisturbed"))
+    return sweep.with_name("undisturbed")
 
 
 def steps_kept(store: Path, level: int) -> Iterator[int]:
@@ -74,6 +75,7 @@ def worker_of(running: Any) -> int:
     return int(worker)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker", "driver"])
 def test_killed_inside_a_level_it_goes_on_from_the_last_state(
     victim: str,

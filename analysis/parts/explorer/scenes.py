@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 
 from ...charts.controls import Control, dropdown, switch
 from ...charts.style import BUTTONS
-from .figures import ALL, Choice, explorer_figure, first_choice
+from .figures import Choice, explorer_figure, first_choice
+from .looks import ALL
 from .table import AXES
 
 

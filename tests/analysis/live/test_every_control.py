@@ -10,6 +10,7 @@ from browsers import needs_chromium
 
 from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
+from lip_ray.analysis.page.writing import write_report
 from lip_ray.store import Reader
 
 TIMEOUT_MS = 120_000
@@ -70,7 +71,19 @@ def without_effect(browser: Any, page: Path) -> list[str]:
     return idle
 
 
-@pytest.mark.xdist_group("every control")
+def test_the_page_of_many_trajectories(browser: Any, tmp_path: Path) -> None:
+    write(tmp_path / "store", 200, compacted=True, pictures=True)
+    page = write_report(Reader(tmp_path / "store"), tmp_path / "page")
+    assert without_effect(browser, page) == []
+
+
+def test_the_page_of_generators_and_what_they_restore(
+    browser: Any, sensing: Any, tmp_path: Path
+) -> None:
+    assert without_effect(browser, write_report(sensing, tmp_path / "page")) == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("sweep", ["quickstart", "quickstart_sensing"])
 def test_pages_of_the_quickstarts(browser: Any, tmp_path: Path, sweep: str) -> None:
     lip = str(Path(sys.executable).with_name("lip"))

@@ -1,7 +1,7 @@
 """Python loads this first in every process of a test's cluster: files in $LIP_FAULTS are faults.
 
 `full`: the disk is; `short`: so is the GPU's memory, when a level is stored; `clock`: how many
-seconds the clock is off.
+seconds the clock is off; `held`: a file of the store whose name has this in it is not written yet.
 """
 
 import datetime
@@ -21,6 +21,8 @@ _link, _time = os.link, time.time
 
 def link(*arguments: Any, **keywords: Any) -> None:
     """What makes a row appear in a store."""
+    while held(str(arguments[-1])):
+        time.sleep(0.05)
     if (FOLDER / "full").exists():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if (FOLDER / "short").exists() and "/levels/" in str(arguments[-1]):
@@ -28,6 +30,15 @@ def link(*arguments: Any, **keywords: Any) -> None:
 
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
     _link(*arguments, **keywords)
+
+
+def held(target: str) -> bool:
+    """Whether a file of that name has to wait."""
+    try:
+        held = (FOLDER / "held").read_text()
+    except OSError:
+        return False
+    return bool(held) and held in target
 
 
 def off() -> float:

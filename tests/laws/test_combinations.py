@@ -1,11 +1,11 @@
-"""Every task with every prior and every criterion, through `lip run`."""
+"""Every task with every prior and every criterion, as a worker runs them."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from studies import run_all
 
 from lip_ray.priors import Prior
 from lip_ray.pruning import Pruner
@@ -34,9 +34,8 @@ def test_the_sweep_leaves_no_kind_out() -> None:
 
 
 @pytest.mark.slow
-def test_all_of_them_run(lip: Callable, tmp_path: Path) -> None:
-    code, output = lip("run", SWEEP, "--store", "all").finish()
-    assert code == 0, output
+def test_all_of_them_run(tmp_path: Path) -> None:
+    run_all(SWEEP, tmp_path / "all")
     reader = Reader(tmp_path / "all")
     trials = Sweep.from_yaml(SWEEP).trials
     assert reader.levels_done() == {trial.id: trial.levels for trial in trials}
