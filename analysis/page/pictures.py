@@ -49,8 +49,3 @@ def pictures_within(reconstructions: pd.DataFrame, budget: int) -> Pictures:
         places[row.trial_id, row.level, row.image, row.role] = known.get(png, -1)
     uris = [f"data:image/png;base64,{base64.b64encode(png).decode()}" for png in known]
     return Pictures(uris=uris, places=places)
-
-
-def db_text(value: float) -> str:
-    """A PSNR in a caption."""
-    return "none" if pd.isna(value) else f"{value:.2f} dB"

@@ -32,8 +32,8 @@ PARTS: tuple[Part, ...] = (
     Part(sections=transfer.sections),
     Part(sections=classification.sections, kinds={classification.KIND}),
     Part(
-        sections=sensing.generator_sections,
-        pictured=sensing.generators_pictured,
+        sections=generators.sections,
+        pictured=generators.pictured,
         kinds={generators.KIND},
         introduction=sensing.INTRODUCTION,
     ),

@@ -27,8 +27,8 @@ from ..charts.style import (
     spread,
 )
 from ..page.content import NO_FITS, Content
-from ..page.gallery import gallery_entries
-from ..page.pictures import Pictures, db_text
+from ..page.gallery import density_caption, gallery_entries, psnr_caption
+from ..page.pictures import Pictures
 from ..page.section import (
     Block,
     Facts,
@@ -49,6 +49,7 @@ from ..rows.points import (
     BAD_OUTCOMES,
     CONFIDENCE,
     WHICH,
+    db_text,
     density_text,
     distinct_fits,
     mean_text,
@@ -432,8 +433,8 @@ def _fit_tile(fit: Any, pictures: Pictures) -> Tile:
     return Tile(
         picture=pictures.place(fit, which),
         alt=_alt(fit, which),
-        head=f"{density_text(fit.density)} ({sparsity_text(fit.density)})",
-        line=_line(fit, which),
+        head=density_caption(fit),
+        line=psnr_caption(fit, which),
         fit=fit.Index,
     )
 
@@ -495,7 +496,7 @@ def _card(fit: Any, pictures: Pictures) -> dict[str, Any]:
             {
                 "picture": pictures.place(fit, which),
                 "alt": _alt(fit, which),
-                "line": _line(fit, which),
+                "line": psnr_caption(fit, which),
                 "rows": [["Step", f"{which}, {_count(_step(fit, which))}"], *_scores(fit, which)],
             }
             for which in WHICH
@@ -515,12 +516,6 @@ def _step(fit: Any, which: str) -> Any:
 def _outcome(fit: Any) -> str:
     plain = pd.isna(fit.reason) or not fit.reason
     return str(fit.outcome) if plain else f"{fit.outcome}: {fit.reason}"
-
-
-def _line(fit: Any, which: str) -> str:
-    """The PSNR as a caption, and what went wrong."""
-    score = db_text(getattr(fit, f"psnr_{which}_db"))
-    return f"{score}, {fit.outcome}" if fit.outcome in BAD_OUTCOMES else score
 
 
 def _alt(fit: Any, which: str) -> str:
