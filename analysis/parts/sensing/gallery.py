@@ -17,7 +17,7 @@ MOST_IMAGES = 8
 
 
 def gallery_points(points: pd.DataFrame) -> pd.DataFrame:
-    """The points that a page has pictures of: by problem its first images, of the run with most fits."""
+    """What a page has pictures of: by problem its first images, of the run with most fits."""
     seen = points.drop_duplicates(["problem", "image"]).groupby("problem", observed=True)
     first = pd.MultiIndex.from_frame(seen.head(MOST_IMAGES)[["problem", "image"]])
     points = points[pd.MultiIndex.from_frame(points[["problem", "image"]]).isin(first)]
