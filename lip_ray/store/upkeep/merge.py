@@ -13,6 +13,8 @@ from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
     Manifest,
+    Origin,
+    begin,
     loose_files,
     newest,
     part_schema,
@@ -210,13 +212,18 @@ class Merge:
     def _copy_parts(self) -> None:
         """What the store lacks of each part, as a part of its own; all appear at once."""
         written: dict[str, list[str]] = {}
-        for table in COMPACTED:
-            new = frozenset(self._new(table, self._source.folded[table]))
+        lacking = {
+            table: frozenset(self._new(table, self._source.folded[table])) for table in ORDER
+        }
+        version = begin(self._target.files).version + 1 if any(lacking.values()) else 0
+        for table in sorted(COMPACTED, key=ORDER.index):
+            new = lacking[table]
             for part in self._source.parts.get(table, ()) if new else ():
                 rows = self._source.files.table(part, part_schema(table))
                 chosen = rows.filter(pc.is_in(rows[FILE], pa.array(sorted(new), pa.string())))
                 if len(chosen):
-                    name, _ = put_part(self._target.files, table, chosen)
+                    origin = Origin(version=version)
+                    name, _ = put_part(self._target.files, table, chosen, origin)
                     written.setdefault(table, []).append(name)
                     self._copied += len(chosen[FILE].unique())
         if written:
@@ -234,7 +241,14 @@ def add_parts(files: Files, new: Mapping[str, Sequence[str]]) -> None:
     """Have parts count beside those that do, whoever compacts meanwhile."""
     for _ in range(ATTEMPTS):
         old = newest(files)
-        parts = {table: (*old.parts.get(table, ()), *new.get(table, ())) for table in COMPACTED}
+        parts = {
+            table: _beside(old.parts.get(table, ()), new.get(table, ())) for table in COMPACTED
+        }
         if publish(files, Manifest(version=old.version + 1, parts=parts)):
             return
     raise StoreError(f"{files.where} is compacted all the time: try again")
+
+
+def _beside(old: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
+    """The old and the new parts, each once: a repair may have made a new one count already."""
+    return tuple(dict.fromkeys((*old, *new)))
