@@ -15,13 +15,13 @@ from . import (
     transfer,
     verdicts,
 )
-from .explorer import section as explorer
-from .sensing import section as sensing
+from .explorer.section import sections as explorer_sections
+from .sensing import section as sensing_section
 from .sensing import table as reconstructions
 
 PARTS: tuple[Part, ...] = (
     Part(sections=verdicts.sections),
-    Part(sections=explorer.sections),
+    Part(sections=explorer_sections),
     Part(
         sections=frontier.sections,
         pictured=frontier.pictured,
@@ -32,16 +32,16 @@ PARTS: tuple[Part, ...] = (
     Part(sections=transfer.sections),
     Part(sections=classification.sections, kinds={classification.KIND}),
     Part(
-        sections=sensing.generator_sections,
-        pictured=sensing.generators_pictured,
+        sections=sensing_section.generator_sections,
+        pictured=sensing_section.generators_pictured,
         kinds={generators.KIND},
-        introduction=sensing.INTRODUCTION,
+        introduction=sensing_section.INTRODUCTION,
     ),
     Part(
-        sections=sensing.sections,
-        pictured=sensing.pictured,
+        sections=sensing_section.sections,
+        pictured=sensing_section.pictured,
         kinds={reconstructions.KIND},
-        introduction=sensing.INTRODUCTION,
+        introduction=sensing_section.INTRODUCTION,
     ),
     Part(sections=search.sections),
     Part(sections=traces.sections),
