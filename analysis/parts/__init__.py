@@ -15,13 +15,13 @@ from . import (
     transfer,
     verdicts,
 )
-from .explorer import section as explorer
-from .sensing import section as sensing
+from .explorer.section import sections as explorer_sections
+from .sensing import section as sensing_section
 from .sensing import table as reconstructions
 
 PARTS: tuple[Part, ...] = (
     Part(sections=verdicts.sections),
-    Part(sections=explorer.sections),
+    Part(sections=explorer_sections),
     Part(
         sections=frontier.sections,
         pictured=frontier.pictured,
@@ -35,13 +35,13 @@ PARTS: tuple[Part, ...] = (
         sections=generators.sections,
         pictured=generators.pictured,
         kinds={generators.KIND},
-        introduction=sensing.INTRODUCTION,
+        introduction=sensing_section.INTRODUCTION,
     ),
     Part(
-        sections=sensing.sections,
-        pictured=sensing.pictured,
+        sections=sensing_section.sections,
+        pictured=sensing_section.pictured,
         kinds={reconstructions.KIND},
-        introduction=sensing.INTRODUCTION,
+        introduction=sensing_section.INTRODUCTION,
     ),
     Part(sections=search.sections),
     Part(sections=traces.sections),
