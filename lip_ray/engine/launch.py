@@ -52,7 +52,7 @@ class Summary:
     planned: tuple[PlannedTrial, ...]
     """As the store has them now; of a search, none."""
     points: tuple[int, int] | None = None
-    """Of a search: how many points have a score, of how many."""
+    """For a search: how many points have a score, and how many points it has."""
     failures: tuple[Failure, ...] = ()
     """The trials that were given up."""
     problem: str = ""

@@ -32,7 +32,8 @@ MARK = "lip-ray's own temporary folder: {folder}\n"
 """The content of a folder's lock file. A folder without it, or moved, is never removed."""
 
 LONGEST_TEMPORARY_FOLDER = 24
-"""In characters: Linux allows a socket's name 107, and Ray's own part of it takes 82."""
+"""The limit in characters: Linux allows 107 for the name of a socket, and Ray's part of it takes
+82."""
 
 HEAD = {"node:__internal_head__": 0.001}
 """What only a cluster's head has: trials may lose their machine, the driver should not."""

@@ -73,7 +73,7 @@ class AbstractRange(AbstractDomain):
         return self
 
     def corners(self) -> tuple[Corner, ...]:
-        """Both ends."""
+        """The two ends of the range, with their places in the sweep file."""
         return (".low", self.low), (".high", self.high)
 
     @property
@@ -128,7 +128,7 @@ class Choice(AbstractDomain):
     values: Annotated[tuple[Any, ...], Field(strict=False, min_length=1)]
 
     def corners(self) -> tuple[Corner, ...]:
-        """All of them."""
+        """All values, with their places in the sweep file."""
         return tuple((f"[{index}]", value) for index, value in enumerate(self.values))
 
     def holds(self, value: object) -> bool:
@@ -159,7 +159,7 @@ Domain = Annotated[
 
 @final
 class Last(Spec):
-    """The sparsest level."""
+    """The sparsest level of each trial."""
 
     kind: Literal["last"] = "last"
 

@@ -69,13 +69,14 @@ def explorer_data(table: pd.DataFrame, fits: pd.DataFrame) -> dict[str, Any]:
     rows = {which: table[table["which"] == which] for which in WHICH}
     drawn = drawings(series_of(table), rows, fits)
     first = next(iter(drawn.values()))
+    psnrs = fits[[*SCENE, *(f"psnr_{which}_db" for which in WHICH)]]
     words, packing = scene_words(table), Packing()
     scenes = [
         {
             "task": task,
             "image": image,
             "offers": _offers(own),
-            "range": psnr_range(own, scene_fits(fits, task, image)),
+            "range": psnr_range(own, scene_fits(psnrs, task, image)),
             "traces": packing.traces(drawn[task, image].traces),
             "words": words[task, image],
         }

@@ -1,6 +1,7 @@
 """What the explorer says of a scene: its front, what that dominates, and what is missing."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -80,8 +81,10 @@ def _missing_words(rows: pd.DataFrame, axis: str) -> Iterator[str]:
         yield f"{unknown} of {len(rows)} points are not shown: they lack {MISSING[axis]}."
 
 
-def _published_words(scene: str) -> Iterator[str]:
+@cache
+def _published_words(scene: str) -> tuple[str, ...]:
     found = set(published_for(scene)["which"]) if scene else set()
-    if found:
-        steps = " and ".join(which for which in WHICH if which in found)
-        yield f"Published numbers of this image and task are shown by density: {steps} PSNR."
+    if not found:
+        return ()
+    steps = " and ".join(which for which in WHICH if which in found)
+    return (f"Published numbers of this image and task are shown by density: {steps} PSNR.",)

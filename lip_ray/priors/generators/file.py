@@ -195,7 +195,6 @@ class GeneratorFile(AbstractGenerator):
         return self.architecture.image_shape
 
     def network(self) -> nn.Module:
-        """The architecture's."""
         return self.architecture.network()
 
     def initialise(self, module: nn.Module, draws: torch.Generator) -> None:
@@ -203,7 +202,6 @@ class GeneratorFile(AbstractGenerator):
         self.architecture.initialise(module, draws)
 
     def critic_network(self) -> nn.Module:
-        """The architecture's."""
         return self.architecture.critic_network()
 
     def initialise_critic(self, module: nn.Module, draws: torch.Generator) -> None:

@@ -42,7 +42,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "scores": ("search", "search_id", "number"),
     "points": ("search", "search_id", "number", "position"),
 }
-"""Of which each table has one row."""
+"""The columns that identify a row of each table."""
 
 ALSO = {
     "trials": ("kind", "source_ids", "spec"),
@@ -247,11 +247,11 @@ class Health:
     counts: Mapping[str, int]
     """Rows by table that could be read."""
     files: int
-    """That were read."""
+    """How many files were read."""
 
     @property
     def lines(self) -> Iterator[str]:
-        """It in sentences."""
+        """The report in sentences."""
         rows = ", ".join(f"{count:,} {table}" for table, count in self.counts.items() if count)
         yield f"{self.files:,} files were read, with the rows of {rows or 'nothing'}"
         if not self.problems:
@@ -411,7 +411,7 @@ def _looked_at(table: str, rows: pa.Table | pa.RecordBatch, part: str | None) ->
 
 
 def _counted(bits: pa.Array | pa.ChunkedArray) -> tuple[Integers, Integers]:
-    """Of each mask, its bytes and how many bits are set."""
+    """For each mask, its bytes and how many bits are set."""
     whole = pa.chunked_array(bits) if isinstance(bits, pa.Array) else bits
     whole = whole.combine_chunks()
     if not len(whole):

@@ -50,7 +50,7 @@ SMALL_BYTES = 16 << 20
 what becomes of `PART_BYTES` in a file, so no row is rewritten more than a few times."""
 
 GROUP_BYTES = 4 << 20
-"""In memory, of a row group: what is read at least to see a few trials."""
+"""The bytes of a row group in memory: the least that is read to see a few trials."""
 
 ORPHAN_S = 86400.0
 """A part that no manifest names may be another compaction's until it is so old."""
@@ -67,9 +67,9 @@ class Compaction:
     parts: int
     """That the store has now."""
     bytes_before: int
-    """Of the files and parts that were folded."""
+    """The bytes of the files and parts that were merged."""
     bytes_after: int
-    """Of the parts that hold their rows since."""
+    """The bytes of the parts that hold their rows now."""
     removed: int = 0
     """Loose files that were deleted, as parts had held their rows for long enough."""
     damaged: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ class Compaction:
 
     @property
     def lines(self) -> Iterator[str]:
-        """It in sentences."""
+        """The report in sentences."""
         if self.bytes_after:
             sizes = f"{_mb(self.bytes_before)} became {_mb(self.bytes_after)}"
             yield f"{self.folded:,} files folded in, {sizes}: the store has {self.parts} parts"
@@ -220,7 +220,7 @@ def _fold(files: Files, table: str, loose: Sequence[str], old: Manifest) -> Fold
 
 
 def _bytes_in(files: Files, table: str, part: str) -> int:
-    """Uncompressed."""
+    """The uncompressed bytes of a table in a part."""
     [fragment] = files.dataset([part], part_schema(table)).get_fragments()
     return sum(group.total_byte_size for group in fragment.row_groups)
 

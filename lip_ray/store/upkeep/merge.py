@@ -37,7 +37,8 @@ OF_TRIALS = ("trials", "curves", "masks", "weights", "networks", "reconstruction
 """Tables whose rows go together: a mask is stored within the one of the level before."""
 
 ORDER = ("points", "scores", "failures", "sweeps", *OF_TRIALS)
-"""In which files are copied: a level is there once its `levels` rows are, so these come last."""
+"""The order in which tables are copied. The `levels` rows of a level make it visible, so they come
+last."""
 
 BATCH = 512
 """Files at a time, of those that two stores have."""
@@ -58,7 +59,7 @@ class Merged:
 
     @property
     def lines(self) -> Iterator[str]:
-        """It in sentences."""
+        """The report in sentences."""
         yield f"{self.copied:,} files copied; {self.known:,} were there already, with the same rows"
         if self.conflicts:
             files = (
@@ -125,11 +126,11 @@ class Inventory:
         return cls(files=files, parts=parts, loose=loose, folded=folded)
 
     def has(self, table: str) -> frozenset[str]:
-        """All of them."""
+        """The names of all files of a table, loose and in parts."""
         return self.loose[table] | self.folded[table]
 
     def rows(self, table: str, stems: Sequence[str]) -> dict[str, pa.Table | None]:
-        """Of each its rows; none where the file is damaged."""
+        """The rows of each file; None where it is damaged."""
         folded = [stem for stem in stems if stem in self.folded[table]]
         found: dict[str, pa.Table | None] = {}
         found.update(folded_rows_of(self.files, table, self.parts.get(table, ()), folded))
@@ -183,7 +184,7 @@ class Merge:
         self._closed.add(_owner(table, stem))
 
     def _new(self, table: str, stems: Iterable[str]) -> list[str]:
-        """Those that the store lacks and may have, in order."""
+        """The files that the store lacks and may take, in order."""
         lacking = frozenset(stems) - self._target.has(table)
         return sorted(stem for stem in lacking if _owner(table, stem) not in self._closed)
 

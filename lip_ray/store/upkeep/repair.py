@@ -49,7 +49,7 @@ class Recovery:
 
     @property
     def lines(self) -> Iterator[str]:
-        """It in sentences."""
+        """The report in sentences."""
         if not self.needed:
             yield "the manifest needs no repair"
         elif self.undecided:
@@ -121,7 +121,7 @@ class Part:
 
     @property
     def rank(self) -> tuple[bool, int, int]:
-        """Of two parts with the same rows the one of lower rank is left out."""
+        """The rank among parts with the same rows: the highest is kept, the others are left out."""
         return self.named, self.origin.version, len(self.stems)
 
 
