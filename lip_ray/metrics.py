@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LUMA_WEIGHTS = (65.481, 128.553, 24.966)
-"""Of red, green and blue in [0, 1]; with the offset of 16, white is 235."""
+"""The weights of red, green and blue in [0, 1]; with the offset of 16, white is 235."""
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5

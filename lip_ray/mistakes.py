@@ -4,13 +4,14 @@ import difflib
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from lip_ray.errors import UserError
 from lip_ray.spec import Spec, kind_of
 
 LONGEST_SHOWN = 80
@@ -50,6 +51,48 @@ class Mistake:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class SweepError(UserError):
+    """All mistakes of a sweep at once, found before anything is computed."""
+
+    def __init__(self, source: str, problems: Sequence[Mistake]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"{source}: {count}\n{lines}")
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """The mistakes of one sweep found so far, in order, each once.
+
+    A grid meets the same mistake at many of its points.
+    """
+
+    source: str
+    """What the sweep was read from, for the message."""
+    found: dict[Mistake, None] = field(default_factory=dict)
+
+    def note(self, path: str, message: str, fault: str = "") -> None:
+        """Add a mistake, unless it is known."""
+        self.found[Mistake(path, message, fault)] = None
+
+    def note_all(self, section: str, mistakes: Iterable[Mistake]) -> None:
+        """Add the mistakes of a section, whose paths begin below it."""
+        for mistake in mistakes:
+            self.note(joined(section, mistake.path), mistake.message)
+
+    def refuse(self) -> None:
+        """Raise SweepError with all mistakes found, if there are any."""
+        if self.found:
+            raise SweepError(self.source, list(self.found))
+
+
+def joined(section: str, path: str) -> str:
+    """A dotted path below a section; the section itself where the path is empty."""
+    return f"{section}.{path}" if path else section
 
 
 def explained(

@@ -21,8 +21,8 @@ from ..rows.points import (
     distinct_fits,
     mean_text,
     sample_text,
-    with_interval,
 )
+from ..statistics.aggregate import IN_DB, SCORES, Groups, dense_first, score_table
 
 SIZED = [
     *("kind", "problem", "method", "method_key", "reference", "seed", "kept", "total", "kept_all"),
@@ -81,13 +81,11 @@ def sizes_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.Data
     kinds = fits.groupby("comparison", observed=True)["network_key"].nunique()
     fits = distinct_fits(fits[fits["comparison"].isin(kinds[kinds > 1].index)])
     fits = _in_series(fits) if len(fits) else fits.assign(series=pd.Categorical([]), network="")
-    parts = [_means(fits, which) for which in WHICH]
-    names = ("mean_db", "deviation_db", "n", "low_db", "high_db")
-    table = with_interval(pd.concat(parts, ignore_index=True), confidence, names)
-    table["which"] = pd.Categorical(table["which"], categories=WHICH, ordered=True)
-    order = ["comparison", "series", "kept_all", "which"]
-    table = table.drop(columns="deviation_db")
-    return table.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
+    by = ["comparison", "series", "network", "kept_all"]
+    groups = Groups(fits=fits, by=by, confidence=confidence)
+    table = score_table(groups, SCORES, same=["kept", "density"], failures=())
+    table = table.drop(columns="missing").rename(columns=IN_DB)
+    return dense_first(table, ["comparison", "series", "kept_all", "which"])
 
 
 def size_figure(table: pd.DataFrame) -> go.Figure:
@@ -182,18 +180,3 @@ def _in_series(fits: pd.DataFrame) -> pd.DataFrame:
     found = pd.concat([kinds, tickets], ignore_index=True)
     order = pd.CategoricalDtype(list(dict.fromkeys(sorted(found["series"]))), ordered=True)
     return found.astype({"series": order})
-
-
-def _means(fits: pd.DataFrame, which: str) -> pd.DataFrame:
-    keys = ["comparison", "series", "network", "kept_all", "which"]
-    psnr = f"psnr_{which}_db"
-    groups = fits.assign(which=which).groupby(keys, observed=True, as_index=False)
-    table = groups.agg(
-        kept=("kept", "first"),
-        density=("density", "first"),
-        seeds=(psnr, "size"),
-        n=(psnr, "count"),
-        mean_db=(psnr, "mean"),
-        deviation_db=(psnr, "std"),
-    )
-    return pd.DataFrame(table)

@@ -21,8 +21,8 @@ from ..rows.points import (
     distinct_fits,
     mean_text,
     sparsity_text,
-    with_interval,
 )
+from ..statistics.aggregate import Groups, dense_first
 
 MATRIX = ("network", "method", "travels")
 """The columns whose values a matrix of sources and targets has in common."""
@@ -92,16 +92,10 @@ def transfers_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.
     """The `transfer_table` of `described_points`."""
     fits = points[(points["kind"] == "transfer") & (points["kept"] < points["total"])]
     fits = _labelled(distinct_fits(fits))
-    parts = [_means(_paired(fits, points, which), which) for which in WHICH]
+    parts = [_scores(_paired(fits, points, which), confidence, which) for which in WHICH]
     table = pd.concat(parts, ignore_index=True)
-    for to in ("native", "dense"):
-        bounds = (f"to_{to}_low_db", f"to_{to}_high_db")
-        names = (f"to_{to}_db", f"to_{to}_deviation_db", f"n_{to}", *bounds)
-        table = with_interval(table, confidence, names)
     table["which"] = pd.Categorical(table["which"], categories=WHICH, ordered=True)
-    order = [*GROUP, "which"]
-    falling = [name != "kept" for name in order]
-    return table.sort_values(order, ascending=falling, ignore_index=True)
+    return dense_first(table, [*GROUP, "which"])
 
 
 def transfer_figure(table: pd.DataFrame) -> go.Figure:
@@ -263,26 +257,22 @@ def _natives(points: pd.DataFrame) -> pd.DataFrame:
     return tickets.drop_duplicates(list(PAIR))
 
 
-def _means(paired: pd.DataFrame, which: str) -> pd.DataFrame:
-    groups = paired.assign(which=which).groupby(
-        [*GROUP, "which"], observed=True, as_index=False, dropna=False
-    )
-    table = groups.agg(
-        total=("total", "first"),
-        density=("density", "first"),
-        own=("own", "first"),
-        seeds=("score", "size"),
-        n=("score", "count"),
-        mean_db=("score", "mean"),
-        native_db=("native", "mean"),
-        n_native=("to_native", "count"),
-        to_native_db=("to_native", "mean"),
-        to_native_deviation_db=("to_native", "std"),
-        n_dense=("to_dense", "count"),
-        to_dense_db=("to_dense", "mean"),
-        to_dense_deviation_db=("to_dense", "std"),
-    )
-    return pd.DataFrame(table)
+def _scores(paired: pd.DataFrame, confidence: float, which: str) -> pd.DataFrame:
+    """The rows of one PSNR: its mean, and those of its differences to native and dense."""
+    groups = Groups(fits=paired, by=GROUP, confidence=confidence)
+    own, native, dense = (groups.interval(name) for name in ("score", "to_native", "to_dense"))
+    table = groups.keys().assign(which=which)
+    table[["total", "density", "own"]] = groups.same("total", "density", "own")
+    table["seeds"], table["n"], table["mean_db"] = groups.sizes(), own["n"], own["mean"]
+    table["native_db"] = groups.means("native")["native"]
+    for to, found in {"native": native, "dense": dense}.items():
+        table[f"n_{to}"] = found["n"]
+        table[f"to_{to}_db"] = found["mean"]
+        table[f"to_{to}_deviation_db"] = found["deviation"]
+    table["to_native_low_db"], table["to_native_high_db"] = native["low"], native["high"]
+    table["confidence"] = confidence
+    table["to_dense_low_db"], table["to_dense_high_db"] = dense["low"], dense["high"]
+    return table
 
 
 def _kept(table: pd.DataFrame) -> list[int]:

@@ -1,8 +1,6 @@
 """Fits as points: the rows of `levels` with the problem and the method that each belongs to."""
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from lip_ray.records import Outcome
 
@@ -74,23 +72,6 @@ def distinct_fits(points: pd.DataFrame) -> pd.DataFrame:
     return points.drop_duplicates(["problem", "method", "kept", "seed"])
 
 
-def with_interval(
-    table: pd.DataFrame, confidence: float, names: tuple[str, str, str, str, str]
-) -> pd.DataFrame:
-    """The table with a Student-t interval for its deviation column, of which there is none after.
-
-    `names` are those of the columns mean, deviation, n, low and high. Below two there is none: NaN.
-    Raises ValueError when `confidence` is not within 0 and 1.
-    """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be within 0 and 1, got {confidence}")
-    mean, deviation, count, low, high = names
-    half = stats.t.ppf((1 + confidence) / 2, table[count] - 1) * table[deviation]
-    half = half / np.sqrt(table[count])
-    bounds = {low: table[mean] - half, high: table[mean] + half, "confidence": confidence}
-    return table.assign(**bounds)
-
-
 def sample_text(table: pd.DataFrame) -> str:
     """How many seeds the means of a table are over, and what its intervals are."""
     counts = table.loc[table["n"] > 0, "n"]
@@ -109,6 +90,11 @@ def mean_text(mean: float, low: float, high: float, form: str = ".2f") -> str:
     said = f"{mean:{form}}"
     said = said if pd.isna(low) else f"{said} [{low:{form}}, {high:{form}}]"
     return said.replace("-", "−")
+
+
+def db_text(value: float) -> str:
+    """A PSNR of one fit."""
+    return "none" if pd.isna(value) else f"{value:.2f} dB"
 
 
 def density_text(density: float) -> str:

@@ -1,14 +1,166 @@
-"""Scores of tickets over seeds, one row a method, density and score, for trials without PSNR."""
+"""One aggregation for all tables: fits in groups, with the mean of a score and its interval.
+
+Intervals are Student's t over independent values: seeds, or images whose seeds are averaged first,
+since the seeds of one image share what is easy or hard about it.
+"""
 
 import json
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ..rows.identity import DENSE
 from ..rows.naming import distinct_names, tuples
-from ..rows.points import FAILURES, density_text, mean_text, with_interval
+from ..rows.points import CONFIDENCE, FAILURES, WHICH, density_text, distinct_fits, mean_text
+
+Unit = Literal["seed", "image"]
+
+COUNTS = ("kept", "kept_all")
+"""The columns that count weights: tables list the largest count first."""
+
+SCORES = {which: f"psnr_{which}_db" for which in WHICH}
+"""The column of each PSNR."""
+
+IN_DB = {"mean": "mean_db", "low": "low_db", "high": "high_db"}
+"""How tables of PSNRs name the columns of a mean."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """Fits in groups; the fits of a group have equal values in the columns `by`.
+
+    Every method returns one row or value per group, all in the order of `keys`. A fit whose score
+    is NaN is missing that score.
+    """
+
+    fits: pd.DataFrame
+    by: Sequence[str]
+    unit: Unit = "seed"
+    """What is independent: every fit, or every `image`, whose fits are averaged first."""
+    seed: str | None = None
+    """The column of seeds; None where no group has two fits of the same seed."""
+    confidence: float = CONFIDENCE
+
+    def __post_init__(self) -> None:
+        """Raises ValueError when `confidence` is not within 0 and 1."""
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"confidence must be within 0 and 1, got {self.confidence}")
+
+    def keys(self) -> pd.DataFrame:
+        """The values of the columns `by`, rising."""
+        return pd.DataFrame(self._groups.size().index.to_frame(index=False))
+
+    def sizes(self) -> pd.Series:
+        """The number of fits."""
+        return _column(self._groups.size())
+
+    def same(self, *columns: str) -> pd.DataFrame:
+        """The values of columns that do not vary within a group."""
+        return _columns(self._groups[list(columns)].first())
+
+    def outcomes(self, *names: str) -> pd.DataFrame:
+        """How many fits ended in each of these outcomes."""
+        found = {name: self.fits["outcome"] == name for name in names}
+        return _columns(pd.DataFrame(found, self.fits.index).groupby(self._places).sum())
+
+    def missing(self, score: str) -> pd.Series:
+        """How many fits have no such score."""
+        return _column(self._groups.size() - self._groups[score].count())
+
+    def seeds(self, score: str) -> pd.Series:
+        """How many seeds have that score."""
+        if self.seed is None:
+            return _column(self._groups[score].count())
+        having = self.fits[self.seed].where(self.fits[score].notna())
+        return _column(having.groupby(self._places).nunique())
+
+    def images(self, score: str) -> pd.Series:
+        """How many images have that score."""
+        return _column(self._of_images(score).count()[score])
+
+    def means(self, *scores: str) -> pd.DataFrame:
+        """The means over fits or, where images are the unit, over the means of images."""
+        return _columns(self._sample(*scores).mean())
+
+    def interval(self, score: str) -> pd.DataFrame:
+        """The `mean` of the `n` seeds or images that have that score, and where it lies.
+
+        `low` and `high` bound the Student-t interval at that `confidence`; below two there is none
+        (NaN). `deviation` is the standard deviation that it follows from.
+        """
+        sample = self._sample(score)
+        mean, deviation = _column(sample.mean()[score]), _column(sample.std()[score])
+        n = self.seeds(score) if self.unit == "seed" else _column(sample.count()[score])
+        half = stats.t.ppf((1 + self.confidence) / 2, n - 1) * deviation / np.sqrt(n)
+        columns = {"n": n, "mean": mean, "deviation": deviation}
+        bounds = {"low": mean - half, "high": mean + half, "confidence": self.confidence}
+        return pd.DataFrame(columns | bounds)
+
+    @cached_property
+    def _groups(self) -> Any:
+        return self.fits.groupby([*self.by], observed=True, dropna=False)
+
+    @cached_property
+    def _places(self) -> pd.Series:
+        """The place of the group of each fit."""
+        return pd.Series(self._groups.ngroup())
+
+    def _sample(self, *scores: str) -> Any:
+        """The independent values of each group."""
+        return self._groups[list(scores)] if self.unit == "seed" else self._of_images(*scores)
+
+    def _of_images(self, *scores: str) -> Any:
+        """The means of images over their fits, in groups."""
+        by_image = self.fits.groupby([self._places, self.fits["image"]], observed=True)
+        return by_image[list(scores)].mean().groupby(level=0)
+
+
+def score_table(
+    groups: Groups,
+    scores: Mapping[str, str],
+    *,
+    same: Sequence[str] = (),
+    means: Mapping[str, str] | None = None,
+    failures: Sequence[str] = FAILURES,
+) -> pd.DataFrame:
+    """One row per group and score, of which `scores` names the column by what `which` says.
+
+    Beside the groups' own columns there are those that are the `same` for all fits of a group, and
+    `means` of others by new name. Of the `seeds`, `n` have the score and `missing` have none;
+    where images are the unit, `n` counts images. `mean`, `low`, `high` and `confidence` are as of
+    `Groups.interval`; of the outcomes `failures` there is a column each that counts fits.
+    """
+    others = means or {}
+    shared = pd.concat(
+        [
+            groups.keys(),
+            groups.same(*same),
+            groups.means(*others.values()).set_axis([*others], axis=1),
+            groups.outcomes(*failures),
+        ],
+        axis=1,
+    ).assign(seeds=groups.sizes())
+    parts = [
+        pd.concat([shared, groups.interval(score)], axis=1).assign(
+            which=which, missing=groups.missing(score)
+        )
+        for which, score in scores.items()
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    table["which"] = pd.Categorical(table["which"], categories=list(scores), ordered=True)
+    counts = ["seeds", "n", "mean", *failures, "low", "high", "confidence", "missing"]
+    return table[[*groups.by, "which", *same, *others, *counts]]
+
+
+def dense_first(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
+    """The rows sorted by these columns: counts of weights falling, all others rising."""
+    rising = [name not in COUNTS for name in order]
+    return table.sort_values([*order], ascending=rising, ignore_index=True)
 
 
 def ladder_table(
@@ -22,15 +174,10 @@ def ladder_table(
 
     Raises ValueError when `confidence` is not within 0 and 1.
     """
-    fits = points.drop_duplicates(["problem", "method", "kept", "seed"])
-    parts = [_means(fits, which, score) for which, score in scores.items()]
-    table = pd.concat(parts, ignore_index=True)
-    names = ("mean", "deviation", "n", "low", "high")
-    table = with_interval(table, confidence, names).drop(columns="deviation")
-    table["missing"] = table["seeds"] - table["n"]
-    table["which"] = pd.Categorical(table["which"], categories=list(scores), ordered=True)
-    order = ["problem", "method", "kept", "which"]
-    return table.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
+    by = ["problem", "method", "kept"]
+    groups = Groups(fits=distinct_fits(points), by=by, confidence=confidence)
+    table = score_table(groups, scores, same=["total", "density"])
+    return dense_first(table, [*by, "which"])
 
 
 def ladder_points(levels: pd.DataFrame, described: pd.DataFrame) -> pd.DataFrame:
@@ -64,23 +211,6 @@ def only(spec: Mapping[str, Any], names: Set[str]) -> str:
     return json.dumps({name: spec[name] for name in names if name in spec}, sort_keys=True)
 
 
-def _means(fits: pd.DataFrame, which: str, score: str) -> pd.DataFrame:
-    outcomes = {name: fits["outcome"] == name for name in FAILURES}
-    groups = fits.assign(which=which, **outcomes).groupby(
-        ["problem", "method", "kept", "which"], observed=True, as_index=False
-    )
-    table = groups.agg(
-        total=("total", "first"),
-        density=("density", "first"),
-        seeds=(score, "size"),
-        n=(score, "count"),
-        mean=(score, "mean"),
-        deviation=(score, "std"),
-        **{name: (name, "sum") for name in FAILURES},
-    )
-    return pd.DataFrame(table)
-
-
 def ladder_row(group: pd.DataFrame, form: str, *, unknown: str) -> Sequence[str]:
     """The cells of one method and density: means in the given form, seeds, and what went wrong.
 
@@ -96,3 +226,12 @@ def ladder_row(group: pd.DataFrame, form: str, *, unknown: str) -> Sequence[str]
         str(first["seeds"]),
         ", ".join(f"{count} {name}" for name, count in counts.items() if count),
     ]
+
+
+def _column(found: Any) -> pd.Series:
+    """Values of groups, by their places instead of their keys."""
+    return pd.Series(found.reset_index(drop=True))
+
+
+def _columns(found: Any) -> pd.DataFrame:
+    return pd.DataFrame(found.reset_index(drop=True))

@@ -29,10 +29,20 @@ def compact(
 
 
 @app.command()
-def check(store: StoreOption = None) -> None:
+def check(
+    store: StoreOption = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Write a lost manifest of a compacted store anew first."),
+    ] = False,
+) -> None:
     """Read all of a store: is every file sound, every level complete, every mask what it says?"""
     with mistakes_in_one_message():
-        health = stores.check(store_or_only(store))
+        where = store_or_only(store)
+        repaired = stores.repair(where).lines if repair else ()
+        for line in repaired:
+            typer.echo(line)
+        health = stores.check(where)
     for line in health.lines:
         typer.echo(line)
     if health.problems:

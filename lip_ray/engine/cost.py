@@ -57,7 +57,7 @@ class Timed:
     """A trial of the store, by what its levels took on one type of device."""
 
     spec: str
-    """JSON."""
+    """The trial's spec as JSON."""
     kind: str
     prior: str
     parameters: int
@@ -83,8 +83,8 @@ class Pace:
 
     seconds_per_step: float
     alike: bool
-    """Of trials that agree in all that a step's cost depends on; else only in kind, network and
-    size of image."""
+    """Whether the timed trials agree in everything that a step's cost depends on. Otherwise they
+    agree only in kind, network and size of image."""
 
 
 class Costs:
@@ -96,7 +96,8 @@ class Costs:
         self._paces: dict[tuple[str, str, Device], Pace | None] = {}
 
     def pace(self, trial: AbstractTrial, device: Device) -> Pace | None:
-        """Of a trial on a type of device; None where nothing like it was timed."""
+        """The seconds per step of a trial on a type of device; None where nothing like it was
+        timed."""
         key = trial.kind, trial.rehearsal, device
         if key not in self._paces:
             self._paces[key] = self._found(trial, device)
@@ -126,7 +127,8 @@ class Costs:
 
     @cached_property
     def _timed(self) -> Mapping[tuple[object, ...], Sequence[Timed]]:
-        """By device, parameters, multiply-adds of a step, and images of a level."""
+        """The timed levels, by device, parameters, multiply-adds of a step, and images of a
+        level."""
         found: dict[tuple[object, ...], list[Timed]] = defaultdict(list)
         for row in self._reader.sql(TIMED).to_pylist() if self._reader else ():
             timed = Timed(**row)
@@ -141,14 +143,14 @@ class Estimate:
     levels_left: int
     trials_left: int
     known_s: float
-    """Of all trials left, one after another."""
+    """The seconds that all remaining trials take one after another."""
     held_s: Mapping[Device, float]
-    """The same times the cores or GPUs that each holds."""
+    """By device, these seconds times the cores or GPUs that each trial holds."""
     makespan_s: float
     """From the first trial's beginning to the last one's end, side by side."""
     critical_path_s: float
-    """Of the longest chain of trials of which each waits for the one before: no more machines
-    make it shorter."""
+    """The seconds of the longest chain of trials in which each waits for the one before. More
+    machines do not make it shorter."""
     critical_path: tuple[str, ...]
     """Labels of that chain, its first source first."""
     unknown: tuple[str, ...]
@@ -173,7 +175,7 @@ class Estimate:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The same with the longest chain, and with what is not known well."""
+        """`line`, followed by the longest chain of trials and by what is only roughly known."""
         said = [self.line]
         if len(self.critical_path) > 1:
             chain = " → ".join(self.critical_path)

@@ -52,7 +52,7 @@ class Summary:
     planned: tuple[PlannedTrial, ...]
     """As the store has them now; of a search, none."""
     points: tuple[int, int] | None = None
-    """Of a search: how many points have a score, of how many."""
+    """For a search: how many points have a score, and how many points it has."""
     failures: tuple[Failure, ...] = ()
     """The trials that were given up."""
     problem: str = ""
@@ -157,6 +157,10 @@ class _Launch:
         run, tally = self._sweep.run, self._tally
         begins = f"{self._sweep.name}: {tally.line()}; {room.line}"
         self._console.print(begins, highlight=False)
+        if self._reader.damaged:
+            lost = ", ".join(self._reader.damaged)
+            told = f"damaged or missing, so their levels run again: {lost}: see lip store check"
+            self._console.print(told, highlight=False)
         points = self._points(room)
         searcher = PlanSearcher(
             self._configs(room, self._planned), self._ledger, at_once=run.concurrent, supply=points

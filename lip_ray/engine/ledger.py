@@ -23,7 +23,7 @@ class Failure:
     """A trial that was given up."""
 
     trial: str
-    """Its label."""
+    """The trial's label."""
     cause: Cause
     reason: str
     traceback: str

@@ -9,7 +9,7 @@ from functools import cached_property
 import pandas as pd
 
 from lip_ray.sweep import Sweep
-from lip_ray.sweep.sweep import SOURCE
+from lip_ray.sweep.expansion import SOURCE
 from lip_ray.trials import AbstractTrial
 
 GRAPH_COLUMNS = [
@@ -33,7 +33,7 @@ class PlannedTrial:
 
     @cached_property
     def id(self) -> str:
-        """The trial's."""
+        """The id of the trial."""
         return self.trial.id
 
     @property

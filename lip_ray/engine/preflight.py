@@ -22,7 +22,7 @@ class Sighting:
 
     host: str
     version: str
-    """Of lip-ray there."""
+    """The version of lip-ray on that machine."""
     problem: str
     """Why the store cannot be used from there; empty where it can."""
 
@@ -40,7 +40,7 @@ def refuse_unready(store: str) -> None:
 
 
 def _sightings(store: str, beacon: str) -> dict[str, Sighting | str]:
-    """By machine, what it saw, or why it did not answer."""
+    """For each machine, what it saw of the store, or why it did not answer."""
     alive = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     asked = {
         f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": _look.options(

@@ -77,7 +77,7 @@ class Tally:
 
     @property
     def levels_done(self) -> int:
-        """Those in the store."""
+        """How many levels are in the store."""
         return self.levels - sum(self._left.values())
 
     @property
@@ -135,7 +135,7 @@ class Tally:
         self._left[trial_id] = min(self._left[trial_id], left)
 
     def kinds(self) -> dict[str, dict[str, int]]:
-        """By kind of trial, how many are running, waiting, done and failed."""
+        """For each kind of trial, how many are running, waiting, done and failed."""
         counts: dict[str, dict[str, int]] = {}
         for trial_id, planned in self._of.items():
             row = counts.setdefault(planned.trial.kind, dict.fromkeys(KIND_COLUMNS, 0))
@@ -303,7 +303,7 @@ class _Watcher(threading.Thread):
                 self.latest = self._look()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._over.set()
 
 

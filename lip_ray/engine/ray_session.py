@@ -6,9 +6,10 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,10 +26,14 @@ OBJECT_STORE_BYTES = 100_000_000
 
 LOOPBACK = "127.0.0.1"
 PREFIX = "lip-"
-LOCK = "lock"
+LOCK = "lip-ray.lock"
+
+MARK = "lip-ray's own temporary folder: {folder}\n"
+"""The content of a folder's lock file. A folder without it, or moved, is never removed."""
 
 LONGEST_TEMPORARY_FOLDER = 24
-"""In characters: Linux allows a socket's name 107, and Ray's own part of it takes 82."""
+"""The limit in characters: Linux allows 107 for the name of a socket, and Ray's part of it takes
+82."""
 
 HEAD = {"node:__internal_head__": 0.001}
 """What only a cluster's head has: trials may lose their machine, the driver should not."""
@@ -246,19 +251,37 @@ def _locked(private: Path) -> IO[bytes]:
     """The folder's lock file, held until it is closed or this process ends, however it ends."""
     lock = (private / f"{LOCK}.new").open("wb")
     fcntl.flock(lock, fcntl.LOCK_EX)
+    lock.write(_mark(private))
+    lock.flush()
     (private / f"{LOCK}.new").rename(private / LOCK)  # it appears only once it is held
     return lock
 
 
+def _mark(private: Path) -> bytes:
+    return MARK.format(folder=private).encode()
+
+
 def _remove_abandoned_folders() -> None:
-    """Remove what runs that were killed have left in the temporary folder."""
+    """Remove what runs that were killed have left in the temporary folder, and nothing else."""
     for private in Path(_short_folder()).glob(f"{PREFIX}*"):
-        try:
-            with (private / LOCK).open("rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(private, ignore_errors=True)
-        except OSError:  # it is in use, or another user's
-            continue
+        with suppress(OSError):  # it is in use, or gone by now
+            if _is_own(private, stat.S_ISDIR):
+                _remove_unlocked(private)
+
+
+def _remove_unlocked(private: Path) -> None:
+    """Remove a folder whose lock file is ours and held by nobody. Raises OSError otherwise."""
+    handle = os.open(private / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_own(private / LOCK, stat.S_ISREG) and lock.read() == _mark(private):
+            shutil.rmtree(private, ignore_errors=True)  # follows no links
+
+
+def _is_own(path: Path, is_kind: Callable[[int], bool]) -> bool:
+    """Whether it is of that kind, no link, and belongs to this user."""
+    found = path.lstat()
+    return is_kind(found.st_mode) and found.st_uid == os.getuid()
 
 
 def _short_folder() -> str:

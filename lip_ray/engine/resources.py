@@ -25,7 +25,7 @@ class Capacity:
     cpus: float
     gpus: float = 0.0
     memory_gb: float | None = None
-    """None where it is not known beforehand."""
+    """The memory per trial; None where it is not known beforehand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class Room:
 
     @property
     def at_once(self) -> Mapping[str, int]:
-        """By kind, how many trials run beside each other where there is no other kind."""
+        """For each kind, how many trials run at once where there is no other kind."""
         limit = self.concurrent
         return {kind: min(s.at_once, limit or s.at_once) for kind, s in self.slots.items()}
 

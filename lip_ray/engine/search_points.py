@@ -20,7 +20,7 @@ class _Open:
     """Its trials, and their sources, that have not ended."""
     stopped: str = ""
     short: str = ""
-    """Of GPU memory: why."""
+    """Why GPU memory did not suffice; empty where it did."""
     lost: bool = False
     """Whether a trial was given up: the point is left for the next run."""
 
@@ -39,7 +39,7 @@ class Points:
     """Makes planned trials known, and configurations of those with levels left."""
     exhausted: bool = False
     _in_vain: bool = False
-    """Whether nothing more was to be had the last time, and nothing has ended since."""
+    """True after the sampler returned no point, until the next trial ends."""
     _open: dict[int, _Open] = field(default_factory=dict)
 
     def more(self) -> Sequence[Config]:

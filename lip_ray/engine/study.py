@@ -449,7 +449,7 @@ def _sampler(spec: Sampler, seed: int) -> BaseSampler:
 
 
 def _seed(seed: int, number: int, attempt: int) -> int:
-    """Of the draws for one point; Optuna takes 32 bits."""
+    """The seed of the draws for one point; Optuna takes 32 bits."""
     drawn = keyed(seed, "search", image=str(attempt), level=number)
     return drawn.initial_seed() % 2**32
 

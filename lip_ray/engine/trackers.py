@@ -39,7 +39,7 @@ NO_MACHINE = {"x_disable_meta": True, "x_disable_machine_info": True, "x_disable
 """Weights & Biases is not told the host's programs, arguments and hardware, only levels."""
 
 LONGEST_PART = 48
-"""Of a name, in characters: a trial of many images has a long one, a folder must not."""
+"""The longest name of a folder, in characters; a trial of many images has a longer name."""
 
 CREDENTIALS = re.compile(r"(?<=//)[^/@\s]+@")
 """Name and password within a URL."""
@@ -199,7 +199,7 @@ class Tracking(tune.Callback):
         self._inner.log_trial_end(seen, failed=failed)
 
     def _of(self, config: Mapping[str, Any]) -> Tracked:
-        """The same trial each time it is asked for."""
+        """The tracked trial of a configuration, made at the first call."""
         found = self._tracked.get(config["trial_id"])
         return found or self._tracked.setdefault(
             config["trial_id"], tracked(config, sweep=self._sweep, folder=self._folder)

@@ -24,7 +24,7 @@ from lip_ray.trials import AbstractTrial, Context, from_json, run
 Config = dict[str, Any]
 
 CONTEXT_BYTES = 600_000_000
-"""Of GPU memory that a process takes for itself before its first tensor."""
+"""The GPU memory in bytes that a process takes before its first tensor."""
 
 
 class Ending(StrEnum):

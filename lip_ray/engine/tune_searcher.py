@@ -29,7 +29,7 @@ class NothingMore:
     exhausted = True
 
     def more(self) -> Sequence[Config]:
-        """None."""
+        """No further trials."""
         return ()
 
     def ended(self, trial_id: str, *, given_up: bool = False, short: str = "") -> None:
@@ -169,4 +169,4 @@ class PlanSearcher(Searcher):
         """Nothing to keep: the store decides what is done."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing was kept."""
+        """Do nothing, since `save` stores nothing."""

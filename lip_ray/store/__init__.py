@@ -12,4 +12,5 @@ from lip_ray.store.upkeep.check import check as check
 from lip_ray.store.upkeep.compact import compact as compact
 from lip_ray.store.upkeep.export import export as export
 from lip_ray.store.upkeep.merge import merge as merge
+from lip_ray.store.upkeep.repair import repair as repair
 from lip_ray.store.writer import Writer as Writer

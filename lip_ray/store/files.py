@@ -155,7 +155,6 @@ class Folder(Files):
         self.where = str(root)
 
     def names(self, folder: str) -> list[str]:
-        """As any store's."""
         try:
             with os.scandir(self._root / folder) as entries:  # tells files without asking for each
                 found = [entry.name for entry in entries if entry.is_file()]
@@ -164,11 +163,9 @@ class Folder(Files):
         return sorted(f"{folder}/{name}" for name in found if not name.startswith("."))
 
     def read(self, name: str) -> bytes:
-        """As any store's."""
         return (self._root / name).read_bytes()
 
     def exists(self, name: str) -> bool:
-        """As any store's."""
         try:
             return stat.S_ISREG((self._root / name).stat().st_mode)
         except (FileNotFoundError, NotADirectoryError):
@@ -183,17 +180,14 @@ class Folder(Files):
             return ours
 
     def replace(self, name: str, content: bytes, *, durable: bool = True) -> None:
-        """As any store's."""
         path = self._ready(name)
         with _drafted(path, content, durable=durable) as draft:
             draft.replace(path)
 
     def remove(self, name: str) -> None:
-        """As any store's."""
         (self._root / name).unlink(missing_ok=True)
 
     def modified(self, name: str) -> float:
-        """As any store's."""
         return (self._root / name).stat().st_mtime
 
     def clock(self) -> float:
@@ -205,13 +199,11 @@ class Folder(Files):
             return time.time()
 
     def probe(self) -> None:
-        """As any store's."""
         folders = (self._root, *self._root.parents)
         with tempfile.TemporaryFile(dir=next(folder for folder in folders if folder.exists())):
             pass
 
     def local(self, name: str) -> Path:
-        """As any store's."""
         return self._root / name
 
     def _key(self, name: str) -> str:
@@ -253,7 +245,6 @@ class Bucket(Files):
         self.where = urlunsplit(parts._replace(path=parts.path.rstrip("/")))
 
     def names(self, folder: str) -> list[str]:
-        """As any store's."""
         selector = FileSelector(self._key(folder), allow_not_found=True)
         return sorted(
             f"{folder}/{entry.base_name}"
@@ -262,12 +253,10 @@ class Bucket(Files):
         )
 
     def read(self, name: str) -> bytes:
-        """As any store's."""
         with self._system.open_input_stream(self._key(name), compression=None) as file:
             return bytes(file.read())
 
     def exists(self, name: str) -> bool:
-        """As any store's."""
         return bool(self._info(name).type is FileType.File)
 
     def publish(self, name: str, content: bytes) -> bool:
@@ -289,12 +278,10 @@ class Bucket(Files):
         self._in_folder(name, put)
 
     def remove(self, name: str) -> None:
-        """As any store's."""
         with suppress(FileNotFoundError):
             self._system.delete_file(self._key(name))
 
     def modified(self, name: str) -> float:
-        """As any store's."""
         info = self._info(name)
         if info.type is FileType.NotFound:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
@@ -305,7 +292,6 @@ class Bucket(Files):
         return time.time()
 
     def probe(self) -> None:
-        """As any store's."""
         name = f".probe.{uuid.uuid4().hex}"
         self.replace(name, b"")
         self.remove(name)

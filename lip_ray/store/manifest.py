@@ -6,10 +6,16 @@
 A loose file whose name is in the `file` column of a part that counts is left out by readers. They
 list the loose files first and read the manifest then: in that order nothing is missed, and nothing
 is seen twice.
+
+Before the first part is written there is a manifest, an empty one if need be. So parts without any
+manifest have lost it, unless all their rows are in loose files too, and reading such a store raises
+an error instead of answering from the loose files alone. Each part's metadata says which parts it
+replaces, from which a lost manifest is rebuilt: see `upkeep.repair`.
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -21,7 +27,7 @@ from lip_ray.store.files import Files
 from lip_ray.store.marker import renew
 from lip_ray.store.paths import SUFFIX as PARQUET
 from lip_ray.store.paths import Damaged, StoreError
-from lip_ray.store.schema import TABLES
+from lip_ray.store.schema import TABLES, VERSION, VERSION_KEY
 
 COMPACTED = ("trials", "levels", "curves", "masks", "reconstructions")
 """Tables that compaction covers; the others have few files, or large ones."""
@@ -31,6 +37,15 @@ FILE = "file"
 """The column of parts that names a row's loose file: without folder and suffix."""
 
 PREFIX, SUFFIX = "manifest-", ".json"
+
+PART = re.compile(rf"{FOLDER}/({'|'.join(COMPACTED)})-[0-9a-f]{{8}}{re.escape(PARQUET)}")
+MANIFEST = re.compile(rf"{FOLDER}/{PREFIX}(\d{{6,}}){re.escape(SUFFIX)}")
+
+ORIGIN_KEY = "lip_ray_part"
+"""The key of a part's metadata that holds its `Origin` as JSON."""
+
+ATTEMPTS = 5
+"""Looks at a folder that compaction changes meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +57,128 @@ class Manifest:
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a part says of itself in its metadata."""
+
+    version: int = 0
+    """The manifest that it was written for; 0 for a part that does not say."""
+    replaces: tuple[str, ...] = ()
+    """Parts of the same table whose rows it holds too, all of them."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """It as key-value metadata of a Parquet file, beside the version of the schema."""
+        said = {"manifest": self.version, "replaces": self.replaces}
+        return {VERSION_KEY: str(VERSION), ORIGIN_KEY: json.dumps(said)}
+
+
+def origin_of(files: Files, table: str, part: str) -> Origin:
+    """What a part says of itself. Raises OSError or an ArrowException where it cannot be read."""
+    [fragment] = files.dataset([part], part_schema(table)).get_fragments()
+    said = (fragment.metadata.metadata or {}).get(ORIGIN_KEY.encode())
+    try:
+        found = json.loads(said or "{}")
+        return Origin(version=found["manifest"], replaces=tuple(found["replaces"]))
+    except (ValueError, KeyError, TypeError):  # of an older version
+        return Origin()
+
+
 def newest(files: Files) -> Manifest:
     """The manifest that counts; an empty one where nothing was ever compacted.
 
-    Raises StoreError for one that cannot be read.
+    Raises StoreError for one that cannot be read, and where there is none although parts hold rows
+    that are nowhere else.
     """
-    names = [name for name in files.names(FOLDER) if name.endswith(SUFFIX)]
-    if not names:
-        return Manifest()
-    name = names[-1]
+    for _ in range(ATTEMPTS):
+        found = manifests(files)
+        if not found:
+            lost = homeless(files, parts_of(files))
+            if lost and not manifests(files):  # else the first compaction has just ended
+                raise lost_manifest(files, lost)
+            if not lost:
+                return Manifest()
+            continue
+        try:
+            return read_manifest(files, found[-1])
+        except FileNotFoundError:  # a newer one is there, and compaction has removed this one
+            continue
+    raise StoreError(f"{files.where} changes all the time: try again")
+
+
+def lost_manifest(files: Files, parts: Iterable[str]) -> StoreError:
+    """The error of a store whose parts have lost their manifest."""
+    count = len(tuple(parts))
+    holds = "1 part there has" if count == 1 else f"{count:,} parts there have"
+    return StoreError(
+        f"{files.where}/{FOLDER} has no manifest, and {holds} rows that are nowhere else: "
+        "lip store check --repair writes a manifest anew from what the parts say"
+    )
+
+
+def manifests(files: Files) -> list[str]:
+    """All manifests, the oldest first."""
+    return [name for name in files.names(FOLDER) if MANIFEST.fullmatch(name)]
+
+
+def version_of(manifest: str) -> int:
+    """The version in a manifest's name."""
+    return int(PurePosixPath(manifest).stem.removeprefix(PREFIX))
+
+
+def read_manifest(files: Files, name: str) -> Manifest:
+    """One manifest. Raises StoreError where it cannot be understood, FileNotFoundError."""
     try:
         parts = json.loads(files.read(name))["parts"]
-        version = int(PurePosixPath(name).stem.removeprefix(PREFIX))
-        return Manifest(version=version, parts={t: tuple(found) for t, found in parts.items()})
+        named = {table: tuple(found) for table, found in parts.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{files.where}/{name} cannot be read: {error}") from error
+        raise StoreError(
+            f"{files.where}/{name} cannot be read: {error}: lip store check --repair writes a "
+            "manifest anew from what the parts say"
+        ) from error
+    return Manifest(version=version_of(name), parts=named)
+
+
+def parts_of(files: Files) -> list[str]:
+    """All parts, whether or not a manifest names them."""
+    return [name for name in files.names(FOLDER) if PART.fullmatch(name)]
+
+
+def table_of(part: str) -> str:
+    """The table in a part's name."""
+    return part.removeprefix(f"{FOLDER}/").rpartition("-")[0]
+
+
+def homeless(
+    files: Files, parts: Iterable[str], held: Mapping[str, frozenset[str]] | None = None
+) -> list[str]:
+    """The parts with rows of files that are neither loose nor in `held`, by table.
+
+    A part that cannot be read is one of them: nobody can tell what it holds.
+    """
+    found: list[str] = []
+    known = dict(held or {})
+    loose: dict[str, frozenset[str]] = {}
+    for part in parts:
+        table = table_of(part)
+        if table not in loose:
+            loose[table] = frozenset(map(stem_of, loose_files(files, table)))
+        try:
+            if not stems(files, table, part) <= loose[table] | known.get(table, frozenset()):
+                found.append(part)
+        except FileNotFoundError:  # compaction has removed it
+            continue
+        except (OSError, pa.ArrowException):
+            found.append(part)
+    return found
+
+
+def begin(files: Files) -> Manifest:
+    """The manifest that counts, written to the store where there was none: parts come after it."""
+    found = newest(files)
+    if not found.version:
+        publish(files, found)
+    return found
 
 
 def publish(files: Files, manifest: Manifest) -> bool:
@@ -65,9 +187,15 @@ def publish(files: Files, manifest: Manifest) -> bool:
     From then on the store is of today's layout: an older lip-ray knows no parts.
     """
     renew(files)
-    name = f"{FOLDER}/{PREFIX}{manifest.version:06d}{SUFFIX}"
     content = json.dumps({"parts": manifest.parts})
-    return files.publish(name, content.encode())
+    first = files.publish(_name_of(manifest.version), content.encode())
+    if first and manifest.version == 1:
+        files.remove(_name_of(0))  # else a store that loses this one would seem to have no parts
+    return first
+
+
+def _name_of(version: int) -> str:
+    return f"{FOLDER}/{PREFIX}{version:06d}{SUFFIX}"
 
 
 def loose_files(files: Files, table: str) -> list[str]:

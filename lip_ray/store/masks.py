@@ -67,7 +67,8 @@ def _stored(files: Files, name: str, trial_id: str, level: int) -> pa.Table | No
 
 @lru_cache(maxsize=LADDERS_KEPT)
 def _ladder(files: Files, part: str, trial_id: str) -> dict[int, pa.Table]:
-    """By level, what a part has of a trial, read at once: each mask needs those that it is in."""
+    """The masks of one trial in a part, by level. They are read at once, since each mask is nested
+    in others."""
     rows = files.table(part, TABLES["masks"], filters=[("trial_id", "=", trial_id)])
     levels = pc.unique(rows["level"]).to_pylist()
     return {level: rows.filter(pc.field("level") == level) for level in levels}

@@ -27,7 +27,7 @@ PASSING_OF_S3 = re.compile(
     r"AWS Error (INTERNAL_FAILURE|NETWORK_CONNECTION|REQUEST_TIMEOUT|SERVICE_UNAVAILABLE|SLOW_DOWN"
     r"|THROTTLING|UNKNOWN)\b"
 )
-"""The same of an object store, whose errors have names instead of numbers."""
+"""The passing errors of object stores, which have names instead of numbers."""
 
 Result = TypeVar("Result")
 

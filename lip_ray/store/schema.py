@@ -26,7 +26,7 @@ def _arrow_type(name: Type) -> pa.DataType:
 TABLES: dict[str, pa.Schema] = {
     name: arrow_schema(table.stored) for name, table in REGISTRY.items() if table.stored
 }
-"""Of every table that files hold, in the registry's order."""
+"""The schemas of all tables that files hold, in the registry's order."""
 
 PACKED = frozenset({"masks", "networks", "weights"})
 """Tables worth compressing; the others' loose files grow by it, or hold PNGs."""

@@ -18,7 +18,7 @@ from lip_ray.pruning import Mask, ScoreContext, effective
 from lip_ray.records import LevelRecord, Outcome
 from lip_ray.rng import keyed
 from lip_ray.tasks import AbstractTask, Problem
-from lip_ray.trials.base import AbstractTrial, Conflict, Size, stored
+from lip_ray.trials.base import AbstractTrial, Conflict, Size
 from lip_ray.trials.recording import curve, fit_columns, machine_columns, pictures
 
 Target = Literal["measured", "clean"]
@@ -277,17 +277,10 @@ class Bench:
         level: int,
         mask: Mask,
         results: Sequence[FitResult],
-        *,
-        masks: Mapping[int, Mask],
-        weights: Mapping[int, Mapping[str, Tensor]],
     ) -> tuple[LevelRecord, ...]:
-        """The rows of a level, one an image; the first has the masks and weights found with it."""
+        """The rows of a level, one per image."""
         paths = self.effective(mask)
         macs = self._setting.prior.cost(self._problems[0].image_shape).macs(mask.layers)
-        found: dict[str, Any] = {
-            "masks": {level: mask.to_rows() for level, mask in masks.items()},
-            "weights": {level: stored(values) for level, values in weights.items()},
-        }
         return tuple(
             LevelRecord(
                 **self._identity(level, image.label, mask.kept),
@@ -299,10 +292,9 @@ class Bench:
                 reconstructions=pictures(result, problem, with_problem=level == 0),
                 **fit_columns(result, problem, share=len(results)),
                 **machine_columns(self.device),
-                **(found if place == 0 else {}),
             )
-            for place, (image, problem, result) in enumerate(
-                zip(self._setting.images, self._problems, results, strict=True)
+            for image, problem, result in zip(
+                self._setting.images, self._problems, results, strict=True
             )
         )
 

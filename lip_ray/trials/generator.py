@@ -13,9 +13,19 @@ from lip_ray.fits import AdversarialFit, AdversarialResult, arithmetic
 from lip_ray.fits.adversarial import SAMPLES
 from lip_ray.priors.generators import GeneratorFile, GeneratorSpec
 from lip_ray.priors.network import Cost, placed
-from lip_ray.pruning import Magnitude, Mask, Pruner, Random, Rate, Schedule, ScoreContext, effective
+from lip_ray.pruning import (
+    AbstractPruner,
+    Magnitude,
+    Mask,
+    Pruner,
+    Rate,
+    Schedule,
+    ScoreContext,
+    effective,
+)
 from lip_ray.records import LevelRecord, Outcome
 from lip_ray.rng import keyed
+from lip_ray.spec import kind_of, members
 from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size, stored
 from lip_ray.trials.ladder import AbstractLadder
 from lip_ray.trials.recording import adversarial_curve, machine_columns, reset_peak_memory, sheet
@@ -44,7 +54,8 @@ class Generator(AbstractTrial):
     images: ImageSet | None = None
     """What it learns to make."""
     pruner: Pruner = Magnitude()
-    """magnitude or random: other criteria judge weights by an image that is to be restored."""
+    """One that looks at the weights alone, as magnitude does: others judge them by an image that is
+    to be restored."""
     schedule: Schedule = Rate()
     rewind: Rewind = ToInit()
     """What the surviving weights, and the critic's, are set to before each fit."""
@@ -159,11 +170,11 @@ class Generator(AbstractTrial):
 
     def conflicts(self) -> Iterator[Conflict]:
         """Reads the images; trains nothing."""
-        if not isinstance(self.pruner, Magnitude | Random):
+        if not self.pruner.weights_alone:
             yield (
                 "pruner",
                 f"{self.pruner.kind} judges weights by an image that is to be restored, and a "
-                "generator has none: allowed: magnitude, random",
+                f"generator has none: allowed: {', '.join(_without_an_image())}",
             )
         try:
             self.schedule.kept(self.prior.cost.prunable)
@@ -207,6 +218,12 @@ class Generator(AbstractTrial):
         return made.snapshot()
 
 
+def _without_an_image() -> list[str]:
+    """The kinds of pruners that need none."""
+    pruners = (member for member in members(Pruner) if issubclass(member, AbstractPruner))
+    return [kind_of(pruner) for pruner in pruners if pruner.weights_alone]
+
+
 def run(spec: Generator, context: Context) -> Iterator[LevelRecord]:
     """Train, record, score, prune, rewind, repeat: one record per level, dense first.
 
@@ -221,8 +238,9 @@ def run(spec: Generator, context: Context) -> Iterator[LevelRecord]:
             yield ladder.failed(level)
             continue
         result = ladder.fit(level, mask)
+        row = ladder.record(level, mask, result)
         masks = ladder.prune(level, mask)
-        yield ladder.record(level, mask, result, masks)
+        yield from ladder.completed(level, (row,), masks)
 
 
 class Ladder(AbstractLadder):
@@ -356,12 +374,9 @@ class Ladder(AbstractLadder):
     def _effective(self, mask: Mask) -> int:
         return effective(self._made.module, mask, (self._spec.prior.latent_size,))
 
-    def record(
-        self, level: int, mask: Mask, result: AdversarialResult, masks: dict[int, Mask]
-    ) -> LevelRecord:
-        """The row of a level, and all that became known with it."""
+    def record(self, level: int, mask: Mask, result: AdversarialResult) -> LevelRecord:
+        """The row of a level, read off the networks as their training left them."""
         made, _ = parted(mask)
-        known = {0: mask} | masks if level == 0 else masks
         trained = self._spec.fit is not None and result.outcome is not Outcome.DIVERGED
         return LevelRecord(
             **self._identity(level, made.kept),
@@ -374,8 +389,6 @@ class Ladder(AbstractLadder):
             outcome=result.outcome,
             reason=result.reason,
             fit_s=result.seconds,
-            masks={at: m.to_rows() for at, m in known.items()},
-            weights={at: stored(w) for at, w in self.weights_known(level).items()},
             network=stored(result.average) if trained else (),
             curve=adversarial_curve(result) if result.steps else None,
             reconstructions=(

@@ -1,12 +1,15 @@
 """The ladder of a trial that finds tickets: what each level begins with, and the masks so far."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
 from lip_ray.pruning import AbstractPruner, Mask, UnrankableError
+from lip_ray.records import LevelRecord
 from lip_ray.trials.base import Context
+from lip_ray.trials.recording import machine_columns, with_found
 from lip_ray.trials.rewinding import FineTune, Reinit, Rewind, ToInit, ToStep
 
 
@@ -111,6 +114,20 @@ class AbstractLadder(ABC):
             found[below] = mask
         self._masks |= found
         return found
+
+    def completed(
+        self, level: int, rows: Sequence[LevelRecord], masks: Mapping[int, Mask]
+    ) -> tuple[LevelRecord, ...]:
+        """The rows of a level with the masks and weights that were found with it.
+
+        Rows are read off the network before it is pruned, and a pruner may change the network: what
+        the machine says is read again, because time and memory of a level include its pruning.
+        """
+        cost = machine_columns(self._context.device)
+        known = {0: self.dense} | dict(masks) if level == 0 else masks
+        return with_found(
+            [replace(row, **cost) for row in rows], masks=known, weights=self.weights_known(level)
+        )
 
     def weights_known(self, level: int) -> dict[int, Mapping[str, Tensor]]:
         """What has to be stored for the next level to begin: nothing that a seed draws."""

@@ -5,8 +5,9 @@ import platform
 import re
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from lip_ray.columns import MEBIBYTE
 from lip_ray.data.images import png
 from lip_ray.fits import AdversarialResult, FitResult, Snapshot
 from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
-from lip_ray.records import Curve, Reconstruction, ReconstructionRole
+from lip_ray.pruning import Mask
+from lip_ray.records import Curve, LevelRecord, Reconstruction, ReconstructionRole
 from lip_ray.tasks import Problem
+from lip_ray.trials.base import stored
 
 CURVE_POINTS_EARLY = 160
 CURVE_POINTS_EVEN = 128
@@ -78,6 +81,22 @@ def machine_columns(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "finished_at": datetime.now(UTC).replace(tzinfo=None),
     }
+
+
+def with_found(
+    rows: Sequence[LevelRecord],
+    *,
+    masks: Mapping[int, Mask],
+    weights: Mapping[int, Mapping[str, Tensor]] | None = None,
+) -> tuple[LevelRecord, ...]:
+    """The rows of a level; the first holds the masks and weights, by the level that they are of."""
+    first, *others = rows
+    found = replace(
+        first,
+        masks={level: mask.to_rows() for level, mask in masks.items()},
+        weights={level: stored(values) for level, values in (weights or {}).items()},
+    )
+    return (found, *others)
 
 
 def curve(result: FitResult) -> Curve:

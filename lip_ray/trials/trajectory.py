@@ -149,8 +149,9 @@ def run(spec: Trajectory, context: Context) -> Iterator[LevelRecord]:
             yield from ladder.failed(level)
             continue
         results = ladder.fit(level, mask)
+        rows = ladder.records(level, mask, results)
         masks = ladder.prune(level, mask)
-        yield from ladder.records(level, mask, results, masks)
+        yield from ladder.completed(level, rows, masks)
 
 
 class Ladder(AbstractLadder):
@@ -200,13 +201,10 @@ class Ladder(AbstractLadder):
             return self._spec.pruner.prune(context_of, mask, kept=self._kept[level])
 
     def records(
-        self, level: int, mask: Mask, results: Sequence[FitResult], masks: dict[int, Mask]
+        self, level: int, mask: Mask, results: Sequence[FitResult]
     ) -> tuple[LevelRecord, ...]:
-        """The rows of a level, and all that became known with it."""
-        known = {0: mask} | masks if level == 0 else masks
-        return self._bench.records(
-            level, mask, results, masks=known, weights=self.weights_known(level)
-        )
+        """The rows of a level, read off the network as its fit left it."""
+        return self._bench.records(level, mask, results)
 
     def failed(self, level: int) -> tuple[LevelRecord, ...]:
         """The rows of a level that has no ticket."""

@@ -23,7 +23,7 @@ from lip_ray.trials.base import (
     together,
 )
 from lip_ray.trials.bench import AbstractRestoration, Bench, Setting
-from lip_ray.trials.recording import reset_peak_memory
+from lip_ray.trials.recording import reset_peak_memory, with_found
 from lip_ray.trials.rewinding import Reinit
 from lip_ray.trials.sources import Consensus, FromFile, Source
 from lip_ray.trials.trajectory import Images, Seed, Trajectory
@@ -213,7 +213,7 @@ def run(spec: Transfer, context: Context) -> Iterator[LevelRecord]:
         begin, watch = start(spec, there, bench, context), context.watch(spec.id, level)
         results = bench.fit(there, begin, mask, watch=watch)
         new = {} if spec.take is None and stored_already(spec) else {level: mask}
-        yield from bench.records(level, mask, results, masks=new, weights={})
+        yield from with_found(bench.records(level, mask, results), masks=new)
 
 
 def travelled(spec: Traveller, masks: list[Mask]) -> list[Mask]:

@@ -412,7 +412,8 @@ class TestSchema:
 
     def test_fields_are_described(self) -> None:
         fields = json_schema()["$defs"]["Denoising"]["properties"]
-        assert fields["sigma"]["description"].startswith("In 8-bit grey levels: 25 means 25/255")
+        said = fields["sigma"]["description"]
+        assert said.startswith("The standard deviation of the noise in 8-bit grey levels: 25 means")
 
     @pytest.mark.parametrize(
         "document",

@@ -10,9 +10,8 @@ import pytest
 from lip_ray.analysis import frontier_report
 from lip_ray.columns import REGISTRY
 from lip_ray.records import LevelRecord
-from lip_ray.store import Reader, Writer
+from lip_ray.store import Reader, Writer, check, compact
 from lip_ray.store.schema import VERSION
-from lip_ray.store.upkeep import check, compact
 
 FIRST = Path(__file__).parent / "first_version"
 TRIAL = "b6f43e67e912a542"

@@ -9,13 +9,10 @@
   const buttons = [...section.querySelectorAll("input")];
   const uids = new Map();
   const START = `#${heading.id}?`;
-  const { rows, fits, series } = data;
+  const choices = new Choices(data);
   let choice = { ...data.first };
-  let webgl;
 
   const unique = (values) => [...new Set(values)];
-  const upTo = ([first, end]) => Array.from({ length: end - first }, (_, i) => first + i);
-  const pick = (column, places) => places.map((place) => (place < 0 ? null : column[place]));
 
   function fill(name, labels, texts = labels) {
     if (!labels.includes(choice[name])) choice[name] = labels[0];
@@ -29,190 +26,14 @@
     fill("task", unique(data.scenes.map(({ task }) => task)));
     const images = data.scenes.filter(({ task }) => task === choice.task);
     fill("image", images.map(({ image }) => image));
-    const own = upTo(scene().rows).map((row) => series[rows.series[row]]);
-    fill("prior", [data.all, ...unique(own.map(({ network }) => network))]);
-    const methods = own.filter(({ base }) => !base).map(({ method }) => method);
-    fill("method", [data.all, ...unique(methods)]);
-    const axes = Object.keys(data.axes);
-    fill("axis", axes, axes.map((axis) => data.axes[axis].label));
-    if (!(choice.which in data.titles)) choice.which = data.first.which;
+    for (const [name, labels] of Object.entries(scene().offers)) fill(name, labels);
+    fill("axis", Object.keys(data.axes), Object.values(data.axes));
+    if (!buttons.some(({ value }) => value === choice.which)) choice.which = data.first.which;
     for (const button of buttons) button.checked = button.value === choice.which;
   }
 
   function scene() {
     return data.scenes.find(({ task, image }) => task === choice.task && image === choice.image);
-  }
-
-  function shown({ network, method, prior, base }) {
-    const own = [data.all, network].includes(choice.prior) || (base && prior === data.decoder);
-    return own && (base || [data.all, method].includes(choice.method));
-  }
-
-  function intervals(one, own, { low, high }) {
-    return {
-      type: "scatter",
-      x: own.flatMap((row) => [rows[choice.axis][row], rows[choice.axis][row], null]),
-      y: own.flatMap((row) => [low[row], high[row], null]),
-      name: `${one.name}, interval`,
-      mode: "lines",
-      line: { color: one.colour, width: 5 },
-      opacity: 0.25,
-      hoverinfo: "skip",
-      legendgroup: one.group,
-      showlegend: false,
-    };
-  }
-
-  /* Legend and hover label of means. */
-  function named(one, own, { low, high, n }, unit) {
-    const head = `${one.name}<br>${data.axes[choice.axis].hover}<br>%{y:.2f} dB`;
-    const tail = (row) => data.tails[n[row] > 1 ? unit : "run"];
-    return {
-      type: "scatter",
-      mode: "lines+markers",
-      name: one.name,
-      legendgroup: one.group,
-      customdata: own.map((row) => [low[row], high[row], n[row]]),
-      hovertemplate: own.map((row) => `${head}${tail(row)}<extra></extra>`),
-    };
-  }
-
-  /* From the dense mean down the ladder. */
-  function line(one, own, means, unit) {
-    const top = rows.top[own[0]];
-    const ladder = top < 0 ? own : [top, ...own];
-    return {
-      x: pick(rows[choice.axis], ladder),
-      y: pick(means.mean, ladder),
-      line: { color: one.colour, dash: one.dash, width: 2 },
-      marker: { symbol: one.symbol, size: 9, opacity: 1 },
-      ...named(one, ladder, means, unit),
-    };
-  }
-
-  /* A dense network at its own cost. */
-  function mark(one, own, means, unit) {
-    return {
-      x: pick(rows[choice.axis], own),
-      y: pick(means.mean, own),
-      line: { color: one.colour, dash: one.dash, width: 1.5 },
-      marker: { symbol: one.symbol, size: 9, opacity: 1 },
-      ...named(one, own, means, unit),
-    };
-  }
-
-  /* A horizontal line at what a dense network reaches. */
-  function level(one, value, ends) {
-    return {
-      type: "scatter",
-      x: ends,
-      y: [value, value],
-      name: `${one.name}, level`,
-      mode: "lines",
-      line: { color: one.colour, dash: one.dash, width: 1.5 },
-      hoverinfo: "skip",
-      legendgroup: one.group,
-      showlegend: false,
-    };
-  }
-
-  function marks(own, label, many) {
-    const costs = fits[choice.axis];
-    return {
-      type: many && hasWebgl() ? "scattergl" : "scatter",
-      x: own.map((fit) => (costs ? costs[fit] : rows[choice.axis][fits.row[fit]])),
-      y: pick(fits[choice.which], own),
-      mode: "markers",
-      opacity: many ? 0.3 : 0.6,
-      customdata: pick(fits.id, own),
-      text: own.map((fit) => `${rows.image[fits.row[fit]]}, seed ${fits.seed[fit]}`),
-      hovertemplate:
-        `${label}<br>%{text}<br>${data.axes[choice.axis].hover}<br>%{y:.2f} dB<extra></extra>`,
-    };
-  }
-
-  /* Whether this browser has WebGL, which remote screens often lack. */
-  function hasWebgl() {
-    webgl ??= document.createElement("canvas").getContext("webgl") !== null;
-    return webgl;
-  }
-
-  /* Open marks, and one trace for each way in which fits went wrong. */
-  function fitTraces(own, ink) {
-    const groups = new Map(series.filter(shown).map((one) => [one, []]));
-    for (const fit of own) groups.get(series[rows.series[fits.row[fit]]])?.push(fit);
-    const all = [...groups.values()].flat();
-    const many = all.length > data.many;
-    const traces = [];
-    for (const [one, mine] of groups) {
-      const good = mine.filter((fit) => !fits.broken[fit]);
-      if (good.length)
-        traces.push({
-          ...marks(good, one.name, many),
-          marker: { color: one.colour, symbol: `${one.symbol}-open`, size: many ? 4 : 6 },
-          name: `${one.name}, fits`,
-          legendgroup: one.group,
-          showlegend: false,
-        });
-    }
-    Object.entries(data.broken).forEach(([outcome, symbol], place) => {
-      const bad = all.filter((fit) => fits.broken[fit] === place + 1);
-      if (bad.length)
-        traces.push({
-          ...marks(bad, `${outcome} fit`, many),
-          marker: { color: ink, symbol, size: 9, line: { color: ink, width: 1.5 } },
-          name: `${outcome} fit`,
-        });
-    });
-    return traces;
-  }
-
-  /* Steps from the cheapest to the best; rings around what is on the front. */
-  function front(own, { mean }, ink) {
-    return {
-      type: "scatter",
-      x: pick(rows[choice.axis], own),
-      y: pick(mean, own),
-      name: "Pareto front",
-      mode: "lines+markers",
-      line: { color: ink, width: 1, shape: "hv" },
-      marker: { symbol: "circle-open", size: 16, color: ink },
-      hoverinfo: "skip",
-    };
-  }
-
-  function published({ x, y, text }, muted) {
-    return {
-      type: "scatter",
-      x,
-      y,
-      name: "published",
-      mode: "markers",
-      marker: { symbol: "cross", size: 10, color: muted },
-      text,
-      hovertemplate: "published<br>%{text}<br>density %{x:.3g}<br>%{y:.2f} dB<extra></extra>",
-    };
-  }
-
-  function traces(own) {
-    const { ink, muted } = page.palette;
-    const means = rows[choice.which];
-    const groups = new Map(series.filter(shown).map((one) => [one, []]));
-    for (const row of upTo(own.rows)) groups.get(series[rows.series[row]])?.push(row);
-    const drawn = [];
-    for (const [one, mine] of groups) {
-      if (!mine.length) continue;
-      drawn.push(intervals(one, mine, means));
-      if (one.base) {
-        drawn.push(mark(one, mine, means, own.unit));
-        drawn.push(...mine.map((row) => level(one, means.mean[row], own.ends[choice.axis])));
-      } else drawn.push(line(one, mine, means, own.unit));
-    }
-    drawn.push(...fitTraces(upTo(own.fits), ink));
-    drawn.push(front(own.fronts[choice.which][choice.axis], means, ink));
-    const others = own.published[choice.which];
-    if (others && choice.axis === "density") drawn.push(published(others, muted));
-    return drawn;
   }
 
   /* Colours alone are the page's: the columns of a figure are not copied. */
@@ -228,19 +49,18 @@
   }
 
   function draw() {
-    const own = scene();
-    const layout = themed(data.layout);
-    layout.xaxis = { ...themed(data.axes[choice.axis].layout), uirevision: choice.axis };
-    Object.assign(layout.yaxis, { range: [...own.range], uirevision: choice.task + choice.image });
-    layout.yaxis.title.text = data.titles[choice.which];
+    const { task, image, range, traces, words: said } = scene();
+    const layout = choices.resolved(themed(data.layout), choice);
+    layout.xaxis.uirevision = choice.axis;
+    Object.assign(layout.yaxis, { range: [...range], uirevision: task + image });
     layout.margin.t = 40;
     const times = {};
-    const drawn = traces(own).map((trace) => {
+    const drawn = choices.traces(traces, choice).map((trace) => {
       times[trace.name] = (times[trace.name] ?? 0) + 1;
       return { uid: uid(`${trace.name} ${times[trace.name]}`), ...coloured(trace) };
     });
     Plotly.react(chart, drawn, layout, page.config);
-    words.textContent = own.words[choice.which][choice.axis];
+    words.textContent = said[choice.which][choice.axis];
   }
 
   /* The choice that a link to here carries, where it does. */

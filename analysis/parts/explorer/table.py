@@ -4,7 +4,7 @@ A scene is a task with one image, or with the mean over all of its images.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,11 @@ import pandas as pd
 
 from ...rows.naming import distinct_names
 from ...rows.points import (
-    CONFIDENCE,
     WHICH,
     described_points,
     distinct_fits,
-    with_interval,
 )
+from ...statistics.aggregate import IN_DB, SCORES, Groups, dense_first, score_table
 from ...statistics.intervals import hypervolume, pareto_front
 
 AXES = {
@@ -41,7 +40,12 @@ BEYOND = 0.1
 DOMINATING = [*AXES, *(f"front_{axis}" for axis in AXES), "mean_db", "measured_db", "whole"]
 """Of a `scene_table` what its hypervolumes are computed from."""
 
-INTERVAL = ("mean_db", "deviation_db", "n", "low_db", "high_db")
+COLUMNS = [
+    *(*SCENE, *SERIES, *SIZE, "prior", "reference", "scene", "density"),
+    *("measured_db", "macs", "seconds", "n", "mean_db", "missing", "which", "unit", "whole"),
+    *("low_db", "high_db"),
+]
+"""Of a `scene_table`, before its fronts."""
 
 
 def explorer_fits(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -100,19 +104,11 @@ def scene_table(fits: pd.DataFrame) -> pd.DataFrame:
     scene over all networks and methods; means over fewer images than others have are not on it, and
     `whole` is False for these.
     """
-    parts = [_over_seeds(fits, which) for which in WHICH]
-    tables = [part for own in parts for part in (own, _over_images(own))]
-    table = with_interval(pd.concat(tables, ignore_index=True), CONFIDENCE, INTERVAL)
-    table = table.drop(columns=["deviation_db", "confidence"])
+    table = pd.concat([_over_seeds(fits), _over_images(fits)], ignore_index=True)[COLUMNS]
     dtypes = {name: fits[name].dtype for name in (*SERIES, "task", "reference")}
     images = [MEAN_IMAGE, *fits["image"].cat.categories]
     dtypes["image"] = pd.CategoricalDtype(images, ordered=True)
-    dtypes["which"] = pd.CategoricalDtype(list(WHICH), ordered=True)
-    order = [*SCENE, "which", *SERIES, "kept"]
-    table = table.astype(dtypes).sort_values(
-        order, ascending=[name != "kept" for name in order], ignore_index=True
-    )
-    return _with_fronts(table)
+    return _with_fronts(dense_first(table.astype(dtypes), [*SCENE, "which", *SERIES, "kept"]))
 
 
 def hypervolume_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -145,45 +141,25 @@ def _part(scene: str, part: str) -> str:
     return json.dumps({part: json.loads(scene)[part]}, sort_keys=True)
 
 
-def _over_seeds(fits: pd.DataFrame, which: str) -> pd.DataFrame:
-    psnr = f"psnr_{which}_db"
-    groups = fits.groupby([*SCENE, *SERIES, *SIZE], observed=True, as_index=False)
-    table = groups.agg(
-        **_same(fits, "prior", "reference", "scene", "density"),
-        **_means("measured_db", "macs", "seconds"),
-        fits=(psnr, "size"),
-        n=(psnr, "count"),
-        mean_db=(psnr, "mean"),
-        deviation_db=(psnr, "std"),
-    )
-    table["missing"] = table.pop("fits") - table["n"]
-    return pd.DataFrame(table.assign(which=which, unit="seed", whole=True))
+def _over_seeds(fits: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the scenes of one image."""
+    same = ["prior", "reference", "scene", "density"]
+    groups = Groups(fits=fits, by=[*SCENE, *SERIES, *SIZE])
+    return _scores(groups, same).assign(unit="seed", whole=True)
 
 
-def _over_images(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means of the images' means, of tasks with several."""
-    several = rows.groupby("task", observed=True)["image"].transform("nunique") > 1
-    groups = rows[several].groupby(["task", *SERIES, *SIZE], observed=True, as_index=False)
-    table = groups.agg(
-        **_same(rows, "prior", "reference", "density", "which"),
-        **_means("measured_db", "macs", "seconds"),
-        missing=("missing", "sum"),
-        n=("mean_db", "count"),
-        deviation_db=("mean_db", "std"),
-        mean_db=("mean_db", "mean"),
-    )
-    most = table.groupby("task", observed=True)["n"].transform("max")
-    return pd.DataFrame(
-        table.assign(image=MEAN_IMAGE, scene="", unit="image", whole=table["n"] == most)
-    )
+def _over_images(fits: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the scenes that average over images, of tasks with several."""
+    several = fits.groupby("task", observed=True)["image"].transform("nunique") > 1
+    groups = Groups(fits=fits[several], by=["task", *SERIES, *SIZE], unit="image")
+    table = _scores(groups, ["prior", "reference", "density"])
+    most = table.groupby(["task", "which"], observed=True)["n"].transform("max")
+    return table.assign(image=MEAN_IMAGE, scene="", unit="image", whole=table["n"] == most)
 
 
-def _same(frame: pd.DataFrame, *names: str) -> dict[str, Any]:
-    return {name: (name, "first") for name in names if name in frame}
-
-
-def _means(*names: str) -> dict[str, Any]:
-    return {name: (name, "mean") for name in names}
+def _scores(groups: Groups, same: Sequence[str]) -> pd.DataFrame:
+    means = {name: name for name in ("measured_db", "macs", "seconds")}
+    return score_table(groups, SCORES, same=same, means=means, failures=()).rename(columns=IN_DB)
 
 
 def _with_fronts(table: pd.DataFrame) -> pd.DataFrame:

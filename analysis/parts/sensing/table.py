@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ...rows.identity import task_name, together
 from ...rows.naming import distinct_names, tuples
 from ...rows.points import CONFIDENCE, FAILURES, WHICH
+from ...statistics.aggregate import Groups, Unit, dense_first
 
 KIND = "reconstruction"
 
@@ -92,19 +92,18 @@ def sensing_table(
 
 def means_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
     """The `sensing_table` of these points."""
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be within 0 and 1, got {confidence}")
-    several = points.groupby("problem", observed=True)["image"].nunique() > 1
-    table = _means(_long(points), several)
-    half = stats.t.ppf((1 + confidence) / 2, table["n"] - 1) * table.pop("deviation")
-    half = half / np.sqrt(table["n"])
-    table["low"], table["high"] = table["mean"] - half, table["mean"] + half
-    table["confidence"] = confidence
+    several = points.groupby("problem", observed=True)["image"].transform("nunique") > 1
+    kinds: tuple[tuple[Unit, pd.DataFrame], ...]
+    kinds = ("image", points[several]), ("seed", points[~several])
+    parts = [
+        _scores(Groups(fits=fits, by=GROUP, unit=unit, seed="run", confidence=confidence), error)
+        for error in ERRORS
+        for unit, fits in kinds
+    ]
+    table = pd.concat(parts, ignore_index=True)
     table["score"] = pd.Categorical(table["score"], categories=list(SCORES), ordered=True)
     table["which"] = pd.Categorical(table["which"], categories=WHICH, ordered=True)
-    order = ["problem", "method", "m", "kept", "score", "which"]
-    rising = [name != "kept" for name in order]
-    return table.sort_values(order, ascending=rising, ignore_index=True)
+    return dense_first(table, ["problem", "method", "m", "kept", "score", "which"])
 
 
 def sensing_sample(table: pd.DataFrame) -> str:
@@ -299,52 +298,23 @@ def _joined(scene: str, split: str, network: str) -> str:
     return _json({**json.loads(scene), "split": split, "source": json.loads(network)})
 
 
-def _long(points: pd.DataFrame) -> pd.DataFrame:
-    """A row per point, score and step, with its `value` and that of its `floor`."""
-    outcomes = {name: points["outcome"] == name for name in FAILURES}
-    shared = points[[*ALIKE, *GROUP, "image", "run"]].assign(**outcomes)
-    parts = []
-    for error in ERRORS:
-        score, which = error.split("_")
-        own = {"value": points[error], "floor": points[f"floor_{error}"]}
-        parts.append(shared.assign(score=score, which=which, **own))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _means(fits: pd.DataFrame, several: pd.Series) -> pd.DataFrame:
-    """Means over images of means over seeds, with what intervals need.
-
-    `several` says by problem whether it has more than one image.
-    """
-    group = [*GROUP, "score", "which"]
-    images = _grouped(fits, [*group, "image"])[["value", "floor"]].mean()
-    over_images = _grouped(images, group).agg(
-        images=("value", "count"),
-        mean=("value", "mean"),
-        deviation=("value", "std"),
-        floor=("floor", "mean"),
-    )
-    table = _grouped(fits, group).agg(
-        **{name: (name, "first") for name in ALIKE},
-        fits=("value", "size"),
-        found=("value", "count"),
-        seed_deviation=("value", "std"),
-        **{name: (name, "sum") for name in FAILURES},
-    )
-    seeds = _grouped(fits[fits["value"].notna()], group).agg(seeds=("run", "nunique"))
-    table = table.merge(over_images, on=group).merge(seeds, on=group, how="left")
-    table = table.fillna({"seeds": 0}).astype({"seeds": int})
-    by_image = table["problem"].map(several).astype(bool)
-    table["over"] = np.where(by_image, "images", "seeds")
-    table["n"] = table["images"].where(by_image, table["seeds"])
-    table["deviation"] = table["deviation"].where(by_image, table.pop("seed_deviation"))
-    table["missing"] = table["fits"] - table.pop("found")
-    return pd.DataFrame(table)
-
-
-def _grouped(fits: pd.DataFrame, by: list[str]) -> Any:
-    """Groups that exist, also those without a density or measurements."""
-    return fits.groupby(by, observed=True, as_index=False, dropna=False)
+def _scores(groups: Groups, error: str) -> pd.DataFrame:
+    """The rows of one score and step."""
+    found = groups.interval(error)
+    score, which = error.split("_")
+    table = groups.keys().assign(score=score, which=which)
+    table[ALIKE] = groups.same(*ALIKE)
+    table["fits"] = groups.sizes()
+    table[FAILURES] = groups.outcomes(*FAILURES)
+    table["images"] = groups.images(error)
+    table["mean"] = found["mean"]
+    table["floor"] = groups.means(f"floor_{error}")
+    table["seeds"] = groups.seeds(error)
+    table["over"] = f"{groups.unit}s"
+    table["n"] = found["n"]
+    table["missing"] = groups.missing(error)
+    table[["low", "high", "confidence"]] = found[["low", "high", "confidence"]]
+    return table
 
 
 def _without(spec: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -36,8 +36,10 @@ CRITIC = "critic."
 DIGITS = 12
 """Hexadecimal digits of the content in a file's name."""
 
-Architecture = Annotated[Dcgan | Pgan | LayerList, Field(discriminator="kind")]
-_ARCHITECTURE: TypeAdapter[Dcgan | Pgan | LayerList] = TypeAdapter(Architecture)
+Architecture = Dcgan | Pgan | LayerList
+_ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(
+    Annotated[Architecture, Field(discriminator="kind")]
+)
 
 
 class GeneratorError(UserError):
@@ -195,7 +197,6 @@ class GeneratorFile(AbstractGenerator):
         return self.architecture.image_shape
 
     def network(self) -> nn.Module:
-        """The architecture's."""
         return self.architecture.network()
 
     def initialise(self, module: nn.Module, draws: torch.Generator) -> None:
@@ -203,7 +204,6 @@ class GeneratorFile(AbstractGenerator):
         self.architecture.initialise(module, draws)
 
     def critic_network(self) -> nn.Module:
-        """The architecture's."""
         return self.architecture.critic_network()
 
     def initialise_critic(self, module: nn.Module, draws: torch.Generator) -> None:

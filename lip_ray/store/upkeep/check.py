@@ -21,9 +21,12 @@ from lip_ray.store.manifest import (
     newest,
     part_schema,
     stem_of,
+    stems,
+    table_of,
 )
 from lip_ray.store.paths import SUFFIX, StoreError
 from lip_ray.store.schema import TABLES
+from lip_ray.store.upkeep.repair import recovery, strays
 from lip_ray.store.upkeep.rows import Reading, alike, covered_by, folded_rows_of, opened
 
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -39,9 +42,13 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "scores": ("search", "search_id", "number"),
     "points": ("search", "search_id", "number", "position"),
 }
-"""Of which each table has one row."""
+"""The columns that identify a row of each table."""
 
-ALSO = {"levels": ("outcome",), "masks": ("layer", "kept", "total", "within")}
+ALSO = {
+    "trials": ("kind", "source_ids", "spec"),
+    "levels": ("outcome", "steps"),
+    "masks": ("layer", "kept", "total", "within"),
+}
 
 OF_LEVELS = ("levels", "curves", "masks", "weights", "networks", "reconstructions")
 
@@ -86,16 +93,90 @@ def _twice(table: str) -> str:
     """
 
 
+ENDED = f"outcome in ('{Outcome.BUDGET}', '{Outcome.STOPPED}')"
+HAS_MASK = f"outcome != '{Outcome.FAILED}'"
+
+
 def _missing(table: str) -> str:
     """A fit that came to its end has what any other of its trial has."""
     key = "trial_id, level" if table == "masks" else "trial_id, level, image"
     return f"""
     select distinct '{table}/' || file || '{SUFFIX}', 'missing: other levels of its trial have one'
     from levels anti join {table} using ({key})
-    where outcome in ('{Outcome.BUDGET}', '{Outcome.STOPPED}')
-      and trial_id in (select trial_id from {table})
+    where {ENDED} and trial_id in (select trial_id from {table})
     """
 
+
+def _implied(table: str, kinds: str, of_levels: str, why: str) -> str:
+    """What each level of some trials has, whether or not another level has it."""
+    return f"""
+    select distinct '{table}/' || level.file || '{SUFFIX}', 'missing: {why}'
+    from levels as level join trials as trial using (trial_id)
+    anti join {table} as own on own.trial_id = level.trial_id and own.level = level.level
+    where {of_levels} and ({kinds})
+    """
+
+
+FINDERS = "trial.kind in ('trajectory', 'generator')"
+"""The kinds of trials that find tickets, so that all their levels have masks."""
+
+REWINDS = "json_valid(trial.spec) and trial.spec->>'$.rewind.kind'"
+
+IMPLIED = (
+    _implied("masks", FINDERS, HAS_MASK, "every level of its trial has one"),
+    _implied(
+        "curves",
+        "trial.kind in ('trajectory', 'transfer', 'generator', 'reconstruction')",
+        f"{ENDED} and steps > 0",
+        "its fit took steps",
+    ),
+    _implied(
+        "networks",
+        "trial.kind = 'generator'",
+        f"{ENDED} and steps > 0",
+        "every level of its trial has one",
+    ),
+    _implied(
+        "weights",
+        f"{REWINDS} = 'finetune' or ({REWINDS} = 'step' and level.level = 1)",
+        f"level.level > 0 and {HAS_MASK}",
+        "its trial rewinds to it",
+    ),
+)
+
+NOT_ASKED = """
+select 'sweeps', 'missing: no sweep or search has ' || min(trial_id) ||
+       case when count(*) > 1 then printf(' and %d more', count(*) - 1) else '' end
+from trials
+where trial_id not in (select trial_id from sweeps where trial_id is not null)
+  and trial_id not in (select trial_id from points where trial_id is not null)
+  and trial_id not in (select unnest(source_ids) from trials)
+having count(*) > 0
+"""
+"""A sweep notes its trials before any of them begins."""
+
+NO_POINT = f"""
+select distinct printf('points/%s-%s-%05d{SUFFIX}', search, search_id, number),
+       'missing: its score is there'
+from scores anti join points using (search, search_id, number)
+union
+select distinct printf('points/%s-%s-%05d{SUFFIX}', search, search_id, above.number),
+       'missing: later points are there'
+from (select search, search_id, number - 1 as number from points where number > 0) as above
+anti join points using (search, search_id, number)
+"""
+
+NO_FAILURE = f"""
+select distinct printf('failures/%s-%03d{SUFFIX}', trial_id, above.number),
+       'missing: later failures of its trial are there'
+from (
+    select trial_id, regexp_extract(file, '[0-9]+$')::integer - 1 as number from failures
+) as above
+anti join (
+    select trial_id, regexp_extract(file, '[0-9]+$')::integer as number from failures
+) using (trial_id, number)
+where above.number >= 0
+"""
 
 GAP = f"""
 select distinct printf('levels/%s-%03d{SUFFIX}', trial_id, above.level),
@@ -107,6 +188,10 @@ anti join levels using (trial_id, level)
 NO_TRIAL = f"""
 select distinct 'trials/' || trial_id || '{SUFFIX}', 'missing: levels of it are there'
 from levels anti join trials using (trial_id)
+union
+select distinct 'trials/' || trial_id || '{SUFFIX}', 'missing: other rows of it are there'
+from ({" union all ".join(f"select trial_id from {t}" for t in OF_LEVELS if t != "levels")})
+anti join trials using (trial_id) anti join levels using (trial_id)
 """
 
 WRONG_BITS = """
@@ -133,7 +218,8 @@ RULES = (
     *((_renamed(table), False) for table in TABLES),
     *((_twice(table), False) for table in TABLES),
     *((_missing(table), True) for table in ("masks", "curves", "reconstructions")),
-    *((rule, True) for rule in (GAP, NO_TRIAL, WRONG_BITS)),
+    *((rule, True) for rule in (GAP, NO_TRIAL, NOT_ASKED, WRONG_BITS, *IMPLIED)),
+    *((rule, False) for rule in (NO_POINT, NO_FAILURE)),
 )
 """Each gives files and what is wrong with them; with it, whether running again may mend that."""
 
@@ -161,11 +247,11 @@ class Health:
     counts: Mapping[str, int]
     """Rows by table that could be read."""
     files: int
-    """That were read."""
+    """How many files were read."""
 
     @property
     def lines(self) -> Iterator[str]:
-        """It in sentences."""
+        """The report in sentences."""
         rows = ", ".join(f"{count:,} {table}" for table, count in self.counts.items() if count)
         yield f"{self.files:,} files were read, with the rows of {rows or 'nothing'}"
         if not self.problems:
@@ -236,11 +322,26 @@ class Examination:
             self._beyond.update(() if mended else {file})
 
     def _newest(self) -> Manifest:
+        """The manifest that counts, or the one that a repair would write."""
         try:
-            return newest(self._files)
+            found = newest(self._files)
         except StoreError as error:
             self._say(FOLDER, str(error))
-            return Manifest()
+            return recovery(self._files).manifest
+        for part in strays(self._files, found):
+            self._say(part, self._stray(part), mended=False)
+        return found
+
+    def _stray(self, part: str) -> str:
+        """What is wrong with a part that no manifest names."""
+        try:
+            stems(self._files, table_of(part), part)
+        except (OSError, pa.ArrowException):
+            return "damaged, and no manifest names it"
+        return (
+            "no manifest names it, and its rows are nowhere else: lip store check --repair makes "
+            "them count"
+        )
 
     def _look_for_strangers(self) -> None:
         for folder in (*TABLES, FOLDER):
@@ -310,7 +411,7 @@ def _looked_at(table: str, rows: pa.Table | pa.RecordBatch, part: str | None) ->
 
 
 def _counted(bits: pa.Array | pa.ChunkedArray) -> tuple[Integers, Integers]:
-    """Of each mask, its bytes and how many bits are set."""
+    """For each mask, its bytes and how many bits are set."""
     whole = pa.chunked_array(bits) if isinstance(bits, pa.Array) else bits
     whole = whole.combine_chunks()
     if not len(whole):

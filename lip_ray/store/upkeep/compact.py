@@ -4,14 +4,17 @@ A part holds the rows of many loose files and says of each row which. A manifest
 appears in one step; from then on readers leave the loose files out. These stay until a manifest
 that covers them is older than the grace period: whoever listed them before may still be reading.
 Killed between any two steps it leaves a store that reads the same, and the next one goes on.
+
+Nothing is deleted whose rows are not in parts of the newest manifest, and no file whose name is not
+that of a loose file, a part or a manifest.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
@@ -22,16 +25,21 @@ from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
     FOLDER,
-    PREFIX,
     Manifest,
+    Origin,
     loose_files,
+    manifests,
     newest,
     part_schema,
+    parts_of,
     publish,
+    read_manifest,
     stem_of,
+    stems,
+    table_of,
+    version_of,
 )
 from lip_ray.store.paths import SUFFIX, StoreError
-from lip_ray.store.schema import VERSION, VERSION_KEY
 from lip_ray.store.upkeep.rows import READERS, Reading, covered_by, opened
 
 PART_BYTES = 256 << 20
@@ -42,7 +50,7 @@ SMALL_BYTES = 16 << 20
 what becomes of `PART_BYTES` in a file, so no row is rewritten more than a few times."""
 
 GROUP_BYTES = 4 << 20
-"""In memory, of a row group: what is read at least to see a few trials."""
+"""The bytes of a row group in memory: the least that is read to see a few trials."""
 
 ORPHAN_S = 86400.0
 """A part that no manifest names may be another compaction's until it is so old."""
@@ -59,9 +67,9 @@ class Compaction:
     parts: int
     """That the store has now."""
     bytes_before: int
-    """Of the files and parts that were folded."""
+    """The bytes of the files and parts that were merged."""
     bytes_after: int
-    """Of the parts that hold their rows since."""
+    """The bytes of the parts that hold their rows now."""
     removed: int = 0
     """Loose files that were deleted, as parts had held their rows for long enough."""
     damaged: tuple[str, ...] = ()
@@ -69,7 +77,7 @@ class Compaction:
 
     @property
     def lines(self) -> Iterator[str]:
-        """It in sentences."""
+        """The report in sentences."""
         if self.bytes_after:
             sizes = f"{_mb(self.bytes_before)} became {_mb(self.bytes_after)}"
             yield f"{self.folded:,} files folded in, {sizes}: the store has {self.parts} parts"
@@ -86,7 +94,7 @@ def compact(store: str | Path, *, grace_s: float = 86400.0) -> Compaction:
 
     Any number of others may read and write meanwhile, and compact: the later one begins again.
     Damaged files are left where they are. Raises StoreError where there is no store, or one of its
-    parts is missing or damaged.
+    parts is missing or damaged, or the manifest that names them is.
     """
     files = opened(store)
     settled = _settled(files, grace_s)
@@ -100,13 +108,16 @@ def compact(store: str | Path, *, grace_s: float = 86400.0) -> Compaction:
     )
 
 
-def part(rows: pa.Table) -> bytes:
-    """A part's file: rows with their `file`, in its order, so that few trials are quick to read."""
+def part(rows: pa.Table, origin: Origin | None = None) -> bytes:
+    """A part's file: rows with their `file`, in its order, so that few trials are quick to read.
+
+    Its metadata says where it comes from.
+    """
     rows = rows.sort_by(FILE)  # stable: rows of one file stay in their order
     words = [field.name for field in rows.schema if pa.types.is_string(field.type)]
     sink = pa.BufferOutputStream()
     pq.write_table(
-        rows.replace_schema_metadata({VERSION_KEY: str(VERSION)}),
+        rows.replace_schema_metadata((origin or Origin()).metadata),
         sink,
         compression="zstd",
         use_dictionary=words,
@@ -116,10 +127,10 @@ def part(rows: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def put_part(files: Files, table: str, rows: pa.Table) -> tuple[str, int]:
+def put_part(files: Files, table: str, rows: pa.Table, origin: Origin) -> tuple[str, int]:
     """Write a part that no manifest names yet: its name and bytes."""
     name = f"{FOLDER}/{table}-{uuid4().hex[:8]}{SUFFIX}"
-    content = part(rows)
+    content = part(rows, origin)
     if not files.publish(name, content):
         raise StoreError(f"{files.where}/{name} is there already: try again")
     return name, len(content)
@@ -186,9 +197,15 @@ def _fold(files: Files, table: str, loose: Sequence[str], old: Manifest) -> Fold
     first = next(new, None)
     if first is None and len(small) < 2:
         return Fold(parts=parts, damaged=tuple(reading.damaged))
+    if not old.version:
+        publish(files, old)  # parts without any manifest would seem to have lost it
     merged = Reading(files, table, small)
     rows = chain(merged, [] if first is None else [first], new)
-    written = [put_part(files, table, chunk) for chunk in gathered(rows)]
+    written, done = [], 0
+    for chunk in gathered(rows):
+        origin = Origin(version=old.version + 1, replaces=tuple(small[done : merged.count]))
+        done = merged.count
+        written.append(put_part(files, table, chunk, origin))
     if merged.damaged:
         raise StoreError(f"{files.where}/{merged.damaged[0]} is damaged: restore it from a copy")
     names = tuple(name for name, _ in written)
@@ -203,7 +220,7 @@ def _fold(files: Files, table: str, loose: Sequence[str], old: Manifest) -> Fold
 
 
 def _bytes_in(files: Files, table: str, part: str) -> int:
-    """Uncompressed."""
+    """The uncompressed bytes of a table in a part."""
     [fragment] = files.dataset([part], part_schema(table)).get_fragments()
     return sum(group.total_byte_size for group in fragment.row_groups)
 
@@ -211,27 +228,33 @@ def _bytes_in(files: Files, table: str, part: str) -> int:
 def _settled(files: Files, grace_s: float) -> Manifest:
     """The newest manifest that is older than the grace period: nobody reads what came before it."""
     now = files.clock()
-    for name in reversed(_manifests(files)):
+    for name in reversed(manifests(files)):
         try:
             if now - files.modified(name) >= grace_s:
-                return Manifest(version=_version(name), parts=_parts_in(files, name))
+                return read_manifest(files, name)
         except FileNotFoundError:  # another compaction swept it
             break
+        except StoreError:  # an older one does as well
+            continue
     return Manifest(version=0, parts={})
 
 
 def _sweep(files: Files, settled: Manifest, orphan_s: float) -> int:
-    """Delete what nobody reads any more; how many loose files that were."""
+    """Delete what nobody reads any more; how many loose files that were.
+
+    Old manifests go first: each of those that are left then names parts that, with the loose files,
+    are all of the store.
+    """
     removed = 0
     try:
         current = newest(files)
+        for name in manifests(files):
+            if version_of(name) < settled.version:
+                files.remove(name)
         with ThreadPoolExecutor(READERS) as pool:
             for _ in pool.map(files.remove, _long_covered(files, settled, current)):
                 removed += 1
-        for name in _manifests(files):
-            if _version(name) < settled.version:
-                files.remove(name)
-        for name in _orphans(files, orphan_s):
+        for name in list(_superseded(files, current, orphan_s)):
             files.remove(name)
     except FileNotFoundError:  # another compaction sweeps, and is further
         pass
@@ -249,33 +272,21 @@ def _long_covered(files: Files, settled: Manifest, current: Manifest) -> Iterato
             yield from (name for name in loose if stem_of(name) in covered)
 
 
-def _orphans(files: Files, orphan_s: float) -> Iterator[str]:
-    """Parts that no manifest names and no compaction is about to name."""
-    named = {
-        part
-        for name in _manifests(files)
-        for parts in _parts_in(files, name).values()
-        for part in parts
-    }
+def _superseded(files: Files, current: Manifest, orphan_s: float) -> Iterator[str]:
+    """Parts that no manifest names, no compaction is about to name, and whose rows all are in
+    parts of the current manifest."""
+    named: set[str] = set()
+    for manifest in manifests(files):
+        with suppress(StoreError):
+            named.update(chain.from_iterable(read_manifest(files, manifest).parts.values()))
     now = files.clock()
-    for name in files.names(FOLDER):
-        part = name.endswith(SUFFIX) and name not in named
-        if part and now - files.modified(name) >= orphan_s:
-            yield name
-
-
-def _manifests(files: Files) -> list[str]:
-    """Oldest first."""
-    return [name for name in files.names(FOLDER) if name.startswith(f"{FOLDER}/{PREFIX}")]
-
-
-def _version(manifest: str) -> int:
-    return int(PurePosixPath(manifest).stem.removeprefix(PREFIX))
-
-
-def _parts_in(files: Files, manifest: str) -> dict[str, tuple[str, ...]]:
-    named = json.loads(files.read(manifest))["parts"]
-    return {table: tuple(parts) for table, parts in named.items()}
+    for name in parts_of(files):
+        if name not in named and now - files.modified(name) >= orphan_s:
+            table = table_of(name)
+            with suppress(pa.ArrowException, OSError):  # what it holds cannot be told: it stays
+                held = covered_by(files, table, current.parts.get(table, ()))
+                if stems(files, table, name) <= held:
+                    yield name
 
 
 def _mb(size: int) -> str:

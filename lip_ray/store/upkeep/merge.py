@@ -13,6 +13,8 @@ from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
     Manifest,
+    Origin,
+    begin,
     loose_files,
     newest,
     part_schema,
@@ -35,7 +37,8 @@ OF_TRIALS = ("trials", "curves", "masks", "weights", "networks", "reconstruction
 """Tables whose rows go together: a mask is stored within the one of the level before."""
 
 ORDER = ("points", "scores", "failures", "sweeps", *OF_TRIALS)
-"""In which files are copied: a level is there once its `levels` rows are, so these come last."""
+"""The order in which tables are copied. The `levels` rows of a level make it visible, so they come
+last."""
 
 BATCH = 512
 """Files at a time, of those that two stores have."""
@@ -56,7 +59,7 @@ class Merged:
 
     @property
     def lines(self) -> Iterator[str]:
-        """It in sentences."""
+        """The report in sentences."""
         yield f"{self.copied:,} files copied; {self.known:,} were there already, with the same rows"
         if self.conflicts:
             files = (
@@ -123,11 +126,11 @@ class Inventory:
         return cls(files=files, parts=parts, loose=loose, folded=folded)
 
     def has(self, table: str) -> frozenset[str]:
-        """All of them."""
+        """The names of all files of a table, loose and in parts."""
         return self.loose[table] | self.folded[table]
 
     def rows(self, table: str, stems: Sequence[str]) -> dict[str, pa.Table | None]:
-        """Of each its rows; none where the file is damaged."""
+        """The rows of each file; None where it is damaged."""
         folded = [stem for stem in stems if stem in self.folded[table]]
         found: dict[str, pa.Table | None] = {}
         found.update(folded_rows_of(self.files, table, self.parts.get(table, ()), folded))
@@ -181,7 +184,7 @@ class Merge:
         self._closed.add(_owner(table, stem))
 
     def _new(self, table: str, stems: Iterable[str]) -> list[str]:
-        """Those that the store lacks and may have, in order."""
+        """The files that the store lacks and may take, in order."""
         lacking = frozenset(stems) - self._target.has(table)
         return sorted(stem for stem in lacking if _owner(table, stem) not in self._closed)
 
@@ -210,13 +213,18 @@ class Merge:
     def _copy_parts(self) -> None:
         """What the store lacks of each part, as a part of its own; all appear at once."""
         written: dict[str, list[str]] = {}
-        for table in COMPACTED:
-            new = frozenset(self._new(table, self._source.folded[table]))
+        lacking = {
+            table: frozenset(self._new(table, self._source.folded[table])) for table in ORDER
+        }
+        version = begin(self._target.files).version + 1 if any(lacking.values()) else 0
+        for table in sorted(COMPACTED, key=ORDER.index):
+            new = lacking[table]
             for part in self._source.parts.get(table, ()) if new else ():
                 rows = self._source.files.table(part, part_schema(table))
                 chosen = rows.filter(pc.is_in(rows[FILE], pa.array(sorted(new), pa.string())))
                 if len(chosen):
-                    name, _ = put_part(self._target.files, table, chosen)
+                    origin = Origin(version=version)
+                    name, _ = put_part(self._target.files, table, chosen, origin)
                     written.setdefault(table, []).append(name)
                     self._copied += len(chosen[FILE].unique())
         if written:
@@ -234,7 +242,14 @@ def add_parts(files: Files, new: Mapping[str, Sequence[str]]) -> None:
     """Have parts count beside those that do, whoever compacts meanwhile."""
     for _ in range(ATTEMPTS):
         old = newest(files)
-        parts = {table: (*old.parts.get(table, ()), *new.get(table, ())) for table in COMPACTED}
+        parts = {
+            table: _beside(old.parts.get(table, ()), new.get(table, ())) for table in COMPACTED
+        }
         if publish(files, Manifest(version=old.version + 1, parts=parts)):
             return
     raise StoreError(f"{files.where} is compacted all the time: try again")
+
+
+def _beside(old: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
+    """The old and the new parts, each once: a repair may have made a new one count already."""
+    return tuple(dict.fromkeys((*old, *new)))

@@ -89,7 +89,7 @@ def _aligned(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 def folded_rows_of(
     files: Files, table: str, parts: Sequence[str], wanted: Collection[str]
 ) -> dict[str, pa.Table]:
-    """By file, the rows that parts hold of the wanted ones."""
+    """For each wanted file, the rows that the parts hold."""
     if not parts or not wanted:
         return {}
     schema = part_schema(table)

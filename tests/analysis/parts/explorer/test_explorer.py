@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lip_ray.analysis.parts.explorer.figures import Choice, explorer_figure, first_choice
-from lip_ray.analysis.parts.explorer.section import explorer_data, explorer_section
+from lip_ray.analysis.parts.explorer.section import explorer_data
 from lip_ray.analysis.parts.explorer.table import (
     AXES,
     MEAN_IMAGE,
@@ -221,7 +221,7 @@ class TestFigure:
         table = scene_table(fits)
         kinds = {trace.type for trace in explorer_figure(table, fits=fits).data}
         assert kinds == {"scatter"}
-        monkeypatch.setattr("lip_ray.analysis.parts.explorer.figures.MANY", 3)
+        monkeypatch.setattr("lip_ray.analysis.parts.explorer.traces.MANY", 3)
         kinds = {trace.type for trace in explorer_figure(table, fits=fits).data}
         assert kinds == {"scatter", "scattergl"}
 
@@ -255,7 +255,7 @@ class TestPage:
     def test_words_say_the_reference_point_and_what_is_missing(self, two_images: Frames) -> None:
         fits = explorer_fits(*two_images)
         table = scene_table(fits)
-        data = explorer_data(table, fits, explorer_section(table, fits).figure)
+        data = explorer_data(table, fits)
         scene = next(one for one in data["scenes"] if one["image"] == MEAN_IMAGE)
         said = scene["words"]["selected"]["density"]
         assert "reference point density 1.26 and 20.30 dB, the measurement" in said
@@ -269,7 +269,7 @@ class TestPage:
         levels = [level_row(trial, level, fit_s=None) for level in (0, 1)]
         fits = explorer_fits(pd.DataFrame([trial]), pd.DataFrame(levels))
         table = scene_table(fits)
-        data = explorer_data(table, fits, explorer_section(table, fits).figure)
+        data = explorer_data(table, fits)
         said = data["scenes"][0]["words"]["selected"]
         assert "Every point is one run: there are no intervals." in said["density"]
         assert "2 of 2 points are not shown: they lack multiply-adds" in said["macs"]
@@ -278,15 +278,41 @@ class TestPage:
     def test_every_fit_belongs_to_its_row_and_scene(self, two_images: Frames) -> None:
         fits = explorer_fits(*two_images)
         table = scene_table(fits)
-        data = explorer_data(table, fits, explorer_section(table, fits).figure)
-        assert sorted(data["fits"]["id"]) == sorted(fits.index)
+        data = explorer_data(table, fits)
+        columns = {name: unpacked(column) for name, column in data["columns"].items()}
+        assert sorted(columns["fit"]) == sorted(fits.index)
         for scene in data["scenes"]:
-            own = data["fits"]["id"][slice(*scene["fits"])]
-            there = fits.loc[own]
+            own = fit_places(data, scene)
+            there = fits.loc[[columns["fit"][place] for place in own]]
             assert set(there["task"]) == {scene["task"]}
             images = set(there["image"])
             assert images == {scene["image"]} or scene["image"] == MEAN_IMAGE
-            for place, name in enumerate(own, start=scene["fits"][0]):
-                row = data["fits"]["row"][place]
-                assert data["rows"]["kept"][row] == fits.loc[name, "kept"]
-                assert data["rows"]["image"][row] == fits.loc[name, "image"]
+            every = fits["task"] == scene["task"]
+            if scene["image"] != MEAN_IMAGE:
+                every &= fits["image"] == scene["image"]
+            assert sorted(there.index) == sorted(fits.index[every])
+            for place, (name, fit) in zip(own, there.iterrows(), strict=True):
+                assert columns["fit"][place] == name
+                assert columns["fit cost"]["kept"][place] == fit["kept"]
+                assert columns["fit text"][place] == f"{fit['image']}, seed {fit['seed']}"
+
+
+def unpacked(column: Any) -> Any:
+    """A column of a page, or those by choice, as lists."""
+    if isinstance(column, list):
+        return column
+    if "codes" in column:
+        return [column["values"][code] for code in column["codes"]]
+    return {value: unpacked(own) for value, own in column.items()}
+
+
+def fit_places(data: Any, scene: Any) -> list[int]:
+    """The places of all fits that a scene of a page draws."""
+    return [
+        place
+        for template, *pieces in scene["traces"]
+        if data["templates"][template]["x"].get("column") == "fit cost"
+        for _, *runs in pieces
+        for first, length in zip(runs[::2], runs[1::2], strict=True)
+        for place in range(first, first + length)
+    ]

@@ -13,7 +13,8 @@ from browsers import TIMEOUT_MS, needs_chromium
 
 from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
-from lip_ray.analysis.parts.explorer.figures import ALL, Choice, explorer_figure
+from lip_ray.analysis.parts.explorer.figures import Choice, explorer_figure
+from lip_ray.analysis.parts.explorer.looks import ALL
 from lip_ray.analysis.parts.explorer.table import AXES, explorer_fits, scene_table
 from lip_ray.analysis.rows.points import WHICH
 from lip_ray.store import Reader
@@ -352,8 +353,7 @@ def test_many_fits_are_drawn_by_webgl_where_there_is_any(
     monkeypatch: pytest.MonkeyPatch,
     without_webgl: bool,
 ) -> None:
-    for module in ("explorer.figures", "explorer.section"):
-        monkeypatch.setattr(f"lip_ray.analysis.parts.{module}.MANY", 20)
+    monkeypatch.setattr("lip_ray.analysis.parts.explorer.traces.MANY", 20)
     many = Source(scenes.store, tmp_path / "many.html")
     explorer = opened(many.path, without_webgl=without_webgl)
     fits = {trace["type"] for trace in explorer.traces if "fits" in trace["name"]}

@@ -1,0 +1,204 @@
+"""How the explorer's traces look, and for which choices: templates that refer to columns."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from lip_ray.records import Outcome
+
+from ...charts.choices import chosen, column, crowded
+from ...charts.style import PALETTE, Style, base_style, method_style, plain
+from ...rows.naming import tuples
+from .table import SERIES
+
+Template = Mapping[str, Any]
+
+ALL = "all"
+"""The choice of every prior, or of every method."""
+
+DEEP_DECODER = "deep_decoder"
+"""The kind of network that is a reference whatever is chosen."""
+
+COST_HOVERS = {
+    "density": "density %{x:.3g}",
+    "kept": "%{x:,} weights kept",
+    "macs": "%{x:.3s} multiply-adds",
+    "seconds": "%{x:.3s} s",
+}
+
+SAMPLES = {
+    "run": ", one run",
+    "seed": " [%{customdata[0]:.2f}, %{customdata[1]:.2f}], n = %{customdata[2]} seeds",
+    "image": " [%{customdata[0]:.2f}, %{customdata[1]:.2f}], n = %{customdata[2]} images",
+}
+"""By what a mean is over, the end of its hover label."""
+
+COST = column("cost", by="axis")
+MEAN, LOW, HIGH, COUNT = (column(name, by="which") for name in ("mean", "low", "high", "n"))
+
+LONE_LINE = {"type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False}
+"""A line beside another that says its name and its values."""
+
+MEANS = {"type": "scatter", "mode": "lines+markers", "x": COST, "y": MEAN}
+
+FRONT = {
+    **MEANS,
+    "name": "Pareto front",
+    "line": {"color": PALETTE["ink"], "width": 1, "shape": "hv"},
+    "marker": {"symbol": "circle-open", "size": 16, "color": PALETTE["ink"]},
+    "hoverinfo": "skip",
+}
+"""Steps from the cheapest to the best, and rings around what is on the front."""
+
+PUBLISHED = {
+    "type": "scatter",
+    "mode": "markers",
+    "x": column("published density"),
+    "y": column("published psnr"),
+    "name": "published",
+    "marker": {"symbol": "cross", "size": 10, "color": PALETTE["muted"]},
+    "text": column("published text"),
+    "hovertemplate": "published<br>%{text}<br>density %{x:.3g}<br>%{y:.2f} dB<extra></extra>",
+}
+
+
+def fit_marks(label: str) -> dict[str, Any]:
+    """Marks of single fits, with hover labels that begin with `label`."""
+    hovers = {
+        axis: f"{label}<br>%{{text}}<br>{cost}<br>%{{y:.2f}} dB<extra></extra>"
+        for axis, cost in COST_HOVERS.items()
+    }
+    return {
+        "type": crowded(few="scatter", many="scattergl"),
+        "mode": "markers",
+        "x": column("fit cost", by="axis"),
+        "y": column("fit psnr", by="which"),
+        "opacity": crowded(few=0.6, many=0.3),
+        "customdata": column("fit"),
+        "text": column("fit text"),
+        "hovertemplate": chosen("axis", hovers),
+    }
+
+
+def broken_marks(outcome: str, symbol: str) -> Template:
+    """Marks of the fits that went wrong in one way."""
+    ink = PALETTE["ink"]
+    marker = {"color": ink, "symbol": symbol, "size": 9, "line": {"color": ink, "width": 1.5}}
+    return fit_marks(f"{outcome} fit") | {"marker": marker, "name": f"{outcome} fit"}
+
+
+BROKEN: Mapping[str, Template] = {
+    outcome.value: broken_marks(outcome.value, symbol)
+    for outcome, symbol in ((Outcome.COLLAPSED, "x-thin"), (Outcome.DIVERGED, "asterisk"))
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """What one line joins: the tickets of a method in a network, or a dense network alone."""
+
+    network: str
+    method: str
+    prior: str
+    base: bool
+    name: str
+    style: Style
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """The traces of a series, and the choices for which they are shown."""
+
+    series: Series
+    when: Mapping[str, Sequence[str]]
+    interval: Template
+    """A vertical bar per mean, broken off between them."""
+    means: Template
+    """The ladder of a method or, of a dense network, a mark at its own cost."""
+    level: Template
+    """A horizontal line at what a dense network reaches."""
+    fits: Template
+    """Open marks."""
+
+
+def series_of(table: pd.DataFrame) -> list[Series]:
+    """All series of a `scene_table`, in the order in which they are drawn; the dense ones last."""
+    columns = [*SERIES, "prior", "reference"]
+    found = table[columns].drop_duplicates(SERIES).sort_values(SERIES).astype(str)
+    alone = found["network"].nunique() == 1
+    base = found["method"] == found["reference"]
+    styles: tuple[tuple[pd.DataFrame, bool, Callable[[int], Style]], ...] = (
+        (found[~base], False, method_style),
+        (found[base], True, base_style),
+    )
+    return [
+        Series(
+            network=row.network,
+            method=row.method,
+            prior=row.prior,
+            base=is_base,
+            name=row.method if alone else f"{row.network}: {row.method}",
+            style=style(place),
+        )
+        for rows, is_base, style in styles
+        for place, row in enumerate(tuples(rows))
+    ]
+
+
+def look_of(series: Series) -> Look:
+    """How a series looks."""
+    colour, symbol = series.style.colour, series.style.symbol
+    line = {"color": colour, "dash": series.style.dash}
+    interval = {
+        **LONE_LINE,
+        "x": {"gapped": [COST, COST]},
+        "y": {"gapped": [LOW, HIGH]},
+        "line": {"color": colour, "width": 5},
+        "opacity": 0.25,
+    }
+    means = {
+        **MEANS,
+        "line": {**line, "width": 1.5 if series.base else 2},
+        "marker": {"symbol": symbol, "size": 9, "opacity": 1},
+        "customdata": {"rows": [LOW, HIGH, COUNT]},
+        "hovertemplate": column("sample", by="which", of=_mean_hovers(series.name)),
+    }
+    level = {**LONE_LINE, "x": COST, "y": MEAN, "line": {**line, "width": 1.5}}
+    marker = {"color": colour, "symbol": f"{symbol}-open", "size": crowded(few=6, many=4)}
+    fits = {**fit_marks(plain(series.name)), "marker": marker, "showlegend": False}
+    return Look(
+        series=series,
+        when=_when(series),
+        interval=_named(interval, series, ", interval"),
+        means=_named(means, series),
+        level=_named(level, series, ", level"),
+        fits=_named(fits, series, ", fits"),
+    )
+
+
+def _when(series: Series) -> dict[str, list[str]]:
+    """Dense networks are shown whatever the method, the deep decoder's always."""
+    if series.base and series.prior == DEEP_DECODER:
+        return {}
+    own = {"prior": [ALL, series.network]}
+    return own if series.base else own | {"method": [ALL, series.method]}
+
+
+def _named(trace: Template, series: Series, what: str = "") -> Template:
+    return {**trace, "name": plain(series.name + what), "legendgroup": series.name}
+
+
+def _mean_hovers(name: str) -> dict[str, Any]:
+    """By cost a hover label for each of `SAMPLES`."""
+    return chosen(
+        "axis",
+        {
+            axis: [
+                f"{plain(name)}<br>{cost}<br>%{{y:.2f}} dB{tail}<extra></extra>"
+                for tail in SAMPLES.values()
+            ]
+            for axis, cost in COST_HOVERS.items()
+        },
+    )

@@ -1,0 +1,281 @@
+"""All traces that an explorer's scenes could have, and the columns that these refer to.
+
+The columns are those of all scenes: means, then fits, then published numbers.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...charts.choices import Column, Columns, Drawing, Piece, Places, Trace
+from ...charts.style import plain
+from ...rows.points import WHICH
+from ...statistics.published import published_for, published_table
+from .looks import BROKEN, FRONT, PUBLISHED, SAMPLES, Look, Series, look_of
+from .table import AXES, SCENE, SERIES
+
+MANY = 2_000
+"""Fits in view beyond which they are drawn by WebGL."""
+
+COST_DECIMALS = {"density": 8, "kept": 0, "macs": 0, "seconds": 3}
+MEAN_DECIMALS, FIT_DECIMALS = 4, 3
+"""As many as a page needs."""
+
+Scene = tuple[str, str]
+"""A task and an image."""
+
+CONDITIONS = {(which, axis): {"which": [which], "axis": [axis]} for which in WHICH for axis in AXES}
+
+
+def drawings(
+    series: Sequence[Series], rows: Mapping[str, pd.DataFrame], fits: pd.DataFrame | None = None
+) -> dict[Scene, Drawing]:
+    """By scene all that its figure could show.
+
+    `rows` are those of a `scene_table` by `which` PSNR, of the same means in the same order; `fits`
+    are `explorer_fits` of these scenes.
+    """
+    looks = [look_of(one) for one in series]
+    means = _Means(rows={which: own.reset_index(drop=True) for which, own in rows.items()})
+    marks = None if fits is None else _Fits(fits=_in_order(fits, looks), looks=looks)
+    published = _Published(keys=means.keys)
+    columns = {**means.columns, **(marks.columns if marks else {}), **published.columns}
+
+    def traces(scene: Scene) -> Iterator[Trace]:
+        for look in looks:
+            yield from means.traces(scene, look)
+        if marks:
+            yield from marks.traces(scene)
+        yield means.front(scene)
+        yield from published.traces(scene)
+
+    return {
+        scene: Drawing(traces=[*traces(scene)], columns=columns, most=MANY) for scene in means.keys
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Means:
+    """The means of a `scene_table` by `which` PSNR and, below, two ends for each level line."""
+
+    rows: Mapping[str, pd.DataFrame]
+
+    def traces(self, scene: Scene, look: Look) -> Iterator[Trace]:
+        """A series' intervals, its means and, of a dense network, their level lines."""
+        own = self._series.get((*scene, look.series.network, look.series.method), ())
+        if not len(own):
+            return
+        yield _trace(look.interval, look, own)
+        if look.series.base:
+            yield _trace(look.means, look, own)
+            yield from (_trace(look.level, look, self._ends(row)) for row in own)
+        else:
+            yield _trace(look.means, look, [*self._top(scene, look, own[0]), *own])
+
+    def front(self, scene: Scene) -> Trace:
+        """Which means are on the front, the cheapest first, differs by PSNR and by cost."""
+        pieces = [
+            Piece(when=CONDITIONS[which, axis], places=self._on_front(scene, which, axis))
+            for which in self.rows
+            for axis in AXES
+        ]
+        return Trace(template=FRONT, pieces=pieces)
+
+    @property
+    def columns(self) -> Columns:
+        """Costs by axis, the others by PSNR."""
+        dense, by_scene = self._dense, self._base.groupby(SCENE, observed=True)
+        costs = {}
+        for axis in AXES:
+            own = self._base[axis].to_numpy(float)
+            ends = [by_scene[axis].transform(end).to_numpy(float)[dense] for end in ("max", "min")]
+            values = np.concatenate([own, np.column_stack(ends).ravel()])
+            costs[axis] = Column(values=values, decimals=COST_DECIMALS[axis])
+        means = {
+            which: np.concatenate([own, np.repeat(own[dense], 2)])
+            for which, own in self._by_which("mean_db").items()
+        }
+        samples = {
+            which: np.where(own["n"] > 1, own["unit"].map([*SAMPLES].index), 0)
+            for which, own in self.rows.items()
+        }
+        return {
+            "cost": costs,
+            "mean": _columns(means, MEAN_DECIMALS),
+            "low": _columns(self._by_which("low_db"), MEAN_DECIMALS),
+            "high": _columns(self._by_which("high_db"), MEAN_DECIMALS),
+            "n": _columns(self._by_which("n")),
+            "sample": _columns(samples),
+        }
+
+    @cached_property
+    def keys(self) -> dict[Scene, str]:
+        """The scenes with the JSON of their image and task."""
+        return dict(self._base.groupby(SCENE, observed=True)["scene"].first())
+
+    @cached_property
+    def _base(self) -> pd.DataFrame:
+        """What is the same for all PSNRs."""
+        return next(iter(self.rows.values()))
+
+    @cached_property
+    def _scenes(self) -> Mapping[Any, Any]:
+        return self._base.groupby(SCENE, observed=True).indices
+
+    @cached_property
+    def _series(self) -> Mapping[Any, Any]:
+        return self._base.groupby([*SCENE, *SERIES], observed=True).indices
+
+    @cached_property
+    def _dense(self) -> Any:
+        base = self._base
+        return np.flatnonzero(base["method"].astype(str) == base["reference"].astype(str))
+
+    def _by_which(self, name: str) -> dict[str, Any]:
+        return {which: own[name].to_numpy() for which, own in self.rows.items()}
+
+    def _ends(self, row: int) -> Places:
+        first = len(self._base) + 2 * int(np.searchsorted(self._dense, row))
+        return [first, first + 1]
+
+    def _top(self, scene: Scene, look: Look, row: int) -> Places:
+        """The dense mean that a ladder begins with, where there is one."""
+        reference = self._base["reference"].iat[row]
+        return self._series.get((*scene, look.series.network, reference), ())[:1]  # type: ignore[no-any-return]
+
+    def _on_front(self, scene: Scene, which: str, axis: str) -> Places:
+        places = self._scenes[scene]
+        rows = self.rows[which]
+        own = places[rows[f"front_{axis}"].to_numpy()[places]]
+        order = np.argsort(rows[axis].to_numpy()[own], kind="stable")
+        return own[order]  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fits:
+    """Fits as `_in_order` gives them."""
+
+    fits: pd.DataFrame
+    looks: Sequence[Look]
+
+    def traces(self, scene: Scene) -> Iterator[Trace]:
+        """Open marks by series, then a trace for each way in which fits went wrong."""
+        for place, look in enumerate(self.looks):
+            own = self._places(scene, place, "")
+            if len(own):
+                yield _trace(look.fits, look, own)
+        for outcome, template in BROKEN.items():
+            found = [self._places(scene, place, outcome) for place in range(len(self.looks))]
+            pieces = [
+                Piece(when=look.when, places=own)
+                for look, own in zip(self.looks, found, strict=True)
+                if len(own)
+            ]
+            if pieces:
+                yield Trace(template=template, pieces=pieces)
+
+    @property
+    def columns(self) -> Columns:
+        """Costs by axis, PSNRs, and what is said of each fit."""
+        fits = self.fits
+        costs = {axis: fits[axis].to_numpy(float) for axis in AXES}
+        psnrs = {which: fits[f"psnr_{which}_db"].to_numpy(float) for which in WHICH}
+        texts = [
+            f"{plain(image)}, seed {seed}"
+            for image, seed in zip(fits["image"], fits["seed"], strict=True)
+        ]
+        return {
+            "fit": Column(values=fits.index.to_numpy()),
+            "fit cost": {
+                axis: Column(values=own, decimals=COST_DECIMALS[axis])
+                for axis, own in costs.items()
+            },
+            "fit psnr": _columns(psnrs, FIT_DECIMALS),
+            "fit text": Column(values=np.array(texts, object)),
+        }
+
+    @cached_property
+    def _of_task(self) -> Mapping[Any, Any]:
+        return self.fits.groupby(["task", "series", "broken"], observed=True).indices
+
+    @cached_property
+    def _of_image(self) -> Mapping[Any, Any]:
+        return self.fits.groupby(["task", "image", "series", "broken"], observed=True).indices
+
+    def _places(self, scene: Scene, series: int, broken: str) -> Places:
+        """Of all images of the task where the scene is their mean."""
+        task, image = scene
+        if image in self.fits["image"].cat.categories:
+            found: Places = self._of_image.get((task, image, series, broken), ())
+        else:
+            found = self._of_task.get((task, series, broken), ())
+        return found
+
+
+def _in_order(fits: pd.DataFrame, looks: Sequence[Look]) -> pd.DataFrame:
+    """The fits with the place of their `series` and how they are `broken`, traces together."""
+    places = {(one.series.network, one.series.method): n for n, one in enumerate(looks)}
+    own = zip(fits["network"], fits["method"], strict=True)
+    outcomes = fits["outcome"].where(fits["outcome"].isin(list(BROKEN)), "")
+    series = [places.get(pair, -1) for pair in own]
+    return fits.assign(series=series, broken=outcomes).sort_values(
+        ["task", "series", "broken", "image"], kind="stable"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Published:
+    """Published PSNRs of scenes, each with a text that says whose it is."""
+
+    keys: Mapping[Scene, str]
+
+    def traces(self, scene: Scene) -> Iterator[Trace]:
+        """Marks by density, where there are any."""
+        pieces = [
+            Piece(when=CONDITIONS[which, "density"], places=own)
+            for which in WHICH
+            if len(own := self._scenes.get((*scene, which), ()))
+        ]
+        if pieces:
+            yield Trace(template=PUBLISHED, pieces=pieces)
+
+    @property
+    def columns(self) -> Columns:
+        """Densities, PSNRs and texts."""
+        found = self._marks
+        texts = [
+            f"{plain(f'{network}, {method}')}<br>{plain(source)}"
+            for network, method, source in zip(
+                found["network"], found["method"], found["source"], strict=True
+            )
+        ]
+        return {
+            "published density": Column(values=found["density"].to_numpy(float), decimals=8),
+            "published psnr": Column(values=found["psnr_db"].to_numpy(float), decimals=8),
+            "published text": Column(values=np.array(texts, object)),
+        }
+
+    @cached_property
+    def _marks(self) -> pd.DataFrame:
+        found = [
+            published_for(key).assign(task=task, image=image)
+            for (task, image), key in self.keys.items()
+            if key
+        ]
+        return pd.concat([published_table().iloc[:0], *found], ignore_index=True)
+
+    @cached_property
+    def _scenes(self) -> Mapping[Any, Any]:
+        return self._marks.groupby([*SCENE, "which"]).indices
+
+
+def _trace(template: Mapping[str, Any], look: Look, places: Places) -> Trace:
+    return Trace(template=template, pieces=[Piece(when=look.when, places=places)])
+
+
+def _columns(values: Mapping[str, Any], decimals: int | None = None) -> dict[str, Column]:
+    return {which: Column(values=own, decimals=decimals) for which, own in values.items()}

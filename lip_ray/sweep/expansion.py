@@ -1,0 +1,247 @@
+"""From a draft to its trials: sources × cases × grid, at one point of a search."""
+
+import copy
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from pydantic import ValidationError
+
+from lip_ray.mistakes import Mistake, Mistakes, SweepError, explained, joined, shown
+from lip_ray.spec import Spec
+from lip_ray.sweep.draft import Draft, document
+from lip_ray.sweep.places import assigned
+from lip_ray.sweep.search import NearDensity, Numbered, Objective, nearest, overlap
+from lip_ray.trials import AbstractTrial, Generator, Trajectory, Trial
+
+SOURCE = "source"
+"""The field of a trial that a sweep's sources set."""
+
+Finder = Trajectory | Generator
+"""Trials that find tickets, and so can be the sources of others."""
+
+MANY = 10**9
+"""A number of weights that is large enough to read a schedule's densities off its counts."""
+
+
+class Sources(Spec):
+    """The sweep whose trajectories or generators are the sources of a sweep's trials."""
+
+    sweep: str
+    """The file of that sweep, relative to the folder of this one."""
+    set: dict[str, Any] = {}  # noqa: RUF012
+    """Dotted fields of its trials, `grid.` or `cases` to override."""
+    where: dict[str, Any] = {}  # noqa: RUF012
+    """Dotted fields of its trials and the value, or the list of values, that they must have."""
+
+
+class _OneTrial(Spec):
+    """A trial of any kind, as a field, so that what is wrong with its kind is said too."""
+
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One value for one field of a trial, and where it was written."""
+
+    path: str
+    """The dotted path of the field."""
+    place: str
+    """What sets the field: `grid.seed`, `cases[2].fit.steps`."""
+    item: str
+    """Which of several values it is: `[1]`; empty where there is one only."""
+    value: Any
+
+
+Axis = list[list[Choice]]
+"""Alternatives, each of which sets some fields."""
+
+
+@dataclass
+class Expansion:
+    """All trials of a draft. Mistakes are noted, not raised."""
+
+    draft: Draft
+    mistakes: Mistakes
+    objectives: tuple[Objective, ...] = ()
+    """The objectives of the search, which the ladder of every trial must have levels for."""
+
+    @cached_property
+    def axes(self) -> list[Axis]:
+        """What is tried in every combination: sources, cases, and the grid's sound axes."""
+        draft = self.draft
+        axes = [_source_choices(draft, self.mistakes)] if draft.sources is not None else []
+        if draft.cases is not None:
+            axes.append(_case_choices(draft.cases))
+        taken = {choice.path for axis in axes for part in axis for choice in part}
+        return axes + _grid_choices(draft.grid, sorted(taken), self.mistakes)
+
+    def aside(self) -> "Expansion":
+        """The same expansion with no mistakes noted yet; the axes are not expanded again."""
+        copied = replace(self, mistakes=Mistakes(self.mistakes.source))
+        copied.__dict__["axes"] = self.axes
+        return copied
+
+    def trials(self, point: Sequence[Choice] = ()) -> tuple[AbstractTrial, ...]:
+        """Each source with each case with each point of the grid, the last axis fastest.
+
+        All of them are at one `point` of a search.
+        """
+        trials: dict[str, AbstractTrial] = {}
+        if not self.draft.known:
+            return ()
+        for combination in itertools.product(*self.axes):
+            choices = [choice for part in (*combination, point) for choice in part]
+            trial = self._trial(choices)
+            if trial is None:
+                continue
+            if trial.id in trials:
+                values = {c.path: c.value for c in choices if c.path != SOURCE}
+                self.mistakes.note("grid", f"gives the trial {shown(values)} twice")
+            trials[trial.id] = trial
+        return tuple(trials.values())
+
+    def _trial(self, choices: Sequence[Choice]) -> AbstractTrial | None:
+        """The trial with these choices, if there is one."""
+        trial = self._validated(choices)
+        if trial is None:
+            return None
+        for path, message in trial.conflicts():
+            self.mistakes.note(_located(Mistake(path, message), choices), message)
+        for index, objective in enumerate(self.objectives):
+            message = _off_the_ladder(objective, trial)
+            if message:
+                self.mistakes.note(f"search.objectives[{index}].level", message)
+        return trial
+
+    def _validated(self, choices: Sequence[Choice]) -> AbstractTrial | None:
+        """The trial with these choices, if its fields are right one by one."""
+        mapping = copy.deepcopy(self.draft.trial)
+        for choice in choices:
+            label, value = choice.place.removesuffix(choice.path), copy.deepcopy(choice.value)
+            if not assigned(mapping, label, choice.path, value, mistakes=self.mistakes):
+                return None
+        written = {"trial": mapping}
+        try:
+            return _OneTrial.model_validate(written).trial
+        except ValidationError as error:
+            for mistake in explained(error, _OneTrial, written, in_grid=True):
+                inside = replace(mistake, path=mistake.path.partition(".")[2])
+                if not self._would_be_given(inside, choices):
+                    self.mistakes.note(_located(inside, choices), inside.message, inside.fault)
+            return None
+
+    def _would_be_given(self, mistake: Mistake, choices: Sequence[Choice]) -> bool:
+        """Whether a field is missing only because its axis is wrong, which is noted already."""
+        wrong = self.draft.grid.keys() - {choice.path for choice in choices}
+        return mistake.fault == "missing" and any(overlap(axis, mistake.path) for axis in wrong)
+
+
+def _source_choices(draft: Draft, mistakes: Mistakes) -> Axis:
+    """The trajectories and generators of the sweep that is named as sources."""
+    written = {"sweep": draft.sources} if isinstance(draft.sources, str) else draft.sources
+    try:
+        wanted = Sources.model_validate(written)
+    except ValidationError as error:
+        mistakes.note_all("sources", explained(error, Sources, written or {}))
+        return []
+    try:
+        trials = _source_trials(wanted, draft)
+    except SweepError as error:
+        for mistake in error.problems:
+            mistakes.note(f"sources: {error.source}", str(mistake))
+        return []
+    found = [t for t in trials if isinstance(t, Finder) and _fits(t, wanted.where)]
+    if not found:
+        wish = f"trajectory or generator where {shown(wanted.where)}"
+        mistakes.note("sources", f"{wanted.sweep} has no {wish}")
+    return [
+        [Choice(SOURCE, "sources", f"[{index}]", trial.model_dump(mode="json"))]
+        for index, trial in enumerate(found)
+    ]
+
+
+def _source_trials(wanted: Sources, draft: Draft) -> tuple[AbstractTrial, ...]:
+    """All trials of a sweep's sources. Raises SweepError with what is wrong there."""
+    path = draft.folder / wanted.sweep
+    theirs = Draft.read(document(path), str(path), path.parent)
+    if theirs.sources is not None:
+        theirs.mistakes.note("sources", "the sources of a sweep cannot have sources themselves")
+        theirs.mistakes.refuse()
+    if draft.shrunk:
+        theirs.apply_quick()
+    for field_path, value in wanted.set.items():
+        theirs.override(field_path, value, origin="set.")
+    trials = Expansion(theirs, theirs.mistakes).trials()
+    theirs.mistakes.refuse()
+    return trials
+
+
+def _case_choices(cases: Sequence[Mapping[str, Any]]) -> Axis:
+    return [
+        [Choice(path, f"cases[{index}].{path}", "", value) for path, value in case.items()]
+        for index, case in enumerate(cases)
+    ]
+
+
+def _grid_choices(grid: Mapping[str, Any], taken: Sequence[str], mistakes: Mistakes) -> list[Axis]:
+    """The axes that are lists and set fields of their own."""
+    sound: dict[str, list[Any]] = {}
+    for axis, values in grid.items():
+        overlapping = [other for other in (*taken, *sound) if overlap(axis, other)]
+        for other in overlapping:
+            mistakes.note("grid", f"{other} and {axis} set the same field")
+        if not isinstance(values, list) or not values:
+            rule = "must be a list of at least one value"
+            mistakes.note(f"grid.{axis}", f"{rule}, got {shown(values)}")
+        elif not overlapping:
+            sound[axis] = values
+    return [
+        [[Choice(axis, f"grid.{axis}", f"[{i}]", value)] for i, value in enumerate(values)]
+        for axis, values in sound.items()
+    ]
+
+
+def _off_the_ladder(objective: Objective, trial: AbstractTrial) -> str:
+    """Why a trial has no such level; empty where it has one, or where only its rows can tell."""
+    level = objective.level
+    if isinstance(level, Numbered) and level.number >= trial.levels:
+        return f"must be at most {trial.levels - 1}, the last level, got {level.number}"
+    if not isinstance(level, NearDensity) or not isinstance(trial, Finder):
+        return ""
+    try:
+        kept = trial.schedule.kept(MANY)
+    except ValueError:
+        return ""  # which is a conflict of the trial's own
+    densities = [count / MANY for count in kept]
+    if nearest(densities, level.density) is not None:
+        return ""
+    ladder = ", ".join(f"{density:.3g}" for density in densities)
+    return f"no level has a density within 10 % of {level.density:g}: the ladder has {ladder}"
+
+
+def _located(mistake: Mistake, choices: Sequence[Choice]) -> str:
+    """Where a trial's mistake was written: in what sets its path, or a part of it, or the trial."""
+    setting = [choice for choice in choices if overlap(choice.path, mistake.path)]
+    beneath = [choice for choice in setting if len(choice.path) >= len(mistake.path)]
+    if beneath and mistake.fault == "extra_forbidden":
+        return " and ".join(choice.place for choice in beneath)  # the name, whatever the value
+    if setting:
+        rest = mistake.path[len(setting[0].path) :]
+        return " and ".join(choice.place + choice.item for choice in setting) + rest
+    return joined("trial", mistake.path)
+
+
+def _fits(trial: AbstractTrial, where: Mapping[str, Any]) -> bool:
+    """Whether the trial's fields have these values, each one or one of a list."""
+    written = trial.model_dump(mode="json")
+    for path, allowed in where.items():
+        value: Any = written
+        for part in path.split("."):
+            value = value[int(part)] if isinstance(value, list) else value.get(part)
+        if value not in (allowed if isinstance(allowed, list) else [allowed]):
+            return False
+    return True
