@@ -10,16 +10,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from textwrap import wrap
 from threading import Thread
-from typing import Any
+from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
 
-from .charts.controls import pressed
 from .charts.style import BUTTONS
-from .live.explorer import Scenes
-from .page.html import Section
-from .page.report import Frames, report_sections
-from .parts.explorer.section import ExplorerSection
+from .page.content import Frames
+from .page.report import report_sections
+from .page.section import Figure, Section
 from .parts.sensing.figures import STEP_BUTTONS
 
 SUFFIXES = (".pdf", ".svg", ".png")
@@ -47,9 +45,6 @@ LEGEND_CHARACTERS = 44
 GRACE_S = 5.0
 """For a browser that is being closed, and one that was killed."""
 
-USERS_NAMES = {"chart": "frontier", "generator": "generators", "trace": "curves"}
-"""What figures are called whose charts on the page have other names."""
-
 
 class FigureError(ValueError):
     """A figure cannot be found or written; the message says which, and what would work."""
@@ -75,20 +70,20 @@ def figure_of(
 
     Raises FigureError for what the page does not have, naming what it has.
     """
-    sections = _drawn(store)
-    names = _names(sections)
+    drawn = _drawn(store)
+    names = _names(drawn)
     if name not in names:
         raise FigureError(_unknown("figure", name, names))
-    own = [section for section in sections if _name(section) == name]
-    found = _part(own, part)
+    found = _part([one for one in drawn if one[1].name == name], part)
     if which not in BUTTONS:
         raise FigureError(_unknown("PSNR", which, BUTTONS))
     words = (BUTTONS[which], STEP_BUTTONS[which], *choose)
-    if isinstance(found, ExplorerSection):
-        scenes = Scenes(table=found.table, fits=found.fits)
-        columns = [(control.labels, control.chosen) for control in scenes.controls]
-        return scenes.figure(_said(columns, words, choose))
-    return _pressed(found.figure, words, choose)
+    options = [one.words or one.labels for one in found.controls]
+    chosen = [own[one.chosen] for own, one in zip(options, found.controls, strict=True)]
+    said = _said(list(zip(options, chosen, strict=True)), words, choose)
+    places = [own.index(word) for own, word in zip(options, said, strict=True)]
+    pairs = zip(found.controls, places, strict=True)
+    return found.chosen([one.labels[place] for one, place in pairs])
 
 
 def write_figure(
@@ -130,53 +125,33 @@ def write_figure(
     output.write_bytes(drawn)
 
 
-def _drawn(store: Frames) -> list[Section]:
-    return [section for section in report_sections(store) if section.figure is not None]
+Drawn: TypeAlias = tuple[Section, Figure]
 
 
-def _name(section: Section) -> str:
-    kind = section.chart.rstrip("0123456789").rstrip("-")
-    return USERS_NAMES.get(kind, kind.removeprefix("chart-"))
+def _drawn(store: Frames) -> list[Drawn]:
+    return [(one, one.figure) for one in report_sections(store) if one.figure is not None]
 
 
-def _names(sections: Iterable[Section]) -> dict[str, list[str]]:
+def _names(drawn: Iterable[Drawn]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for section in sections:
-        found.setdefault(_name(section), []).append(section.title)
+    for section, figure in drawn:
+        found.setdefault(figure.name, []).append(section.title)
     return found
 
 
-def _part(sections: Sequence[Section], part: int | str) -> Section:
-    """The section at the place, or the only one whose title has the words."""
-    titles = [section.title for section in sections]
+def _part(drawn: Sequence[Drawn], part: int | str) -> Figure:
+    """The figure at the place, or the only one whose section's title has the words."""
+    titles = [section.title for section, _ in drawn]
     if isinstance(part, int):
-        found = sections[part : part + 1] if part >= 0 else []
+        found = drawn[part : part + 1] if part >= 0 else []
     else:
-        exact = [section for section in sections if section.title == part]
-        found = exact or [one for one in sections if part.casefold() in one.title.casefold()]
+        exact = [one for one in drawn if one[0].title == part]
+        found = exact or [one for one in drawn if part.casefold() in one[0].title.casefold()]
     if len(found) != 1:
         listed = "; ".join(f"{place}: {title}" for place, title in enumerate(titles))
         why = "fits several parts" if len(found) > 1 else "is no part"
         raise FigureError(f"{part!r} {why} of this figure, which has {listed}")
-    return found[0]
-
-
-def _pressed(figure: go.Figure, words: Sequence[str], required: Sequence[str]) -> go.Figure:
-    """A copy with the buttons pressed that the words are on."""
-    menus = [[button.label.split(", ") for button in menu.buttons] for menu in _menus(figure)]
-    actives = [labels[menu.active or 0] for labels, menu in zip(menus, _menus(figure), strict=True)]
-    columns = [
-        (list(dict.fromkeys(column)), chosen)
-        for labels, active in zip(menus, actives, strict=True)
-        for column, chosen in zip(zip(*labels, strict=True), active, strict=True)
-    ]
-    said = iter(_said(columns, words, required))
-    wanted = [[next(said) for _ in active] for active in actives]
-    return pressed(figure, {number: menus[number].index(one) for number, one in enumerate(wanted)})
-
-
-def _menus(figure: go.Figure) -> Sequence[Any]:
-    return tuple(figure.layout.updatemenus)
+    return found[0][1]
 
 
 def _said(

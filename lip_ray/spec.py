@@ -1,11 +1,14 @@
 """The base of every spec: a frozen, strict pydantic model whose id is the hash of what it says."""
 
 import hashlib
+import inspect
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 
 ID_DIGITS = 16
 
@@ -64,19 +67,46 @@ def _fields(spec_class: type[Spec]) -> tuple[tuple[str, object], ...]:
     )
 
 
-def kind_or_mapping(union: Any, *, default: str | None = None) -> BeforeValidator:
-    """A validator that lets `random` stand for `{kind: random}` in a family of specs.
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Annotation marker of a union of specs that `kind` tells apart, which is written once.
 
-    Where the field that takes the family has a default, a mapping without a kind may mean it too.
+    `random` stands for `{kind: random}`. Where the field that takes the family has a default, a
+    mapping without a kind may mean it too: `default` is its kind.
     """
-    kinds = Literal.__getitem__(tuple(kind_of(member) for member in get_args(union) or (union,)))
 
-    def expanded(value: object) -> object:
+    default: str | None = None
+    short: Callable[[object], object] | None = None
+    """The family's own short forms, in the place of these."""
+    offers: Any = None
+    """The type of what may be written beside the mappings, for the JSON schema."""
+
+    def __get_pydantic_core_schema__(self, union: Any, handler: GetCoreSchemaHandler) -> Any:
+        beside = Literal.__getitem__(kinds_of(union)) if self.offers is None else self.offers
+        given = BeforeValidator(self.short or self._mapping, json_schema_input_type=beside | union)
+        told_apart = Annotated[union, Field(discriminator="kind"), given]
+        return handler.generate_schema(told_apart)
+
+    def _mapping(self, value: object) -> object:
         if isinstance(value, str):
             return {"kind": value}
-        return {"kind": default} | value if default and isinstance(value, dict) else value
+        if self.default is not None and isinstance(value, dict):
+            return {"kind": self.default} | value
+        return value
 
-    return BeforeValidator(expanded, json_schema_input_type=kinds | union)
+
+def kinds_of(family: Any) -> tuple[str, ...]:
+    """The kinds of a family's members, in the order that they are written in."""
+    return tuple(map(kind_of, members(family)))
+
+
+def members(family: Any) -> Iterator[type[Spec]]:
+    """The concrete specs of a family, whether it is one class, a union, or either annotated."""
+    if inspect.isclass(family) and issubclass(family, Spec):
+        yield family
+    else:
+        for argument in get_args(family):
+            yield from members(argument)
 
 
 def kind_of(spec_class: type[Spec]) -> str:

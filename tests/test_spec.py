@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
-from lip_ray.spec import RunOnly, Spec, kind_of, kind_or_mapping
+from lip_ray.spec import Family, RunOnly, Spec, kind_of, kinds_of, members
 
 
 class Apple(Spec):
@@ -26,7 +26,12 @@ class Pear(Spec):
     kind: Literal["pear"] = "pear"
 
 
-Fruit = Annotated[Apple | Pear, Field(discriminator="kind"), kind_or_mapping(Apple | Pear)]
+Fruit = Annotated[Apple | Pear, Family()]
+FruitOrPear = Annotated[Apple | Pear, Family(default="pear")]
+Counted = Annotated[
+    Apple | Pear,
+    Family(short=lambda value: {"seeds": value, "kind": "apple"}, offers=int),
+]
 
 
 class Basket(Spec):
@@ -107,6 +112,27 @@ class TestShortForms:
 
     def test_kind_of_a_class(self) -> None:
         assert [kind_of(Apple), kind_of(Pear)] == ["apple", "pear"]
+
+    @pytest.mark.parametrize("family", [Fruit, Fruit | None, Apple | Pear])
+    def test_kinds_of_a_family(self, family: Any) -> None:
+        assert list(members(family)) == [Apple, Pear]
+        assert kinds_of(family) == ("apple", "pear")
+
+    def test_a_family_of_one(self) -> None:
+        alone: TypeAdapter[Any] = TypeAdapter(Annotated[Pear, Family()])
+        assert alone.validate_python("pear") == Pear()
+
+    def test_a_mapping_may_do_without_a_kind(self) -> None:
+        family: TypeAdapter[Any] = TypeAdapter(FruitOrPear)
+        assert family.validate_python({}) == Pear()
+        assert family.validate_python({"kind": "apple", "seeds": 2}) == Apple(seeds=2)
+        with pytest.raises(ValidationError, match="kind"):
+            TypeAdapter(Fruit).validate_python({})
+
+    def test_short_forms_of_its_own(self) -> None:
+        family: TypeAdapter[Any] = TypeAdapter(Counted)
+        assert family.validate_python(7) == Apple(seeds=7)
+        assert {"type": "integer"} in family.json_schema()["anyOf"]
 
 
 class TestCanonicalJson:

@@ -17,6 +17,8 @@ class Control:
     """Different from that of every other control of a page."""
     legend: str
     labels: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    """What whoever asks for a figure as a file calls the labels, where that is more than these."""
     values: tuple[str, ...] = ()
     """What scripts read of a row of buttons; a list to choose from has none."""
     chosen: int = 0
@@ -36,10 +38,17 @@ def switch(name: str, legend: str, labels: Mapping[str, str], *, menu: int | Non
 
 
 def dropdown(
-    name: str, legend: str, labels: Sequence[str], *, chosen: int = 0, menu: int | None = 0
+    name: str,
+    legend: str,
+    labels: Sequence[str],
+    *,
+    words: Sequence[str] = (),
+    chosen: int = 0,
+    menu: int | None = 0,
 ) -> Control:
     """A list to choose one from."""
-    return Control(name=name, legend=legend, labels=tuple(labels), chosen=chosen, menu=menu)
+    texts, called = tuple(labels), tuple(words)
+    return Control(name=name, legend=legend, labels=texts, words=called, chosen=chosen, menu=menu)
 
 
 def places(controls: Sequence[Control], labels: Sequence[str | None]) -> dict[int, int]:

@@ -1,20 +1,21 @@
 """A store's page as a Dash app: the page's sections, their controls as components, figures live.
 
-Sections' bodies are read into components one by one: no markup reaches the browser as such,
-whatever the names in a store are.
+Their blocks become components one by one: no markup reaches the browser as such, whatever the
+names in a store are.
 """
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 from dash import ALL, MATCH, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 from flask import Response
 
-from ..charts.controls import pressed
-from ..page.elements import Anatomy, Control, Element, anatomy
+from ..charts.controls import Control
 from ..page.report import CONFIG, TITLE
+from ..page.section import Block, Figure, Section
+from ..page.static import shipped
+from .blocks import components, inline
 from .state import Live, Part
 
 CONTENT_POLICY = (
@@ -50,9 +51,6 @@ SLOTS = 120
 FEW = 4
 """Choices that are shown side by side; more are a list to choose from."""
 
-PROPERTIES = {"class": "className", "role": "role", "scope": "scope", "tabindex": "tabIndex"}
-"""Of the page's attributes those that components have, under their names."""
-
 STYLE = """
 @media (prefers-color-scheme: dark) {
   :root { color-scheme: light; --ink: #222222; --muted: #5f5f5f; --paper: #ffffff;
@@ -86,12 +84,7 @@ def make_app(live: Live, *, refresh_s: float) -> Dash:
         enable_mcp=False,
         add_log_handler=False,
     )
-    style = (
-        files(__package__)
-        .joinpath("..", "page", "assets", "report.css")
-        .read_text(encoding="utf-8")
-    )
-    app.index_string = SHELL.replace("STYLE", style + STYLE)
+    app.index_string = SHELL.replace("STYLE", shipped("report.css") + STYLE)
     app.layout = _layout(refresh_s)
     _refresh_page(app, live)
     _refresh_sections(app, live)
@@ -154,9 +147,8 @@ def _refresh_sections(app: Dash, live: Live) -> None:
         part = live.part(name["of"])
         if part is None or part.digest == told:
             raise PreventUpdate
-        found = anatomy(part.section.body)
-        options = [list(control.labels) for control in _controls(part)]
-        lead, rest = _components(found.lead), _components(found.rest)
+        lead, rest = map(components, _around(part.section))
+        options = [list(control.labels) for control in _controls(part.section)]
         return lead, rest, options[: len(ctx.outputs_list[2])], part.digest
 
     @app.callback(
@@ -173,13 +165,12 @@ def _refresh_sections(app: Dash, live: Live) -> None:
         part = live.part(name["of"])
         if part is None or (part.digest == drawn and ctx.triggered_id == "version"):
             raise PreventUpdate
-        found = anatomy(part.section.body)
-        if part.scenes:
-            figure = part.scenes.figure(values)
-        else:
-            figure = pressed(part.section.figure, _places(found.controls, values))
+        found = part.section.figure
+        if found is None:
+            raise PreventUpdate
+        figure = found.chosen(values)
         figure.layout.margin.t = 40
-        return figure, {"--methods": found.lines}, part.digest
+        return figure, {"--methods": str(found.lines)}, part.digest
 
     app.clientside_callback(  # type: ignore[no-untyped-call]
         KEEP_ZOOM,
@@ -209,12 +200,19 @@ def _serve_whole_page(app: Dash, live: Live) -> None:
 
 def _outline(part: Part) -> list[Any]:
     """What cannot change without laying the section out anew."""
-    controls = [[one.legend, len(one.labels) <= FEW] for one in _controls(part)]
+    controls = [[one.legend, len(one.labels) <= FEW] for one in _controls(part.section)]
     return [part.section.title, part.section.figure is not None, controls]
 
 
-def _controls(part: Part) -> tuple[Control, ...]:
-    return part.scenes.controls if part.scenes else anatomy(part.section.body).controls
+def _controls(section: Section) -> tuple[Control, ...]:
+    return section.figure.controls if section.figure else ()
+
+
+def _around(section: Section) -> tuple[Sequence[Block], Sequence[Block]]:
+    """The blocks before the figure, and those after it; all are before where there is none."""
+    places = [place for place, one in enumerate(section.blocks) if isinstance(one, Figure)]
+    first = places[0] if places else len(section.blocks)
+    return section.blocks[:first], section.blocks[first + 1 :]
 
 
 def _arranged(outline: Sequence[Any], parts: Sequence[Part]) -> tuple[Any, Any, Any]:
@@ -250,7 +248,6 @@ def _laid_out(part: Part) -> Any:
     def name(what: str, **more: Any) -> dict[str, Any]:
         return {"of": section.title, "is": what, **more}
 
-    found = anatomy(section.body)
     inside = [
         html.H2(section.title, id=section.name),
         html.Div(id=name("lead")),
@@ -258,11 +255,11 @@ def _laid_out(part: Part) -> Any:
     ]
     if section.figure is not None:
         controls = [
-            _control(one, name("control", place=i)) for i, one in enumerate(_controls(part))
+            _control(one, name("control", place=i)) for i, one in enumerate(_controls(section))
         ]
         inside += [
             html.Div(controls, className="controls"),
-            _figure(found, name("figure")),
+            _figure(section.figure, name("figure")),
             dcc.Store(id=name("drawn"), data=""),
             dcc.Store(id=name("sent")),
         ]
@@ -270,44 +267,19 @@ def _laid_out(part: Part) -> Any:
     return html.Section([*inside, html.Div(id=name("rest"))], **label)
 
 
-def _figure(found: Anatomy, name: dict[str, Any]) -> Any:
+def _figure(found: Figure, name: dict[str, Any]) -> Any:
     config: Any = CONFIG
     graph = dcc.Graph(id=name, config=config, responsive=True, className="chart")
     label: dict[str, Any] = {"aria-label": found.label}
-    return html.Figure(
-        [html.Div(graph, role="img", **label), html.Figcaption(_components(found.caption))]
-    )
+    return html.Figure([html.Div(graph, role="img", **label), html.Figcaption(inline(found.note))])
 
 
 def _control(control: Control, name: dict[str, Any]) -> Any:
     """What is chosen is kept by the browser when the section is laid out anew."""
     kept: dict[str, Any] = {"persistence": True, "persistence_type": "memory"}
     options = list(control.labels)
-    chooser: Any = dcc.Dropdown(options, control.chosen, id=name, clearable=False, **kept)
+    first = control.labels[control.chosen]
+    chooser: Any = dcc.Dropdown(options, first, id=name, clearable=False, **kept)
     if len(options) <= FEW:
-        chooser = dcc.RadioItems(options, control.chosen, id=name, inline=True, **kept)
+        chooser = dcc.RadioItems(options, first, id=name, inline=True, **kept)
     return html.Fieldset([html.Legend(control.legend), chooser], className="option")
-
-
-def _places(controls: Sequence[Control], values: Sequence[str | None]) -> dict[int, int]:
-    """By menu the button that is chosen: controls of one menu are the digits of its place."""
-    found: dict[int, int] = {}
-    for control, value in zip(controls, values, strict=False):
-        label = value if value in control.labels else control.chosen
-        place = control.labels.index(label)
-        found[control.menu] = found.get(control.menu, 0) * len(control.labels) + place
-    return found
-
-
-def _components(elements: Sequence[Element | str]) -> list[Any]:
-    return [one if isinstance(one, str) else _component(one) for one in elements]
-
-
-def _component(element: Element) -> Any:
-    """The component of the same name, with those attributes that say how it looks or is read."""
-    kept = {
-        PROPERTIES.get(name, name): value
-        for name, value in element.attributes.items()
-        if name in PROPERTIES or name.startswith("aria-")
-    }
-    return getattr(html, element.tag.capitalize())(_components(element.inside), **kept)

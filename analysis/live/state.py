@@ -12,12 +12,10 @@ import plotly.io as pio
 
 from lip_ray.store import Reader, StoreError
 
-from ..page.html import Section
 from ..page.report import frontier_report, report_sections
-from ..parts.explorer.section import ExplorerSection
+from ..page.section import Section
 from ..parts.status import FRESH_S, Noted, running_table
 from ..rows.naming import tuples
-from .explorer import Scenes
 
 MOST_RUNNING = 8
 """Trials in flight that are named one by one."""
@@ -29,8 +27,6 @@ class Part:
 
     section: Section
     digest: str
-    scenes: Scenes | None = None
-    """Of the explorer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,11 +119,9 @@ def _computed(reader: Reader) -> Shown:
 
 
 def _part(section: Section, version: str) -> Part:
-    """The explorer has more than its section shows: it is another in every version."""
-    if isinstance(section, ExplorerSection):
-        scenes = Scenes(table=section.table, fits=section.fits)
-        return Part(section=section, digest=version, scenes=scenes)
-    return Part(section=section, digest=_digest(section))
+    """What is drawn anew for each choice is more than is shown: it is another in every version."""
+    redrawn = section.figure is not None and section.figure.draw is not None
+    return Part(section=section, digest=version if redrawn else _digest(section))
 
 
 def _nothing() -> Shown:
@@ -135,8 +129,9 @@ def _nothing() -> Shown:
 
 
 def _digest(section: Section) -> str:
-    figure = "" if section.figure is None else pio.to_json(section.figure, validate=False)
-    return blake2b(f"{section.body}\n{figure}".encode(), digest_size=16).hexdigest()
+    shown = section.figure
+    figure = "" if shown is None else pio.to_json(shown.figure, validate=False)
+    return blake2b(f"{section.blocks}\n{figure}".encode(), digest_size=16).hexdigest()
 
 
 def _status(done: dict[str, int], standings: Sequence[Noted]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What the dialog of a page needs beside the cards: the problem of each fit, and its neighbours."""
+"""What pictures of fits have around them: captions, and in the dialog problem and neighbours."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,10 +6,26 @@ from typing import Any
 import pandas as pd
 
 from ..rows.naming import tuples
+from ..rows.points import BAD_OUTCOMES, db_text, density_text, sparsity_text
 from .pictures import Pictures
 
 SHARED = ("clean", "measured")
 """The roles of pictures that fits of one problem share, stored with one of them."""
+
+
+def density_caption(fit: Any) -> str:
+    """The share of weights that a fit keeps, and that removed."""
+    return f"{density_text(fit.density)} ({sparsity_text(fit.density)})"
+
+
+def psnr_caption(fit: Any, which: str) -> str:
+    """The PSNR of a fit at one of its steps, and what went wrong."""
+    return caption(fit, db_text(getattr(fit, f"psnr_{which}_db")))
+
+
+def caption(fit: Any, score: str) -> str:
+    """A score of a fit, and what went wrong."""
+    return f"{score}, {fit.outcome}" if fit.outcome in BAD_OUTCOMES else score
 
 
 def gallery_entries(

@@ -1,9 +1,8 @@
-"""Pictures of a page: which fit into it, where each is, and the tiles that show them."""
+"""Pictures of a page: which fit into it and where each is."""
 
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import pandas as pd
@@ -50,19 +49,3 @@ def pictures_within(reconstructions: pd.DataFrame, budget: int) -> Pictures:
         places[row.trial_id, row.level, row.image, row.role] = known.get(png, -1)
     uris = [f"data:image/png;base64,{base64.b64encode(png).decode()}" for png in known]
     return Pictures(uris=uris, places=places)
-
-
-def tile(place: int, alt: str, head: str, line: str, *, fit: object = None) -> str:
-    """A picture, filled in by the page's script, with its caption; that of a fit changes."""
-    named = "" if fit is None else f' data-fit="{fit}"'
-    return (
-        f'<figure class="tile"{named}>'
-        f'<img data-picture="{place}" alt="{escape(alt)}" width="128" height="128" hidden>'
-        f'<div class="blank">no picture</div>'
-        f"<figcaption><b>{escape(head)}</b><br><span>{escape(line)}</span></figcaption></figure>"
-    )
-
-
-def db_text(value: float) -> str:
-    """A PSNR in a caption."""
-    return "none" if pd.isna(value) else f"{value:.2f} dB"

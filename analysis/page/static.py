@@ -15,7 +15,7 @@ from ..rows.points import WHICH
 from .section import Section, Words
 
 STYLES = ("report.css", "gallery.css")
-SCRIPTS = ("page.js", "explorer.js", "report.js", "gallery.js")
+SCRIPTS = ("page.js", "choices.js", "explorer.js", "report.js", "gallery.js")
 """In the order in which they run."""
 
 CONTENT_POLICY = (

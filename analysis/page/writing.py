@@ -4,7 +4,8 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
-from .report import PICTURES_MB, Frames, frontier_report
+from .content import Frames
+from .report import PICTURES_MB, frontier_report
 
 SCRIPT = "plotly.min.js"
 

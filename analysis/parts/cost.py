@@ -1,9 +1,17 @@
 """What a store's fits cost, and what went wrong in them."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import pandas as pd
 import plotly.graph_objects as go
 
+from lip_ray.columns import MEMORY_MB
+
 from ..charts.style import OKABE_ITO, axis_lines, layout, numbers, plain
+from ..page.content import Content
+from ..page.section import Block, Figure, Heading, Section, Table, Text
+from ..rows.naming import tuples
 from ..rows.points import FAILURES
 
 COST_KEY = ["kind", "prior", "device"]
@@ -12,6 +20,28 @@ GIVEN_UP = "given up"
 """What a run says of a trial that it could not go on with."""
 
 HOUR_S = 3600.0
+
+MOST_REASONS = 30
+"""Rows of the table of failures."""
+
+NOTE = """
+Hours of fitting, without pruning, evaluation and waiting, added up over fits also where several
+shared a device.
+"""
+
+NUMBERS_NOTE = """
+A fit is a level of a trial on all of its images. Core time is the time of fitting times the threads
+of each fit, on CPUs only. Memory is the highest peak: of tensors on a GPU, of the whole process on
+a CPU.
+"""
+
+FAILURE_NOTE = """
+Fits that went wrong are rows of the store like all others. A trial that was given up is tried again
+by the next run: the last column counts those that are incomplete to this day.
+"""
+
+COST_HEADS = ("Kind", "Prior", "Device", "Trials", "Fits", "Fitting", "Core time", "Memory")
+FAILURE_HEADS = ("Outcome", "Times", "Trials", "Incomplete", "Reason")
 
 
 def cost_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -92,3 +122,63 @@ def time_text(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:,.1f} {unit}"
     return f"{seconds:.1f} s"
+
+
+def sections(shown: Content) -> Iterator[Section]:
+    """What all fits cost, and what went wrong."""
+    table = cost_table(shown.trials, shown.levels)
+    reasons = failure_reason_table(shown.levels, shown.store.frame("failures"))
+    blocks = (_drawn(table), _numbers(table), *_failures(reasons))
+    yield Section(name="cost", title="Cost and failures", blocks=blocks)
+
+
+def _drawn(table: pd.DataFrame) -> Figure:
+    return Figure(
+        name="cost",
+        place="chart-cost",
+        label="Hours of fitting by kind and prior",
+        note=NOTE,
+        lines=len(table[["kind", "prior"]].drop_duplicates()),
+        figure=cost_figure(table),
+    )
+
+
+def _numbers(table: pd.DataFrame) -> Table:
+    rows = [_cost_row(row) for row in tuples(table)]
+    label = "Cost by kind, prior and device"
+    return Table(label=label, note=NUMBERS_NOTE, heads=COST_HEADS, rows=rows)
+
+
+def _failures(table: pd.DataFrame) -> Iterator[Block]:
+    """The reasons, the most frequent first."""
+    if table.empty:
+        yield Heading("Failures")
+        yield Text("No fit went wrong, and no trial was given up.")
+        return
+    left = table.iloc[MOST_REASONS:]
+    times = left["count"].sum()
+    more = f" {len(left)} rarer reasons, {times} times in all, are left out." if len(left) else ""
+    yield Table(
+        title="Failures",
+        label="What went wrong",
+        note=f"{FAILURE_NOTE.strip()}{more}",
+        heads=FAILURE_HEADS,
+        rows=[_reason_row(row) for row in tuples(table.head(MOST_REASONS))],
+    )
+
+
+def _cost_row(row: Any) -> Sequence[str]:
+    return [
+        str(row.kind),
+        str(row.prior),
+        str(row.device),
+        f"{row.trials:,}",
+        f"{row.fits:,}",
+        time_text(row.fit_s),
+        "none" if pd.isna(row.core_s) else time_text(row.core_s),
+        "none" if pd.isna(row.memory_mb) else f"{row.memory_mb:,.0f} {MEMORY_MB.unit}",
+    ]
+
+
+def _reason_row(row: Any) -> Sequence[str]:
+    return [row.outcome, f"{row.count:,}", f"{row.trials:,}", f"{row.open:,}", row.reason]

@@ -1,16 +1,23 @@
 """Which layers a method keeps weights in, and the tickets whose masks the store has."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from ..charts.controls import dropdown
 from ..charts.style import OKABE_ITO, PALETTE, layout, menu, numbers, plain
+from ..page.content import Content
+from ..page.section import Figure, Section
 from ..rows.choosing import leading_seed
 from ..rows.naming import distinct_names
 from ..rows.points import density_text, described_points
+
+MOST_NETWORKS = 4
+"""Have a map of layers, and a matrix of overlaps."""
 
 MOST_SCENES = 6
 """Images and tasks of a network that the map of its layers offers on a page."""
@@ -30,6 +37,18 @@ LAYER_SCALE = [[0, NOTHING], [0.01, NOTHING], [0.01, PALE], [1, FULL]]
 """A layer that keeps nothing stands out."""
 
 TICKET = ["trial_id", "level"]
+
+TICKETS = [
+    *("trial_id", "level", "network", "scene", "method", "image", "target_task_name", "seed"),
+    *("kept", "total", "density"),
+]
+"""Of `pruned_points` what their masks are shown with."""
+
+NOTE = """
+Each column is a ticket, each row a layer in the order of the network, by the shape of its weights:
+how much of the layer is kept. Colours follow the logarithm; orange keeps nothing. One seed of each
+method is shown. Point at a cell, or tap it, for the layer's name.
+"""
 
 Grid = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -126,6 +145,44 @@ def layer_figure(table: pd.DataFrame) -> go.Figure:
     figure.update_layout(cell_grid(), updatemenus=[menu(buttons, kind="dropdown")])
     figure.update_xaxes(title_text=_said(groups[0], f"{pairs[0][1]}, {pairs[0][0]}"))
     return figure
+
+
+def sections(shown: Content) -> Iterator[Section]:
+    """One per network of which the store has masks."""
+    chosen = layered_tickets(shown.once(masked_tickets))
+    if chosen.empty:
+        return
+    table = layer_table(shown.store.frame("masks", trials=set(chosen["trial_id"])), chosen)
+    for place, (network, rows) in enumerate(table.groupby("network", observed=True)):
+        title = f"Density by layer: {network}"
+        figure = _drawn(rows, f"layers-{place}")
+        yield Section(name=f"of-layers-{place}", title=title, blocks=(figure,))
+
+
+def masked_tickets(shown: Content) -> pd.DataFrame:
+    """The tickets with masks of the `MOST_NETWORKS` networks that have the most."""
+    if shown.described.empty:
+        return pd.DataFrame(columns=TICKETS)
+    tickets = with_masks(shown.described, shown.trials)[TICKETS]
+    counts = tickets["network"].value_counts(sort=False).sort_index()
+    largest = counts.sort_values(ascending=False, kind="stable").index[:MOST_NETWORKS]
+    return pd.DataFrame(tickets[tickets["network"].isin(largest)])
+
+
+def _drawn(rows: pd.DataFrame, place: str) -> Figure:
+    scenes, methods = layer_choices(rows)
+    return Figure(
+        name="layers",
+        place=place,
+        label="Density of each layer",
+        note=NOTE,
+        lines=rows["position"].nunique() // 2,
+        figure=layer_figure(rows),
+        controls=(
+            dropdown(f"scene-{place}", "Image and task", scenes),
+            dropdown(f"method-{place}", "Method", methods),
+        ),
+    )
 
 
 def _layers(rows: pd.DataFrame) -> go.Heatmap:

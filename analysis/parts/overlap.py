@@ -1,7 +1,7 @@
 """How much the masks of two tickets have in common, against what chance would give."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations_with_replacement
 from textwrap import wrap
 from typing import Any
@@ -12,11 +12,14 @@ import plotly.graph_objects as go
 
 from lip_ray.records import LayerMask
 
+from ..charts.controls import dropdown, switch
 from ..charts.style import menu, numbers, plain
-from ..rows.choosing import evenly
+from ..page.content import Content
+from ..page.section import Figure, Section
+from ..rows.choosing import evenly, shown_text
 from ..rows.naming import tuples
 from ..rows.points import density_text
-from .layers import SCALE, cell_grid
+from .layers import SCALE, cell_grid, masked_tickets
 
 MOST_TICKETS = 24
 """Of a matrix of overlaps: more cannot be read."""
@@ -27,6 +30,12 @@ MOST_DENSITIES = 3
 MEASURES = {"iou": "IoU", "lift": "Times chance"}
 """What a matrix of overlaps shows, by the column of its table."""
 
+NOTE = """
+Two tickets that keep equally many weights: the weights that both keep ÷ those that either keeps
+(IoU, 1 for equal masks), or how many times that is what independent masks with the same density in
+every layer would have. At 1 two tickets agree on how much each layer keeps, and on nothing else.
+Point at a cell, or tap it, for all numbers.
+"""
 
 TOLD = ("method", "image", "target_task_name", "seed")
 """What tells the tickets of a matrix apart, by the columns of points."""
@@ -106,6 +115,39 @@ def overlap_figure(table: pd.DataFrame) -> go.Figure:
 def overlap_densities(table: pd.DataFrame) -> list[str]:
     """Those of a network that its matrix offers."""
     return list(map(density_text, sorted(set(table["density"]), reverse=True)))
+
+
+def sections(shown: Content) -> Iterator[Section]:
+    """One per network of which several tickets have equally many weights."""
+    tickets = shown.once(masked_tickets)
+    if tickets.empty:
+        return
+    chosen = overlap_tickets(tickets)
+    keys = [(row.trial_id, row.level) for row in tuples(chosen)]
+    found = {key: shown.store.masks(*key) for key in dict.fromkeys(keys)}
+    known = {key: mask for key, mask in found.items() if mask is not None}
+    table = overlap_table(chosen, known)
+    for place, (network, rows) in enumerate(table.groupby("network", observed=True)):
+        if (rows["a"] != rows["b"]).any():
+            own = tickets[tickets["network"] == network].groupby("kept").size().max()
+            figure = _drawn(rows, f"overlap-{place}", shown_text(own, MOST_TICKETS, "tickets {}"))
+            title = f"Overlap of masks: {network}"
+            yield Section(name=f"of-overlap-{place}", title=title, blocks=(figure,))
+
+
+def _drawn(rows: pd.DataFrame, place: str, more: str) -> Figure:
+    return Figure(
+        name="overlap",
+        place=place,
+        label="Overlap of masks",
+        note=NOTE + more,
+        lines=rows["a"].nunique(),
+        figure=overlap_figure(rows),
+        controls=(
+            dropdown(f"density-{place}", "Density", overlap_densities(rows)),
+            switch(f"measure-{place}", "Shown", MEASURES),
+        ),
+    )
 
 
 def _first_seeds(tickets: pd.DataFrame) -> pd.DataFrame:

@@ -21,6 +21,23 @@ from ..charts.style import (
     plain,
     spread,
 )
+from ..page.content import Content
+from ..page.section import Block, Figure, Section, Table, Text
+from ..rows.naming import tuples
+
+NOTE = """
+Each mark is a point of the search, its values means over its trials and their images at the level
+that the axis names. The line is the best that was found. The best of many, picked by these very
+values, are candidates for a comparison on equal terms, not its result. Point at a mark, or tap it,
+for its settings.
+"""
+
+FRONT_NOTE = """
+The points that no other complete point is as good as in all objectives and better in one, best
+first in the first. Columns are the objectives, then the searched fields.
+"""
+
+BEST_NOTE = "The best complete point: the objective, then the searched fields."
 
 SIZES = ("kept", "total", "density", "kept_all", "total_all", "effective", "macs")
 """Columns drawn on a log axis from most on the left, as other figures have them."""
@@ -217,6 +234,78 @@ def _level(level: Any) -> tuple[str, str]:
     if "number" in given:
         return f"level {given['number']}", str(given["number"])
     return "sparsest level", ""
+
+
+def sections(shown: Content) -> Iterator[Section]:
+    """One per search."""
+    if shown.points.empty:
+        return
+    names = shown.points.groupby("search")["search_id"].nunique().to_dict()
+    groups = shown.points.groupby(["search", "search_id"])
+    for place, ((search, search_id), own) in enumerate(groups):
+        yield Section(
+            name=f"of-search-{place}",
+            title=f"Search {search}" + (f" ({search_id})" if names[search] > 1 else ""),
+            blocks=tuple(_blocks(own, f"search-{place}")),
+        )
+
+
+def _blocks(points: pd.DataFrame, place: str) -> Iterator[Block]:
+    goals, table = goals_of(points), search_table(points)
+    yield Text(_searched(points, table))
+    valued = table[[goal.name for goal in goals]].notna().all(axis=1).any()
+    figure = front_figure(points) if valued and len(goals) < 3 else None
+    if figure is None:
+        yield _no_plane(points, len(goals))
+    else:
+        label = "What the search found; the best points are in the table below"
+        yield Figure(name="search", place=place, label=label, note=NOTE, lines=3, figure=figure)
+    yield _front_numbers(points)
+
+
+def _searched(points: pd.DataFrame, table: pd.DataFrame) -> str:
+    """What was sought, and how far it has come."""
+    goals = goals_of(points)
+    aims = "; ".join(f"{goal.direction} {goal.words}" for goal in goals)
+    fields = ", ".join(json.loads(points["params"].iloc[0]))
+    states = table["state"].value_counts()
+    counts = ", ".join(f"{states[s]} {s}" for s in (*STATES, OPEN) if s in states)
+    best = f"{table['pareto'].sum()} on the front" if len(goals) > 1 else ""
+    said = f"Aim: {aims}. Searched: {fields}. Points: {len(table)}, of which {counts}"
+    return f"{said}; {best}." if best else f"{said}."
+
+
+def _no_plane(points: pd.DataFrame, goals: int) -> Text:
+    """What stands for a figure of three or more objectives; or that no point has values yet."""
+    if goals < 3:
+        return Text("No point has values yet.")
+    pairs = "; ".join(
+        f"{row.points} by {row.first} and {row.second}" for row in tuples(pair_table(points))
+    )
+    return Text(
+        f"A plane shows two objectives, and a point that looks beaten in it may be the best in "
+        f"another, so there is no figure of these {goals}. Taken two at a time, as many points "
+        f"would be on the front: {pairs}."
+    )
+
+
+def _front_numbers(points: pd.DataFrame) -> Table:
+    front = front_table(points)
+    goals = {goal.name: goal for goal in goals_of(points)}
+    fields = [name for name in front.columns if name not in {*FIXED, *goals}]
+    return Table(
+        label="Points on the front",
+        note=FRONT_NOTE if len(goals) > 1 else BEST_NOTE,
+        heads=["Point", *goals, *fields],
+        rows=[
+            [
+                str(row["number"]),
+                *(goal.text(row[name]) for name, goal in goals.items()),
+                *(value_text(row[name]) for name in fields),
+            ]
+            for row in front.to_dict("records")
+        ],
+    )
 
 
 def _row(group: pd.DataFrame, goals: Sequence[Goal]) -> dict[str, Any]:

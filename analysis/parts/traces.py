@@ -1,13 +1,14 @@
 """Learn, then overfit: PSNR by step, with the steps that were selected, best and last."""
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from ..charts.controls import dropdown, switch
 from ..charts.style import (
     DASHES,
     MEASURED_STYLE,
@@ -20,10 +21,15 @@ from ..charts.style import (
     plain,
     spread,
 )
+from ..page.content import Content
 from ..page.pictures import PICTURE_KEY
-from ..rows.choosing import evenly, leading_seed
+from ..page.section import Figure, Section
+from ..rows.choosing import evenly, leading_seed, shown_text
 from ..rows.naming import flat_settings, tuples
 from ..rows.points import WHICH, density_text, distinct_fits, frontier_points
+
+MOST_PROBLEMS = 12
+"""Have a figure of curves."""
 
 MOST_METHODS = 6
 """Of a problem are shown on a page."""
@@ -33,6 +39,20 @@ MOST_DENSITIES = 6
 
 MOST_STEPS = 140
 """Of a curve are kept, which the width of a page cannot tell from all."""
+
+TRACED = [
+    *("trial_id", "level", "image", "problem", "settings", "method", "reference", "seed", "kept"),
+    *("total", "density", "outcome", "selected_step", "peak_step", "psnr_measured_db"),
+    *(f"psnr_{which}_db" for which in WHICH),
+]
+"""Of points what their curves are shown with: few columns are sorted fast."""
+
+NOTE = """
+One fit, step by step: PSNR rises while the network learns the image, and falls when it learns the
+noise. Marks are the step that the stopping rule selected without the clean image, the best step,
+and the last one; they are of the averaged output. Below is what the rule follows: it takes the
+lowest. The dashed line is the dense network from the same initial weights.
+"""
 
 Trace = dict[str, Any]
 """As Plotly takes it: checked once, with the figure."""
@@ -144,6 +164,39 @@ def trace_figure(table: pd.DataFrame) -> go.Figure:
     first = buttons[active]["args"][0]["visible"]
     data = [trace | {"visible": one} for trace, one in zip(traces, first, strict=True)]
     return go.Figure(data, _dress(rows, buttons, active=active, watched=watched))
+
+
+def sections(shown: Content) -> Iterator[Section]:
+    """One per problem that has curves, at most `MOST_PROBLEMS`."""
+    if shown.described.empty:
+        return
+    points = shown.described.assign(settings=shown.described["problem_settings"])[TRACED]
+    fits = traced_fits(points, problems=MOST_PROBLEMS)
+    table = traces_of(fits, shown.store.frame("curves", trials=set(fits["trial_id"])))
+    count = points["problem"].nunique()
+    more = shown_text(count, MOST_PROBLEMS, "problems the {} with the most fits")
+    for place, (problem, rows) in enumerate(table.groupby("problem", observed=True)):
+        figure = _drawn(rows, f"trace-{place}", more)
+        title = f"Learn, then overfit: {problem}"
+        yield Section(name=f"of-trace-{place}", title=title, blocks=(figure,))
+
+
+def _drawn(rows: pd.DataFrame, place: str, more: str) -> Figure:
+    methods, densities = trace_choices(rows)
+    chosen = chosen_density(densities)
+    return Figure(
+        name="curves",
+        place=place,
+        label="PSNR of one fit by step",
+        note=NOTE + more,
+        lines=7,
+        figure=trace_figure(rows),
+        controls=(
+            dropdown(f"method-{place}", "Method", methods),
+            dropdown(f"density-{place}", "Density", densities, chosen=chosen),
+            switch(f"scale-{place}", "Steps", dict(zip(SCALES, SCALES, strict=True)), menu=1),
+        ),
+    )
 
 
 def _dress(

@@ -92,6 +92,11 @@ def mean_text(mean: float, low: float, high: float, form: str = ".2f") -> str:
     return said.replace("-", "−")
 
 
+def db_text(value: float) -> str:
+    """A PSNR of one fit."""
+    return "none" if pd.isna(value) else f"{value:.2f} dB"
+
+
 def density_text(density: float) -> str:
     """A density as figures and tables write it: three significant digits."""
     return f"{density:.3g}"

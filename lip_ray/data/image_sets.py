@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal, Self, final
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor
 
 from lip_ray.data import fingerprint, npz
 from lip_ray.data.images import Framing, Range, decoded, digits, framed, rounded
-from lip_ray.spec import RunOnly, kind_or_mapping
+from lip_ray.spec import Family, RunOnly
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """The endings of picture files, in any case. Other files in a folder are ignored."""
@@ -206,11 +206,7 @@ class FolderSet(AbstractImageSet):
         return (_decoded(folder, relative) for relative in picture_files(folder))
 
 
-ImageSet = Annotated[
-    DigitSet | ArraySet | FolderSet,
-    Field(discriminator="kind"),
-    kind_or_mapping(DigitSet | ArraySet | FolderSet),
-]
+ImageSet = Annotated[DigitSet | ArraySet | FolderSet, Family()]
 """`digits` stands for the set with all of its defaults."""
 
 

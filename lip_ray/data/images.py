@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lip_ray.data import fingerprint, npz
 from lip_ray.data.labelled import Digits
-from lip_ray.spec import RunOnly, Spec
+from lip_ray.spec import Family, RunOnly, Spec
 
 BuiltinName = Literal[
     "astronaut", "brick", "camera", "cell", "chelsea", "clock", "coffee", "coins", "grass",
@@ -236,11 +236,7 @@ def named(value: object) -> object:
 
 AnyImage = BuiltinImage | FileImage | ArrayImage | DigitImage
 
-Image = Annotated[
-    AnyImage,
-    Field(discriminator="kind"),
-    BeforeValidator(named, json_schema_input_type=str | AnyImage),
-]
+Image = Annotated[AnyImage, Family(short=named, offers=str)]
 """`astronaut` stands for the built-in photo, `photos/cat.png` for the file."""
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lip_ray.data import fingerprint
 from lip_ray.rng import keyed
-from lip_ray.spec import RunOnly, Spec, kind_or_mapping
+from lip_ray.spec import Family, RunOnly, Spec
 
 TEST_SHARE = 0.2
 """The share of the digits that is held out as their test set, since they come without one."""
@@ -173,9 +173,7 @@ class Cifar10(AbstractDataset):
         return _cifar(self.path, self.sha256)
 
 
-Dataset = Annotated[
-    Digits | Cifar10, Field(discriminator="kind"), kind_or_mapping(Digits | Cifar10)
-]
+Dataset = Annotated[Digits | Cifar10, Family()]
 """`digits` stands for the dataset with all of its defaults."""
 
 

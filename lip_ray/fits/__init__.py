@@ -8,6 +8,7 @@ from lip_ray.fits.latent import L1 as L1
 from lip_ray.fits.latent import AbstractSolver as AbstractSolver
 from lip_ray.fits.latent import Erm as Erm
 from lip_ray.fits.latent import Huber as Huber
+from lip_ray.fits.latent import LatentSolver as LatentSolver
 from lip_ray.fits.latent import MedianOfMeans as MedianOfMeans
 from lip_ray.fits.latent import Solver as Solver
 from lip_ray.fits.latent import Trimmed as Trimmed

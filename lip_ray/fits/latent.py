@@ -18,7 +18,7 @@ from lip_ray.fits.progress import Watch, mean_psnr_db, unknown, unwatched
 from lip_ray.fits.weights import FitResult, Snapshot, arithmetic
 from lip_ray.records import Outcome
 from lip_ray.rng import keyed
-from lip_ray.spec import Spec, kind_or_mapping
+from lip_ray.spec import Family, Spec
 from lip_ray.tasks import Identity, Operator, Problem
 
 NORMAL_QUARTILE = 0.6745
@@ -279,11 +279,9 @@ class L1(AbstractSolver):
         return absolutes(residuals)
 
 
-Solver = Annotated[
-    Erm | MedianOfMeans | Trimmed | Huber | L1,
-    Field(discriminator="kind"),
-    kind_or_mapping(Erm | MedianOfMeans | Trimmed | Huber | L1),
-]
+LatentSolver = Erm | MedianOfMeans | Trimmed | Huber | L1
+
+Solver = Annotated[LatentSolver, Family()]
 """`erm` stands for `{kind: erm}`."""
 
 

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from lip_ray.spec import Spec, kind_or_mapping
+from lip_ray.spec import Family, Spec
 
 Steps = Annotated[int, Field(ge=1)]
 
@@ -143,11 +143,7 @@ class ExponentialVariance(AbstractStopping):
         return ExponentialMonitor(self, image)
 
 
-Stopping = Annotated[
-    WindowedVariance | ExponentialVariance,
-    Field(discriminator="kind"),
-    kind_or_mapping(WindowedVariance | ExponentialVariance, default="wmv"),
-]
+Stopping = Annotated[WindowedVariance | ExponentialVariance, Family(default="wmv")]
 
 
 class WindowMonitor:

@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
 from lip_ray.priors.base import AbstractPrior as AbstractPrior
 from lip_ray.priors.base import Cost as Cost
 from lip_ray.priors.base import UntrainedPrior as UntrainedPrior
@@ -13,10 +11,6 @@ from lip_ray.priors.checkpoints import read_checkpoint as read_checkpoint
 from lip_ray.priors.deep_decoder import DeepDecoder as DeepDecoder
 from lip_ray.priors.oes_unet import OesUnet as OesUnet
 from lip_ray.priors.skip import Skip as Skip
-from lip_ray.spec import kind_or_mapping
+from lip_ray.spec import Family
 
-Prior = Annotated[
-    Skip | DeepDecoder | OesUnet,
-    Field(discriminator="kind"),
-    kind_or_mapping(Skip | DeepDecoder | OesUnet, default="skip"),
-]
+Prior = Annotated[Skip | DeepDecoder | OesUnet, Family(default="skip")]

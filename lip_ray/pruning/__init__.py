@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
 from lip_ray.pruning.base import AbstractPruner as AbstractPruner
 from lip_ray.pruning.base import ScoreContext as ScoreContext
 from lip_ray.pruning.density import effective as effective
@@ -23,11 +21,7 @@ from lip_ray.pruning.schedule import Rate as Rate
 from lip_ray.pruning.schedule import Schedule as Schedule
 from lip_ray.pruning.snip import Snip as Snip
 from lip_ray.pruning.synflow import Synflow as Synflow
-from lip_ray.spec import kind_or_mapping
+from lip_ray.spec import Family
 
-Pruner = Annotated[
-    Magnitude | Random | Snip | Grasp | Synflow | Oes,
-    Field(discriminator="kind"),
-    kind_or_mapping(Magnitude | Random | Snip | Grasp | Synflow | Oes, default="magnitude"),
-]
+Pruner = Annotated[Magnitude | Random | Snip | Grasp | Synflow | Oes, Family(default="magnitude")]
 """A mapping without a kind is magnitude pruning."""

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -44,6 +44,9 @@ class AbstractPruner(Spec, ABC):
     """A criterion: it scores every prunable weight, and the best-scored survivors are kept."""
 
     kind: str
+    weights_alone: ClassVar[bool] = False
+    """Whether it looks at the weights alone, neither at the loss nor at the network: then it prunes
+    a generator too, which has no image to restore."""
     scope: Scope = "global"
     """What is ranked: "global", all layers at once; "layer", each layer for itself, at the same
     density in each; "erk", each for itself, at Erdős–Rényi-kernel densities."""

@@ -1,6 +1,6 @@
 """Magnitude pruning: with rewinding, level by level, it is iterative magnitude pruning (IMP)."""
 
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 from lip_ray.pruning.base import AbstractPruner, ScoreContext
 from lip_ray.pruning.mask import Scores
@@ -16,6 +16,7 @@ class Magnitude(AbstractPruner):
     """
 
     kind: Literal["magnitude"] = "magnitude"
+    weights_alone: ClassVar[bool] = True
     at: Literal["level", "dense", "init"] = "level"
     """Which weights: after each level's fit (iterative), after the dense fit for all levels
     (one shot), or the initial ones."""

@@ -1,6 +1,6 @@
 """Random pruning: what a ticket must beat at the same density."""
 
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 
@@ -17,6 +17,7 @@ class Random(AbstractPruner):
     """
 
     kind: Literal["random"] = "random"
+    weights_alone: ClassVar[bool] = True
     rounds: None = None
     """A draw does not depend on which others are left."""
 

@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 from itertools import pairwise
 from typing import Annotated, Literal, Self, final
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from lip_ray.spec import Spec
+from lip_ray.spec import Family, Spec
 
 
 class AbstractSchedule(Spec, ABC):
@@ -93,9 +93,5 @@ def _expand_list(value: object) -> object:
     return {"kind": value} if isinstance(value, str) else value
 
 
-Schedule = Annotated[
-    Rate | Densities,
-    Field(discriminator="kind"),
-    BeforeValidator(_expand_list, json_schema_input_type=str | list[float] | Rate | Densities),
-]
+Schedule = Annotated[Rate | Densities, Family(short=_expand_list, offers=str | list[float])]
 """A bare list stands for explicit densities."""

@@ -93,7 +93,7 @@ class Queries:
             with duckdb.connect() as connection:
                 refuse_writing(connection, query)
                 try:
-                    listing = _of(trials, self._listing(needed_by(query)))
+                    listing = _of(trials, self._listing(needed_by(connection, query)))
                     self._define(connection, listing, trials)
                     return connection.sql(query).to_arrow_table()
                 except MISTAKES as error:

@@ -295,29 +295,62 @@ def define(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(";".join(_definitions()))
 
 
-def needed_by(query: str) -> set[str]:
-    """The stored tables whose rows a query may read: those that it, or a view in it, names.
+def needed_by(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
+    """The stored tables whose rows a select may read: those that it, or a view in it, names.
 
-    Every word of it counts, so that there may be more, never fewer; a table function that is given
-    SQL may read any.
+    There may be more, never fewer: all, where it makes names or SQL as it runs, and where DuckDB
+    cannot tell its syntax.
     """
-    words, seen = _words(query), set[str]()
-    if any(word.startswith("query") for word in words):
+    named = _named_in(connection, query)
+    if named is None:
         return set(TABLES)
-    while words > seen:
-        seen |= words
-        words = seen.union(*(_rests_on().get(word, set()) for word in seen))
-    return words & set(TABLES)
+    seen = set[str]()
+    while named > seen:
+        seen |= named
+        named = seen.union(*(_rests_on().get(name, set()) for name in seen))
+    return named & set(TABLES)
 
 
 @cache
 def _rests_on() -> dict[str, set[str]]:
-    """By view, the words of its definition."""
-    return {view.split()[2]: _words(view) for view in _definitions()}
+    """By view, the tables and views that its definition names."""
+    with duckdb.connect() as connection:
+        named = {
+            view: _named_in(connection, select)
+            for definition in _definitions()
+            for view, select in DEFINITION.findall(definition)
+        }
+    return {view: set(TABLES) if own is None else own for view, own in named.items()}
 
 
-def _words(sql: str) -> set[str]:
-    return set(re.findall(r"\w+", sql.lower()))
+DEFINITION = re.compile(r"create view (\w+) as\s(.*)", re.DOTALL)
+"""The name of a view and its select."""
+
+NAMED = """
+select (tree->>'$.error')::boolean, tree->>'$..table_name',
+       tree->>'$..function.function_name', tree->>'$..function'
+from (select json_serialize_sql(?::varchar) as tree)
+"""
+"""What the syntax tree of a select names. DuckDB looks for it: Python's parser of JSON refuses what
+is nested as deeply as sums of many terms are."""
+
+READS_ANY = ("query", "histogram", "json_execute_serialized_sql")
+"""How table functions begin that read from what they are given as text, or run it."""
+
+
+def _named_in(connection: duckdb.DuckDBPyConnection, select: str) -> set[str] | None:
+    """What it may read from, in lower case; None where that may be anything.
+
+    Of what a table function is given, every word counts.
+    """
+    [(unknown, tables, functions, given)] = connection.execute(NAMED, [select]).fetchall()
+    if unknown or any(function.lower().startswith(READS_ANY) for function in functions):
+        return None
+    return {table.lower() for table in tables}.union(*map(_words, given))
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
 
 
 def _definitions() -> Iterator[str]:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from lip_ray.columns import OBJECTIVES
 from lip_ray.mistakes import Mistake, shown
-from lip_ray.spec import Spec, kind_or_mapping
+from lip_ray.spec import Family, Spec
 
 NEAR = 0.1
 """How far, relatively, the nearest level of a ladder may be from a density that is asked for."""
@@ -147,13 +147,7 @@ def _expand_list(value: object) -> object:
     return value
 
 
-Domain = Annotated[
-    FloatRange | IntRange | Choice,
-    Field(discriminator="kind"),
-    BeforeValidator(
-        _expand_list, json_schema_input_type=list[Any] | FloatRange | IntRange | Choice
-    ),
-]
+Domain = Annotated[FloatRange | IntRange | Choice, Family(short=_expand_list, offers=list[Any])]
 """A bare list stands for a choice."""
 
 
@@ -250,11 +244,7 @@ class RandomPoints(Spec):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-Sampler = Annotated[
-    Tpe | Nsga2 | RandomPoints,
-    Field(discriminator="kind"),
-    kind_or_mapping(Tpe | Nsga2 | RandomPoints, default="tpe"),
-]
+Sampler = Annotated[Tpe | Nsga2 | RandomPoints, Family(default="tpe")]
 
 
 @final

@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
-from lip_ray.spec import kind_or_mapping
+from lip_ray.spec import Family
 from lip_ray.tasks.base import AbstractTask as AbstractTask
 from lip_ray.tasks.base import Identity as Identity
 from lip_ray.tasks.base import Operator as Operator
@@ -29,17 +27,6 @@ Task = Annotated[
     | Deepinv
     | CompressedSensing
     | Projection,
-    Field(discriminator="kind"),
-    kind_or_mapping(
-        Denoising
-        | PoissonDenoising
-        | ImpulseDenoising
-        | Inpainting
-        | SuperResolution
-        | Deblurring
-        | Deepinv
-        | CompressedSensing
-        | Projection
-    ),
+    Family(),
 ]
 """`denoising` stands for `{kind: denoising}`."""

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from lip_ray.data.images import Picture
-from lip_ray.spec import Spec, kind_or_mapping
+from lip_ray.spec import Family, Spec
 from lip_ray.tasks.base import AbstractTask, Problem
 from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, with_noise
 from lip_ray.tasks.operators import Blur, Boundary
@@ -67,11 +67,7 @@ class MotionKernel(Spec):
         return (weights / weights.sum()).float()
 
 
-Kernel = Annotated[
-    GaussianKernel | MotionKernel,
-    Field(discriminator="kind"),
-    kind_or_mapping(GaussianKernel | MotionKernel),
-]
+Kernel = Annotated[GaussianKernel | MotionKernel, Family()]
 """What a point turns into."""
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lip_ray.data.images import FileImage, Picture, Range
 from lip_ray.rng import keyed
-from lip_ray.spec import Spec, kind_or_mapping
+from lip_ray.spec import Family, Spec
 from lip_ray.tasks.base import AbstractTask, Problem
 from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, with_noise
 from lip_ray.tasks.operators import Masking
@@ -48,11 +48,7 @@ class BoxMask(Spec):
         return self
 
 
-MaskImage = Annotated[
-    RandomMask | FileImage | BoxMask,
-    Field(discriminator="kind"),
-    kind_or_mapping(RandomMask | FileImage | BoxMask),
-]
+MaskImage = Annotated[RandomMask | FileImage | BoxMask, Family()]
 """Which pixels are missing. In a file white is kept and black is missing, split at mid-grey."""
 
 

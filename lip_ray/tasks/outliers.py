@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from lip_ray.rng import keyed
-from lip_ray.spec import Spec, kind_or_mapping
+from lip_ray.spec import Family, Spec
 from lip_ray.tasks.matrices import Measurements, WithRowsOfOnes
 from lip_ray.tasks.noise import GreyLevels
 
@@ -112,11 +112,7 @@ class SignFlips(AbstractOutliers):
         return torch.where(places, -measurement, measurement)
 
 
-Outliers = Annotated[
-    CorruptedRows | StudentNoise | SignFlips,
-    Field(discriminator="kind"),
-    kind_or_mapping(CorruptedRows | StudentNoise | SignFlips),
-]
+Outliers = Annotated[CorruptedRows | StudentNoise | SignFlips, Family()]
 
 
 def _count(share: float, m: int) -> int:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from lip_ray.records import LevelRecord
-from lip_ray.spec import kind_or_mapping
+from lip_ray.spec import Family
 from lip_ray.trials import classification, generator, reconstruction, trajectory, transfer
 from lip_ray.trials.base import AbstractTrial as AbstractTrial
 from lip_ray.trials.base import Context as Context
@@ -18,9 +18,7 @@ from lip_ray.trials.transfer import Transfer as Transfer
 
 AnyTrial = Trajectory | Transfer | Classification | Generator | Reconstruction
 
-Trial = Annotated[
-    AnyTrial, Field(discriminator="kind"), kind_or_mapping(AnyTrial, default="trajectory")
-]
+Trial = Annotated[AnyTrial, Family(default="trajectory")]
 
 
 _ANY: TypeAdapter[AnyTrial] = TypeAdapter(Trial)

@@ -13,9 +13,19 @@ from lip_ray.fits import AdversarialFit, AdversarialResult, arithmetic
 from lip_ray.fits.adversarial import SAMPLES
 from lip_ray.priors.generators import GeneratorFile, GeneratorSpec
 from lip_ray.priors.network import Cost, placed
-from lip_ray.pruning import Magnitude, Mask, Pruner, Random, Rate, Schedule, ScoreContext, effective
+from lip_ray.pruning import (
+    AbstractPruner,
+    Magnitude,
+    Mask,
+    Pruner,
+    Rate,
+    Schedule,
+    ScoreContext,
+    effective,
+)
 from lip_ray.records import Facets, LevelRecord, Outcome, Part
 from lip_ray.rng import keyed
+from lip_ray.spec import kind_of, members
 from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size, stored
 from lip_ray.trials.facets import View, chosen, image_columns, part, setting_of
 from lip_ray.trials.ladder import AbstractLadder
@@ -50,7 +60,8 @@ class Generator(AbstractTrial):
     images: ImageSet | None = None
     """What it learns to make."""
     pruner: Pruner = Magnitude()
-    """magnitude or random: other criteria judge weights by an image that is to be restored."""
+    """One that looks at the weights alone, as magnitude does: others judge them by an image that is
+    to be restored."""
     schedule: Schedule = Rate()
     rewind: Rewind = ToInit()
     """What the surviving weights, and the critic's, are set to before each fit."""
@@ -192,11 +203,11 @@ class Generator(AbstractTrial):
 
     def conflicts(self) -> Iterator[Conflict]:
         """Reads the images; trains nothing."""
-        if not isinstance(self.pruner, Magnitude | Random):
+        if not self.pruner.weights_alone:
             yield (
                 "pruner",
                 f"{self.pruner.kind} judges weights by an image that is to be restored, and a "
-                "generator has none: allowed: magnitude, random",
+                f"generator has none: allowed: {', '.join(_without_an_image())}",
             )
         try:
             self.schedule.kept(self.prior.cost.prunable)
@@ -238,6 +249,12 @@ class Generator(AbstractTrial):
         made = self.prior.build(seed=self.seed, device=device)
         made.rewind(made.snapshot(), mask.layers)
         return made.snapshot()
+
+
+def _without_an_image() -> list[str]:
+    """The kinds of pruners that need none."""
+    pruners = (member for member in members(Pruner) if issubclass(member, AbstractPruner))
+    return [kind_of(pruner) for pruner in pruners if pruner.weights_alone]
 
 
 def run(spec: Generator, context: Context) -> Iterator[LevelRecord]:

@@ -13,14 +13,11 @@ from torch import Tensor
 
 from lip_ray.data.images import AnyImage, Index, Picture, expanded, named
 from lip_ray.fits import (
-    L1,
     AbstractSolver,
     Erm,
     FitResult,
-    Huber,
     Lasso,
-    MedianOfMeans,
-    Trimmed,
+    LatentSolver,
     Watch,
 )
 from lip_ray.fits.progress import unknown
@@ -29,7 +26,7 @@ from lip_ray.priors.network import Cost
 from lip_ray.pruning import Mask, effective
 from lip_ray.records import Facets, LevelRecord, Outcome, Part, Split
 from lip_ray.rng import keyed
-from lip_ray.spec import Spec, kind_or_mapping
+from lip_ray.spec import Family, Spec
 from lip_ray.tasks import CompressedSensing, Problem, Projection, Task
 from lip_ray.tasks.outliers import StudentNoise
 from lip_ray.trials.base import (
@@ -124,17 +121,9 @@ class Drawn:
         return self.pixels
 
 
-GeneratorSource = Annotated[
-    Generator | Cosines,
-    Field(discriminator="kind"),
-    kind_or_mapping(Generator | Cosines, default="generator"),
-]
+GeneratorSource = Annotated[Generator | Cosines, Family(default="generator")]
 
-Subject = Annotated[
-    AnyImage | Sample,
-    Field(discriminator="kind"),
-    BeforeValidator(named, json_schema_input_type=str | AnyImage | Sample),
-]
+Subject = Annotated[AnyImage | Sample, Family(short=named, offers=str)]
 Subjects = Annotated[
     tuple[Subject, ...],
     Field(strict=False, min_length=1, max_length=64),
@@ -142,11 +131,7 @@ Subjects = Annotated[
 ]
 """One image or several; an index that is a list stands for several of the same file or set."""
 
-AnySolver = Annotated[
-    Erm | MedianOfMeans | Trimmed | Huber | L1 | Lasso,
-    Field(discriminator="kind"),
-    kind_or_mapping(Erm | MedianOfMeans | Trimmed | Huber | L1 | Lasso, default="erm"),
-]
+AnySolver = Annotated[LatentSolver | Lasso, Family(default="erm")]
 
 
 @final

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, final
 
 from pydantic import Field
 
-from lip_ray.spec import Spec, kind_or_mapping
+from lip_ray.spec import Family, Spec
 
 
 @final
@@ -49,8 +49,4 @@ def refuse_late(rewind: Spec, steps: int) -> None:
         )
 
 
-Rewind = Annotated[
-    ToInit | ToStep | FineTune | Reinit,
-    Field(discriminator="kind"),
-    kind_or_mapping(ToInit | ToStep | FineTune | Reinit, default="init"),
-]
+Rewind = Annotated[ToInit | ToStep | FineTune | Reinit, Family(default="init")]

@@ -11,7 +11,7 @@ from torch import Tensor
 from lip_ray.data import fingerprint
 from lip_ray.priors import AbstractPrior, Prior
 from lip_ray.pruning import Mask, keep_top
-from lip_ray.spec import RunOnly, Spec, kind_or_mapping
+from lip_ray.spec import Family, RunOnly, Spec
 from lip_ray.trials import ticketfile
 from lip_ray.trials.base import Context
 from lip_ray.trials.trajectory import Trajectory
@@ -193,8 +193,4 @@ class FromFile(Spec):
         return ticketfile.ordered(ticket, self.prior)
 
 
-Source = Annotated[
-    Trajectory | Consensus | FromFile,
-    Field(discriminator="kind"),
-    kind_or_mapping(Trajectory | Consensus | FromFile, default="trajectory"),
-]
+Source = Annotated[Trajectory | Consensus | FromFile, Family(default="trajectory")]

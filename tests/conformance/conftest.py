@@ -7,27 +7,16 @@ enrolled by existing.
 """
 
 import importlib
-import inspect
 import pkgutil
-from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from lip_ray.spec import Spec
+from lip_ray.spec import Spec, members
 
 pytest.register_assert_rewrite("laws")
-
-
-def members(family: Any) -> Iterator[type[Spec]]:
-    """The concrete specs of a family, whether it is one class, a union, or either annotated."""
-    if inspect.isclass(family) and issubclass(family, Spec):
-        yield family
-    else:
-        for argument in get_args(family):
-            yield from members(argument)
 
 
 def examples(module: ModuleType, member: type[Spec]) -> tuple[Spec, ...]:

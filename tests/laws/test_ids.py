@@ -1,24 +1,23 @@
 """Ids are for ever: pinned ids, pinned defaults, and what may and may not change an id.
 
 A test here that fails means that results already stored would no longer be found. Never change a
-pinned value; a new field or a new spec class is pinned by adding it.
+pinned value; `make pins` pins a new field or a new spec class.
 """
 
 import hashlib
-import inspect
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
+import pins
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Picture
+from pins import REQUIRED, changed, defaults, every_spec, read, text
 from pydantic import TypeAdapter
 
 from lip_ray.data.images import BuiltinImage, FileImage
@@ -163,36 +162,8 @@ QUICKSTART_TRIALS = [
     "aba0c4f8b49ce34b",
 ]
 
-REQUIRED = "required"
-DEFAULTS: dict[str, dict[str, object]] = json.loads(
-    Path(__file__).with_name("pinned_defaults.json").read_text(encoding="utf-8")
-)
-"""Of every spec a trial is made of; a default that is a spec, by how it differs from its own
-class's defaults."""
-
 ANY_TRIAL: TypeAdapter[Any] = TypeAdapter(Trial)
-TRIALS = tuple(get_args(get_args(Trial)[0]))
-
-
-def spec_classes(annotation: Any) -> Iterator[type[Spec]]:
-    """The spec classes in an annotation and, through their fields, all they are made of."""
-    if inspect.isclass(annotation) and issubclass(annotation, Spec):
-        yield annotation
-        for field in annotation.model_fields.values():
-            yield from spec_classes(field.annotation)
-    for argument in get_args(annotation):
-        yield from spec_classes(argument)
-
-
-def defaults(spec: type[Spec]) -> dict[str, object]:
-    found = {}
-    for name, field in spec.model_fields.items():
-        default = field.get_default(call_default_factory=True, validated_data={})
-        is_spec = isinstance(default, Spec)
-        default = json.loads(default.canonical_json()) if is_spec else default
-        default = list(default) if isinstance(default, tuple) else default
-        found[name] = REQUIRED if field.is_required() else default
-    return found
+DEFAULTS = read()
 
 
 class TestPinned:
@@ -239,18 +210,59 @@ class TestPinned:
         assert trial.id == "c4b8d747345c6586"
 
     def test_every_spec_class_is_pinned(self) -> None:
-        found = {spec.__name__ for trial in TRIALS for spec in spec_classes(trial)}
-        assert found == set(DEFAULTS)
+        assert {spec.__name__ for spec in every_spec()} == set(DEFAULTS)
 
-    @pytest.mark.parametrize(
-        "spec", dict.fromkeys(spec for trial in TRIALS for spec in spec_classes(trial))
-    )
+    @pytest.mark.parametrize("spec", every_spec())
     def test_a_default_never_changes(self, spec: type[Spec]) -> None:
         found, pinned = defaults(spec), DEFAULTS[spec.__name__]
         assert {name: found.get(name, "gone") for name in pinned} == pinned
         added = {name: default for name, default in found.items() if name not in pinned}
         assert REQUIRED not in added.values(), "a new field needs a default: the old behaviour"
-        assert not added, "pin the new field's default here, for ever"
+        assert not added, "pin the new field's default, for ever: make pins"
+
+
+class TestPins:
+    """What `make pins` writes, and what it refuses."""
+
+    def test_the_file_is_as_it_writes_it(self) -> None:
+        path = Path(__file__).with_name("pinned_defaults.json")
+        assert path.read_text(encoding="utf-8") == text(DEFAULTS)
+
+    def test_what_is_added_is_no_change(self) -> None:
+        old = {"Snip": {"kind": "snip"}}
+        new = {"Snip": {"kind": "snip", "rounds": None}, "Other": {"path": REQUIRED}}
+        assert list(changed(old, new)) == []
+
+    @pytest.mark.parametrize(
+        ("found", "line"),
+        [
+            ({"width": 2, "size": None}, "Net.width: was 1, is 2"),
+            ({"width": 1}, "Net.size: was null, is gone"),
+            ({"width": REQUIRED, "size": None}, "Net.width: was 1, is required"),
+            (
+                {"width": 1, "size": None, "new": REQUIRED},
+                "Net.new: was not there, is required: give it a default",
+            ),
+        ],
+    )
+    def test_a_changed_default_is_named(self, found: dict[str, object], line: str) -> None:
+        assert list(changed({"Net": {"width": 1, "size": None}}, {"Net": found})) == [line]
+
+    def test_a_class_that_is_gone_is_named_by_its_fields(self) -> None:
+        assert list(changed({"Net": {"width": 1}}, {})) == ["Net.width: was 1, is gone"]
+
+    def test_nothing_is_written_where_a_default_would_change(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pinned = tmp_path / "pinned.json"
+        pinned.write_text(text({**DEFAULTS, "Rate": {"rate": 0.3}}), encoding="utf-8")
+        before = pinned.read_bytes()
+        monkeypatch.setattr(pins, "PINNED", pinned)
+        monkeypatch.setattr(pins, "SCHEMA", tmp_path / "schema.json")
+        with pytest.raises(SystemExit, match=r"Rate\.rate: was 0\.3, is 0\.2"):
+            pins.main()
+        assert pinned.read_bytes() == before
+        assert not (tmp_path / "schema.json").exists()
 
 
 def test_ids_do_not_depend_on_the_process() -> None:

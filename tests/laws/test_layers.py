@@ -1,6 +1,7 @@
 """The architecture: who may import whom, heavy packages in one folder each, small functions."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -414,3 +415,17 @@ class TestTheChecker:
         one = Module("lip_ray.fits.one", "from lip_ray.fits.two import f")
         two = Module("lip_ray.fits.two", late.format("from lip_ray.fits.one import g"))
         assert cycle([one, two]) == []
+
+
+TAG = re.compile(r"</?(?!br\b|sub\b|extra\b)[a-z][a-z0-9]*[ >]")
+"""Markup but for the little that Plotly takes in its labels."""
+
+
+@pytest.mark.parametrize("path", sorted(Path("analysis").rglob("*.py")), ids=str)
+def test_no_markup_is_written_by_hand_or_read_back(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr):
+            parts = (part.value for part in node.values if isinstance(part, ast.Constant))
+            assert not TAG.search("".join(map(str, parts))), f"{path}:{node.lineno}"
+    assert "html.parser" not in source

@@ -118,7 +118,7 @@ def lip(home: Path, tmp_path: Path) -> Iterator[Callable[..., Lip]]:
 
 @pytest.fixture
 def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file: while it is there, no file of a store whose name has its text in it is written.
+    """A file: while it is there, files of a store that match the pattern in it are not written.
 
     So a signal finds a run where the test wants it, however slow the machine is.
     """

@@ -77,7 +77,7 @@ def test_after_kill_9_the_same_command_goes_on(
     held: Path,
     assert_same_store: Same,
 ) -> None:
-    held.write_text("-003.parquet")
+    held.write_text("levels/*-003.parquet")
     first = lip(*ONE_SEED, tiny, "--store", "store")
     first.wait_for_levels(3)
     os.kill(first.process.pid, signal.SIGKILL)
@@ -104,7 +104,7 @@ def test_ctrl_c_ends_it_tidily_and_the_same_command_goes_on(
     held: Path,
     assert_same_store: Same,
 ) -> None:
-    held.write_text("-001.parquet")
+    held.write_text("levels/*-001.parquet")
     first = lip(*ONE_SEED, tiny, "--store", "store")
     first.wait_for_levels(2)
     os.killpg(first.process.pid, signal.SIGINT)  # a terminal sends it to the whole group
@@ -114,7 +114,7 @@ def test_ctrl_c_ends_it_tidily_and_the_same_command_goes_on(
     assert code == 130, output
     assert "the same command goes on from here" in output
     assert "Traceback" not in output
-    assert sum(Reader(tmp_path / "store").levels_done().values()) == 4
+    assert sum(Reader(tmp_path / "store").levels_done().values()) == 4, "those in flight"
     assert first.processes() == [], "processes were left behind"
     assert not list((home / "tmp").glob("lip-*")), "files were left behind"
 
@@ -148,7 +148,7 @@ def test_a_killed_worker_is_replaced(
     held: Path,
     assert_same_store: Same,
 ) -> None:
-    held.write_text("-001.parquet")
+    held.write_text("levels/*-001.parquet")
     running = lip(*ONE_SEED, tiny, "--store", "store")
     running.wait_for_levels(1)
     workers = [

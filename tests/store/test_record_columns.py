@@ -107,7 +107,9 @@ def missing_edits(record: type, table: Table, added: set[str]) -> Iterator[str]:
             yield f"{record.__name__}.{name} does not fit into {columns[name].type}"
 
 
-@pytest.mark.parametrize(("record", "table", "added"), MIRRORS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("record", "table", "added"), MIRRORS, ids=[table.name for _, table, _ in MIRRORS]
+)
 def test_a_record_has_the_columns_of_its_table(record: type, table: Table, added: set[str]) -> None:
     assert list(missing_edits(record, table, added)) == []
 

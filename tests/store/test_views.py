@@ -174,7 +174,7 @@ class TestNeeded:
             connection.execute("create schema files")
             without_rows(connection, TABLES)
             define(connection)
-            for table in set(TABLES) - needed_by(f"from {name}"):
+            for table in set(TABLES) - needed_by(connection, f"from {name}"):
                 connection.execute(f"drop table files.{table}")
             assert connection.sql(f"from {name}").fetchall() == []
 
@@ -184,10 +184,33 @@ class TestNeeded:
             ("select 1", set()),
             ("from levels", {"levels"}),
             ('select 1 from "LEVELS"', {"levels"}),
+            ("from files.levels", {"levels"}),
             ("from trials", {"trials", "levels", "failures"}),
             ("with own as (from scores) from own", {"scores"}),
+            ("select (select count(*) from scores)", {"scores"}),
+            ("from sweeps where trial_id in (select trial_id from scores)", {"sweeps", "scores"}),
+            ("from sweeps union all by name from scores", {"sweeps", "scores"}),
+            ("summarize levels", {"levels"}),
+            ("pivot levels on image in ('camera') using avg(kept)", {"levels"}),
+            ("from pareto", {"points", "scores"}),
+            ("select 'masks' as curves, scores.trials from scores", {"scores"}),
+            ("from scores -- and masks", {"scores"}),
+            ("with query as (from scores) from query", {"scores"}),
+            ("from scores, range(3)", {"scores"}),
+            (f"select {' + '.join('1' * 900)} from scores", {"scores"}),
             ("from query_table('lev' || 'els')", set(TABLES)),
+            ("from Query('from lev' || 'els')", set(TABLES)),
+            ("select 1 where exists (from query('from ' || 'levels'))", set(TABLES)),
+            (
+                "from json_execute_serialized_sql(json_serialize_sql('from lev' || 'els'))",
+                set(TABLES),
+            ),
+            ("from histogram('lev' || 'els', kept)", set(TABLES)),
+            ("from scores, duckdb_table_sample('levels')", {"scores", "levels"}),
+            ("explain from levels", set(TABLES)),
         ],
+        ids=lambda value: value[:40] if isinstance(value, str) else " ".join(sorted(value))[:40],
     )
     def test_tables(self, query: str, needed: set[str]) -> None:
-        assert needed_by(query) == needed
+        with duckdb.connect() as connection:
+            assert needed_by(connection, query) == needed

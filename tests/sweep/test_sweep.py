@@ -18,9 +18,10 @@ from lip_ray.data.images import BuiltinImage
 from lip_ray.fits import Fit, WindowedVariance
 from lip_ray.mistakes import Mistake
 from lip_ray.priors import Skip
-from lip_ray.pruning import Densities, Magnitude, Random, Snip
+from lip_ray.pruning import Densities, Magnitude, Pruner, Random, Snip
+from lip_ray.spec import kinds_of
 from lip_ray.sweep import Run, Sweep, SweepError
-from lip_ray.tasks import Denoising
+from lip_ray.tasks import Denoising, Task
 from lip_ray.trials import Trajectory
 
 TINY: dict[str, Any] = {
@@ -43,11 +44,8 @@ JARGON = (
 )  # fmt: skip
 
 
-TASKS = (
-    "denoising, poisson, salt_and_pepper, inpainting, super_resolution, deblurring, deepinv, "
-    "compressed_sensing, projection"
-)
-PRUNERS = "magnitude, random, snip, grasp, synflow, oes"
+TASKS = ", ".join(kinds_of(Task))
+PRUNERS = ", ".join(kinds_of(Pruner))
 
 
 @pytest.fixture(autouse=True)

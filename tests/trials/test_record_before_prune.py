@@ -11,18 +11,16 @@ from ladders import Shelved, found, records_of, trajectory
 from torch import nn
 
 from lip_ray.fits import AdversarialFit, Fit
-from lip_ray.pruning import AbstractPruner
+from lip_ray.pruning import AbstractPruner, Pruner
+from lip_ray.spec import kinds_of
 from lip_ray.trials import AbstractTrial, Classification, bench, classification
 from lip_ray.trials import generator as generator_trial
 
-PRUNERS: tuple[Any, ...] = (
-    "magnitude",
-    "random",
-    "snip",
-    "grasp",
-    {"kind": "synflow", "rounds": 2},
-    {"kind": "oes", "steps": 2},
-)
+BRIEFLY: dict[str, Any] = {
+    "synflow": {"kind": "synflow", "rounds": 2},
+    "oes": {"kind": "oes", "steps": 2},
+}
+PRUNERS = tuple(BRIEFLY.get(kind, kind) for kind in kinds_of(Pruner))
 SCHEDULE = [1.0, 0.6, 0.4]
 BRIEF = {"steps": 4, "stopping": {"window": 2, "stride": 1}}
 

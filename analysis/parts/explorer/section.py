@@ -1,14 +1,13 @@
 """The explorer on a page: its controls, and the columns that its script draws from."""
 
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
 from ...charts.choices import Packing, packed_columns
-from ...charts.style import BUTTONS
-from ...page.html import Section, chart
+from ...page.content import Content
+from ...page.section import Figure, Section
 from ...rows.points import WHICH
 from .figures import (
     explorer_figure,
@@ -19,7 +18,8 @@ from .figures import (
     scenes_of,
 )
 from .looks import ALL, BROKEN, series_of
-from .table import AXES, SCENE, SERIES
+from .scenes import Scenes
+from .table import AXES, SCENE, SERIES, fits_of, scene_table
 from .traces import drawings
 from .words import scene_words
 
@@ -35,36 +35,32 @@ the scene over all networks and methods: nothing else is as good for as little. 
 the machine, and on what else ran there. The address of this page keeps what is chosen.
 """
 
-CONTROLS = {"task": "Task", "image": "Image", "prior": "Prior", "method": "Method", "axis": "Axis"}
-"""All are lists of options; which PSNR is shown is a row of buttons."""
+
+def sections(shown: Content) -> Iterator[Section]:
+    """One figure for all scenes that have a PSNR."""
+    if shown.described.empty:
+        return
+    fits = fits_of(shown.described)
+    table = scene_table(fits)
+    if table["n"].any():
+        yield Section(name=NAME, title="Explorer", blocks=(_drawn(table, fits),))
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExplorerSection(Section):
-    """The explorer's part of a page, and all that its controls choose from."""
-
-    table: pd.DataFrame
-    """As of `scene_table`."""
-    fits: pd.DataFrame
-
-
-def explorer_section(table: pd.DataFrame, fits: pd.DataFrame) -> ExplorerSection:
-    """One figure for all scenes of a `scene_table`, and of the `explorer_fits` it was made of."""
+def _drawn(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
     lines = table[[*SCENE, *SERIES]].drop_duplicates().groupby(SCENE, observed=True).size().max()
-    body = (
-        f'<div class="controls">{_controls()}</div>'
-        + '<p class="words" role="status"></p>'
-        + chart(
-            CHART,
-            "PSNR against what it costs",
-            NOTE,
-            rows=int(lines) + 1 + len(BROKEN),
-            carded=True,
-        )
-    )
-    figure = explorer_figure(table, fits=fits)
-    return ExplorerSection(
-        table=table, fits=fits, name=NAME, title="Explorer", body=body, chart=CHART, figure=figure
+    scenes = Scenes(table=table, fits=fits)
+    return Figure(
+        name="explorer",
+        place=CHART,
+        label="PSNR against what it costs",
+        note=NOTE,
+        lines=int(lines) + 1 + len(BROKEN),
+        figure=explorer_figure(table, fits=fits),
+        controls=scenes.controls,
+        carded=True,
+        spoken=True,
+        draw=scenes.figure,
+        source=lambda: explorer_data(table, fits),
     )
 
 
@@ -106,18 +102,3 @@ def _offers(rows: pd.DataFrame) -> dict[str, list[str]]:
         "prior": [ALL, *rows["network"].astype(str).unique()],
         "method": [ALL, *methods.astype(str).unique()],
     }
-
-
-def _controls() -> str:
-    buttons = "".join(
-        f'<label><input type="radio" name="which-{CHART}" value="{which}" autocomplete="off"'
-        f"{'' if place else ' checked'}><span>{escape(label)}</span></label>"
-        for place, (which, label) in enumerate(BUTTONS.items())
-    )
-    lists = [
-        f'<label class="choice">{legend}<select data-choice="{name}" autocomplete="off"></select>'
-        f"</label>"
-        for name, legend in CONTROLS.items()
-    ]
-    which = f'<fieldset class="switch"><legend>PSNR shown</legend>{buttons}</fieldset>'
-    return "".join([*lists, which])

@@ -36,8 +36,10 @@ CRITIC = "critic."
 DIGITS = 12
 """Hexadecimal digits of the content in a file's name."""
 
-Architecture = Annotated[Dcgan | Pgan | LayerList, Field(discriminator="kind")]
-_ARCHITECTURE: TypeAdapter[Dcgan | Pgan | LayerList] = TypeAdapter(Architecture)
+Architecture = Dcgan | Pgan | LayerList
+_ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(
+    Annotated[Architecture, Field(discriminator="kind")]
+)
 
 
 class GeneratorError(UserError):

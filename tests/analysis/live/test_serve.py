@@ -21,11 +21,13 @@ from browsers import chromium, needs_chromium
 pytest.importorskip("dash", reason="dash is not installed")
 
 from lip_ray.analysis.live import state as live_module
+from lip_ray.analysis.live.blocks import components
 from lip_ray.analysis.live.page import SLOTS
 from lip_ray.analysis.live.serve import ServeError, app, serve
 from lip_ray.analysis.live.state import Live
-from lip_ray.analysis.page.elements import anatomy
 from lip_ray.analysis.page.report import report_sections
+from lip_ray.analysis.page.section import Figure
+from lip_ray.analysis.page.static import section_html
 from lip_ray.records import LevelRecord, Outcome, Standing, TrialRecord
 from lip_ray.store import StoreError, Writer
 
@@ -334,7 +336,7 @@ class TestAnswers:
         client = Client(store)
         client.look()
         title = next(one.section.title for one in Live(store=store).look().shown.parts
-                     if one.section.chart == "chart-0")  # fmt: skip
+                     if one.section.figure and one.section.figure.place == "chart-0")  # fmt: skip
         selected, peak = (client.draw(title, which) for which in ("Selected", "Peak (oracle)"))
         said = [one["sent"]["data"]["layout"]["yaxis"]["title"] for one in (selected, peak)]
         assert [one["text"][:8] for one in said] == ["PSNR of ", "Peak PSN"]
@@ -350,11 +352,11 @@ class TestAnswers:
         fill("random", 0, 1, image="coffee")
         client = Client(store)
         client.look()
-        chosen = ["denoising, σ = 25", "coffee", "all", "random", "Peak (oracle)", "Kept weights"]
+        chosen = ["denoising, σ = 25", "coffee", "all", "random", "Kept weights", "Peak (oracle)"]
         layout = client.draw("Explorer", *chosen)["sent"]["data"]["layout"]
         assert layout["xaxis"]["title"]["text"] == "Kept prunable weights"
         assert "Peak" in layout["yaxis"]["title"]["text"]
-        gone = client.draw("Explorer", "no task", "no image", "all", "all", "Final", "Density")
+        gone = client.draw("Explorer", "no task", "no image", "all", "all", "Density", "Final")
         assert "PSNR of the last step" in gone["sent"]["data"]["layout"]["yaxis"]["title"]["text"]
 
     def test_names_are_text_whatever_they_are(self, store: Path, fill: Fill) -> None:
@@ -423,28 +425,36 @@ def state_of(folder: Path) -> dict[str, tuple[int, int]]:
 
 class TestBodies:
     def test_controls_are_those_of_the_figure(self, travelled: Any) -> None:
-        section = next(one for one in report_sections(travelled) if one.chart == "transfer-0")
-        found = anatomy(section.body)
-        menus = section.figure.layout.updatemenus
-        for control in found.controls:
+        figure = figure_at(travelled, "transfer-0")
+        menus = figure.figure.layout.updatemenus
+        for control in figure.controls:
             labels = [button.label for button in menus[control.menu].buttons]
             assert list(control.labels) == labels
-            assert control.chosen == labels[menus[control.menu].active]
+            assert control.chosen == menus[control.menu].active
 
     def test_controls_of_one_menu_are_its_digits(self, sensing: Any) -> None:
-        sections = report_sections(sensing)
-        for section in (one for one in sections if one.chart.startswith("measurements")):
+        figures = [one.figure for one in report_sections(sensing) if one.figure]
+        for figure in (one for one in figures if one.place.startswith("measurements")):
             count = 1
-            for control in anatomy(section.body).controls:
+            for control in figure.controls:
                 count *= len(control.labels)
-            assert count == len(section.figure.layout.updatemenus[0].buttons)
+            assert count == len(figure.figure.layout.updatemenus[0].buttons)
 
     def test_galleries_are_left_to_the_page(self, study: Any) -> None:
-        section = next(one for one in report_sections(study) if one.chart == "chart-0")
-        found = anatomy(section.body)
-        assert "Reconstructions" in section.body
-        assert [one.tag for one in found.lead] == ["p", "details"]
-        assert [one.text for one in found.rest if one.tag.startswith("h")] == ["Numbers"]
+        section = next(
+            one for one in report_sections(study) if one.figure and one.figure.place == "chart-0"
+        )
+        place = section.blocks.index(section.figure)
+        assert "Reconstructions" in section_html(section)
+        lead, rest = components(section.blocks[:place]), components(section.blocks[place + 1 :])
+        assert [one._type for one in lead] == ["P", "Details"]
+        assert [one.children for one in rest if one._type.startswith("H")] == ["Numbers"]
+
+
+def figure_at(store: Any, place: str) -> Figure:
+    """The figure that the page draws there."""
+    figures = (one.figure for one in report_sections(store))
+    return next(one for one in figures if one and one.place == place)
 
 
 class TestMistakes:

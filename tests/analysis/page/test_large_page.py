@@ -10,8 +10,10 @@ import pytest
 
 from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
-from lip_ray.analysis.page.more_sections import MOST_PROBLEMS
-from lip_ray.analysis.page.sections import MOST_COMPARISONS, size_sections
+from lip_ray.analysis.page.content import Content
+from lip_ray.analysis.page.static import section_html
+from lip_ray.analysis.parts.frontier import MOST_PROBLEMS
+from lip_ray.analysis.parts.size import MOST_COMPARISONS, sections
 from lip_ray.analysis.rows.points import described_points
 from lip_ray.store import Reader
 
@@ -69,16 +71,16 @@ def test_the_pictures_of_these_alone_are_read(store: Watched, page: str) -> None
 
 
 def test_a_dozen_images_and_tasks_are_compared_by_size(
-    points: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+    store: Watched, points: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scenes = points["scene_key"].nunique()
-    titles = [section.title for section in size_sections(points)]
+    titles = [section.title for section in sections(Content(store=store))]
     assert len(titles) == min(scenes, MOST_COMPARISONS)
-    monkeypatch.setattr("lip_ray.analysis.page.sections.MOST_COMPARISONS", 2)
-    few: list[Any] = list(size_sections(points))
+    monkeypatch.setattr("lip_ray.analysis.parts.size.MOST_COMPARISONS", 2)
+    few: list[Any] = list(sections(Content(store=store)))
     assert {section.title for section in few} < set(titles)
     said = f"{scenes - 2} more such comparisons are in the explorer alone."
-    assert [said in section.body for section in few] == [True, False]
+    assert [said in section_html(section) for section in few] == [True, False]
 
 
 @pytest.mark.slow

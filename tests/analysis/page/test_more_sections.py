@@ -7,8 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lip_ray.analysis.page.html import Section
-from lip_ray.analysis.page.more_sections import MOST_PROBLEMS, MOST_REASONS, more_sections
+from lip_ray.analysis.page.content import Content
+from lip_ray.analysis.page.section import Section
+from lip_ray.analysis.page.static import section_html
+from lip_ray.analysis.parts import cost, layers, overlap, traces
+from lip_ray.analysis.parts.cost import MOST_REASONS
+from lip_ray.analysis.parts.traces import MOST_PROBLEMS
 from lip_ray.records import LayerMask
 
 Row = dict[str, Any]
@@ -26,8 +30,10 @@ class Store:
 
     def frame(self, table: str, *, trials: Collection[str] | None = None) -> pd.DataFrame:
         """Its rows, made up."""
-        if table == "failures":
-            return self.failures
+        if table in ("trials", "levels", "failures"):
+            return getattr(self, table)
+        if table == "points":
+            return pd.DataFrame()
         assert trials is not None, f"all of {table} was read"
         self.read[table] = set(trials)
         own = self.levels[self.levels["trial_id"].isin(trials)]
@@ -48,7 +54,8 @@ class Store:
 
     def sections(self) -> list[Section]:
         """Of a page."""
-        return list(more_sections(self, self.trials, self.levels))
+        content = Content(store=self)
+        return [one for part in (traces, layers, overlap, cost) for one in part.sections(content)]
 
 
 def timed(level: Row) -> Row:
@@ -71,16 +78,17 @@ def test_each_part_is_there_once(small: Store) -> None:
         "of-trace-0", "of-layers-0", "of-overlap-0", "cost",
     ]  # fmt: skip
     for section in sections:
-        assert f'id="{section.chart}"' in section.html
         assert section.figure is not None
-    assert len({section.chart for section in sections}) == 4
+        assert f'id="{section.figure.place}"' in section_html(section)
+    assert len({section.figure.place for section in sections}) == 4
 
 
 def test_controls_choose_among_all_buttons_of_their_menu(small: Store) -> None:
     for section in small.sections()[:3]:
-        menus = section.figure.layout.updatemenus
+        body = section_html(section)
+        menus = section.figure.figure.layout.updatemenus
         for place, menu in enumerate(menus):
-            own = section.body.split(f'data-menu="{place}"')[1:]
+            own = body.split(f'data-menu="{place}"')[1:]
             counts = [
                 part.split("</select>")[0].count("<option")
                 or part.split("</fieldset>")[0].count("<input")
@@ -90,7 +98,7 @@ def test_controls_choose_among_all_buttons_of_their_menu(small: Store) -> None:
 
 
 def test_failures_are_said_and_escaped(small: Store) -> None:
-    cost = small.sections()[-1].html
+    cost = section_html(small.sections()[-1])
     assert "collapsed" in cost
     assert "no &lt;b&gt;path" in cost
     assert "<b>path" not in cost
@@ -99,7 +107,7 @@ def test_failures_are_said_and_escaped(small: Store) -> None:
 def test_rare_reasons_are_counted(small: Store) -> None:
     lost = {"trial_id": "x", "open": True}
     small.failures = pd.DataFrame([lost | {"reason": f"reason {i:03}"} for i in range(40)])
-    cost = small.sections()[-1].html
+    cost = section_html(small.sections()[-1])
     assert cost.count("reason 0") == MOST_REASONS - 1
     assert "11 rarer reasons, 11 times in all" in cost
 
@@ -107,6 +115,8 @@ def test_rare_reasons_are_counted(small: Store) -> None:
 def test_without_curves_or_masks_there_is_the_cost_alone(small: Store) -> None:
     class Bare(Store):
         def frame(self, table: str, *, trials: Collection[str] | None = None) -> pd.DataFrame:
+            if table in ("trials", "levels"):
+                return super().frame(table)
             return pd.DataFrame()
 
         def masks(self, trial_id: str, level: int, /) -> tuple[LayerMask, ...] | None:
@@ -115,7 +125,7 @@ def test_without_curves_or_masks_there_is_the_cost_alone(small: Store) -> None:
     bare = Bare(small.trials.to_dict("records"), small.levels.to_dict("records"))
     sections = bare.sections()
     assert [section.name for section in sections] == ["cost"]
-    assert "no path" not in sections[0].html.replace("no &lt;b&gt;path", "")
+    assert "no path" not in section_html(sections[0]).replace("no &lt;b&gt;path", "")
 
 
 def test_a_store_of_classifiers_has_the_cost_alone(classifiers: Any) -> None:
@@ -141,11 +151,11 @@ def test_little_is_read_of_a_large_store(
     assert len(store.read["curves"]) <= MOST_PROBLEMS * 8
     assert len(store.read["masks"]) <= 6 * 6
     assert len(store.unpacked) == len(set(store.unpacked)) == 24 * 3
-    first = sections[0].html
+    first = section_html(sections[0])
     assert "Of 20 problems the 12 with the most fits are shown." in first
-    size = sum(len(section.figure.to_json()) for section in sections)
+    size = sum(len(section.figure.figure.to_json()) for section in sections)
     assert size < 3_000_000
-    assert "tickets 24 are shown" in sections[names.index("of-overlap-0")].html
+    assert "tickets 24 are shown" in section_html(sections[names.index("of-overlap-0")])
 
 
 def test_the_largest_networks_are_mapped(

@@ -373,6 +373,6 @@ def test_the_parts_are_those_of_the_page_and_need_no_picture(study: Any) -> None
 
     parts = report_sections(Watched())
     assert [part.title for part in parts] == re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
-    figures = {part.chart for part in parts if part.figure is not None}
+    figures = {part.figure.place for part in parts if part.figure is not None}
     assert figures == {"explorer", *Page(page).data["figures"]}
     assert "reconstructions" not in reads

@@ -1,7 +1,7 @@
 """Python loads this first in every process of a test's cluster: files in $LIP_FAULTS are faults.
 
 `full`: the disk is; `short`: so is the GPU's memory, when a level is stored; `clock`: how many
-seconds the clock is off; `held`: a file of the store whose name has this in it is not written yet.
+seconds the clock is off; `held`: files of the store that match this wait.
 """
 
 import datetime
@@ -11,6 +11,7 @@ import importlib.machinery
 import os
 import sys
 import time
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def held(target: str) -> bool:
         held = (FOLDER / "held").read_text()
     except OSError:
         return False
-    return bool(held) and held in target
+    return bool(held) and fnmatch(target, f"*/{held}")
 
 
 def off() -> float:

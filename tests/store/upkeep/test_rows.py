@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from lip_ray.store.files import files_of
-from lip_ray.store.manifest import FILE, part_schema
+from lip_ray.store.manifest import FILE, Origin, part_schema
 from lip_ray.store.upkeep.compact import put_part
 from lip_ray.store.upkeep.rows import folded_rows_of
 
@@ -25,7 +25,8 @@ def test_each_file_has_its_own_rows(tmp_path: Path, seed: int) -> None:
     files = files_of(tmp_path)
     schema = part_schema("masks")
     halves = (rows[: len(rows) // 2], rows[len(rows) // 2 :])
-    parts = [put_part(files, "masks", pa.Table.from_pylist(half, schema))[0] for half in halves]
+    tables = [pa.Table.from_pylist(half, schema) for half in halves]
+    parts = [put_part(files, "masks", table, Origin())[0] for table in tables]
     wanted = sorted(names)[::2]
     found = folded_rows_of(files, "masks", parts, wanted)
     assert sorted(found) == wanted

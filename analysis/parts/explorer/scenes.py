@@ -1,4 +1,4 @@
-"""The explorer of a live page: its controls, and the figure of what is chosen by them."""
+"""What the explorer can show: its controls, and the figure of what is chosen by them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..charts.style import BUTTONS
-from ..page.elements import Control
-from ..parts.explorer.figures import Choice, explorer_figure, first_choice
-from ..parts.explorer.looks import ALL
-from ..parts.explorer.table import AXES
+from ...charts.controls import Control, dropdown, switch
+from ...charts.style import BUTTONS
+from .figures import Choice, explorer_figure, first_choice
+from .looks import ALL
+from .table import AXES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,27 +25,20 @@ class Scenes:
     def controls(self) -> tuple[Control, ...]:
         """One for each field of a choice, in their order."""
         first = first_choice(self.table)
-        return tuple(
-            Control(menu=0, legend=legend, labels=tuple(labels), chosen=chosen)
-            for legend, labels, chosen in (
-                ("Task", self._names("task"), first.task),
-                ("Image", self._names("image"), first.image),
-                ("Prior", [ALL, *self._names("network")], ALL),
-                ("Method", [ALL, *self._names("method")], ALL),
-                ("PSNR shown", list(BUTTONS.values()), BUTTONS[first.which]),
-                ("Axis", list(AXES.values()), AXES[first.axis]),
-            )
+        return (
+            self._list("task", "Task", [], first.task),
+            self._list("image", "Image", [], first.image),
+            self._list("network", "Prior", [ALL], ALL, name="prior"),
+            self._list("method", "Method", [ALL], ALL),
+            dropdown("axis", "Axis", list(AXES.values()), menu=None),
+            switch("which-explorer", "PSNR shown", BUTTONS, menu=None),
         )
 
-    def figure(self, values: Sequence[str | None]) -> go.Figure:
+    def figure(self, labels: Sequence[str]) -> go.Figure:
         """What the controls are at; where a task has no such image its first scene is shown."""
-        names = [
-            value if value in control.labels else control.chosen
-            for control, value in zip(self.controls, values, strict=False)
-        ]
-        if len(names) < len(self.controls):
+        if len(labels) < len(self.controls):
             return explorer_figure(self.table, fits=self.fits)
-        task, image, prior, method, which, axis = names
+        task, image, prior, method, axis, which = labels
         choice = Choice(
             task=task,
             image=image,
@@ -58,6 +51,13 @@ class Scenes:
         if not (own["image"] == image).any():
             choice = replace(choice, image=str(own["image"].iloc[0]))
         return explorer_figure(self.table, choice, fits=self.fits)
+
+    def _list(
+        self, column: str, legend: str, first: list[str], chosen: str, *, name: str = ""
+    ) -> Control:
+        labels = [*first, *self._names(column)]
+        place = labels.index(chosen)
+        return dropdown(name or column, legend, labels, chosen=place, menu=None)
 
     def _names(self, column: str) -> list[str]:
         return [str(name) for name in self.table[column].cat.categories

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lip_ray.analysis.page.html import MOST_ROWS, number_table
+from lip_ray.analysis.page.section import MOST_ROWS, Section, Table
+from lip_ray.analysis.page.static import section_html
+
+
+def number_table(label: str, note: str, heads: list[str], rows: list[list[str]]) -> str:
+    """A table as HTML."""
+    table = Table(label=label, note=note, heads=heads, rows=rows)
+    return section_html(Section(name="numbers", title="Numbers", blocks=(table,)))
 
 
 @given(count=st.integers(0, 3 * MOST_ROWS))

@@ -1,0 +1,138 @@
+"""Reconstructions as pictures: which a page has, their tiles, and what its dialog says of them."""
+
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+import pandas as pd
+
+from ...page.gallery import density_caption, gallery_entries, psnr_caption
+from ...page.pictures import Pictures
+from ...page.section import Fold, Gallery, Grid, Tile
+from ...rows.naming import tuples
+from ...rows.points import WHICH, db_text, density_text
+
+MOST_IMAGES = 8
+"""Rows of a gallery."""
+
+
+def gallery_points(points: pd.DataFrame) -> pd.DataFrame:
+    """What a page has pictures of: by problem its first images, of the run with most fits."""
+    seen = points.drop_duplicates(["problem", "image"]).groupby("problem", observed=True)
+    first = pd.MultiIndex.from_frame(seen.head(MOST_IMAGES)[["problem", "image"]])
+    points = points[pd.MultiIndex.from_frame(points[["problem", "image"]]).isin(first)]
+    own = points[~points["reference"]] if not points["reference"].all() else points
+    runs = own.groupby("problem", observed=True)["run"].agg(lambda run: run.mode().iloc[0])
+    chosen = points["run"] == points["problem"].map(runs).astype(object)
+    references = points[points["reference"]].drop_duplicates(["problem", "method", "m", "image"])
+    return pd.concat([points[chosen & ~points["reference"]], references])
+
+
+def cards(points: pd.DataFrame, pictures: Pictures) -> dict[str, Any]:
+    """What the page's script shows in the tiles of these reconstructions, by `tile_name`."""
+    return {tile_name(fit): {"views": _views(fit, pictures)} for fit in tuples(points)}
+
+
+def tile_name(fit: Any) -> str:
+    """The name of a reconstruction's tile, which no other fit of a page has."""
+    return f"sensed-{fit.Index}"
+
+
+def _views(fit: Any, pictures: Pictures) -> list[dict[str, Any]]:
+    """The picture of each of its results, with a caption."""
+    return [
+        {
+            "picture": pictures.place(fit, which),
+            "alt": _alt(fit),
+            "line": psnr_caption(fit, which),
+        }
+        for which in WHICH
+    ]
+
+
+def neighbours(points: pd.DataFrame, pictures: Pictures) -> dict[str, Any]:
+    """What the dialog shows beside each reconstruction's card."""
+    scene = ["trial_id", "image"]
+    return gallery_entries(points, pictures, tile_name, scene=scene, ladder=scene)
+
+
+def gallery(fits: pd.DataFrame, pictures: Pictures, *, images: int) -> Gallery:
+    """The pictures of one problem, which has so many images, by measurements and method."""
+    more = f", {MOST_IMAGES} of {images} images" if images > MOST_IMAGES else ""
+    seeds = sorted(set(fits.loc[~fits["reference"], "seed"])) or sorted(set(fits["seed"]))
+    return Gallery(
+        title=f"Reconstructions of seed {', '.join(map(str, seeds))}{more}",
+        of="result",
+        blocks=_folds(fits, pictures),
+    )
+
+
+def _folds(fits: pd.DataFrame, pictures: Pictures) -> list[Fold]:
+    """A fold per number of measurements where there are several, the middle one unfolded."""
+    groups = [(count, own) for count, own in fits.groupby("m", dropna=False)]
+    if len(groups) == 1:
+        return _grids(fits, pictures)
+    return [
+        Fold(
+            title=f"{count:,.0f} measurements",
+            blocks=_grids(own, pictures),
+            unfolded=place == len(groups) // 2,
+        )
+        for place, (count, own) in enumerate(groups)
+    ]
+
+
+def _grids(fits: pd.DataFrame, pictures: Pictures) -> list[Fold]:
+    """A grid per method, the first unfolded."""
+    return [
+        Fold(title=str(method), blocks=[_grid(str(method), own, pictures)], unfolded=not place)
+        for place, (method, own) in enumerate(fits.groupby("method", observed=True))
+    ]
+
+
+def _grid(method: str, fits: pd.DataFrame, pictures: Pictures) -> Grid:
+    """A method's reconstructions: images down, densities across."""
+    rows = [
+        list(own)
+        for _, own in groupby(tuples(fits.sort_values(["image", "level"])), attrgetter("image"))
+    ]
+    tiles = [
+        [*_scene_tiles(row[0], pictures), *(_fit_tile(fit, pictures) for fit in row)]
+        for row in rows
+    ]
+    return Grid(label=method, rows=tiles)
+
+
+def _scene_tiles(dense: Any, pictures: Pictures) -> list[Tile]:
+    """The true image, and a view of the measurements where one was stored."""
+    measured = db_text(dense.psnr_measured_db) if pd.notna(dense.psnr_measured_db) else ""
+    return [
+        Tile(
+            picture=pictures.place(dense, "clean"),
+            alt=f"{dense.image}, true",
+            head=str(dense.image),
+            line="true image",
+        ),
+        Tile(
+            picture=pictures.place(dense, "measured"),
+            alt=f"{dense.image}, measured",
+            head="measured",
+            line=measured,
+        ),
+    ]
+
+
+def _fit_tile(fit: Any, pictures: Pictures) -> Tile:
+    which = WHICH[0]
+    return Tile(
+        picture=pictures.place(fit, which),
+        alt=_alt(fit),
+        head="no generator" if fit.reference else density_caption(fit),
+        line=psnr_caption(fit, which),
+        fit=tile_name(fit),
+    )
+
+
+def _alt(fit: Any) -> str:
+    at = "" if fit.reference else f" at density {density_text(fit.density)}"
+    return f"{fit.image} reconstructed with {fit.method}{at}, seed {fit.seed}"

@@ -1,0 +1,113 @@
+"""Every part of the page, wherever it is shown; a new part is here by itself."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from lip_ray.analysis import figure_names, figure_of, frontier_report, report_sections
+from lip_ray.analysis.page import report
+from lip_ray.analysis.page.content import Content, Part
+from lip_ray.analysis.page.section import Figure, Section, Table
+from lip_ray.analysis.page.static import section_html
+from lip_ray.analysis.parts import PARTS, layers, traces
+
+Row = dict[str, Any]
+STORES = ("study", "travelled", "classifiers", "sensing")
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest) -> Any:
+    """One store after the other."""
+    return request.getfixturevalue(request.param)
+
+
+def test_every_figure_is_drawn_for_a_page_and_as_a_file(store: Any) -> None:
+    sections = report_sections(store)
+    figures = [one.figure for one in sections if one.figure]
+    assert set(figure_names(store)) == {figure.name for figure in figures}
+    assert len({figure.place for figure in figures}) == len(figures)
+    for figure in figures:
+        for place in range(max(map(len, (one.labels for one in figure.controls)), default=1)):
+            labels = [one.labels[min(place, len(one.labels) - 1)] for one in figure.controls]
+            assert not figure.chosen(labels).layout.updatemenus
+    for name, titles in figure_names(store).items():
+        assert isinstance(figure_of(store, name, part=len(titles) - 1), go.Figure)
+
+
+def test_controls_have_names_of_their_own(store: Any) -> None:
+    figures = [one.figure for one in report_sections(store) if one.figure]
+    names = [control.name for figure in figures for control in figure.controls]
+    assert len(set(names)) == len(names)
+
+
+def test_every_section_is_shown_by_both_renderers(store: Any) -> None:
+    pytest.importorskip("dash", reason="dash is not installed")
+    from lip_ray.analysis.live.blocks import components
+
+    for section in report_sections(store):
+        page = section_html(section)
+        tables = [block for block in section.blocks if isinstance(block, Table)]
+        shown = [one for one in components(section.blocks) if one._type == "H3"]
+        assert page.count("<thead>") >= len(tables)
+        assert {table.title for table in tables} <= {one.children for one in shown}
+
+
+@pytest.mark.parametrize("part", [traces, layers])
+def test_names_with_commas_are_no_obstacle(
+    part: Any, trial_row: Callable[..., Row], level_row: Callable[..., Row]
+) -> None:
+    """A transfer by mask is a method whose name has commas."""
+    trials = [trial_row("magnitude, as found elsewhere", 0), trial_row("random", 0)]
+    levels = [level_row(trial, level) for trial in trials for level in range(3)]
+    [section] = [one for one in part.sections(Content(store=Stored(trials, levels))) if one.figure]
+    figure = section.figure
+    method = next(one for one in figure.controls if one.legend == "Method")
+    assert any(", " in label for label in method.labels)
+    for label in method.labels:
+        drawn = figure.chosen([label if one is method else None for one in figure.controls])
+        assert label in drawn.layout.xaxis.title.text
+
+
+class Stored:
+    """A store with curves and masks."""
+
+    def __init__(self, trials: list[Row], levels: list[Row]) -> None:
+        self.frames = {"trials": pd.DataFrame(trials), "levels": pd.DataFrame(levels)}
+
+    def frame(self, table: str, **_: Any) -> pd.DataFrame:
+        """Its rows, made up."""
+        levels = self.frames["levels"]
+        if table == "masks":
+            keys = levels[["trial_id", "level"]]
+            rows = [{"position": 0, "layer": "w", "shape": (4, 4), "kept": 4, "total": 16}]
+            return keys.merge(pd.DataFrame(rows), how="cross")
+        if table == "curves":
+            values = [1.0, 2.0, 3.0]
+            lists = dict.fromkeys(("psnr_db", "psnr_raw_db", "statistic"), values)
+            one = pd.DataFrame([{"step": [1, 2, 3], **lists}])
+            return levels[["trial_id", "level", "image"]].merge(one, how="cross")
+        return self.frames.get(table, pd.DataFrame())
+
+    def masks(self, trial_id: str, level: int) -> None:
+        """None is stored."""
+
+
+def test_a_new_part_is_everywhere(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sections(shown: Content) -> Iterator[Section]:
+        figure = Figure(
+            name="seeds",
+            place="seeds-0",
+            label="Seeds",
+            note="One bar per seed.",
+            lines=1,
+            figure=go.Figure(go.Bar(y=shown.trials["seed"])),
+        )
+        yield Section(name="of-seeds", title="Seeds of trials", blocks=(figure,))
+
+    monkeypatch.setattr(report, "PARTS", (*PARTS, Part(sections=sections)))
+    assert figure_names(study)["seeds"] == ["Seeds of trials"]
+    assert 'id="seeds-0"' in frontier_report(study)
+    assert figure_of(study, "seeds").data[0].type == "bar"
