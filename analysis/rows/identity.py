@@ -39,20 +39,30 @@ def identities(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     """
     whole = [f"{part}_{end}" for part in (*WHOLE, "task") for end in ENDS]
     columns = ["trial_id", *IMAGES, *whole, "source_task", "target"]
-    chosen = trials.loc[trials["kind"].isin(KINDS), columns]
-    chosen = chosen.rename(columns={"target": "found_on"})
-    own = chosen.explode(IMAGES).rename(columns=dict(zip(IMAGES, IMAGE_COLUMNS, strict=True)))
-    pairs = levels[["trial_id", "image"]].drop_duplicates().merge(own, on=["trial_id", "image"])
-    clean = pairs.pop("found_on") == "clean"
-    return _categorical(_with_scenes(pairs)).assign(clean=clean)
+    chosen = trials.loc[trials["kind"].isin(KINDS), columns].dropna(subset="images")
+    pairs = levels[["trial_id", "image"]].drop_duplicates().merge(chosen, on="trial_id")
+    clean = pairs.pop("target") == "clean"
+    return _categorical(_with_scenes(_with_own_image(pairs))).assign(clean=clean)
 
 
-IMAGE_COLUMNS = ["image", "image_key", "image_settings"]
+def _with_own_image(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The rows with key and settings of their image; of one that the trial lacks, the first's."""
+    images = zip(pairs["image"], pairs["images"], strict=True)
+    own = [_place(image, list(labels)) for image, labels in images]
+    found = pairs.drop(columns=IMAGES)
+    for end, ends in (("key", "image_keys"), ("settings", "image_settings")):
+        texts = zip(pairs[ends], own, strict=True)
+        found[f"image_{end}"] = [each[place] for each, place in texts]
+    return found
+
+
+def _place(image: str, labels: list[str]) -> int:
+    return labels.index(image) if image in labels else 0
 
 
 def _with_scenes(pairs: pd.DataFrame) -> pd.DataFrame:
     """The rows with what belongs to their image and task, in place of these by themselves."""
-    found = pairs.drop(columns=[*IMAGE_COLUMNS[1:], *(f"task_{end}" for end in ENDS)])
+    found = pairs.drop(columns=["image_key", "image_settings", *(f"task_{end}" for end in ENDS)])
     found = found.rename(columns={"source_task": "source_task_name"})
     scene = pairs["image"] + ": " + pairs["task_name"]
     names = {"problem": scene, "scene": scene, "target": pairs["image"]}
@@ -69,9 +79,7 @@ def _joined(pairs: pd.DataFrame, end: str) -> pd.DataFrame:
     parts = [f"{part}_{end}" for part in ("image", "task", "network")]
     distinct = pairs[parts].drop_duplicates()
     texts = [_problem_and_scene(*row[1:]) for row in tuples(distinct)]
-    whole = distinct.assign(
-        **dict(zip(("problem", "scene"), zip(*texts, strict=True), strict=True))
-    )
+    whole = distinct.assign(problem=[one for one, _ in texts], scene=[one for _, one in texts])
     return pairs[parts].merge(whole, on=parts, how="left")[["problem", "scene"]]
 
 
