@@ -124,11 +124,6 @@ class Files(ABC):
         except (OSError, pa.ArrowException) as error:
             raise Damaged(f"{self.where}/{name} is damaged: {_first_line(error)}") from error
 
-    def columns(self, name: str) -> list[str]:
-        """The columns that a Parquet file has."""
-        found: list[str] = pq.read_schema(self._key(name), filesystem=self._system).names
-        return found
-
     def dataset(self, names: Sequence[str], schema: pa.Schema) -> Dataset:
         """The rows of Parquet files, read as far as and when they are asked for."""
         return FileSystemDataset.from_paths(

@@ -289,8 +289,8 @@ class Queries:
             return None
         if part not in self._older:
             schema = part_schema("trials")
-            older = legacy.SAID_BY not in self._files.columns(part)
-            rows = self._files.table(part, schema) if older else None
+            said = self._files.table(part, schema, columns=[legacy.SAID_BY])[legacy.SAID_BY]
+            rows = self._files.table(part, schema) if said.null_count else None
             self._older[part] = None if rows is None else legacy.completed(rows)
         return self._older[part]
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import every_kind
 import numpy as np
 import pytest
 
@@ -81,9 +82,10 @@ def test_sensing_has_the_floor_of_the_same_image_and_level_beside_each_reconstru
     store.write_trial(
         trial_record(floor, kind="reconstruction", task="projection", levels=1, spec="{}")
     )
-    spec = (
-        '{"kind": "reconstruction", "solver": {"kind": "erm"},'
-        ' "task": {"m": 25, "outliers": {"kind": "rows", "share": 0.02}}}'
+    outliers = {"kind": "rows", "share": 0.02}
+    sensed = every_kind.reconstruction(
+        every_kind.DRAWN["generator"],
+        task={"kind": "compressed_sensing", "m": 25, "outliers": outliers},
     )
     store.write_trial(
         trial_record(
@@ -92,7 +94,8 @@ def test_sensing_has_the_floor_of_the_same_image_and_level_beside_each_reconstru
             task="compressed_sensing",
             levels=1,
             source_ids=("d" * 16, floor),
-            spec=spec,
+            spec=sensed.model_dump_json(),
+            facets=sensed.facets(),
         )
     )
     store.write_trial(trial_record("d" * 16, kind="generator"))

@@ -322,10 +322,10 @@ class TestAnswers:
         assert "Verdicts" in titles
         assert len(client.laid_out()) == len(titles)
         assert client.laid_out(outline) == {}
-        fill("magnitude", 0, 1, image="aaa")
+        fill("magnitude", 0, 1, image="astronaut")
         added = client.laid_out(outline)
         assert not {f'{{"slot":{slot}}}' for slot in range(len(titles))} & set(added)
-        assert "aaa: denoising" in json.dumps(added)
+        assert "astronaut: denoising" in json.dumps(added)
         order = client.look(outline)
         places = [order[f'{{"slot":{slot}}}']["style"]["order"] for slot in range(len(titles))]
         assert places == sorted(places)
