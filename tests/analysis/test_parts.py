@@ -57,10 +57,15 @@ def test_every_section_is_shown_by_both_renderers(store: Any) -> None:
 
 @pytest.mark.parametrize("part", [traces, layers])
 def test_names_with_commas_are_no_obstacle(
-    part: Any, trial_row: Callable[..., Row], level_row: Callable[..., Row]
+    part: Any,
+    trial_row: Callable[..., Row],
+    transfer_row: Callable[..., Row],
+    level_row: Callable[..., Row],
 ) -> None:
-    """A transfer by mask is a method whose name has commas."""
-    trials = [trial_row("magnitude, as found elsewhere", 0), trial_row("random", 0)]
+    """A transfer by mask or by layer densities is a method whose name has commas."""
+    elsewhere = trial_row(images=[{"kind": "builtin", "name": "chelsea", "size": [128, 128]}])
+    moved = transfer_row(elsewhere, "astronaut", travels="layer_densities")
+    trials = [moved, trial_row("random", 0)]
     levels = [level_row(trial, level) for trial in trials for level in range(3)]
     [section] = [one for one in part.sections(Content(store=Stored(trials, levels))) if one.figure]
     figure = section.figure

@@ -124,7 +124,9 @@ def scenes(
 ) -> Source:
     """Two tasks, two images, two networks and a deep decoder; one fit collapsed, one unknown."""
     trials, levels = [], []
-    tasks = ({"kind": "denoising", "sigma": 30.0}, {"kind": "inpainting"})
+    mask = {"kind": "random", "kept": 0.5}
+    tasks = ({"kind": "denoising", "sigma": 30.0}, {"kind": "inpainting", "mask": mask})
+    hostile = dict.fromkeys(("pruner", "method_name", "finder_name"), "random<br>")
     priors = (
         {"kind": "skip", "width": 128},
         {"kind": "skip", "width": 32},
@@ -132,10 +134,10 @@ def scenes(
     )
     for task, image, prior, seed in product(tasks, ("astronaut", "camera"), priors, (0, 1)):
         images = [{"kind": "builtin", "name": image}]
-        pruners = ("magnitude", "random<br>") if prior["kind"] == "skip" else ("magnitude",)
+        pruners = ("magnitude", "random") if prior["kind"] == "skip" else ("magnitude",)
         for loss, pruner in enumerate(pruners):
             trial = trial_row(pruner, seed, task=task, images=images, prior=prior)
-            trials.append(trial | {"image": image, "task": task["kind"], "prior": prior["kind"]})
+            trials.append(trial | (hostile if pruner == "random" else {}))
             for level in range(3 if prior["kind"] == "skip" else 1):
                 psnr = 25.0 + seed - level * (loss + 1) + (image == "camera")
                 costs = {"macs": 10**9 >> level, "fit_s": 30.0 + level}
