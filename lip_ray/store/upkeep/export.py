@@ -1,10 +1,8 @@
 """A table or view as one file, for other programs."""
 
-import os
-import uuid
-from contextlib import suppress
 from pathlib import Path
 
+from lip_ray.outputs import write_whole
 from lip_ray.store.formats import Format, rendered
 from lip_ray.store.paths import StoreError
 from lip_ray.store.reader import Reader
@@ -13,10 +11,12 @@ from lip_ray.store.tables import require_known
 SUFFIXES: dict[str, Format] = {".parquet": "parquet", ".csv": "csv"}
 
 
-def export(store: str | Path, table: str, output: Path, *, overwrite: bool = False) -> int:
+def export(store: str | Path | Reader, table: str, output: Path, *, overwrite: bool = False) -> int:
     """Write all rows of a table or view to a file, Parquet or CSV by its suffix; how many.
 
-    The file appears whole or not at all. Raises QueryError for a table that is not there,
+    The file appears whole or not at all. A reader names the damaged files that it left out.
+
+    Raises QueryError for a table that is not there,
     StoreError for another suffix, a file that is there, unless `overwrite`, or that cannot be
     written, and for a store that cannot be read.
     """
@@ -24,7 +24,8 @@ def export(store: str | Path, table: str, output: Path, *, overwrite: bool = Fal
     require_known(table)
     if output.exists() and not overwrite:
         raise StoreError(f"{output} is there already: nothing was written over it")
-    rows = Reader(store).sql(f"from {table}")
+    reader = store if isinstance(store, Reader) else Reader(store)
+    rows = reader.sql(f"from {table}")
     _put(output, rendered(rows, form))
     return int(rows.num_rows)
 
@@ -38,12 +39,7 @@ def _form(output: Path) -> Format:
 
 
 def _put(output: Path, content: bytes) -> None:
-    draft = output.with_name(f".{output.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        draft.write_bytes(content)
-        draft.replace(output)
+        write_whole(output, content)
     except OSError as error:
         raise StoreError(f"{output} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
