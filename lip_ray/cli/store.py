@@ -6,7 +6,13 @@ from typing import Annotated
 import typer
 
 from lip_ray import store as stores
-from lip_ray.cli.common import INCOMPLETE, StoreOption, mistakes_in_one_message, store_or_only
+from lip_ray.cli.common import (
+    INCOMPLETE,
+    StoreOption,
+    mistakes_in_one_message,
+    own_up,
+    store_or_only,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Compact, check, merge or export a store.")
 
@@ -76,5 +82,7 @@ def export(
 ) -> None:
     """Write all rows of a table or view to one file."""
     with mistakes_in_one_message():
-        rows = stores.export(store_or_only(store), table, output, overwrite=overwrite)
+        reader = stores.Reader(store_or_only(store))
+        rows = stores.export(reader, table, output, overwrite=overwrite)
     typer.echo(f"{output}: {rows:,} rows")
+    own_up(reader)

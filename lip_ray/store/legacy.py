@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lip_ray.records import Facets, Part
+from lip_ray.store.paths import Damaged
 
 SAID_BY = "setting"
 """The column that is null in rows from before there were facets."""
@@ -46,8 +47,13 @@ Said = Callable[[Spec], Any]
 SEED = re.compile(r'"seed": ?\d+')
 
 
+class NoSpec(Damaged):
+    """A row of `trials` holds no spec, so that nothing can be read off it."""
+
+
 def completed(rows: pa.Table) -> pa.Table:
-    """Rows of `trials`, with the facets of those that lack them."""
+    """Rows of `trials`, with the facets of those that lack them. Raises NoSpec for a row without a
+    spec."""
     lacking = pc.is_null(rows[SAID_BY])
     if not pc.any(lacking).as_py():
         return rows
@@ -61,18 +67,31 @@ def completed(rows: pa.Table) -> pa.Table:
 
 
 def columns_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The facets of a row of `trials` by column; of a spec that is not understood the setting."""
-    spec = json.loads(row["spec"])
-    key = json.loads(row["canonical"] or row["spec"])
+    """The facets of a row of `trials` by column; of a spec that is not understood the setting.
+
+    Raises NoSpec where there is none.
+    """
+    spec, key = _object(row["spec"]), _object(row["canonical"] or row["spec"])
     try:
         return BY_KIND[row["kind"]](row, spec, key).columns()
     except (KeyError, TypeError, AttributeError, IndexError):
         return {"setting": _setting(key)}
 
 
+def _object(text: str | None) -> Any:
+    """The spec that a text holds."""
+    try:
+        found = json.loads(text or "")
+    except (ValueError, RecursionError) as error:
+        raise NoSpec(f"{str(text)[:60]!r} is no spec: {error}") from error
+    if not isinstance(found, dict):
+        raise NoSpec(f"{str(text)[:60]!r} is no spec")
+    return found
+
+
 def _remembered(known: dict[tuple[Any, ...], Mapping[str, Any]], row: dict[str, Any]) -> Any:
     """As `columns_of`: trajectories that differ by their seeds alone are read once."""
-    texts = [SEED.subn("", text) for text in (row["spec"], row["canonical"] or row["spec"])]
+    texts = [SEED.subn("", text or "") for text in (row["spec"], row["canonical"] or row["spec"])]
     if row["kind"] != "trajectory" or texts[0][1] != 1:
         return columns_of(row)
     alike = (row["pruner"], *(text for text, _ in texts))

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from lip_ray.records import Outcome
-from lip_ray.store.files import Files
+from lip_ray.store.decoded import Reading
+from lip_ray.store.files import READ_ERRORS, Files, valid
 from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
@@ -26,8 +27,9 @@ from lip_ray.store.manifest import (
 )
 from lip_ray.store.paths import SUFFIX, StoreError
 from lip_ray.store.schema import TABLES
+from lip_ray.store.seal import Seal
 from lip_ray.store.upkeep.repair import recovery, strays
-from lip_ray.store.upkeep.rows import Reading, alike, covered_by, folded_rows_of, opened
+from lip_ray.store.upkeep.rows import alike, covered_by, folded_rows_of, opened
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "sweeps": ("sweep", "sweep_id", "position"),
@@ -155,6 +157,10 @@ having count(*) > 0
 """
 """A sweep notes its trials before any of them begins."""
 
+NO_SPEC = """
+select distinct origin, 'a spec is no JSON' from trials where not coalesce(json_valid(spec), false)
+"""
+
 NO_POINT = f"""
 select distinct printf('points/%s-%s-%05d{SUFFIX}', search, search_id, number),
        'missing: its score is there'
@@ -219,7 +225,7 @@ RULES = (
     *((_twice(table), False) for table in TABLES),
     *((_missing(table), True) for table in ("masks", "curves", "reconstructions")),
     *((rule, True) for rule in (GAP, NO_TRIAL, NOT_ASKED, WRONG_BITS, *IMPLIED)),
-    *((rule, False) for rule in (NO_POINT, NO_FAILURE)),
+    *((rule, False) for rule in (NO_SPEC, NO_POINT, NO_FAILURE)),
 )
 """Each gives files and what is wrong with them; with it, whether running again may mend that."""
 
@@ -248,12 +254,19 @@ class Health:
     """Rows by table that could be read."""
     files: int
     """How many files were read."""
+    unsealed: int = 0
+    """Those of these that have no checksum."""
 
     @property
     def lines(self) -> Iterator[str]:
         """The report in sentences."""
         rows = ", ".join(f"{count:,} {table}" for table, count in self.counts.items() if count)
         yield f"{self.files:,} files were read, with the rows of {rows or 'nothing'}"
+        if self.unsealed:
+            yield (
+                f"{self.unsealed:,} of them are unverified: an older version wrote them, without a "
+                "checksum"
+            )
         if not self.problems:
             yield "all is well"
         for mended, how in (
@@ -290,6 +303,7 @@ class Examination:
         self._beyond: set[str] = set()
         """The files of these that no run mends."""
         self._read = 0
+        self._unsealed = 0
         order = ("levels", *(table for table in TABLES if table != "levels"))
         self._loose = {table: loose_files(files, table) for table in order}
         self._manifest = self._newest()
@@ -314,7 +328,9 @@ class Examination:
             Damage(file, what, file not in self._beyond and _mended(file, fixed))
             for file, what in sorted(self._found.items())
         ]
-        return Health(problems=tuple(problems), counts=counts, files=self._read)
+        return Health(
+            problems=tuple(problems), counts=counts, files=self._read, unsealed=self._unsealed
+        )
 
     def _say(self, file: str, what: str, *, mended: bool = True) -> None:
         if file not in self._found:
@@ -336,7 +352,7 @@ class Examination:
         """What is wrong with a part that no manifest names."""
         try:
             stems(self._files, table_of(part), part)
-        except (OSError, pa.ArrowException):
+        except READ_ERRORS:
             return "damaged, and no manifest names it"
         return (
             "no manifest names it, and its rows are nowhere else: lip store check --repair makes "
@@ -360,7 +376,7 @@ class Examination:
         free = [name for name in self._loose[table] if stem_of(name) not in covered]
         reading = Reading(self._files, table, free)
         kept += [_looked_at(table, rows, None) for rows in reading]
-        self._read += reading.count
+        self._count(reading)
         for name in reading.damaged:
             self._say(name, "damaged")
         free_names = set(free)
@@ -371,18 +387,23 @@ class Examination:
         """Whether all of a part can be read; what rules look at is added to `kept`."""
         try:
             dataset = self._files.dataset([part], part_schema(table))
-            found = [_looked_at(table, rows, part) for rows in dataset.to_batches()]
+            found = [_looked_at(table, valid(rows), part) for rows in dataset.to_batches()]
         except FileNotFoundError:
             if newest(self._files) != self._manifest:
                 raise
             self._say(part, "missing: so are its rows, but for those whose own files are there")
             return False
-        except (OSError, pa.ArrowException) as error:
+        except READ_ERRORS as error:
             self._say(part, f"damaged, its rows are missing but for those with own files: {error}")
             return False
         kept += found
         self._read += 1
+        self._unsealed += self._files.seal(part) is Seal.MISSING
         return True
+
+    def _count(self, reading: Reading) -> None:
+        self._read += reading.count
+        self._unsealed += reading.unsealed
 
     def _compare(self, table: str, parts: Sequence[str], names: Sequence[str]) -> None:
         """Files that parts cover, and that will be deleted, with what the parts hold of them."""
@@ -394,7 +415,7 @@ class Examination:
                 stem = rows[FILE][0].as_py() if len(rows) else ""
                 if stem and not alike(rows, held[stem]):
                     self._say(batch[stem], "unlike its rows in a part, which count", mended=False)
-            self._read += reading.count
+            self._count(reading)
             for name in reading.damaged:
                 self._say(name, "damaged, but a part has its rows: delete it", mended=False)
 

@@ -1,54 +1,22 @@
 """Rows with the file that each came from: what the tools that look after a store share."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from lip_ray.store import legacy
-from lip_ray.store.files import Files, files_of
-from lip_ray.store.manifest import FILE, part_schema, stem_of, stems
+from lip_ray.store.files import Files, files_of, valid
+from lip_ray.store.manifest import FILE, part_schema, stems
 from lip_ray.store.paths import StoreError
 from lip_ray.store.reader import Reader
-
-READERS = 16
-"""Files that are read at once: over a network each takes its time."""
 
 
 def opened(store: str | Path) -> Files:
     """The files of a store. Raises StoreError where there is none, or one of a newer layout."""
     Reader(store)
     return files_of(store)
-
-
-class Reading:
-    """The rows of files, one after another, each with the `file` that it came from; counted."""
-
-    def __init__(self, files: Files, table: str, names: Sequence[str]) -> None:
-        self._files = files
-        self._table = table
-        self._names = names
-        self.count = 0
-        self.size = 0
-        self.damaged: list[str] = []
-        """Those without rows, as they cannot be read."""
-
-    def __iter__(self) -> Iterator[pa.Table]:
-        """Raises FileNotFoundError for one that is gone."""
-        with ThreadPoolExecutor(READERS) as pool:
-            for start in range(0, len(self._names), 64 * READERS):
-                names = self._names[start : start + 64 * READERS]
-                for name, content in zip(names, pool.map(self._files.read, names), strict=True):
-                    rows = rows_of(self._table, name, content)
-                    if rows is None:
-                        self.damaged.append(name)
-                        continue
-                    self.count += 1
-                    self.size += len(content)
-                    yield rows
 
 
 def covered_by(files: Files, table: str, parts: Iterable[str]) -> frozenset[str]:
@@ -67,36 +35,15 @@ def covered_by(files: Files, table: str, parts: Iterable[str]) -> frozenset[str]
     return found
 
 
-def rows_of(table: str, name: str, content: bytes) -> pa.Table | None:
-    """The rows of a loose file or a part with the `file` of each; none where it is damaged."""
-    schema = part_schema(table)
-    try:
-        stored = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
-        if FILE not in stored.column_names:
-            stored = stored.append_column(FILE, pa.repeat(stem_of(name), len(stored)))
-        rows = stored if stored.schema.equals(schema) else _aligned(stored, schema)
-    except (OSError, pa.ArrowException):
-        return None
-    return legacy.completed(rows) if table == "trials" else rows
-
-
-def _aligned(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """With the columns that an older version did not have, and without any that it had more."""
-    missing = [field for field in schema if field.name not in rows.column_names]
-    for field in missing:
-        rows = rows.append_column(field, pa.nulls(len(rows), field.type))
-    return rows.select(schema.names).cast(schema)
-
-
 def folded_rows_of(
     files: Files, table: str, parts: Sequence[str], wanted: Collection[str]
 ) -> dict[str, pa.Table]:
-    """For each wanted file, the rows that the parts hold."""
+    """For each wanted file, the rows that the parts hold. Raises StoreError for a damaged part."""
     if not parts or not wanted:
         return {}
     schema = part_schema(table)
     chosen = pc.field(FILE).isin(list(wanted))
-    rows = files.dataset(parts, schema).to_table(filter=chosen).sort_by(FILE)
+    rows = valid(files.dataset(parts, schema).to_table(filter=chosen)).sort_by(FILE)
     rows = legacy.completed(rows) if table == "trials" else rows
     runs = pc.run_end_encode(rows[FILE].combine_chunks())
     ends = runs.run_ends.to_pylist()
