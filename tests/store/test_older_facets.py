@@ -16,7 +16,7 @@ VIEWS = ("trials", "settings", "frontier", "matching", "transfer", "sensing")
 def without_facets(path: Path) -> None:
     """Have a file as an older version wrote it."""
     rows = pq.read_table(path, partitioning=None)
-    pq.write_table(rows.drop_columns(list(Facets.names())), path)
+    pq.write_table(rows.drop_columns(list(Facets.names())).replace_schema_metadata(), path)
 
 
 def said(store: Path) -> dict[str, list[str]]:

@@ -184,12 +184,15 @@ def test_text_that_is_no_utf8_is_named_by_every_command(
     assert [p.what for p in check(store).problems if p.file == name] == ["damaged"]
     commands = {
         "sweeps": (["status"], ["query", "from sweeps"]),
-        "levels": (["status"], ["query", "from levels"], ["tickets", "list"]),
+        "levels": (["query", "from levels"], ["tickets", "list"]),
         "trials": (["query", "from trials"], ["tickets", "list"]),
     }
     for command in commands[table]:
         ran = CliRunner().invoke(app, [*command, "--store", str(store)])
-        assert (ran.exit_code, f"damaged: {name}" in ran.stderr) == (1, True), (command, ran.exception)
+        assert (ran.exit_code, f"damaged: {name}" in ran.stderr) == (1, True), (
+            command,
+            ran.exception,
+        )
         assert "1 damaged file was left out" in ran.stderr
     output = store.parent / "out.csv"
     ran = CliRunner().invoke(
