@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from lip_ray.fits.checkpoint import Keeper, digest, sealed, unsealed
+from lip_ray.fits.checkpoint import Checkpointer, digest, sealed, unsealed
 from lip_ray.fits.frechet import frechet, pixel_features
-from lip_ray.fits.progress import Watch, unknown, unwatched
-from lip_ray.fits.weights import GradientMask, Precision, _check_zeros, arithmetic
+from lip_ray.fits.numerics import GradientMask, Precision, arithmetic, check_zeros
+from lip_ray.fits.progress import Callback, no_callback, unknown
 from lip_ray.priors.generators import AbstractGenerator, GeneratorPrior
 from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
@@ -114,20 +114,20 @@ class AdversarialFit(Spec):
         seed: int,
         level: int,
         snapshot_at: int | None = None,
-        keeper: Keeper | None = None,
-        watch: Watch = unwatched,
+        checkpointer: Checkpointer | None = None,
+        callback: Callback = no_callback,
     ) -> AdversarialResult:
         """Fit both networks to `images`, (N, C, H, W) uint8, and leave them as fitted.
 
         Weights that the masks remove must be zero, and are after every step: in the generator, in
         the critic and in the average. Draws are keyed by (seed, purpose, level), so a level reruns
-        alone. With a keeper the fit goes on from what was saved, to the same bits; what is damaged
-        is ignored. Raises ValueError where it was saved by another fit.
+        alone. With a checkpointer the fit resumes from the last checkpoint, to the same bits; a
+        damaged checkpoint is ignored. Raises ValueError where it belongs to another fit.
         """
         self._check(spec, images, snapshot_at)
         duel = _Duel(self, generator, critic, spec, images, mask, critic_mask, seed, level)
         with arithmetic(self.precision, duel.device):
-            course = _Course(duel, self.steps, snapshot_at, keeper, watch)
+            course = _Course(duel, self.steps, snapshot_at, checkpointer, callback)
             reason = course.run()
             duel.end()
             measured = None if reason else duel.measure()
@@ -326,9 +326,9 @@ class _Duel:
         """Leave both networks in evaluation mode and see that no pruned weight came back."""
         self.generator.module.eval()
         self.critic.module.eval()
-        _check_zeros(self.generator, self.mask)
-        _check_zeros(self.average, self.mask)
-        _check_zeros(self.critic, self.critic_mask)
+        check_zeros(self.generator, self.mask)
+        check_zeros(self.average, self.mask)
+        check_zeros(self.critic, self.critic_mask)
 
     @torch.no_grad()
     def measure(self) -> _Measured:
@@ -390,14 +390,14 @@ class _Course:
         duel: _Duel,
         steps: int,
         snapshot_at: int | None,
-        keeper: Keeper | None,
-        watch: Watch,
+        checkpointer: Checkpointer | None,
+        callback: Callback,
     ) -> None:
         self._duel = duel
         self._snapshot_at = snapshot_at
-        self._keeper = keeper
-        self._watch = watch
-        self._identity = duel.identity() | {"snapshot_at": str(snapshot_at)} if keeper else {}
+        self._checkpointer = checkpointer
+        self._callback = callback
+        self._identity = duel.identity() | {"snapshot_at": str(snapshot_at)} if checkpointer else {}
         self._rows = torch.zeros(steps, 3, device=duel.device)
         self._step = 0
         self._seconds = 0.0
@@ -444,7 +444,7 @@ class _Course:
         )
 
     def _tell(self) -> None:
-        self._watch(self._step, len(self._rows), unknown)
+        self._callback(self._step, len(self._rows), unknown)
 
     def _take_snapshot(self) -> None:
         if self._step == self._snapshot_at and self._snapshot is None:
@@ -462,7 +462,7 @@ class _Course:
 
     def _save(self, last: float) -> float:
         """Keep the state where it is time to; when that was done last."""
-        if self._keeper is None or time.perf_counter() - last < self._keeper.interval_s:
+        if self._checkpointer is None or time.perf_counter() - last < self._checkpointer.interval_s:
             return last
         state = {
             "duel": self._duel.state(),
@@ -470,11 +470,11 @@ class _Course:
             "seconds": self._seconds,
             "snapshot": self._snapshot,
         }
-        self._keeper.save(sealed(state, self._identity))
+        self._checkpointer.save(sealed(state, self._identity))
         return time.perf_counter()
 
     def _load(self) -> None:
-        state = unsealed(self._keeper.load(), self._identity) if self._keeper else None
+        state = unsealed(self._checkpointer.load(), self._identity) if self._checkpointer else None
         if state is None:
             return
         self._duel.restore(state["duel"])

@@ -12,7 +12,7 @@ HEADER = b"lip-ray fit, format 1\n"
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-class Keeper(Protocol):
+class Checkpointer(Protocol):
     """Where the state of an unfinished fit is kept, so that it goes on after a break."""
 
     @property

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lip_ray.data.labelled import Labelled, Split
-from lip_ray.fits.progress import Watch, unknown, unwatched
-from lip_ray.fits.weights import GradientMask, Precision, _check_zeros, arithmetic
+from lip_ray.fits.numerics import GradientMask, Precision, arithmetic, check_zeros
+from lip_ray.fits.progress import Callback, no_callback, unknown
 from lip_ray.priors import UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
@@ -139,7 +139,7 @@ class EpochFit(Spec):
         *,
         seed: int,
         level: int,
-        watch: Watch = unwatched,
+        callback: Callback = no_callback,
     ) -> EpochResult:
         """Fit all parameters; pruned weights of the body are zero after every step.
 
@@ -150,7 +150,7 @@ class EpochFit(Spec):
         device = next(classifier.parameters()).device
         with arithmetic(self.precision, device):
             descent = _Descent(self, classifier, mask)
-            return descent.run(split.to(device), seed=seed, level=level, watch=watch)
+            return descent.run(split.to(device), seed=seed, level=level, callback=callback)
 
     def rehearse(self, classifier: Classifier, mask: Mask, split: Split, *, steps: int) -> float:
         """The seconds that so many steps take here."""
@@ -184,7 +184,7 @@ class _Descent:
             fused=True,
         )
 
-    def run(self, split: Split, *, seed: int, level: int, watch: Watch) -> EpochResult:
+    def run(self, split: Split, *, seed: int, level: int, callback: Callback) -> EpochResult:
         """All epochs, then the test set."""
         shuffle = keyed(seed, "shuffle", level=level)
         batches = self._fit.batches(len(split.training))
@@ -193,7 +193,7 @@ class _Descent:
         best: dict[str, Tensor] = {}
         reason, steps = "", self._fit.epochs * batches
         started = time.perf_counter()
-        watch(0, steps, unknown)
+        callback(0, steps, unknown)
         for epoch in range(self._fit.epochs):
             passed = sum(milestone <= epoch for milestone in self._fit.milestones)
             for group in self._optimizer.param_groups:
@@ -202,7 +202,7 @@ class _Descent:
             taken = []
             for loss in self.epoch(split.training, order):
                 taken.append(loss)
-                watch(epoch * batches + len(taken), steps, unknown)
+                callback(epoch * batches + len(taken), steps, unknown)
             found = torch.stack(taken).cpu()
             if not bool(found.isfinite().all()):
                 steps = epoch * batches + int((~found.isfinite()).nonzero()[0])
@@ -214,11 +214,11 @@ class _Descent:
             losses.append(float(found.double().mean()))
             errors.append(error)
         seconds = time.perf_counter() - started
-        _check_zeros(self._body, self._mask)
+        check_zeros(self._body, self._mask)
         final = None if reason else self.accuracy(split.test)
         if best:
             self._classifier.load_state_dict(best)
-            _check_zeros(self._body, self._mask)
+            check_zeros(self._body, self._mask)
         return EpochResult(
             outcome=Outcome.DIVERGED if reason else Outcome.BUDGET,
             reason=reason,

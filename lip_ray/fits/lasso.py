@@ -12,7 +12,7 @@ from scipy.fft import idctn
 from torch import Tensor
 
 from lip_ray.fits.latent import Measured, measured_by
-from lip_ray.fits.weights import FitResult, Snapshot
+from lip_ray.fits.result import FitResult, Snapshot
 from lip_ray.records import Outcome
 from lip_ray.spec import Spec
 from lip_ray.tasks import Problem

@@ -14,8 +14,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lip_ray.fits.progress import Watch, mean_psnr_db, unknown, unwatched
-from lip_ray.fits.weights import FitResult, Snapshot, arithmetic
+from lip_ray.fits.numerics import arithmetic
+from lip_ray.fits.progress import Callback, mean_psnr_db, no_callback, unknown
+from lip_ray.fits.result import FitResult, Snapshot
 from lip_ray.records import Outcome
 from lip_ray.rng import keyed
 from lip_ray.spec import Family, Spec
@@ -105,7 +106,7 @@ class AbstractSolver(Spec, ABC):
         latents: Tensor,
         draws: torch.Generator,
         *,
-        watch: Watch = unwatched,
+        callback: Callback = no_callback,
     ) -> tuple[FitResult, ...]:
         """Fit latents to the measurements of each problem: a result each.
 
@@ -122,7 +123,7 @@ class AbstractSolver(Spec, ABC):
         traces = _Traces(problems, steps=self.steps, restarts=self.restarts)
         started = time.perf_counter()
         with arithmetic("fp32", groups[0].values.device):
-            self._descend(prior, groups, latents, draws, traces, watch)
+            self._descend(prior, groups, latents, draws, traces, callback)
         losses, psnrs = traces.read()  # waits for the device,
         seconds = time.perf_counter() - started  # so the clock is right
         return tuple(
@@ -150,15 +151,15 @@ class AbstractSolver(Spec, ABC):
         latents: Tensor,
         draws: torch.Generator,
         traces: "_Traces",
-        watch: Watch,
+        callback: Callback,
     ) -> None:
-        """Take the steps; the host looks at the device for the watch only."""
+        """Take the steps; the host looks at the device for the callback only."""
         device = groups[0].values.device
         z = latents.detach().to(device, copy=True).requires_grad_()
         optimizer = torch.optim.Adam([z], lr=self.learning_rate, fused=True)
         counts = [group.count for group in groups] if self.players > 1 else []
         fixed = _orders(counts, draws, device)
-        watch(0, self.steps, unknown)
+        callback(0, self.steps, unknown)
         for step in range(self.steps):
             orders = _orders(counts, draws, device)
             images = prior(z.flatten(0, 2)).unflatten(0, z.shape[:3])
@@ -173,7 +174,7 @@ class AbstractSolver(Spec, ABC):
             with torch.no_grad():
                 losses = [self.loss(_ordered(found[0] - y, fixed)) for found, y in pairs]
                 traces.observe(step, torch.cat(losses) + penalty[0], images[0].detach())
-            watch(step + 1, self.steps, partial(traces.psnr_db, step))
+            callback(step + 1, self.steps, partial(traces.psnr_db, step))
 
 
 @final

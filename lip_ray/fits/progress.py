@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class Watch(Protocol):
+class Callback(Protocol):
     """Told of a fit before its first step and after every one: it must not hold the fit up."""
 
     def __call__(self, step: int, steps: int, psnr_db: Callable[[], float | None]) -> None:
@@ -19,7 +19,7 @@ class Watch(Protocol):
         """
 
 
-def unwatched(step: int, steps: int, psnr_db: Callable[[], float | None]) -> None:
+def no_callback(step: int, steps: int, psnr_db: Callable[[], float | None]) -> None:
     """Report nothing: the progress callback of a fit that nobody follows."""
 
 

@@ -9,8 +9,8 @@ from lip_ray.records import LevelRecord
 from lip_ray.spec import Family
 from lip_ray.trials import classification, generator, reconstruction, trajectory, transfer
 from lip_ray.trials.base import AbstractTrial as AbstractTrial
-from lip_ray.trials.base import Context as Context
 from lip_ray.trials.classification import Classification as Classification
+from lip_ray.trials.context import Context as Context
 from lip_ray.trials.generator import Generator as Generator
 from lip_ray.trials.reconstruction import Reconstruction as Reconstruction
 from lip_ray.trials.trajectory import Trajectory as Trajectory

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lip_ray.data.images import Picture
-from lip_ray.fits import Fit, FitResult, Snapshot, Subject, Watch, WindowedVariance
-from lip_ray.fits.progress import unwatched
+from lip_ray.fits import Callback, Fit, FitResult, Snapshot, Subject, WindowedVariance
+from lip_ray.fits.progress import no_callback
 from lip_ray.priors import AbstractPrior, UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
 from lip_ray.pruning import Mask, ScoreContext, effective
@@ -225,7 +225,7 @@ class Bench:
         mask: Mask,
         *,
         snapshot_at: int | None = None,
-        watch: Watch = unwatched,
+        callback: Callback = no_callback,
     ) -> tuple[FitResult, ...]:
         """Set the network to `start` times `mask` and fit it, if it has a path to fit."""
         self.prior.rewind(start, mask.layers)
@@ -235,7 +235,7 @@ class Bench:
                 for problem in self._problems
             )
         return self._setting.fit.run(
-            self.subjects(level=level), mask, snapshot_at=snapshot_at, watch=watch
+            self.subjects(level=level), mask, snapshot_at=snapshot_at, callback=callback
         )
 
     def effective(self, mask: Mask) -> int:

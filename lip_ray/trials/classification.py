@@ -10,20 +10,27 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from lip_ray.data.labelled import Dataset, Split
-from lip_ray.fits import Watch
+from lip_ray.fits import Callback
 from lip_ray.fits.classifier import Classifier, EpochFit, EpochResult
 from lip_ray.priors import UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
 from lip_ray.pruning import Mask, effective
 from lip_ray.records import Curve, Facets, LevelRecord, Outcome
 from lip_ray.rng import keyed
-from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size
+from lip_ray.trials.base import AbstractTrial, Conflict, Description, Size
+from lip_ray.trials.context import Context
 from lip_ray.trials.facets import View, chosen, image_columns, part, setting_of
 from lip_ray.trials.origin import Origin
 from lip_ray.trials.recording import machine_columns, reset_peak_memory
 from lip_ray.trials.sources import Source
+from lip_ray.trials.takeover import (
+    Travels,
+    keeps_source_masks,
+    source_conflicts,
+    start,
+    transferred_masks,
+)
 from lip_ray.trials.trajectory import Seed
-from lip_ray.trials.transfer import Travels, source_conflicts, start, stored_already, travelled
 
 
 @final
@@ -198,16 +205,16 @@ def run(spec: Classification, context: Context) -> Iterator[LevelRecord]:
     Levels that the source has no ticket for are recorded as failed.
     """
     bench = ClassifierBench(spec, context.device)
-    masks = travelled(spec, spec.source.masks(context, bench.dense))
+    masks = transferred_masks(spec, spec.source.masks(context, bench.dense))
     for level in range(context.first_level, spec.levels):
         reset_peak_memory(context.device)
         if level >= len(masks):
             yield bench.failed(level, spec.source.counts(bench.dense.total)[level])
             continue
         mask = masks[level]
-        begin, watch = start(spec, level, bench, context), context.watch(spec.id, level)
-        result = bench.fit(level, begin, mask, watch)
-        new = {} if stored_already(spec) else {level: mask}
+        begin, callback = start(spec, level, bench, context), context.callback(spec.id, level)
+        result = bench.fit(level, begin, mask, callback)
+        new = {} if keeps_source_masks(spec) else {level: mask}
         yield bench.record(level, mask, result, masks=new)
 
 
@@ -249,7 +256,7 @@ class ClassifierBench:
         self.classifier.head.load_state_dict(self._head)
 
     def fit(
-        self, level: int, weights: Mapping[str, Tensor], mask: Mask, watch: Watch
+        self, level: int, weights: Mapping[str, Tensor], mask: Mask, callback: Callback
     ) -> EpochResult:
         """Learn from these weights on, if the picture has a path to the head."""
         self.rewind(weights, mask)
@@ -261,7 +268,7 @@ class ClassifierBench:
             self._split,
             seed=self._spec.seed_used,
             level=level,
-            watch=watch,
+            callback=callback,
         )
 
     def _effective(self, mask: Mask) -> int:

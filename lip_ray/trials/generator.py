@@ -26,11 +26,13 @@ from lip_ray.pruning import (
 from lip_ray.records import Facets, LevelRecord, Outcome, Part
 from lip_ray.rng import keyed
 from lip_ray.spec import kind_of, members
-from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size, stored
+from lip_ray.trials.base import AbstractTrial, Conflict, Description, Size
+from lip_ray.trials.context import Context
 from lip_ray.trials.facets import View, chosen, image_columns, part, setting_of
 from lip_ray.trials.ladder import AbstractLadder
 from lip_ray.trials.recording import adversarial_curve, machine_columns, reset_peak_memory, sheet
 from lip_ray.trials.rewinding import Rewind, ToInit, refuse_late
+from lip_ray.trials.tensors import stored
 from lip_ray.trials.trajectory import Seed
 
 REHEARSED_MACS = 5 * 10**11
@@ -341,8 +343,8 @@ class Ladder(AbstractLadder):
             seed=spec.seed,
             level=level,
             snapshot_at=self.snapshot_at if level == 0 else None,
-            keeper=self._context.keeper(spec.id, level),
-            watch=self._context.watch(spec.id, level),
+            checkpointer=self._context.checkpointer(spec.id, level),
+            callback=self._context.callback(spec.id, level),
         )
 
     def _untouched(self, outcome: Outcome, reason: str) -> AdversarialResult:

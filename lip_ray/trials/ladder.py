@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lip_ray.pruning import AbstractPruner, Mask, UnrankableError
 from lip_ray.records import LevelRecord
-from lip_ray.trials.base import Context
+from lip_ray.trials.context import Context
 from lip_ray.trials.recording import machine_columns, with_found
 from lip_ray.trials.rewinding import FineTune, Reinit, Rewind, ToInit, ToStep
 

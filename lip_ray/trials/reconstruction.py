@@ -14,11 +14,11 @@ from torch import Tensor
 from lip_ray.data.images import AnyImage, Index, Picture, expanded, named
 from lip_ray.fits import (
     AbstractSolver,
+    Callback,
     Erm,
     FitResult,
     Lasso,
     LatentSolver,
-    Watch,
 )
 from lip_ray.fits.progress import unknown
 from lip_ray.priors.generators.base import Output
@@ -32,13 +32,13 @@ from lip_ray.tasks.outliers import StudentNoise
 from lip_ray.trials.base import (
     AbstractTrial,
     Conflict,
-    Context,
     Description,
     Size,
     Take,
     refuse_untakeable,
 )
 from lip_ray.trials.bench import collapsed
+from lip_ray.trials.context import Context
 from lip_ray.trials.facets import (
     View,
     chosen,
@@ -394,14 +394,14 @@ class SparseBench(AbstractBench):
 
     def records(self, level: int, there: int) -> Iterator[LevelRecord]:
         """Each image by itself."""
-        watch, images = self.context.watch(self.spec.id, level), len(self.pictures)
-        watch(0, images, unknown)
+        callback, images = self.context.callback(self.spec.id, level), len(self.pictures)
+        callback(0, images, unknown)
         solvable = zip(self.pictures, self.problems, strict=True)
         for solved, (picture, problem) in enumerate(solvable, start=1):
             result = self._solver.run(problem)
             count = math.prod(problem.image_shape)
             columns = self.found(level, picture, problem, result) | {"fit_s": result.seconds}
-            watch(solved, images, partial(columns.get, "psnr_selected_db"))
+            callback(solved, images, partial(columns.get, "psnr_selected_db"))
             mse = _l2(columns["psnr_selected_db"], "unit")
             yield LevelRecord(
                 **self.identity(level, count, count), **columns, effective=None, l2_per_pixel=mse
@@ -437,8 +437,8 @@ class LatentBench(AbstractBench):
             return
         self._prior.module.load_state_dict(weights)
         paths = effective(self._prior.module, mask, (self._source.prior.latent_size,))
-        watch = self.context.watch(self.spec.id, level)
-        results = self._fitted(there, watch) if paths else self._collapsed()
+        callback = self.context.callback(self.spec.id, level)
+        results = self._fitted(there, callback) if paths else self._collapsed()
         common = self._identity(level, mask.kept)
         for picture, problem, result in zip(self.pictures, self.problems, results, strict=True):
             columns = self.found(level, picture, problem, result)
@@ -451,10 +451,12 @@ class LatentBench(AbstractBench):
                 l2_per_pixel=_l2(columns["psnr_selected_db"], self._prior.output),
             )
 
-    def _fitted(self, level: int, watch: Watch) -> tuple[FitResult, ...]:
+    def _fitted(self, level: int, callback: Callback) -> tuple[FitResult, ...]:
         """All images, with the generator as it is."""
         draws = keyed(self.spec.seed_used, "row permutations", level=level)
-        return self._solver.run(self._prior, self.problems, self._latents(), draws, watch=watch)
+        return self._solver.run(
+            self._prior, self.problems, self._latents(), draws, callback=callback
+        )
 
     @torch.no_grad()
     def _collapsed(self) -> tuple[FitResult, ...]:

@@ -23,7 +23,7 @@ from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
 from lip_ray.pruning import Mask
 from lip_ray.records import Curve, LevelRecord, Reconstruction, ReconstructionRole
 from lip_ray.tasks import Problem
-from lip_ray.trials.base import stored
+from lip_ray.trials.tensors import stored
 
 CURVE_POINTS_EARLY = 160
 CURVE_POINTS_EVEN = 128

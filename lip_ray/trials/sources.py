@@ -13,7 +13,7 @@ from lip_ray.priors import AbstractPrior, Prior
 from lip_ray.pruning import Mask, keep_top
 from lip_ray.spec import Family, RunOnly, Spec
 from lip_ray.trials import ticketfile
-from lip_ray.trials.base import Context
+from lip_ray.trials.context import Context
 from lip_ray.trials.trajectory import Trajectory
 
 

@@ -12,8 +12,9 @@ from lip_ray.priors import Prior, Skip
 from lip_ray.pruning import Magnitude, Mask, Pruner, Rate, Schedule, ScoreContext
 from lip_ray.records import Facets, LevelRecord
 from lip_ray.tasks import Task
-from lip_ray.trials.base import Conflict, Context, Description, together
+from lip_ray.trials.base import Conflict, Description, together
 from lip_ray.trials.bench import AbstractRestoration, Bench, LatentDraw, Setting, Target
+from lip_ray.trials.context import Context
 from lip_ray.trials.facets import (
     CLEAN_TARGET,
     DENSE,
@@ -241,9 +242,9 @@ class Ladder(AbstractLadder):
     def fit(self, level: int, mask: Mask) -> tuple[FitResult, ...]:
         """Set the weights that are left to where they begin, and fit them."""
         snapshot_at = self.snapshot_at if level == 0 else None
-        watch = self._context.watch(self._spec.id, level)
+        callback = self._context.callback(self._spec.id, level)
         results = self._bench.fit(
-            level, self.start(level), mask, snapshot_at=snapshot_at, watch=watch
+            level, self.start(level), mask, snapshot_at=snapshot_at, callback=callback
         )
         self.fitted(level, self._bench.prior.snapshot, results[0].snapshot)
         return results

@@ -58,7 +58,7 @@ def test_a_trial_goes_on_from_the_mask_it_had(
     assert context.first_level == 2
     stored = Reader(tmp_path).masks(trial.id, 2)
     assert stored
-    assert context.shelf.masks(trial.id, 2) == stored
+    assert context.artifacts.masks(trial.id, 2) == stored
     run_trial(config(trial, tmp_path))
     assert [report["level"] for report in reports] == [2, 3]
 
