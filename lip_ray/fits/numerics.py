@@ -32,7 +32,7 @@ class GradientMask:
 
 @contextmanager
 def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
-    """TF32 on or off for CUDA convolutions and products, as it was before afterwards."""
+    """Switch TF32 on or off for CUDA convolutions and products; restored afterwards."""
     if device.type != "cuda":
         yield
         return
@@ -48,7 +48,10 @@ def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
 
 
 def check_zeros(prior: Network, mask: Mask) -> None:
-    """NaN passes: a masked gradient that was not finite is NaN, and the fit diverged."""
+    r"""Raise AssertionError where a pruned weight is not zero.
+
+    NaN passes, as the masked gradient of a diverged fit may be NaN.
+    """
     for name, weight in prior.prunable().items():
         pruned = weight.detach()[~mask.layers[name]]
         if bool((pruned.nan_to_num(nan=0) != 0).any()):

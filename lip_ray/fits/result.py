@@ -1,4 +1,4 @@
-"""What a fit of images ends with."""
+"""The result of fitting one image."""
 
 from dataclasses import dataclass
 
@@ -17,22 +17,21 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class FitResult:
-    """How a fit went on one image.
+    r"""How a fit went on one image.
 
-    Images are averaged outputs; a fit that diverged has no final one, and a problem without a
-    clean image no peak.
+    Images are averaged outputs. A fit that diverged has no final one, and a problem without a clean
+    image no peak.
     """
 
     outcome: Outcome
     reason: str
     steps: int
     seconds: float
-    """Of the whole fit, all of its images together."""
+    """The seconds of the whole fit, all of its images together."""
     rows: Tensor
     """(steps, 4) on the host: loss, PSNR of the output and of the average, stopping statistic."""
     peak: Snapshot | None
     selected: Snapshot | None
     final: Snapshot | None
     snapshot: dict[str, Tensor] | None = None
-    """All parameters and buffers after the `snapshot_at` steps that were asked for; none where
-    the fit ended before."""
+    """All parameters and buffers after step `snapshot_at`; None where the fit ended before it."""

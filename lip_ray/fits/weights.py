@@ -24,7 +24,7 @@ from lip_ray.tasks import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """One image of a fit: what it measured, its latent, and the draws of its input noise.
+    r"""One image of a fit: its problem, its latent, and the draws of its input noise.
 
     The subjects of one fit share the network; `draws` is on the device of the latent.
     """
@@ -40,7 +40,7 @@ class Fit(Spec):
 
     steps: Annotated[int, Field(ge=1)] = 3000
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
-    """Of Adam, on all parameters, without decay."""
+    """The learning rate of Adam, on all parameters, without decay."""
     input_noise: Annotated[float, Field(ge=0)] = 1 / 30
     """Standard deviation of the Gaussian noise added to the latent anew at every step."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.99
@@ -64,12 +64,12 @@ class Fit(Spec):
         snapshot_at: int | None = None,
         callback: Callback = no_callback,
     ) -> tuple[FitResult, ...]:
-        """Fit the masked weights that the subjects share to all measurements: a result each.
+        r"""Fit the weights that the subjects share to all measurements; one result per subject.
 
-        What is minimised is the sum of the losses; each image passes through the network alone,
-        so normalisation never mixes them and their sizes may differ. The weights are left as
-        fitted; those that `mask` removes are zero after every step. With `snapshot_at`, the
-        results also hold the weights as they were after so many steps.
+        The objective is the sum of the losses. Each image passes through the network alone, so
+        normalisation never mixes them and their sizes may differ. The network is left as fitted;
+        weights that `mask` removes are zero after every step. With `snapshot_at`, the results also
+        hold the weights after that many steps.
         """
         _check(subjects, snapshot_at, self.steps)
         prior = subjects[0].prior
@@ -97,7 +97,7 @@ class Fit(Spec):
         snapshot_at: int | None,
         callback: Callback,
     ) -> "_End":
-        """Take the steps; the host looks at the device once an interval, and for the callback."""
+        """Take the steps; the host looks at the device once per interval, and for the callback."""
         prior = subjects[0].prior
         network = torch.compile(prior.module) if self.compiled else prior.module
         optimizer = torch.optim.Adam(prior.module.parameters(), lr=self.learning_rate, fused=True)
@@ -134,7 +134,7 @@ class Fit(Spec):
         return _End(self.steps, Outcome.BUDGET, snapshot)
 
     def _output(self, network: Callable[[Tensor], Tensor], latent: Tensor) -> Tensor:
-        """The network's image, in full precision whatever it computes in."""
+        """The network's image in float32, whatever precision it computes in."""
         reduced = self.precision == "bf16"
         with torch.autocast(latent.device.type, torch.bfloat16, enabled=reduced):
             output = network(latent)
@@ -149,7 +149,7 @@ class InputNoise:
         self._buffers: dict[torch.Size, Tensor] = {}
 
     def __call__(self, subject: Subject) -> Tensor:
-        """The latent itself, and nothing drawn, where `sigma` is 0."""
+        """The latent with noise; the latent itself, and nothing drawn, where `sigma` is 0."""
         latent = subject.prior.latent
         if not self._sigma:
             return latent
@@ -163,7 +163,7 @@ class InputNoise:
 
 @dataclass(frozen=True)
 class _End:
-    """Where a fit ended, how, and the snapshot that was taken on the way."""
+    """Where and how a fit ended, and the snapshot that was taken on the way."""
 
     steps: int
     outcome: Outcome

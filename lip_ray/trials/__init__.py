@@ -25,7 +25,8 @@ _ANY: TypeAdapter[AnyTrial] = TypeAdapter(Trial)
 
 
 def from_json(spec: str) -> AnyTrial:
-    """The trial of a spec as it is stored. Raises pydantic's ValidationError where it is none."""
+    """The trial that a stored spec describes. Raises pydantic's ValidationError for invalid
+    ones."""
     return _ANY.validate_json(spec)
 
 

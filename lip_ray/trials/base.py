@@ -14,15 +14,15 @@ from lip_ray.records import Facets
 from lip_ray.spec import Spec
 
 Take = Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, Field(strict=False, min_length=1)]
-"""Levels of a source, in rising order; None for all."""
+"""Levels of a source, in rising order; None takes all of them."""
 
 Conflict = tuple[str, str]
-"""A field, by its dotted path, and what is wrong with it in this company."""
+"""A field, by its dotted path, and why it does not go with the other fields."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a trial is called in the columns of a table."""
+    """The names of a trial's parts in the columns of tables."""
 
     pruner: str
     prior: str
@@ -33,7 +33,7 @@ class Description:
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How large the network of a trial is."""
+    """The size of a trial's network, and the cost of a step."""
 
     parameters: int
     macs_per_step: int
@@ -41,7 +41,7 @@ class Size:
 
 
 class AbstractTrial(Spec, ABC):
-    """A ladder of levels; level 0 is dense."""
+    """The spec of a trial: a ladder of levels, of which level 0 is dense."""
 
     kind: str
 
@@ -53,12 +53,12 @@ class AbstractTrial(Spec, ABC):
     @property
     @abstractmethod
     def steps(self) -> int:
-        """How many steps of an optimizer a level takes at most, those of its pruner included."""
+        """The most optimizer steps that a level takes, those of its pruner included."""
 
     @property
     @abstractmethod
     def seed_used(self) -> int:
-        """Of all draws of the trial."""
+        """The seed that all random draws of the trial are keyed by."""
 
     @property
     def sources(self) -> tuple["AbstractTrial", ...]:
@@ -67,17 +67,18 @@ class AbstractTrial(Spec, ABC):
 
     @property
     def images_per_level(self) -> int:
-        """How many rows a level has."""
+        """How many images, and so rows in the store, a level has."""
         return 1
 
     @property
     @abstractmethod
     def description(self) -> Description:
-        """Its names in tables."""
+        """The names of its parts in tables."""
 
     @abstractmethod
     def facets(self) -> Facets:
-        """What the trial means, in columns: names, keys and settings of all that sets it apart."""
+        """What the trial means, in columns: names, keys and settings that set it apart from
+        others."""
 
     @property
     @abstractmethod
@@ -86,24 +87,25 @@ class AbstractTrial(Spec, ABC):
 
     @abstractmethod
     def conflicts(self) -> Iterator[Conflict]:
-        """All that is wrong although each field alone is right; fits nothing."""
+        """Find fields that are right alone and wrong together. Files may be read; nothing is
+        fitted."""
 
     def remarks(self) -> Iterator[str]:
-        """What is allowed and may yet surprise, for whoever launches it."""
+        """Warnings, printed at launch, about settings that are allowed and may surprise."""
         yield from ()
 
     @abstractmethod
     def rehearse(self, steps: int, *, device: torch.device) -> float:
-        """The seconds that so many dense steps take here."""
+        """The measured seconds that `steps` dense steps take on the device."""
 
     @property
     @abstractmethod
     def rehearsal(self) -> str:
-        """A key: trials that have it in common take as long for a step."""
+        """A key that trials share when their steps take equally long."""
 
 
 def refuse_untakeable(take: tuple[int, ...] | None, levels: int) -> None:
-    """Raise ValueError where levels do not rise, or a source of so many has not all of them."""
+    """Raise ValueError unless the levels rise and a source with `levels` levels has them all."""
     taken = take or ()
     if any(later <= level for level, later in pairwise(taken)):
         raise ValueError(f"take must rise from level to level, got {list(taken)}")
@@ -114,5 +116,5 @@ def refuse_untakeable(take: tuple[int, ...] | None, levels: int) -> None:
 
 
 def together(images: tuple[Picture, ...]) -> str:
-    """The name of several images that share their weights."""
+    """The joint label of several images that share their weights."""
     return " + ".join(image.label for image in images)

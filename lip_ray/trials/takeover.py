@@ -19,27 +19,27 @@ Travels = Literal["mask", "mask_and_weights", "layer_densities"]
 
 
 class Takeover(Protocol):
-    """What takes tickets over."""
+    """A trial that takes over the tickets of a source."""
 
     @property
     def source(self) -> Trajectory | Consensus | FromFile:
-        """Where they come from."""
+        """The trials, or the file, that the tickets come from."""
 
     @property
     def travels(self) -> Travels:
-        """What of them is taken over."""
+        """Which part of a ticket is taken over."""
 
     @property
     def seed_used(self) -> int:
-        """Of its draws."""
+        """The seed that all random draws of the trial are keyed by."""
 
 
 class Initialiser(Protocol):
-    """Where the weights of the source's network are drawn."""
+    """Draws weights for the source's network."""
 
     @property
     def initial(self) -> Mapping[str, Tensor]:
-        """Those of the trial's own seed."""
+        """The initial weights of the trial's own seed."""
 
     def drawn(self, seed: int) -> Mapping[str, Tensor]:
         """The initial weights of another seed."""
@@ -51,7 +51,7 @@ class Initialiser(Protocol):
 def source_conflicts(
     source: Trajectory | Consensus | FromFile, seed: int | None, travels: Travels
 ) -> Iterator[Conflict]:
-    """What is wrong with a source, or with what is to travel from it."""
+    """What is wrong with a source, or with taking over this part of its tickets."""
     for finder in source.finders:
         place = "source" if finder is source else "source.trajectories"
         yield from ((f"{place}.{path}", message) for path, message in finder.conflicts())
@@ -78,7 +78,8 @@ def source_conflicts(
 
 
 def transferred_masks(spec: Takeover, masks: list[Mask]) -> list[Mask]:
-    """The source's masks, or nested random ones with their number of weights in each layer."""
+    """The source's masks or, for `layer_densities`, nested random ones with as many weights per
+    layer."""
     if spec.travels != "layer_densities":
         return masks
     draws = keyed(spec.seed_used, "random pruning")
@@ -96,7 +97,7 @@ def transferred_masks(spec: Takeover, masks: list[Mask]) -> list[Mask]:
 def start(
     spec: Takeover, level: int, initialiser: Initialiser, context: Context
 ) -> Mapping[str, Tensor]:
-    """The weights that a level begins with, before its mask."""
+    """The weights that a level begins with, before its mask is applied."""
     if spec.travels == "mask":
         return initialiser.fresh(spec.seed_used)
     if spec.travels == "layer_densities":
@@ -108,5 +109,5 @@ def start(
 
 
 def keeps_source_masks(spec: Takeover) -> bool:
-    """Whether the masks are, level by level, those of the source trajectory."""
+    """Whether the masks of all levels are those that the source trajectory stores."""
     return isinstance(spec.source, Trajectory) and spec.travels != "layer_densities"

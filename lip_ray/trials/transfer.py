@@ -44,11 +44,11 @@ from lip_ray.trials.trajectory import Images, Seed, Trajectory
 
 @final
 class Transfer(AbstractRestoration):
-    """The tickets of `source`, level by level, fitted anew; level 0 is the dense network.
+    r"""The tickets of `source`, level by level, fitted anew; level 0 is the dense network.
 
-    Images, task and fit are by default those of the trajectory that is the source. On these,
-    `layer_densities` is the layer-wise random baseline of its criterion, and `mask` tells whether
-    the ticket needs its weights.
+    Images, task and fit are by default those of the source trajectory. On these, `layer_densities`
+    is the layer-wise random baseline of its criterion, and `mask` tells whether the ticket needs
+    its weights.
     """
 
     kind: Literal["transfer"] = "transfer"
@@ -63,13 +63,13 @@ class Transfer(AbstractRestoration):
     """The levels of the source that are evaluated, in rising order; by default all."""
     fit: Fit = Fit()
     seed: Seed | None = None
-    """Of the noise, the latent and all other draws; by default the source's, so that both meet
-    the same ones on the same image."""
+    """The seed of the noise, the latent and all other draws; by default the source's, so that both
+    draw the same ones on the same image."""
 
     @model_validator(mode="before")
     @classmethod
     def _as_in_the_source(cls, fields: object) -> object:
-        """What is left out is written down, so that the spec says all by itself."""
+        """Fill in what is left out from the source, so that the spec is complete by itself."""
         source = fields.get("source") if isinstance(fields, dict) else None
         if isinstance(source, Trajectory):
             source = source.model_dump(mode="json")
@@ -85,33 +85,29 @@ class Transfer(AbstractRestoration):
 
     @property
     def taken(self) -> tuple[int, ...]:
-        """By level of this trial, the source's level that it evaluates."""
+        """For each level of this trial, the level of the source that it evaluates."""
         return tuple(range(self.source.levels)) if self.take is None else self.take
 
     @property
     def levels(self) -> int:
-        """As many as are taken."""
         return len(self.taken)
 
     @property
     def steps(self) -> int:
-        """Of the fit."""
         return self.fit.steps
 
     @property
     def seed_used(self) -> int:
-        """Its own, or the source's."""
+        """The trial's own seed, or the source's where it has none."""
         given = self.source.seed if self.seed is None else self.seed
         return given or 0
 
     @property
     def sources(self) -> tuple[AbstractTrial, ...]:
-        """The trajectories that find the tickets."""
         return self.source.finders
 
     @property
     def description(self) -> Description:
-        """Its names in tables."""
         return Description(
             pruner=self.source.label,
             prior=self.source.prior.kind,
@@ -121,7 +117,7 @@ class Transfer(AbstractRestoration):
         )
 
     def facets(self) -> Facets:
-        """What its source has in common with it is not said again."""
+        """The facets; what it has in common with its source is given once."""
         origin = Origin(source=self.source, travels=self.travels, seed=self.seed)
         whence = origin.whence(self.images, self.task) + origin.of_seed
         shared, clean = at_once(self.images), origin.clean
@@ -150,7 +146,6 @@ class Transfer(AbstractRestoration):
 
     @property
     def setting(self) -> Setting:
-        """What is fitted to what."""
         return Setting(
             trial_id=self.id,
             images=self.images,
@@ -161,7 +156,7 @@ class Transfer(AbstractRestoration):
         )
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Reads images and ticket files; fits nothing."""
+        """Find what does not go together. Reads images and ticket files; fits nothing."""
         wrong = list(source_conflicts(self.source, self.seed, self.travels))
         yield from wrong
         found = self.setting.conflicts()

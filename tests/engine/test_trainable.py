@@ -150,7 +150,7 @@ def test_trials_in_flight_are_noted_and_gone_afterwards(
     trial: Trial, tmp_path: Path, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted: list[Standing] = []
-    monkeypatch.setattr(Context, "note_every_s", 0.0)
+    monkeypatch.setattr(Context, "report_every_s", 0.0)
     note = Writer.note_standing
 
     def counted(self: Writer, standing: Standing) -> None:
