@@ -30,7 +30,7 @@ lint: $(VENV)/installed-dev ## Lint, format and types.
 	$(BIN)/mypy lip_ray analysis sweeps benchmarks
 
 test-faults: $(VENV)/installed-dev ## What a terminal, a machine or a cluster can do to a run.
-	$(BIN)/python -m pytest -m slow tests/ray --ignore tests/ray/test_soak.py
+	$(BIN)/python -m pytest -m slow -n logical tests/ray --ignore tests/ray/test_soak.py
 
 test-soak: $(VENV)/installed-dev ## A hundred faults over one sweep: half an hour.
 	$(BIN)/python -m pytest -s -m slow tests/ray/test_soak.py
