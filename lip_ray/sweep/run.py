@@ -55,7 +55,7 @@ class Run(Spec):
     """Seconds between two states of a long level, a generator's, that are kept in the store: a
     trial that is killed loses no more than that."""
     trackers: tuple[Tracker, ...] = Field(default=(), strict=False)
-    """Experiment trackers that every level is also reported to, through Ray's own callbacks."""
+    """Experiment trackers that every level is also reported to."""
 
     @model_validator(mode="after")
     def _gpus_whole(self) -> Self:
