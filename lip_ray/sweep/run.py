@@ -55,7 +55,7 @@ class Run(Spec):
     """Seconds between two checkpoints of a generator's level in the store: the most work that a
     killed trial loses."""
     trackers: tuple[Tracker, ...] = Field(default=(), strict=False)
-    """Experiment trackers that every level is also reported to, through Ray's own callbacks."""
+    """Experiment trackers that every level is also reported to."""
 
     @model_validator(mode="after")
     def _gpus_whole(self) -> Self:
