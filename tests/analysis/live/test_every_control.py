@@ -71,8 +71,9 @@ def without_effect(browser: Any, page: Path) -> list[str]:
     return idle
 
 
-def test_the_page_of_many_trajectories(browser: Any, tmp_path: Path) -> None:
-    write(tmp_path / "store", 200, compacted=True, pictures=True)
+@pytest.mark.parametrize("levels", [70, pytest.param(200, marks=pytest.mark.slow)])
+def test_the_page_of_many_trajectories(browser: Any, tmp_path: Path, levels: int) -> None:
+    write(tmp_path / "store", levels, compacted=True, pictures=True)
     page = write_report(Reader(tmp_path / "store"), tmp_path / "page")
     assert without_effect(browser, page) == []
 
