@@ -8,7 +8,8 @@ from importlib.metadata import version
 import torch
 
 from lip_ray.engine import ray_private
-from lip_ray.engine.ray_session import answers, available_cpus, ray_at
+from lip_ray.engine.cores import AFFINITY, tightest
+from lip_ray.engine.ray_session import answers, ray_at
 from lip_ray.store import Writer
 
 PACKAGES = ("lip-ray", "torch", "ray", "pyarrow", "duckdb", "pandas", "plotly", "pydantic")
@@ -28,7 +29,7 @@ def checks(store: str) -> Iterator[Check]:
     yield Check("python", True, f"{platform.python_version()} on {platform.platform()}")
     for package in PACKAGES:
         yield _version(package)
-    yield Check("cpu", True, f"{available_cpus()} cores for this process")
+    yield Check("cpu", True, _cores())
     yield Check("gpu", True, _gpus())
     yield _attempt("store", lambda: _store_written(store))
     yield _attempt("ray", _ray_answered)
@@ -37,6 +38,12 @@ def checks(store: str) -> Iterator[Check]:
 def _version(package: str) -> Check:
     complaint = ray_private.complaint() if package == "ray" else ""
     return Check(package, True, ": ".join(filter(None, (version(package), complaint))))
+
+
+def _cores() -> str:
+    limit = tightest()
+    by = "" if limit.by == AFFINITY else f", by {limit.by}"
+    return f"{limit.cores} {'core' if limit.cores == 1 else 'cores'} for this process{by}"
 
 
 def _gpus() -> str:

@@ -19,6 +19,7 @@ from ray.exceptions import RayError
 
 from lip_ray import strict_yaml
 from lip_ray.engine import ray_private
+from lip_ray.engine.cores import available_cpus
 from lip_ray.engine.resources import Capacity, LaunchError
 
 OBJECT_STORE_BYTES = 100_000_000
@@ -173,11 +174,6 @@ def _capacity(resources: Mapping[str, float]) -> Capacity:
 def this_machine() -> Capacity:
     """What this process may use, before any Ray runs."""
     return Capacity(cpus=available_cpus(), gpus=available_gpus())
-
-
-def available_cpus() -> int:
-    """The cores this process may run on, which a container or `taskset` can make fewer."""
-    return len(os.sched_getaffinity(0))
 
 
 def available_gpus() -> int:
