@@ -1,6 +1,6 @@
-"""What a machine of a cluster is asked before it has trials: light, as each answers in seconds.
+"""The tasks that machines of a cluster run before any trial.
 
-Without torch and Tune a worker imports this in a fraction of the time that a trial's takes.
+This module imports neither torch nor Tune, so that a worker answers seconds earlier.
 """
 
 import platform
@@ -15,8 +15,8 @@ BOOTSTRAP = "~/ray_bootstrap_config.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sighting:
-    """What a worker on one machine found."""
+class NodeReport:
+    """The findings of a worker on one machine."""
 
     host: str
     version: str
@@ -25,14 +25,14 @@ class Sighting:
     """Why the store cannot be used from there; empty where it can."""
 
 
-def look(store: str, beacon: str) -> Sighting:
-    """This machine's version of lip-ray, and whether it sees the file in the store."""
+def node_report(store: str, beacon: str) -> NodeReport:
+    """The version of lip-ray on this machine, and whether it sees the beacon in the store."""
     try:
         seen = Reader(store).sees(beacon)
         problem = "" if seen else "it has another store there"
     except StoreError as error:
         problem = str(error)
-    return Sighting(host=platform.node(), version=__version__, problem=problem)
+    return NodeReport(host=platform.node(), version=__version__, problem=problem)
 
 
 def bootstrap() -> str | None:
