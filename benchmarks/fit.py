@@ -1,4 +1,4 @@
-"""What the fit loop costs: against the loop of the published scripts, the bare step, and unwatched.
+"""The cost of the fit loop, against the published scripts' loop, the bare step, and no callback.
 
     python benchmarks/fit.py                                  # this machine's device, 128×128
     python benchmarks/fit.py --device cuda --size 512 --precision bf16 --compiled
@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn.utils import prune
 
 from lip_ray.data.images import BuiltinImage
-from lip_ray.fits import Fit, Subject, Watch, WindowedVariance
-from lip_ray.fits.progress import unwatched
-from lip_ray.fits.weights import Precision, arithmetic
+from lip_ray.fits import Callback, Fit, Subject, WindowedVariance
+from lip_ray.fits.numerics import Precision, arithmetic
+from lip_ray.fits.progress import no_callback
 from lip_ray.priors import Skip, UntrainedPrior
 from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
@@ -61,7 +61,7 @@ def main(
         "plain": plain(*study(), steps),
         "bare": bare(*study(), fit),
         "ours": ours(*study(), fit),
-        "watched": ours(*study(), fit, watch=Context(device=where).watch("benchmark", 0)),
+        "watched": ours(*study(), fit, callback=Context(device=where).callback("benchmark", 0)),
     }
     for loop in loops.values():
         loop()  # warm up: kernels are chosen, memory is taken, networks are compiled
@@ -80,19 +80,21 @@ def main(
 
 
 def spread(values: list[float]) -> str:
-    """Median, lowest and highest."""
+    """The median, the lowest and the highest of some values."""
     return f"{statistics.median(values):.3f} [{min(values):.3f}, {max(values):.3f}]"
 
 
 def noisy_photo(size: int, network: Skip, device: torch.device) -> tuple[Problem, UntrainedPrior]:
-    """What every loop restores, and with what."""
+    """The problem and the network that every loop fits."""
     image = BuiltinImage(name="astronaut", size=(size, size))
     problem = Denoising(sigma=25.0).realise(image, seed=0, device=device)
     prior = network.build(problem.image_shape, seed=0, image=image.label, device=device)
     return problem, prior
 
 
-def ours(problem: Problem, prior: UntrainedPrior, fit: Fit, *, watch: Watch = unwatched) -> Loop:
+def ours(
+    problem: Problem, prior: UntrainedPrior, fit: Fit, *, callback: Callback = no_callback
+) -> Loop:
     """The loop that a trajectory runs, at density 0.5 so that masks are at work."""
     mask = half(prior)
     prior.rewind(prior.snapshot(), mask.layers)
@@ -100,7 +102,7 @@ def ours(problem: Problem, prior: UntrainedPrior, fit: Fit, *, watch: Watch = un
     def block() -> float:
         draws = keyed(0, "input noise", device=prior.latent.device)
         subject = Subject(prior=prior, problem=problem, draws=draws)
-        return fit.run((subject,), mask, watch=watch)[0].seconds
+        return fit.run((subject,), mask, callback=callback)[0].seconds
 
     return block
 
@@ -136,7 +138,7 @@ def bare(problem: Problem, prior: UntrainedPrior, fit: Fit) -> Loop:
 
 
 def plain(problem: Problem, prior: UntrainedPrior, steps: int) -> Loop:
-    """The published scripts' way: the plain layout, a mask inside every forward, PSNR of two
+    """The published scripts' loop: contiguous layout, a mask inside every forward pass, PSNR of two
     images on the host and a copy of all parameters there, at every step."""
     network = prior.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     latent = prior.latent.contiguous()

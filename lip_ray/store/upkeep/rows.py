@@ -1,4 +1,4 @@
-"""Rows with the file that each came from: what the tools that look after a store share."""
+"""Rows with the file that each came from, as needed for the maintenance of a store."""
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -54,5 +54,5 @@ def folded_rows_of(
 
 
 def alike(one: pa.Table, other: pa.Table) -> bool:
-    """Whether two have the same rows; NaN is like NaN."""
+    """Whether two tables have the same rows, with NaN equal to NaN."""
     return repr(one.to_pylist()) == repr(other.to_pylist())
