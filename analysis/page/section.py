@@ -4,10 +4,11 @@ Two renderers show them: `page.static` as HTML, `live.blocks` as components. Tex
 wherever it comes from: nothing in a block is markup.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from ..charts.controls import Control, places, pressed
@@ -84,6 +85,18 @@ class Table:
 
     def _kinds(self, rows: Sequence[Sequence[str]]) -> Sequence[str]:
         return [_kind(column) for column in zip(*rows, strict=True)] or [""] * len(self.heads)
+
+
+Cells: TypeAlias = Mapping[str, Callable[[Any], object]]
+"""By the head of a column what its cell says of whatever a row is made from."""
+
+
+def table_of(
+    entries: Iterable[Any], cells: Cells, *, label: str, note: Words, title: str = "Numbers"
+) -> Table:
+    """A table that has a row for each entry."""
+    rows = [[str(cell(entry)) for cell in cells.values()] for entry in entries]
+    return Table(title=title, label=label, note=note, heads=[*cells], rows=rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,12 +207,27 @@ class Section:
     cards: Callable[[], Mapping[str, Any]] = dict
     """What the page shows of each fit at its marks and in its tiles, by the name of the fit."""
     neighbours: Callable[[], Mapping[str, Any]] = dict
-    """What the page shows beside a fit's card, by the same names: see `gallery_entries`."""
+    """What the page shows beside a fit's card, by the same names: see `Album.neighbours`."""
 
     @property
     def figure(self) -> Figure | None:
         """The figure, where there is one."""
         return next((block for block in self.blocks if isinstance(block, Figure)), None)
+
+
+def one_per(
+    table: pd.DataFrame,
+    column: str,
+    name: str,
+    blocks: Callable[[pd.DataFrame, str], Iterable[Block]],
+    *,
+    title: str = "{}",
+) -> Iterator[Section]:
+    """A section for each value of a column, of blocks made from its rows and its place."""
+    for number, (value, rows) in enumerate(table.groupby(column, observed=True)):
+        place = f"{name}-{number}"
+        shown = tuple(blocks(rows, place))
+        yield Section(name=f"of-{place}", title=title.format(value), blocks=shown)
 
 
 def _kind(column: Sequence[str]) -> str:

@@ -16,7 +16,8 @@ from scipy import stats
 from ..page.content import Content
 from ..page.section import Emphasis, Section, Table, Words
 from ..rows.naming import distinct_names, tuples
-from ..rows.points import CONFIDENCE, density_text, described_points, distinct_fits
+from ..rows.points import CONFIDENCE, described_points, distinct_fits
+from ..rows.texts import density_text
 from ..statistics.intervals import (
     Matching,
     matching,

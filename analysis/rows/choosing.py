@@ -17,6 +17,12 @@ def evenly(values: Sequence[T], most: int) -> list[T]:
     return [values[place] for place in places]
 
 
+def check_single(table: pd.DataFrame, column: str, rule: str) -> None:
+    """Raises ValueError with that rule unless the column has exactly one value."""
+    if table[column].nunique() != 1:
+        raise ValueError(rule)
+
+
 def leading_seed(fits: pd.DataFrame) -> pd.DataFrame:
     """The fits of the seed that has the most, of several the first."""
     leading = fits["seed"].eq(fits["seed"].mode().iloc[0])

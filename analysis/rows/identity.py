@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from .naming import tuples
+from .naming import ENDS, tuples
 
 KINDS = ("trajectory", "transfer")
 """The kinds of trial that restore images."""
@@ -23,8 +23,6 @@ MOST_NAMED = 3
 
 IMAGES = ["images", "image_keys", "image_settings"]
 """Columns of lists, one entry per image of a trial."""
-
-ENDS = ("name", "key", "settings")
 
 WHOLE = ("method", "dense", "finder", "source", "network")
 """The parts that are the same for all images of a trial."""

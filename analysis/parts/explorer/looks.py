@@ -6,10 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from lip_ray.records import Outcome
-
 from ...charts.choices import chosen, column, crowded
-from ...charts.style import PALETTE, Style, base_style, method_style, plain
+from ...charts.style import BROKEN_SYMBOLS, PALETTE, Style, base_style, method_style, plain
 from ...rows.naming import tuples
 from .table import SERIES
 
@@ -90,8 +88,7 @@ def broken_marks(outcome: str, symbol: str) -> Template:
 
 
 BROKEN: Mapping[str, Template] = {
-    outcome.value: broken_marks(outcome.value, symbol)
-    for outcome, symbol in ((Outcome.COLLAPSED, "x-thin"), (Outcome.DIVERGED, "asterisk"))
+    outcome.value: broken_marks(outcome.value, symbol) for outcome, symbol in BROKEN_SYMBOLS.items()
 }
 
 

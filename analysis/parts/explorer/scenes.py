@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import plotly.graph_objects as go
 
-from ...charts.controls import Control, dropdown, switch
+from ...charts.controls import PSNR_SHOWN, Control
 from ...charts.style import BUTTONS
 from .figures import Choice, explorer_figure, first_choice
 from .looks import ALL
@@ -26,12 +26,12 @@ class Scenes:
         """One for each field of a choice, in their order."""
         first = first_choice(self.table)
         return (
-            self._list("task", "Task", [], first.task),
-            self._list("image", "Image", [], first.image),
-            self._list("network", "Prior", [ALL], ALL, name="prior"),
-            self._list("method", "Method", [ALL], ALL),
-            dropdown("axis", "Axis", list(AXES.values()), menu=None),
-            switch("which-explorer", "PSNR shown", BUTTONS, menu=None),
+            _listed("task", "Task", self._names("task"), first.task),
+            _listed("image", "Image", self._names("image"), first.image),
+            _listed("prior", "Prior", [ALL, *self._names("network")], ALL),
+            _listed("method", "Method", [ALL, *self._names("method")], ALL),
+            _listed("axis", "Axis", [*AXES.values()], AXES[first.axis]),
+            PSNR_SHOWN.control("explorer", menu=None),
         )
 
     def figure(self, labels: Sequence[str]) -> go.Figure:
@@ -52,16 +52,14 @@ class Scenes:
             choice = replace(choice, image=str(own["image"].iloc[0]))
         return explorer_figure(self.table, choice, fits=self.fits)
 
-    def _list(
-        self, column: str, legend: str, first: list[str], chosen: str, *, name: str = ""
-    ) -> Control:
-        labels = [*first, *self._names(column)]
-        place = labels.index(chosen)
-        return dropdown(name or column, legend, labels, chosen=place, menu=None)
-
     def _names(self, column: str) -> list[str]:
-        return [str(name) for name in self.table[column].cat.categories
-                if (self.table[column] == name).any()]  # fmt: skip
+        own = self.table[column]
+        return [str(name) for name in own.cat.categories if (own == name).any()]
+
+
+def _listed(name: str, legend: str, labels: list[str], chosen: str) -> Control:
+    place = labels.index(chosen)
+    return Control(name=name, legend=legend, labels=tuple(labels), chosen=place, menu=None)
 
 
 def _key(labels: dict[str, str], label: str) -> str:

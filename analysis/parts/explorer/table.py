@@ -10,12 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...rows.naming import distinct_names
-from ...rows.points import (
-    WHICH,
-    described_points,
-    distinct_fits,
-)
+from ...rows.naming import distinct_names, named
+from ...rows.points import WHICH, described_points, distinct_fits
 from ...statistics.aggregate import IN_DB, SCORES, Groups, dense_first, score_table
 from ...statistics.intervals import hypervolume, pareto_front
 
@@ -69,9 +65,7 @@ def fits_of(points: pd.DataFrame) -> pd.DataFrame:
         {
             "task": _scene_names(points, "task", "target_task_name"),
             "image": _scene_names(points, "image", "target_name"),
-            "network": distinct_names(
-                points["network_name"], points["network_key"], points["network_settings"]
-            ),
+            "network": named(points, "network"),
             "prior": points["network_name"].astype(str),
             "method": points["method"],
             "reference": points["reference"],

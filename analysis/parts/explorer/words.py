@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from ...rows.naming import tuples
-from ...rows.points import WHICH, density_text
+from ...rows.points import WHICH
+from ...rows.texts import count_text, density_text
 from ...statistics.published import published_for
-from ..size import count_text
 from .table import AXES, SCENE, hypervolume_table
 
 COST_TEXTS = {

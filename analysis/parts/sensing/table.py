@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ...rows.identity import together
-from ...rows.naming import distinct_names, tuples
+from ...rows.naming import distinct_names, named, tuples
 from ...rows.points import CONFIDENCE, FAILURES, WHICH
 from ...statistics.aggregate import Groups, Unit, dense_first
 
@@ -209,27 +209,11 @@ def _named(points: pd.DataFrame) -> pd.DataFrame:
         ends = [f"{part}_key", "network_key", "split"]
         images = points.groupby(ends, dropna=False)["image"].transform(_several)
         name = images + points[f"{part}_name"] + ", " + points["split"].map(SPLITS)
-        keys, settings = (
-            pd.Series(
-                [
-                    _joined(*one)
-                    for one in zip(
-                        points[f"{part}_{end}"],
-                        points["split"],
-                        points[f"network_{end}"],
-                        strict=True,
-                    )
-                ],
-                index=points.index,
-            )
-            for end in ("key", "settings")
-        )
+        keys, settings = (_with_sources(points, part, end) for end in ("key", "settings"))
         found[column] = distinct_names(name + "; " + points["network_name"], keys, settings)
         found[f"{column}_settings"] = settings
     for part in ("solver", "pruner", "outliers"):
-        found[part] = distinct_names(
-            points[f"{part}_name"], points[f"{part}_key"], points[f"{part}_settings"]
-        )
+        found[part] = named(points, part)
     names = [_method(*pair) for pair in zip(found["solver"], found["pruner"], strict=True)]
     pairs = sorted(zip(found["solver"].cat.codes, found["pruner"].cat.codes, names, strict=True))
     order = list(dict.fromkeys(name for *_, name in pairs))
@@ -247,8 +231,14 @@ def _method(solver: str, pruner: str) -> str:
     return f"{solver}, {pruner}" if pruner else solver
 
 
-def _joined(scene: str, split: str, network: str) -> str:
-    return _json({**json.loads(scene), "split": split, "source": json.loads(network)})
+def _with_sources(points: pd.DataFrame, part: str, end: str) -> pd.Series:
+    """JSON of the part of each row, together with its split and the generator."""
+    columns = points[f"{part}_{end}"], points["split"], points[f"network_{end}"]
+    texts = [
+        _json({**json.loads(scene), "split": split, "source": json.loads(network)})
+        for scene, split, network in zip(*columns, strict=True)
+    ]
+    return pd.Series(texts, index=points.index)
 
 
 def _scores(groups: Groups, error: str) -> pd.DataFrame:
