@@ -31,10 +31,10 @@ class Control:
     chosen: int = 0
     """The place of the label that is chosen at first."""
     menu: int | None = 0
-    """Of the figure's menus the one that it sets; None where a script of its own draws."""
+    """The place of the figure's menu that it sets; None where a script of its own draws."""
 
     def place(self, label: str | None) -> int:
-        """That of a label; of one that is not offered, that of the first choice."""
+        """The place of a label; for one that is not offered, that of the first choice."""
         return self.labels.index(label) if label in self.labels else self.chosen
 
 
@@ -45,7 +45,7 @@ class Choice:
     name: str
     legend: str
     labels: Mapping[Any, str]
-    """By value, in order."""
+    """The labels by value, in order."""
     chosen: int = 0
     """The place of the value shown first."""
     row: bool = False
@@ -59,10 +59,14 @@ class Choice:
         before = f"{self.legend.lower()} " if self.worded else ""
         return tuple(before + label for label in self.labels.values())
 
+    def value(self, label: str) -> Any:
+        """The value that a label stands for."""
+        return [*self.labels][[*self.labels.values()].index(label)]
+
     def control(self, place: str, *, menu: int | None = 0) -> Control:
-        """Its control beside the figure at that place."""
+        """Its control beside the figure at that place, which only one of a page can be without."""
         return Control(
-            name=f"{self.name}-{place}",
+            name=f"{self.name}-{place}" if place else self.name,
             legend=self.legend,
             labels=tuple(self.labels.values()),
             words=self.words if self.worded else (),

@@ -57,7 +57,7 @@ MEASURED_STYLE = Style(colour=PALETTE["muted"], dash="dot", symbol=None)
 
 
 def method_style(place: int) -> Style:
-    """Of the method at that place; colour, dash and symbol go round at different lengths."""
+    """The look of the method at that place; colour, dash and symbol repeat at different lengths."""
     return Style(
         colour=OKABE_ITO[place % len(OKABE_ITO)],
         dash=DASHES[place % len(DASHES)],
@@ -66,7 +66,7 @@ def method_style(place: int) -> Style:
 
 
 def base_style(place: int) -> Style:
-    """Of the dense method at that place."""
+    """The look of the dense method at that place."""
     return Style(
         colour=PALETTE["muted" if place else "ink"],
         dash=BASE_DASHES[place % len(BASE_DASHES)],
@@ -93,7 +93,7 @@ def layout(y_title: str) -> dict[str, Any]:
 
 @cache
 def _template() -> dict[str, Any]:
-    """Of Plotly's white look what these figures draw: each carries its own, and is checked."""
+    """The part of Plotly's white look that these figures use: each figure carries a copy."""
     white = pio.templates["plotly_white"].to_plotly_json()
     parts = {part: white["layout"][part] for part in ("font", "hoverlabel", "xaxis", "yaxis")}
     return {"layout": parts, "data": {"heatmap": white["data"]["heatmap"]}}

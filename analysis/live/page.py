@@ -46,7 +46,7 @@ KEEP_ZOOM = """
 """In the browser: a new figure takes over the ranges that someone has zoomed the one before to."""
 
 SLOTS = 120
-"""For as many sections; what is beyond them is in the whole page."""
+"""The sections that there is room for; the others are in the whole page alone."""
 
 FEW = 4
 """Choices that are shown side by side; more are a list to choose from."""

@@ -14,10 +14,10 @@ import plotly.graph_objects as go
 from ..charts.controls import Control, places, pressed
 
 MOST_ROWS = 40
-"""Of a table that are shown at once; the others are folded."""
+"""The rows of a table that are shown at once; the others are folded."""
 
 LONGEST_NUMBER = 30
-"""In characters: a mean with its interval."""
+"""The characters of a mean with its interval."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ Words: TypeAlias = str | tuple[str | Strong | Emphasis, ...]
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph."""
+    """A paragraph of running text."""
 
     words: Words
 
@@ -104,7 +104,7 @@ class Figure:
     """A figure with the controls that choose what it shows."""
 
     name: str
-    """By which `lip figure` knows it; several sections may have figures of one name."""
+    """Its name for `lip figure`; several sections may have figures of one name."""
     place: str
     """Where a page draws it, different from all other places."""
     label: str
@@ -163,7 +163,7 @@ class Grid:
 
     @property
     def columns(self) -> int:
-        """As many as the longest row has."""
+        """The length of the longest row."""
         return max(map(len, self.rows))
 
 
@@ -201,7 +201,7 @@ class Section:
     """One part of a page under its own heading."""
 
     name: str
-    """For links to it."""
+    """Its fragment in links."""
     title: str
     blocks: tuple[Block, ...]
     cards: Callable[[], Mapping[str, Any]] = dict

@@ -49,4 +49,4 @@ PARTS: tuple[Part, ...] = (
     Part(sections=overlap.sections),
     Part(sections=cost.sections),
 )
-"""In the order of the page."""
+"""All parts, in the order of the page."""

@@ -31,7 +31,7 @@ class Ladder:
     form: str
     plot: Plot
     name: str
-    """By which `lip figure` knows the figure."""
+    """The figure's name for `lip figure`."""
     label: str
     note: str
     numbers_label: str
@@ -102,7 +102,7 @@ class Ladder:
 
     @property
     def _cells(self) -> Cells:
-        """Of the rows of a method and density, one per score."""
+        """The cells of a method and density, from its rows, one per score."""
 
         def mean(place: int) -> Callable[[Any], str]:
             return lambda rows: interval_text(rows[place], form=self.form)

@@ -20,7 +20,7 @@ MOST_SCENES = 6
 """Images and tasks of a network that the map of its layers offers on a page."""
 
 MOST_METHODS = 6
-"""Methods likewise."""
+"""Methods that it offers for each of these."""
 
 LEAST = 1e-3
 """The density of a layer up to which the map is palest."""

@@ -21,10 +21,10 @@ from ..rows.texts import density_text
 from .tickets import masked_tickets
 
 MOST_TICKETS = 24
-"""Of a matrix of overlaps: more cannot be read."""
+"""The tickets of a matrix: more cannot be read."""
 
 MOST_DENSITIES = 3
-"""At which the masks of a network are compared on a page."""
+"""Densities at which a page compares the masks of a network."""
 
 MEASURES = {"iou": "IoU", "lift": "Times chance"}
 """What a matrix of overlaps shows, by the column of its table."""
@@ -40,7 +40,7 @@ TOLD = ("method", "image", "target_task_name", "seed")
 """What tells the tickets of a matrix apart, by the columns of points."""
 
 LABEL_WIDTH = 34
-"""Of a ticket's name, in characters a line."""
+"""Characters in a line of a ticket's name."""
 
 HOVER = (
     "tickets %{y} and %{x}<br>IoU %{customdata[0]}, by chance %{customdata[1]}: "

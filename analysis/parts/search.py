@@ -50,7 +50,7 @@ FIXED = ("number", "state", "pareto", "trials", "reason", "text")
 """Columns of a search's table that are neither an objective nor a field."""
 
 COLLAPSED = "collapsed, at the foot"
-"""What such a point has is no image's worth, and its PSNR would press all others together."""
+"""Such a point shows no image, and its PSNR would press all others together."""
 
 MARKS: dict[str, dict[str, Any]] = {
     "other points": {"symbol": "circle-open", "size": 8, "color": PALETTE["muted"]},
@@ -78,18 +78,18 @@ class Goal:
     at: str
     """The level that counts, in words."""
     short: str
-    """The same in a few characters; empty for the sparsest."""
+    """The level in a few characters; empty for the sparsest."""
 
     @classmethod
     def of(cls, objective: Mapping[str, Any]) -> Self:
-        """As a search wrote it down."""
+        """The goal that a search wrote down as JSON."""
         at, short = _level(objective.get("level", "last"))
         column, direction = objective["column"], objective["direction"]
         return cls(column=column, direction=direction, at=at, short=short)
 
     @property
     def name(self) -> str:
-        """For a column of a table: `kept`, `psnr_selected_db@3`."""
+        """Its column in tables of a search: `kept`, `psnr_selected_db@3`."""
         return f"{self.column}@{self.short}" if self.short else self.column
 
     @property
@@ -99,12 +99,12 @@ class Goal:
 
     @property
     def title(self) -> str:
-        """The same for an axis."""
+        """The title of its axis."""
         return self.words[:1].upper() + self.words[1:]
 
     @property
     def grows(self) -> bool:
-        """Whether more is better."""
+        """Whether larger values are better."""
         return self.direction == "maximize"
 
     def text(self, value: float) -> str:
@@ -221,7 +221,7 @@ def _level(level: Any) -> tuple[str, str]:
 
 
 def sections(shown: Content) -> Iterator[Section]:
-    """One per search."""
+    """One section per search."""
     if shown.points.empty:
         return
     names = shown.points.groupby("search")["search_id"].nunique().to_dict()

@@ -21,10 +21,10 @@ SIZED = [
     *("density", "network_name", "network_key", "network_settings"),
     *(f"psnr_{which}_db" for which in WHICH),
 ]
-"""Of `described_points` what sizes are compared by: few columns are sorted fast."""
+"""The columns that sizes are compared by: few are sorted fast."""
 
 MOST_COMPARISONS = 12
-"""Of networks by size that have a part of a page each; the explorer has all."""
+"""Comparisons that have a section each; the explorer has all."""
 
 NOTE = """
 Parameters are all that the network has left: weights, biases and normalisation. Points are means
@@ -41,10 +41,10 @@ CELLS = {
     "Final": lambda rows: interval_text(rows[2], end="_db"),
     "n": lambda rows: rows[0].n,
 }
-"""Of the rows of a series and size, one per PSNR."""
+"""The cells of a series and size, from its rows, one per PSNR."""
 
 TICK_GAP = 1 / 5
-"""Of the axis: counts are wider than densities."""
+"""The gap between labels: counts are wider than densities."""
 
 PLOT = Plot(
     x="kept_all",

@@ -15,7 +15,7 @@ TICKETS = [
     *("trial_id", "level", "network", "scene", "method", "image", "target_task_name", "seed"),
     *("kept", "total", "density"),
 ]
-"""Of `pruned_points` what their masks are shown with."""
+"""The columns of `pruned_points` that masks are shown with."""
 
 
 def pruned_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:

@@ -29,23 +29,23 @@ from ..rows.points import WHICH, distinct_fits, frontier_points
 from ..rows.texts import density_text
 
 MOST_PROBLEMS = 12
-"""Have a figure of curves."""
+"""The problems that have a figure of curves."""
 
 MOST_METHODS = 6
-"""Of a problem are shown on a page."""
+"""The methods of a problem that a page shows."""
 
 MOST_DENSITIES = 6
-"""Of a method are shown on a page."""
+"""The densities of a method that a page shows."""
 
 MOST_STEPS = 140
-"""Of a curve are kept, which the width of a page cannot tell from all."""
+"""The steps of a curve that are kept: the width of a page cannot tell them from all."""
 
 TRACED = [
     *("trial_id", "level", "image", "problem", "settings", "method", "reference", "seed", "kept"),
     *("total", "density", "outcome", "selected_step", "peak_step", "psnr_measured_db"),
     *(f"psnr_{which}_db" for which in WHICH),
 ]
-"""Of points what their curves are shown with: few columns are sorted fast."""
+"""The columns that curves are shown with: few are sorted fast."""
 
 NOTE = """
 One fit, step by step: PSNR rises while the network learns the image, and falls when it learns the
@@ -55,7 +55,7 @@ lowest. The dashed line is the dense network from the same initial weights.
 """
 
 Trace = dict[str, Any]
-"""As Plotly takes it: checked once, with the figure."""
+"""A trace of Plotly, which is checked once, with the figure."""
 
 LISTS = ("psnr_raw_db", "psnr_db", "statistic")
 
@@ -72,7 +72,7 @@ BELOW_DB = 4.0
 SCALE = Choice(name="scale", legend="Steps", labels=listed(["Linear", "Log"]), row=True)
 
 PANELS = {"main": [0.32, 1.0], "statistic": [0.0, 0.2]}
-"""Shares of the height."""
+"""The shares of the height that each panel takes."""
 
 
 def trace_table(curves: pd.DataFrame, levels: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
@@ -197,7 +197,7 @@ def _scales(rows: Sequence[Any]) -> Callable[[str], Change]:
 
 
 def _dress(rows: Sequence[Any], change: Mapping[str, Any], *, watched: bool) -> dict[str, Any]:
-    """Axes."""
+    """The layout, with a panel for the statistic where it is `watched`."""
     found = layout("PSNR (dB)")
     ends = [0, max(row.step[-1] for row in rows)]
     found["xaxis"] = {"range": ends, "title": {"text": change["xaxis.title.text"]}, **axis_lines()}
@@ -280,7 +280,7 @@ def _line(x: Sequence[int], y: Sequence[float], name: str, line: dict[str, Any])
 
 
 def _marks(row: Any) -> list[float]:
-    """The three PSNRs."""
+    """The PSNRs at the three marked steps."""
     return [getattr(row, f"psnr_{which}_db") for which in WHICH]
 
 

@@ -24,7 +24,7 @@ MATRIX = ("network", "method", "travels")
 GROUP = (*MATRIX, "source", "target", "kept")
 
 PAIR = ("problem_key", "finder_key", "kept", "seed")
-"""What a transfer has in common with its native ticket."""
+"""The columns in which a transfer and its native ticket are equal."""
 
 NOTE = """
 In a cell: PSNR of the transferred ticket − that of the native one, which the same method found on
@@ -67,7 +67,7 @@ LEAST_SCALE_DB = 0.2
 """The colours span at least this much either way, so that noise does not look like a finding."""
 
 SCALE_QUANTILE = 0.9
-"""Of the differences' sizes, where the colours end: a collapse must not fade all others."""
+"""The quantile of differences where the colours end: a collapse must not fade the rest."""
 
 
 def transfer_table(

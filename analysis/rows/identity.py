@@ -19,7 +19,7 @@ DENSE = "dense"
 """The method of every fit that keeps all weights and begins with those that its seed draws."""
 
 MOST_NAMED = 3
-"""Of more images than that only the number is said."""
+"""Images that are named one by one; of more only the number is said."""
 
 IMAGES = ["images", "image_keys", "image_settings"]
 """Columns of lists, one entry per image of a trial."""

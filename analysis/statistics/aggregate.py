@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from ..rows.points import CONFIDENCE, FAILURES, WHICH
+from .intervals import check_confidence
 
 Unit = Literal["seed", "image"]
 
@@ -45,15 +46,14 @@ class Groups:
 
     def __post_init__(self) -> None:
         """Raises ValueError when `confidence` is not within 0 and 1."""
-        if not 0 < self.confidence < 1:
-            raise ValueError(f"confidence must be within 0 and 1, got {self.confidence}")
+        check_confidence(self.confidence)
 
     def keys(self) -> pd.DataFrame:
         """The values of the columns `by`, rising."""
         return pd.DataFrame(self._groups.size().index.to_frame(index=False))
 
     def sizes(self) -> pd.Series:
-        """The number of fits."""
+        """The number of fits in each group."""
         return _column(self._groups.size())
 
     def same(self, *columns: str) -> pd.DataFrame:

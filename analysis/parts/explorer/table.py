@@ -31,17 +31,17 @@ SERIES = ["network", "method"]
 SIZE = ["kept", "total"]
 
 BEYOND = 0.1
-"""By so many decades the reference point of a hypervolume costs more than what costs most."""
+"""Decades between the largest cost and that of a hypervolume's reference point."""
 
 DOMINATING = [*AXES, *(f"front_{axis}" for axis in AXES), "mean_db", "measured_db", "whole"]
-"""Of a `scene_table` what its hypervolumes are computed from."""
+"""The columns of a `scene_table` that its hypervolumes are computed from."""
 
 COLUMNS = [
     *(*SCENE, *SERIES, *SIZE, "prior", "reference", "scene", "density"),
     *("measured_db", "macs", "seconds", "n", "mean_db", "missing", "which", "unit", "whole"),
     *("low_db", "high_db"),
 ]
-"""Of a `scene_table`, before its fronts."""
+"""The columns of a `scene_table`, before its fronts."""
 
 
 def explorer_fits(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -180,7 +180,7 @@ def _known(rows: pd.DataFrame, axis: str) -> np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def _dominated(rows: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
-    """By axis, of one scene and PSNR."""
+    """What the front of one scene and PSNR dominates, by axis."""
     measured = rows["measured_db"].dropna()
     worst_db = measured.mean() if len(measured) else np.nan
     psnr_db = rows["mean_db"].to_numpy()

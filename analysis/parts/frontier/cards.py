@@ -13,7 +13,7 @@ from ...rows.texts import db_text, density_text, known_text, removed_text
 
 
 def cards(fits: pd.DataFrame, pictures: Pictures) -> dict[str, Any]:
-    """By row label what holds for all of a fit, and a view for each PSNR."""
+    """Cards by row label: what holds for all of a fit, and a view for each PSNR."""
     return {str(fit.Index): _card(fit, pictures) for fit in tuples(fits)}
 
 

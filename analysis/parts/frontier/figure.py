@@ -28,13 +28,13 @@ from ...rows.texts import sample_text
 PSNR_COLUMNS = ["psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)]
 
 FIT_COLUMNS = ["method", "reference", "density", "seed", "outcome", *PSNR_COLUMNS]
-"""Of the points those that a figure shows."""
+"""The columns of points that a figure shows."""
 
 MEAN_COLUMNS = [
     *("method", "reference", "density", "seeds", "collapsed"),
     *("measured_db", "mean_db", "low_db", "high_db"),
 ]
-"""Of the table those that a figure shows."""
+"""The columns of the table that a figure shows."""
 
 Trace = dict[str, Any]
 
@@ -66,7 +66,7 @@ def frontier_figure(points: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
 
 
 def _styles(points: pd.DataFrame) -> dict[str, Style]:
-    """By method, "dense" last and so on top; the same for every part of one table."""
+    """Styles by method, "dense" last and so on top; the same for every part of one table."""
     bases = list(points["reference"].cat.categories)
     rest = [name for name in points["method"].cat.categories if name not in bases]
     styles = {name: method_style(place) for place, name in enumerate(rest)}

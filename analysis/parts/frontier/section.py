@@ -41,7 +41,7 @@ from .figure import frontier_figure
 from .table import frontier_table
 
 MOST_PROBLEMS = 12
-"""Have a section each; the explorer has all."""
+"""The problems that have a section each; the explorer has all."""
 
 INTRODUCTION: tuple[Words, ...] = (
     """Each network below can only produce images. It is pruned level by level and, with what is
@@ -88,7 +88,7 @@ CELLS = {
         rows[0], {f"without {row.which} PSNR": row.missing for row in rows}
     ),
 }
-"""Of the rows of a method and density, one per PSNR."""
+"""The cells of a method and density, from its rows, one per PSNR."""
 
 SHOWN = replace(PSNR_SHOWN, legend="PSNR and pictures shown")
 
@@ -123,7 +123,7 @@ def sections(shown: Content) -> Iterator[Section]:
 
 
 def _points(shown: Content) -> pd.DataFrame:
-    """Those of the problems that are shown."""
+    """The points of the problems that are shown."""
     points = without_keys(shown.described)
     problems = most_frequent(points["problem"], MOST_PROBLEMS)
     return points[points["problem"].isin(problems)]

@@ -39,7 +39,7 @@ MOST_DENSITIES = 4
 """To choose from where a figure is of one density: the dense one and three spread over the rest."""
 
 STEPS = {"selected": "selected", "peak": "peak (oracle)", "final": "first restart"}
-"""What the three results of a reconstruction are."""
+"""The names of a reconstruction's three results."""
 
 SCORE_TITLES = {"psnr": "PSNR (dB)", "mse": "MSE", "l2": "L2 per pixel"}
 
@@ -261,7 +261,7 @@ def _lines(table: pd.DataFrame) -> list[tuple[str, str, Style]]:
 def _traces(
     rows: Sequence[Any], x: str, axis: Mapping[str, Any], lines: Sequence[tuple[str, str, Style]]
 ) -> list[dict[str, Any]]:
-    """As many in every combination, empty where it has no rows."""
+    """The traces of a combination: as many in each, empty where it has no rows."""
     traces = []
     for kind, name, style in lines:
         if kind == "floor":
@@ -308,7 +308,7 @@ def _level_line(
 
 
 def _method_line(rows: Sequence[Any], x: str, method: str, style: Style) -> dict[str, Any]:
-    """Means with their intervals."""
+    """A line of means with their intervals."""
     return {
         "x": [getattr(row, x) for row in rows],
         "y": short(row.mean for row in rows),

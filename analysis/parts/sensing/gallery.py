@@ -13,7 +13,7 @@ from ...rows.naming import tuples
 from ...rows.texts import db_text, density_text, seeds_text
 
 MOST_IMAGES = 8
-"""Rows of a gallery."""
+"""The most images of a problem that its gallery shows."""
 
 
 def gallery_points(points: pd.DataFrame) -> pd.DataFrame:

@@ -86,7 +86,7 @@ CELLS: Cells = {
     "Seeds": lambda rows: rows[0].seeds,
     "Note": lambda rows: wrong_text(rows[0], {"without PSNR": rows[0].missing}),
 }
-"""Of the rows of a method, m and density: PSNR and MSE of all steps, then L2 of the selected."""
+"""The cells of a method, m and density, from its rows: PSNR and MSE of all steps, L2 of one."""
 
 LONG_TABLE = 40
 """Rows of numbers beyond which a table is folded away."""

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ...rows.identity import together
-from ...rows.naming import distinct_names, named, tuples
+from ...rows.naming import ENDS, distinct_names, named, tuples
 from ...rows.points import CONFIDENCE, FAILURES, WHICH
 from ...statistics.aggregate import Groups, Unit, dense_first
 
@@ -37,13 +37,13 @@ ERRORS = (
     *(f"{score}_{which}" for score in ("psnr", "mse") for which in WHICH),
     f"l2_{WHICH[0]}",
 )
-"""What is known of a reconstruction, by score and step."""
+"""The errors of a reconstruction, by score and step."""
 
 GROUP = ["problem", "method", "kept", "m"]
 """The columns by which fits are averaged."""
 
 ALIKE = ["family", "outliers", "share", "solver", "pruner", "reference", "total", "density"]
-"""Those that have one value in each group."""
+"""The columns that have one value in each group."""
 
 
 def sensing_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -149,25 +149,20 @@ def _belonging(trial: Any, projections: Set[str]) -> dict[str, Any]:
         "share": 0.0 if pd.isna(trial.outlier_share) else float(trial.outlier_share),
         "run": _json([None if pd.isna(trial.source_seed) else int(trial.source_seed), trial.seed]),
         "floor_id": floors[0] if floors else None,
-        "network_name": trial.network_name,
         "scene_name": ", ".join(filter(None, (trial.task_name, outliers))),
         "family_name": trial.task_name,
         "outliers_name": "outliers" if outliers else "none",
-        "solver_name": trial.method_name,
-        "pruner_name": trial.finder_name,
     }
+    own = {"network": "network", "solver": "method", "pruner": "finder"}
+    for part, facet in own.items():
+        row |= {f"{part}_{end}": getattr(trial, f"{facet}_{end}") for end in ENDS}
     for end, images in (("key", trial.image_keys), ("settings", trial.image_settings)):
         wrong = json.loads(getattr(trial, f"outliers_{end}")) if outliers else {}
-        family = {
-            "images": [json.loads(image) for image in images],
-            "task": json.loads(getattr(trial, f"task_{end}")),
-        }
-        row[f"network_{end}"] = getattr(trial, f"network_{end}")
+        task = json.loads(getattr(trial, f"task_{end}"))
+        family = {"images": [json.loads(image) for image in images], "task": task}
         row[f"scene_{end}"] = _json({**family, "outliers": wrong} if wrong else family)
         row[f"family_{end}"] = _json(family)
         row[f"outliers_{end}"] = _json({k: v for k, v in wrong.items() if k != "share"})
-        row[f"solver_{end}"] = getattr(trial, f"method_{end}")
-        row[f"pruner_{end}"] = getattr(trial, f"finder_{end}")
     return row
 
 
@@ -207,28 +202,22 @@ def _named(points: pd.DataFrame) -> pd.DataFrame:
     found = points.copy()
     for column, part in (("problem", "scene"), ("family", "family")):
         ends = [f"{part}_key", "network_key", "split"]
-        images = points.groupby(ends, dropna=False)["image"].transform(_several)
+        images = points.groupby(ends, dropna=False)["image"].transform(
+            lambda own: f"{together(own.unique())}: "
+        )
         name = images + points[f"{part}_name"] + ", " + points["split"].map(SPLITS)
         keys, settings = (_with_sources(points, part, end) for end in ("key", "settings"))
         found[column] = distinct_names(name + "; " + points["network_name"], keys, settings)
         found[f"{column}_settings"] = settings
     for part in ("solver", "pruner", "outliers"):
         found[part] = named(points, part)
-    names = [_method(*pair) for pair in zip(found["solver"], found["pruner"], strict=True)]
-    pairs = sorted(zip(found["solver"].cat.codes, found["pruner"].cat.codes, names, strict=True))
-    order = list(dict.fromkeys(name for *_, name in pairs))
+    pairs = zip(found["solver"], found["pruner"], strict=True)
+    names = [f"{solver}, {pruner}" if pruner else solver for solver, pruner in pairs]
+    codes = (found[part].cat.codes for part in ("solver", "pruner"))
+    order = list(dict.fromkeys(name for *_, name in sorted(zip(*codes, names, strict=True))))
     found["method"] = pd.Categorical(names, categories=order, ordered=True)
     inner = found.columns[found.columns.str.endswith(("_name", "_key"))]
     return found.drop(columns=inner)
-
-
-def _several(images: "pd.Series[str]") -> str:
-    """Who is in a problem: of a trial's images, those of one split."""
-    return f"{together(images.unique())}: "
-
-
-def _method(solver: str, pruner: str) -> str:
-    return f"{solver}, {pruner}" if pruner else solver
 
 
 def _with_sources(points: pd.DataFrame, part: str, end: str) -> pd.Series:
