@@ -117,6 +117,25 @@ def first_change(menu: Mapping[str, Any]) -> Change:
     return traces, layout
 
 
+def alternatives(
+    choices: Sequence[Choice],
+    look: Mapping[str, Any],
+    trace: Callable[..., Any],
+    said: Callable[..., Mapping[str, Any]] = lambda *_: {},
+) -> go.Figure:
+    """A figure of one trace for each combination of values, and what else its layout then says."""
+    combinations = [*product(*(one.labels for one in choices))]
+
+    def change(*values: Any) -> Change:
+        return only(combinations.index(values), len(combinations)), said(*values)
+
+    buttons = menu(choices, change)
+    figure = go.Figure([trace(*values) for values in combinations])
+    figure.update_layout(look, updatemenus=[buttons])
+    figure.plotly_update(*first_change(buttons))
+    return figure
+
+
 def only(place: int, count: int) -> dict[str, list[bool]]:
     """The change that shows one of so many traces."""
     return {"visible": [other == place for other in range(count)]}

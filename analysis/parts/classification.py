@@ -11,11 +11,11 @@ from ..charts.curves import Plot
 from ..page.content import Content
 from ..page.section import Section, one_per
 from ..rows.points import CONFIDENCE
-from .ladders import Ladder
+from .scored import ScoredNetworks
 
 KIND = "classification"
 
-LADDER = Ladder(
+SCORED = ScoredNetworks(
     noun="classifier",
     score="accuracy",
     scores={"selected": "accuracy", "final": "accuracy_final"},
@@ -60,12 +60,14 @@ def classification_table(
     Raises ValueError when no classifier is trained, or `confidence` is not within 0 and 1.
     """
     chosen = trials.loc[trials["kind"] == KIND]
-    described = chosen[["trial_id", "pruner", "seed", "method_key", "method_settings"]].assign(
+    points = SCORED.points(
+        chosen,
+        levels,
         name=chosen["image"] + ": " + chosen["task"],
         key=_with_datasets(chosen["network_key"], chosen["image_keys"]),
         settings=_with_datasets(chosen["network_settings"], chosen["image_settings"]),
     )
-    return LADDER.table(LADDER.points(levels, described), confidence=confidence)
+    return SCORED.table(points, confidence=confidence)
 
 
 def classification_figure(table: pd.DataFrame) -> go.Figure:
@@ -73,14 +75,14 @@ def classification_figure(table: pd.DataFrame) -> go.Figure:
 
     Raises ValueError when that is more than one problem, or when there is no accuracy at all.
     """
-    return LADDER.figure(table)
+    return SCORED.figure(table)
 
 
 def sections(shown: Content) -> Iterator[Section]:
     """One per problem of classifiers."""
     if KIND in shown.compared_kinds:
         table = classification_table(shown.compared_trials, shown.compared_levels)
-        yield from one_per(table, "problem", "accuracy", LADDER.blocks)
+        yield from one_per(table, "problem", "accuracy", SCORED.blocks)
 
 
 def _with_datasets(networks: "pd.Series[str]", images: "pd.Series[list[str]]") -> list[str]:

@@ -12,17 +12,17 @@ from ..page.content import NO_FITS, Content
 from ..page.gallery import caption, density_caption
 from ..page.pictures import Pictures
 from ..page.section import Block, Gallery, Section, Strip, Tile, one_per
-from ..rows.naming import tuples
+from ..rows.naming import ENDS, tuples
 from ..rows.points import CONFIDENCE
 from ..rows.texts import density_text, seeds_text
-from .ladders import Ladder
+from .scored import ScoredNetworks
 
 KIND = "generator"
 
 SCORES = {"frechet": "frechet", "critic_gap": "critic_gap"}
 """The columns of `levels`, by what is shown."""
 
-LADDER = Ladder(
+SCORED = ScoredNetworks(
     noun="generator",
     score="score",
     scores=SCORES,
@@ -69,7 +69,7 @@ def generator_table(
 
     Raises ValueError when there is no generator, or `confidence` is not within 0 and 1.
     """
-    return LADDER.table(_points(trials, levels), confidence=confidence)
+    return SCORED.table(_points(trials, levels), confidence=confidence)
 
 
 def generator_figure(table: pd.DataFrame) -> go.Figure:
@@ -77,7 +77,7 @@ def generator_figure(table: pd.DataFrame) -> go.Figure:
 
     Raises ValueError when that is more than one problem, or when there is no score at all.
     """
-    return LADDER.figure(table)
+    return SCORED.figure(table)
 
 
 def pictured(shown: Content) -> pd.DataFrame:
@@ -93,7 +93,7 @@ def sections(shown: Content) -> Iterator[Section]:
 
     def blocks(rows: pd.DataFrame, place: str) -> Iterator[Block]:
         own = sheets[sheets["problem"] == rows["problem"].iloc[0]]
-        return LADDER.blocks(rows, place, _gallery(own, shown.pictures))
+        return SCORED.blocks(rows, place, _gallery(own, shown.pictures))
 
     table = generator_table(shown.compared_trials, shown.compared_levels)
     yield from one_per(table, "problem", "generator", blocks, title="Generators: {}")
@@ -101,10 +101,8 @@ def sections(shown: Content) -> Iterator[Section]:
 
 def _points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     chosen = trials.loc[trials["kind"] == KIND]
-    described = chosen[["trial_id", "pruner", "seed", "method_key", "method_settings"]].assign(
-        name=chosen["network_name"], key=chosen["network_key"], settings=chosen["network_settings"]
-    )
-    return LADDER.points(levels, described)
+    names, keys, settings = (chosen[f"network_{end}"] for end in ENDS)
+    return SCORED.points(chosen, levels, name=names, key=keys, settings=settings)
 
 
 def _sheeted(shown: Content) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ..charts.cells import FULL, PALE, cell_layout, cell_map
-from ..charts.controls import Change, Choice, first_change, listed, menu, only
+from ..charts.controls import Choice, alternatives, listed
 from ..charts.style import OKABE_ITO, plain
 from ..page.content import Content
 from ..page.section import Block, Figure, Section, one_per
@@ -88,22 +88,18 @@ def layer_figure(table: pd.DataFrame) -> go.Figure:
     Raises ValueError when that is more than one network, or no ticket.
     """
     check_single(table, "network", "a map of layers shows one network: choose its rows")
-    choices = layer_choices(table)
-    pairs = [(scene, method) for scene in choices[0].labels for method in choices[1].labels]
-    groups = {
-        (scene, method): table[(table["scene"] == scene) & (table["method"] == method)]
-        for scene, method in pairs
-    }
 
-    def change(scene: str, method: str) -> Change:
-        title = _title(groups[scene, method], f"{method}, {scene}")
-        return only(pairs.index((scene, method)), len(pairs)), {"xaxis.title.text": title}
+    def own(scene: str, method: str) -> pd.DataFrame:
+        return table[(table["scene"] == scene) & (table["method"] == method)]
 
-    buttons = menu(choices, change)
-    figure = go.Figure([_layers(rows) for rows in groups.values()])
-    figure.update_layout(cell_layout(), updatemenus=[buttons])
-    figure.plotly_update(*first_change(buttons))
-    return figure
+    return alternatives(
+        layer_choices(table),
+        cell_layout(),
+        lambda *values: _layers(own(*values)),
+        lambda scene, method: {
+            "xaxis.title.text": _title(own(scene, method), f"{method}, {scene}")
+        },
+    )
 
 
 def sections(shown: Content) -> Iterator[Section]:

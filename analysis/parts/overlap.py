@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from lip_ray.records import LayerMask
 
 from ..charts.cells import cell_layout, cell_map, in_lines
-from ..charts.controls import Change, Choice, first_change, menu, only
+from ..charts.controls import Choice, alternatives
 from ..page.content import Content
 from ..page.section import Figure, Section
 from ..rows.choosing import check_single, evenly, shown_text
@@ -96,17 +96,11 @@ def overlap_figure(table: pd.DataFrame) -> go.Figure:
     Raises ValueError when that is more than one network, or no pair.
     """
     check_single(table, "network", "a matrix of overlaps shows one network: choose its rows")
-    choices = overlap_choices(table)
-    pairs = [(kept, measure) for kept in choices[0].labels for measure in MEASURES]
-
-    def change(kept: int, measure: str) -> Change:
-        return only(pairs.index((kept, measure)), len(pairs)), {}
-
-    buttons = menu(choices, change)
-    figure = go.Figure([_matrix(table[table["kept"] == kept], one) for kept, one in pairs])
-    figure.update_layout(cell_layout(), updatemenus=[buttons])
-    figure.plotly_update(*first_change(buttons))
-    return figure
+    return alternatives(
+        overlap_choices(table),
+        cell_layout(),
+        lambda kept, measure: _matrix(table[table["kept"] == kept], measure),
+    )
 
 
 def overlap_choices(table: pd.DataFrame) -> tuple[Choice, Choice]:

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ..page.content import Content
+from ..rows.choosing import with_most
 from ..rows.naming import named
 from ..rows.points import described_points
 
@@ -44,6 +45,4 @@ def masked_tickets(shown: Content) -> pd.DataFrame:
     if shown.described.empty:
         return pd.DataFrame(columns=TICKETS)
     tickets = with_masks(shown.described, shown.trials)[TICKETS]
-    counts = tickets["network"].value_counts(sort=False).sort_index()
-    largest = counts.sort_values(ascending=False, kind="stable").index[:MOST_NETWORKS]
-    return pd.DataFrame(tickets[tickets["network"].isin(largest)])
+    return with_most(tickets, "network", MOST_NETWORKS)

@@ -23,7 +23,7 @@ from ..charts.style import (
 from ..page.content import Content
 from ..page.pictures import PICTURE_KEY
 from ..page.section import Block, Figure, Section, one_per
-from ..rows.choosing import check_single, evenly, leading_seed, shown_text
+from ..rows.choosing import check_single, evenly, leading_seed, shown_text, with_most
 from ..rows.naming import flat_settings, tuples
 from ..rows.points import WHICH, distinct_fits, frontier_points
 from ..rows.texts import density_text
@@ -106,11 +106,9 @@ def traced_fits(points: pd.DataFrame, *, problems: int) -> pd.DataFrame:
     Of each problem the seed with the most fits, its first `MOST_METHODS` methods and of each
     `MOST_DENSITIES` densities, evenly down its ladder; and the dense fits that these begin with.
     """
-    distinct = distinct_fits(points)
-    counts = distinct["problem"].value_counts(sort=False).sort_index()
-    largest = counts.sort_values(ascending=False, kind="stable").index[:problems]
     chosen = []
-    for _, own in distinct[distinct["problem"].isin(largest)].groupby("problem", observed=True):
+    shown = with_most(distinct_fits(points), "problem", problems)
+    for _, own in shown.groupby("problem", observed=True):
         fits = leading_seed(own)
         sparse = fits[fits["kept"] < fits["total"]]
         ladders = list(sparse.groupby("method", observed=True))[:MOST_METHODS]

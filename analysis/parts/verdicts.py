@@ -149,11 +149,15 @@ def comparison_table(
     ]
     table = pd.DataFrame(rows, columns=columns)
     table = table.sort_values(["study", "density"], ascending=[True, False], ignore_index=True)
-    tested = table["p"].notna()
-    table["q"] = np.nan
-    if tested.any():
-        table.loc[tested, "q"] = stats.false_discovery_control(table.loc[tested, "p"])
-    return table
+    return table.assign(q=_adjusted(table["p"]))
+
+
+def _adjusted(p_values: pd.Series) -> pd.Series:
+    """The p-values among all of them, NaN where there is none."""
+    found, tested = pd.Series(np.nan, index=p_values.index), p_values.dropna()
+    if len(tested):
+        found[tested.index] = stats.false_discovery_control(tested)
+    return found
 
 
 def sections(shown: Content) -> Iterator[Section]:

@@ -36,6 +36,13 @@ def most_frequent(values: pd.Series, most: int) -> list[str]:
     return list(found["name"].head(most))
 
 
+def with_most(fits: pd.DataFrame, column: str, most: int) -> pd.DataFrame:
+    """The fits of the values that have the most of them, of equally many the first categories."""
+    counts = fits[column].value_counts(sort=False).sort_index()
+    largest = counts.sort_values(ascending=False, kind="stable").index[:most]
+    return pd.DataFrame(fits[fits[column].isin(largest)])
+
+
 def shown_text(count: int, most: int, words: str) -> str:
     """That only `most` of so many are shown, where that is so; `words` have a place for `most`."""
     return f"Of {count} {words.format(most)} are shown." if count > most else ""

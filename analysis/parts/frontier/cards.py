@@ -1,5 +1,6 @@
-"""What a page shows of one fit: at its mark, in its tile, and in the dialog."""
+"""What a page shows of single fits: at their marks, in their tiles, and in the dialog."""
 
+from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -7,6 +8,8 @@ import pandas as pd
 
 from ...page.gallery import Album, density_caption
 from ...page.pictures import Pictures
+from ...page.section import Gallery, Strip, Tile
+from ...rows.identity import DENSE
 from ...rows.naming import tuples
 from ...rows.points import WHICH
 from ...rows.texts import db_text, density_text, known_text, removed_text
@@ -58,3 +61,36 @@ ALBUM = Album(
     scene=["problem", "seed"],
     ladder=["problem", "seed", "method"],
 )
+
+
+def gallery(fits: pd.DataFrame, pictures: Pictures) -> Gallery:
+    """The reconstructions of the seed with the most fits, dense first, then by method."""
+    seed = fits["seed"].mode().iloc[0]
+    own = fits[fits["seed"] == seed].sort_values("kept", ascending=False, kind="stable")
+    strips = [
+        _strip(str(method), group, pictures)
+        for method, group in own.groupby("method", observed=True)
+    ]
+    return Gallery(title=f"Reconstructions of seed {seed}", of="step", blocks=strips)
+
+
+def _strip(method: str, fits: pd.DataFrame, pictures: Pictures) -> Strip:
+    """A method's reconstructions in a row; before the dense one, what it was fitted to."""
+    tiles = [ALBUM.tile(fit, pictures) for fit in tuples(fits)]
+    if method != DENSE:
+        return Strip(title=method, tiles=tiles)
+    problem = _problem_tiles(next(tuples(fits)), pictures)
+    return Strip(title="The problem, and the dense network", tiles=[*problem, *tiles])
+
+
+def _problem_tiles(dense: Any, pictures: Pictures) -> Iterator[Tile]:
+    """The clean image where one is known, and the measurement."""
+    if (dense.trial_id, dense.level, dense.image, "clean") in pictures.places:
+        clean = pictures.place(dense, "clean")
+        yield Tile(picture=clean, alt=f"{dense.image}, clean", head="clean", line="")
+    yield Tile(
+        picture=pictures.place(dense, "measured"),
+        alt=f"{dense.image}, measured",
+        head="measurement",
+        line=db_text(dense.psnr_measured_db),
+    )

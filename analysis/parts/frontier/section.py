@@ -3,32 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
 from ...charts.controls import PSNR_SHOWN
 from ...page.content import NO_FITS, Content
 from ...page.pictures import Pictures
-from ...page.section import (
-    Block,
-    Facts,
-    Figure,
-    Gallery,
-    Section,
-    Strip,
-    Strong,
-    Text,
-    Tile,
-    Words,
-    table_of,
-)
+from ...page.section import Block, Facts, Figure, Section, Strong, Text, Words, table_of
 from ...rows.choosing import most_frequent
-from ...rows.identity import DENSE
-from ...rows.naming import flat_settings, grouped, tuples
+from ...rows.naming import flat_settings, grouped
 from ...rows.points import distinct_fits, without_keys
 from ...rows.texts import (
-    db_text,
     density_text,
     interval_text,
     known_text,
@@ -36,7 +21,7 @@ from ...rows.texts import (
     seeds_text,
     wrong_text,
 )
-from .cards import ALBUM, cards
+from .cards import ALBUM, cards, gallery
 from .figure import frontier_figure
 from .table import frontier_table
 
@@ -151,7 +136,7 @@ def _blocks(
     else:
         yield control
         yield NO_FIGURE
-    yield _gallery(fits, pictures)
+    yield gallery(fits, pictures)
     yield table_of(
         grouped(rows, "method", "kept"),
         CELLS,
@@ -170,36 +155,3 @@ def _settings(fits: pd.DataFrame) -> Iterator[Block]:
         f"{first['total']:,} prunable weights{steps}. Seeds: {seeds_text(fits)}."
     )
     yield Facts(title="All settings", rows=settings)
-
-
-def _gallery(fits: pd.DataFrame, pictures: Pictures) -> Gallery:
-    """The reconstructions of the seed with the most fits, dense first, then by method."""
-    seed = fits["seed"].mode().iloc[0]
-    own = fits[fits["seed"] == seed].sort_values("kept", ascending=False, kind="stable")
-    strips = [
-        _strip(str(method), group, pictures)
-        for method, group in own.groupby("method", observed=True)
-    ]
-    return Gallery(title=f"Reconstructions of seed {seed}", of="step", blocks=strips)
-
-
-def _strip(method: str, fits: pd.DataFrame, pictures: Pictures) -> Strip:
-    """A method's reconstructions in a row; before the dense one, what it was fitted to."""
-    tiles = [ALBUM.tile(fit, pictures) for fit in tuples(fits)]
-    if method != DENSE:
-        return Strip(title=method, tiles=tiles)
-    problem = _problem_tiles(next(tuples(fits)), pictures)
-    return Strip(title="The problem, and the dense network", tiles=[*problem, *tiles])
-
-
-def _problem_tiles(dense: Any, pictures: Pictures) -> Iterator[Tile]:
-    """The clean image where one is known, and the measurement."""
-    if (dense.trial_id, dense.level, dense.image, "clean") in pictures.places:
-        clean = pictures.place(dense, "clean")
-        yield Tile(picture=clean, alt=f"{dense.image}, clean", head="clean", line="")
-    yield Tile(
-        picture=pictures.place(dense, "measured"),
-        alt=f"{dense.image}, measured",
-        head="measurement",
-        line=db_text(dense.psnr_measured_db),
-    )

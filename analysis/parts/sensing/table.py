@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ...rows.identity import together
-from ...rows.naming import ENDS, distinct_names, named, tuples
+from ...rows.naming import distinct_names, named, tuples
 from ...rows.points import CONFIDENCE, FAILURES, WHICH
 from ...statistics.aggregate import Groups, Unit, dense_first
 
@@ -149,20 +149,25 @@ def _belonging(trial: Any, projections: Set[str]) -> dict[str, Any]:
         "share": 0.0 if pd.isna(trial.outlier_share) else float(trial.outlier_share),
         "run": _json([None if pd.isna(trial.source_seed) else int(trial.source_seed), trial.seed]),
         "floor_id": floors[0] if floors else None,
+        "network_name": trial.network_name,
         "scene_name": ", ".join(filter(None, (trial.task_name, outliers))),
         "family_name": trial.task_name,
         "outliers_name": "outliers" if outliers else "none",
+        "solver_name": trial.method_name,
+        "pruner_name": trial.finder_name,
     }
-    own = {"network": "network", "solver": "method", "pruner": "finder"}
-    for part, facet in own.items():
-        row |= {f"{part}_{end}": getattr(trial, f"{facet}_{end}") for end in ENDS}
     for end, images in (("key", trial.image_keys), ("settings", trial.image_settings)):
         wrong = json.loads(getattr(trial, f"outliers_{end}")) if outliers else {}
-        task = json.loads(getattr(trial, f"task_{end}"))
-        family = {"images": [json.loads(image) for image in images], "task": task}
+        family = {
+            "images": [json.loads(image) for image in images],
+            "task": json.loads(getattr(trial, f"task_{end}")),
+        }
+        row[f"network_{end}"] = getattr(trial, f"network_{end}")
         row[f"scene_{end}"] = _json({**family, "outliers": wrong} if wrong else family)
         row[f"family_{end}"] = _json(family)
         row[f"outliers_{end}"] = _json({k: v for k, v in wrong.items() if k != "share"})
+        row[f"solver_{end}"] = getattr(trial, f"method_{end}")
+        row[f"pruner_{end}"] = getattr(trial, f"finder_{end}")
     return row
 
 

@@ -19,7 +19,7 @@ from ..statistics.aggregate import Groups, dense_first, score_table
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ladder:
+class ScoredNetworks:
     """One kind of such networks: what it is called, its scores, and what is said of them."""
 
     noun: str
@@ -41,15 +41,19 @@ class Ladder:
     heads: Sequence[str]
     """What the table calls the scores."""
 
-    def points(self, levels: pd.DataFrame, described: pd.DataFrame) -> pd.DataFrame:
-        """The levels of these trials, with `problem` and `method` as ordered categories.
+    def points(
+        self, trials: pd.DataFrame, levels: pd.DataFrame, **problem: Sequence[str] | pd.Series
+    ) -> pd.DataFrame:
+        """The levels of these trials, with seed, and `problem` and `method` as ordered categories.
 
-        `described` has trial_id, pruner, seed, and of the problem name, key and settings, of the
-        method method_key and method_settings. Where all weights are kept the method is "dense".
+        `problem` has a name, key and settings for each trial. Where all weights are kept the method
+        is "dense".
 
         Raises ValueError when there is no level.
         """
-        points = levels.merge(described, on="trial_id", validate="many_to_one")
+        described = trials[["trial_id", "pruner", "seed", "method_key", "method_settings"]]
+        own = described.assign(**problem)
+        points = levels.merge(own, on="trial_id", validate="many_to_one")
         if points.empty:
             raise ValueError(f"no finished level of a {self.noun} in the store")
         points["problem"] = named(points)
