@@ -7,6 +7,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lip_ray.errors import UserError
+
 from .state import Live
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ REFRESH_S = 10.0
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
-class ServeError(ValueError):
+class ServeError(UserError):
     """The page cannot be served; the message says why, and what would work."""
 
 

@@ -17,6 +17,8 @@ Device = Literal["cpu", "cuda"]
 class LaunchError(UserError):
     """The machines lack what the sweep's `run` block asks for, or cannot be reached."""
 
+    many_lines = True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
