@@ -3,7 +3,7 @@
 import re
 from typing import ClassVar
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 

@@ -146,15 +146,10 @@ def _fitted(columns: Sequence[_Column], width: int) -> list[_Column]:
     kept = list(columns)
     while len(kept) > 1 and _total([_least(column) for column in kept]) > width:
         kept.pop()
-    widths = [column.width for column in kept]
-    while (excess := _total(widths) - width) > 0:
-        able = [place for place, column in enumerate(kept) if widths[place] > _least(column)]
-        if not able:
+    for most in range(CELL, NARROWEST - 1, -1):
+        widths = [min(column.width, max(most, _least(column))) for column in kept]
+        if _total(widths) <= width:
             break
-        widest = max(able, key=widths.__getitem__)
-        others = [widths[place] for place in able if widths[place] < widths[widest]]
-        floor = max(_least(kept[widest]), max(others, default=0))
-        widths[widest] = max(floor if floor < widths[widest] else 0, widths[widest] - excess)
     return [_narrowed(column, most) for column, most in zip(kept, widths, strict=True)]
 
 
