@@ -43,6 +43,9 @@ BATCH = 100_000
 NOT_IN_ARROW = ("UHUGEINT", "BIT", "BIGNUM", "TIME WITH TIME ZONE", "UNION", "VARIANT")
 """How the types begin that come out as other values, or not at all."""
 
+INTERRUPTED = "Query interrupted"
+"""How DuckDB tells of a Ctrl-C that came while it worked in the main thread."""
+
 PATIENCE_S = 0.05
 
 Result = TypeVar("Result")
@@ -141,6 +144,10 @@ def database(limits: Limits) -> Iterator[Database]:
             threads = limits.threads or _cores(connection)
             connection.execute(f"set threads = {threads}; set memory_limit = '{memory}B'")
             yield Database(connection=connection, memory=memory)
+    except RuntimeError as error:
+        if str(error) != INTERRUPTED:
+            raise
+        raise KeyboardInterrupt from error
     finally:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)

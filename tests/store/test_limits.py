@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lip_ray.store import Limits, QueryError, Reader
+from lip_ray.store.limits import database
 
 FIRST = Path(__file__).parent / "first_version"
 ENDLESS = {
@@ -55,6 +56,14 @@ def test_an_interruption_ends_a_query(
     with pytest.raises(KeyboardInterrupt):
         reader.sql(query)
     assert time.monotonic() - begun < SOON_S
+    assert list(temporary.iterdir()) == []
+
+
+def test_an_interruption_that_duckdb_sees_first_is_one(temporary: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), database(Limits()):
+        raise RuntimeError("Query interrupted")
+    with pytest.raises(RuntimeError, match="else"), database(Limits()):
+        raise RuntimeError("something else")
     assert list(temporary.iterdir()) == []
 
 
