@@ -1,4 +1,4 @@
-"""What commands share: options, refusals, answers on paper."""
+"""What commands share: options, refusals, and printed answers."""
 
 import shutil
 import sys
@@ -51,7 +51,7 @@ def require_one_of(
 
 
 def refuse(message: str) -> NoReturn:
-    """One message on stderr, and exit code 2."""
+    """Print one message on stderr and exit with code 2."""
     typer.echo(message, err=True)
     raise typer.Exit(BAD_INPUT)
 
@@ -76,7 +76,7 @@ def print_answer(
     width: int | None = None,
     most_rows: int | None = None,
 ) -> None:
-    """The rows that a store answers with, on stdout in the given format.
+    """Print rows of a store on stdout in the given format.
 
     What people read fits their terminal, unless a width and a number of rows are given, of which 0
     is without a limit; what is not shown is named on stderr.
@@ -122,7 +122,7 @@ def own_up(reader: Reader) -> None:
 
 
 def print_frame(frame: "pd.DataFrame") -> None:
-    """Aligned columns on stdout, as wide as the terminal, nothing where nothing is known."""
+    """Print aligned columns on stdout, as wide as the terminal; nulls are blank."""
     known = frame.astype(object).where(frame.notna(), None)
     columns = [(str(name), known.iloc[:, place].tolist()) for place, name in enumerate(known)]
     _print_table(as_table(columns, width=_bounds(None, 0)["width"], digits=4))

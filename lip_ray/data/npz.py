@@ -1,4 +1,4 @@
-"""Pictures in NumPy's .npz archives: what there is, and one array of it."""
+"""Pictures in NumPy's .npz archives: listing the arrays, and reading one of them."""
 
 import zipfile
 import zlib
@@ -12,7 +12,7 @@ from lip_ray.data import fingerprint
 WHAT = "array file"
 SUFFIX = ".npy"
 UNREADABLE = (EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
-"""All that is raised for bytes that are no archive of arrays."""
+"""All errors raised for bytes that are no archive of arrays."""
 
 
 def only_array(path: Path) -> str:
@@ -30,7 +30,7 @@ def only_array(path: Path) -> str:
 
 
 def shape(path: str, array: str) -> tuple[int, ...]:
-    """(N, H, W) or (N, H, W, C) of an array, of which only the header is read.
+    r"""The shape (N, H, W) or (N, H, W, C) of an array, of which only the header is read.
 
     Raises ValueError when there is no such array or it does not hold pictures of 8 bits.
     """
@@ -46,9 +46,9 @@ def shape(path: str, array: str) -> tuple[int, ...]:
 
 
 def read(path: str, sha256: str, array: str) -> np.ndarray[Any, Any]:
-    """(N, H, W) or (N, H, W, C) uint8.
+    r"""One array of pictures, (N, H, W) or (N, H, W, C) uint8.
 
-    Raises ValueError when the file is missing, changed or none, or as `shape` does.
+    Raises ValueError when the file is missing, has changed or is no archive, and as `shape` does.
     """
     fingerprint.check(path, sha256, WHAT)
     shape(path, array)
@@ -60,7 +60,8 @@ def read(path: str, sha256: str, array: str) -> np.ndarray[Any, Any]:
 
 
 def headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Shape and type of every array of an archive. Raises ValueError when it is none."""
+    """Shape and type of every array of an archive. Raises ValueError when the file is no
+    archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             return {

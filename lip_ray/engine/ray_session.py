@@ -15,10 +15,11 @@ from typing import IO, Any
 
 import ray
 import torch
-from ray._private import ray_constants
 from ray.exceptions import RayError
 
 from lip_ray import strict_yaml
+from lip_ray.engine import ray_private
+from lip_ray.engine.cores import available_cpus
 from lip_ray.engine.resources import Capacity, LaunchError
 
 OBJECT_STORE_BYTES = 100_000_000
@@ -34,9 +35,6 @@ MARK = "lip-ray's own temporary folder: {folder}\n"
 LONGEST_TEMPORARY_FOLDER = 24
 """The limit in characters: Linux allows 107 for the name of a socket, and Ray's part of it takes
 82."""
-
-HEAD = {"node:__internal_head__": 0.001}
-"""What only a cluster's head has: trials may lose their machine, the driver should not."""
 
 BOOTSTRAP = "~/ray_bootstrap_config.yaml"
 """Where Ray's cluster launcher leaves the cluster's file on its head."""
@@ -65,17 +63,16 @@ def ray_at(address: str | None) -> Iterator[Path]:
 @contextmanager
 def local_ray(folder: Path) -> Iterator[None]:
     """A Ray of this process's own on the cores it may use, listening on loopback only."""
-    with _environment(_own_settings()), _on_loopback():
+    with _environment(_own_settings()), ray_private.only_loopback():
         try:
-            ray.init(
-                address="local",
+            ray_private.start(
+                folder,
+                ip_address=LOOPBACK,
                 num_cpus=available_cpus(),
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 object_store_memory=OBJECT_STORE_BYTES,
-                _node_ip_address=LOOPBACK,
-                _temp_dir=str(folder),
             )
             yield
         finally:
@@ -140,11 +137,11 @@ def most() -> list[Capacity]:
     The launcher's file on the head lists them. Where there is none, as under Kubernetes, Ray may
     know what they come to in sum, which is then taken for one machine.
     """
-    text = ray.get(ray.remote(_bootstrap).options(num_cpus=0, resources=HEAD).remote())
+    on_head = ray.remote(_bootstrap).options(num_cpus=0, resources=ray_private.HEAD)
+    text = ray.get(on_head.remote())
     if text:
         return launched(strict_yaml.parse(text))
-    state = ray._private.state.state
-    resources: Mapping[str, float] | None = state.get_max_resources_from_cluster_config()
+    resources = ray_private.most_resources()
     return [_capacity(resources)] if resources else []
 
 
@@ -179,11 +176,6 @@ def this_machine() -> Capacity:
     return Capacity(cpus=available_cpus(), gpus=available_gpus())
 
 
-def available_cpus() -> int:
-    """The cores this process may run on, which a container or `taskset` can make fewer."""
-    return len(os.sched_getaffinity(0))
-
-
 def available_gpus() -> int:
     """The GPUs this process may use."""
     return torch.cuda.device_count()
@@ -203,17 +195,6 @@ def _own_settings() -> dict[str, str]:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # read by the processes that Ray starts
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }
-
-
-@contextmanager
-def _on_loopback() -> Iterator[None]:
-    """Ray has read by now, at its import, whether a machine may have another address."""
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 @contextmanager

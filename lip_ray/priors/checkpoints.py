@@ -1,4 +1,4 @@
-"""Published masks and weights, read without running what their pickles ask for."""
+"""Published masks and weights, read without running the code that pickles ask for."""
 
 import io
 import pickle
@@ -23,36 +23,37 @@ SAVED_FLAT = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
 
 
 class CheckpointError(UserError):
-    """A file that holds no masks or weights for the prior: the message says why."""
+    """A file holds no masks or weights for the prior; the message says why."""
 
 
 class _ForeignError(CheckpointError):
-    """A file asks for a global that makes no tensor."""
+    """A file asks for a global that does not build tensors."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What a file holds for one prior, on the CPU."""
+    """The masks and weights that a file holds for one prior, on the CPU."""
 
     masks: Mapping[str, Tensor]
-    """Boolean, True where a weight is kept; of all prunable weights, by state-dict name."""
+    """Boolean masks of all prunable weights, True where a weight is kept, by state-dict name."""
     weights: Mapping[str, Tensor] | None
-    """The whole state dict, where the file has one; pruned weights as the file has them."""
+    """The whole state dict, where the file has one; pruned weights have the file's values."""
     masked_elsewhere: int
-    """Biases and entries of normalisation that the file masks too; they are never pruned here."""
+    """The number of entries of biases and normalisation that the file masks too; they are never
+    pruned here."""
 
 
 def read_checkpoint(path: Path, prior: AbstractPrior, *, image_channels: int = 3) -> Checkpoint:
-    """The masks, and weights if there are any, that a published file holds for this prior.
+    r"""The masks, and weights if there are any, that a published file holds for this prior.
 
     Files of torch.save, or pickled tensors from any device, that hold one of these:
     `<convolution>.weight_mask` for every convolution (the lottery-image-prior scripts, which leave
     two convolutions unmasked where they apply it); one flat mask over all parameters in order,
     biases and normalisation included (Optimal Eye Surgeon); a state dict, bare or under
-    `state_dict` (Deep Image Prior), which keeps what is not zero, or that of a network pruned by
-    torch.nn.utils.prune. Nothing but tensors is ever made of a pickle.
+    `state_dict` (Deep Image Prior), whose mask keeps what is not zero, or that of a network pruned
+    by torch.nn.utils.prune. Nothing but tensors is ever built from a pickle.
 
-    Raises CheckpointError, a ValueError, where the file wants more than that, or where layers or
+    Raises CheckpointError, a ValueError, where the file asks for more than that, or where layers or
     shapes are not the prior's: it names them.
     """
     with torch.device("meta"):
@@ -144,7 +145,7 @@ def _require_equal(found: Shapes, expected: Shapes) -> None:
 
 
 def is_plain(value: object) -> TypeGuard[Tensor]:
-    """Whether it is a dense tensor on the CPU."""
+    """Whether a tensor is dense and on the CPU."""
     return (
         isinstance(value, Tensor)
         and value.layout == torch.strided
@@ -154,12 +155,12 @@ def is_plain(value: object) -> TypeGuard[Tensor]:
 
 
 def kind_of(value: object) -> str:
-    """The name of its class, for messages."""
+    """The name of an object's class, for messages."""
     return type(value).__name__
 
 
 def tensors_in(path: Path) -> object:
-    """What a file holds, if that is made of tensors and of Python's own containers.
+    r"""The content of a file, if it consists of tensors in Python's own containers.
 
     Raises CheckpointError, without the file's name.
     """
@@ -179,11 +180,12 @@ def tensors_in(path: Path) -> object:
 
 
 def objects_in(path: Path) -> object:
-    """As `tensors_in`, but objects of classes that are not here may lie beside the tensors.
+    r"""The content of a file, like `tensors_in`; beside tensors it may hold objects of unknown
+    classes.
 
-    They come as inert ones: whatever the class, it is neither looked for nor called, and what such
-    an object was made of is dropped. Raises CheckpointError, also where the file wants to call
-    something that makes no tensor.
+    These become inert objects: whatever the class, it is neither imported nor called, and the state
+    of such an object is dropped. Raises CheckpointError, also where the file wants to call
+    something that does not build tensors.
     """
     try:
         return tensors_in(path)
@@ -213,10 +215,10 @@ def _refusal(wanted: str) -> str:
 
 
 class _TensorUnpickler(pickle.Unpickler):
-    """Makes tensors on the CPU and nothing else.
+    r"""An unpickler that builds tensors on the CPU and nothing else.
 
-    What it hands out in place of the globals it knows is made anew for every file, so that a
-    pickle cannot alter what anything else uses.
+    The stand-ins for the globals that it knows are made anew for every file, so that a pickle
+    cannot alter what other code uses.
     """
 
     def __init__(self, file: IO[bytes], **options: Any) -> None:
@@ -233,36 +235,37 @@ class _TensorUnpickler(pickle.Unpickler):
         }
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in of a global that makes tensors; of any other, an error with its name."""
+        """The stand-in for a global that builds tensors. Raises an error with the name of any
+        other."""
         wanted = f"{module}.{name}"
         return self._known[wanted] if wanted in self._known else self.foreign(wanted)
 
     def foreign(self, wanted: str) -> Any:
-        """In place of a global that makes no tensor."""
+        """Refuse a global that does not build tensors."""
         raise _ForeignError(_refusal(wanted))
 
 
 class _InertUnpickler(_TensorUnpickler):
-    """Makes inert objects beside the tensors."""
+    """An unpickler that makes inert objects beside the tensors."""
 
     def foreign(self, wanted: str) -> Any:
-        """A class of that name, without its module being looked for."""
+        """An inert class of that name; its module is not imported."""
         return _InertClass(wanted, (_Inert,), {})
 
 
 class _InertClass(type):
-    """Can be told to make an empty object, as pickles of objects do, and cannot be called."""
+    """A class that makes empty objects, as pickles of objects do, and that cannot be called."""
 
     def __call__(cls, *_: object, **__: object) -> NoReturn:
-        """Raises the refusal: a pickle that calls something may want to run it."""
+        """Raise the refusal, as a pickle that calls a class may want to run it."""
         raise _ForeignError(_refusal(cls.__name__))
 
 
 class _Inert(metaclass=_InertClass):
-    """An object of a class that is not here: nothing is kept of it."""
+    """An object of an unknown class, with nothing of its state."""
 
     def __new__(cls, *_: object, **__: object) -> "_Inert":
-        """Empty, whatever it is to be made of."""
+        """An empty object, whatever the arguments."""
         return super().__new__(cls)
 
     def __setstate__(self, state: object) -> None:
@@ -276,4 +279,4 @@ def _load_inert(file: IO[bytes], **options: Any) -> object:
 _INERT_PICKLES = SimpleNamespace(
     __name__="inert_pickles", Unpickler=_InertUnpickler, load=_load_inert
 )
-"""What torch.load uses of the pickle module."""
+"""The parts of the pickle module that torch.load uses."""
