@@ -30,7 +30,7 @@ INTERRUPTED = 130
 ROWS_ON_A_TERMINAL = 200
 
 TEXTS = ("table", "csv", "json")
-"""Formats of what is not the answer to a query."""
+"""Output formats of everything but answers to queries."""
 
 StoreOption = Annotated[
     str | None,
@@ -45,7 +45,7 @@ TextOption = Annotated[str, typer.Option("--format", metavar="FORMAT", help=f"{'
 def require_one_of(
     allowed: Sequence[str], given: str, option: str = "--format", what: str = "format"
 ) -> None:
-    """Refuse an option's value that is not allowed."""
+    """Refuse an option's value that is not one of those allowed."""
     if given not in allowed:
         refuse(f"{option}: unknown {what} {given!r}; allowed: {', '.join(allowed)}")
 
@@ -57,7 +57,7 @@ def refuse(message: str) -> NoReturn:
 
 
 def store_or_only(given: str | None) -> str:
-    """The store asked for, or the only one there is."""
+    """The store that was named, or the only one there is."""
     if given is not None:
         return given
     found = [str(folder) for folder in sorted(Path("results").glob("*")) if Reader.exists(folder)]

@@ -145,7 +145,8 @@ def explained(error: Exception, arguments: Sequence[str] = ()) -> str | None:
 
 def _of_the_command_line(error: Exception) -> bool:
     """Whether Typer itself tells it: usage, exit codes, a pipe that nobody reads."""
-    return _package(type(error)) in ("typer", "click") or isinstance(error, BrokenPipeError)
+    nobody_reads = isinstance(error, OSError) and error.errno == errno.EPIPE
+    return _package(type(error)) in ("typer", "click") or nobody_reads
 
 
 def _of_the_system(error: OSError, where: str) -> str:
@@ -179,7 +180,7 @@ def _module_in_import(frame: FrameType) -> str | None:
 
 
 def _package(kind: type) -> str:
-    return kind.__module__.partition(".")[0]
+    return kind.__module__.partition(".")[0].lstrip("_")
 
 
 def _is_path(argument: str) -> bool:
