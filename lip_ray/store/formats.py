@@ -152,7 +152,7 @@ def _worded(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold; it has no bytes, no times, and neither NaN nor infinity."""
+    """A value as JSON can hold it: without bytes, times, NaN or infinity."""
     if isinstance(value, pa.MonthDayNano):
         return interval(*value)
     if isinstance(value, dict):

@@ -6,14 +6,14 @@ import pytest
 
 from lip_ray import __version__
 from lip_ray.engine import preflight
-from lip_ray.engine.preflight import Sighting, refuse_unready
+from lip_ray.engine.preflight import NodeReport, refuse_unready
 from lip_ray.engine.resources import LaunchError
 
-Seen = dict[str, Sighting | str]
+Seen = dict[str, NodeReport | str]
 
 
-def sighting(host: str, *, version: str = __version__, problem: str = "") -> Sighting:
-    return Sighting(host=host, version=version, problem=problem)
+def sighting(host: str, *, version: str = __version__, problem: str = "") -> NodeReport:
+    return NodeReport(host=host, version=version, problem=problem)
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, store: Path, seen: Seen) -> str:
@@ -23,7 +23,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, store: Path, seen: Seen) -> str:
         assert (Path(path) / beacon).exists()
         return seen
 
-    monkeypatch.setattr(preflight, "_sightings", look)
+    monkeypatch.setattr(preflight, "_node_reports", look)
     try:
         refuse_unready(str(store))
     except LaunchError as error:
