@@ -81,7 +81,7 @@ class Commands(TyperGroup):
     """The command line, any of whose commands may end early."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As any group's; what was given is kept, since errors may not name their file."""
+        """Parse and keep the arguments, since an error may not name its file."""
         ctx.meta[ARGUMENTS] = tuple(args)
         return super().parse_args(ctx, args)
 
@@ -161,7 +161,7 @@ def _is_name(name: object) -> bool:
 
 
 def _broken_library(error: Exception) -> str | None:
-    """The package of others that could not be imported, if that is what happened."""
+    """The other package that could not be imported, if that is what happened."""
     for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
         name = _module_in_import(frame)
         if name:
@@ -173,7 +173,7 @@ def _broken_library(error: Exception) -> str | None:
 
 
 def _module_in_import(frame: FrameType) -> str | None:
-    """The module of others whose top level a frame runs."""
+    """The name of the other package's module whose top level a frame runs."""
     name = str(frame.f_globals.get("__name__", ""))
     outside = name.partition(".")[0] not in (OURS, "__main__", "")
     return name if outside and frame.f_code.co_name == "<module>" else None

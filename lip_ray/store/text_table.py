@@ -23,10 +23,10 @@ DIGITS, DENSITY_DIGITS = 6, 3
 """As people write numbers; programs get all digits."""
 
 MOST_BYTES = 12
-"""Of a blob, so many are shown."""
+"""The bytes of a blob that are shown."""
 
 MOST_NAMED = 8
-"""Of columns that are left out."""
+"""The names of left-out columns that a note lists."""
 
 Columns = Sequence[tuple[str, Sequence[Any]]]
 """Names, which need not differ, with Python's values."""
@@ -43,7 +43,7 @@ class _Column(NamedTuple):
     name: str
     cells: Sequence[str]
     textual: bool
-    """Whether its cells may be cut."""
+    """Whether the cells may be cut."""
     width: int
 
 
@@ -142,7 +142,7 @@ def _made(name: str, cells: Sequence[str], *, textual: bool) -> _Column:
 
 
 def _fitted(columns: Sequence[_Column], width: int) -> list[_Column]:
-    """The columns with texts cut as far as it takes, and without the last where it does not do."""
+    """The columns with texts cut as needed, and without the last ones where that is too little."""
     kept = list(columns)
     while len(kept) > 1 and _total([_least(column) for column in kept]) > width:
         kept.pop()
@@ -187,7 +187,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def _width(text: str) -> int:
-    """The places that a terminal gives it."""
+    """The places that a terminal gives a text."""
     if text.isascii():
         return len(text)
     return sum(map(_places, text))
