@@ -80,7 +80,7 @@ def origin_of(files: Files, table: str, part: str) -> Origin:
     try:
         found = json.loads(said or "{}")
         return Origin(version=found["manifest"], replaces=tuple(found["replaces"]))
-    except (ValueError, KeyError, TypeError):  # of an older version
+    except (ValueError, KeyError, TypeError, RecursionError):  # of an older version
         return Origin()
 
 
@@ -131,7 +131,10 @@ def read_manifest(files: Files, name: str) -> Manifest:
     try:
         parts = json.loads(files.read(name))["parts"]
         named = {table: tuple(found) for table, found in parts.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        for table, found in named.items():
+            if not all(PART.fullmatch(part) and table_of(part) == table for part in found):
+                raise ValueError(f"{list(found)} are no parts of {table}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(
             f"{files.where}/{name} cannot be read: {error}: lip store check --repair writes a "
             "manifest anew from what the parts say"

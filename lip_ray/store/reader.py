@@ -204,7 +204,7 @@ class Reader:
             note = json.loads(self._files.read(name))
             host = note.pop("host")
             return Standing(**note), max(0.0, now - self._files.modified(name)), host
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
 
