@@ -41,6 +41,9 @@ PREFIX, SUFFIX = "manifest-", ".json"
 PART = re.compile(rf"{FOLDER}/({'|'.join(COMPACTED)})-[0-9a-f]{{8}}{re.escape(PARQUET)}")
 MANIFEST = re.compile(rf"{FOLDER}/{PREFIX}(\d{{6,}}){re.escape(SUFFIX)}")
 
+NAMED = re.compile(rf"{FOLDER}/[^/]+")
+"""What a manifest may name: whatever else it said would lie outside its folder."""
+
 ORIGIN_KEY = "lip_ray_part"
 """The key of a part's metadata that holds its `Origin` as JSON."""
 
@@ -132,7 +135,7 @@ def read_manifest(files: Files, name: str) -> Manifest:
         parts = json.loads(files.read(name))["parts"]
         named = {table: tuple(found) for table, found in parts.items()}
         for table, found in named.items():
-            if not all(PART.fullmatch(part) and table_of(part) == table for part in found):
+            if not all(isinstance(part, str) and NAMED.fullmatch(part) for part in found):
                 raise ValueError(f"{list(found)} are no parts of {table}")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(
