@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
 
+from lip_ray.errors import UserError
+
 from .charts.style import BUTTONS
 from .page.content import Frames
 from .page.report import report_sections
@@ -46,7 +48,7 @@ GRACE_S = 5.0
 """Seconds for a browser to close, or to end when it was killed."""
 
 
-class FigureError(ValueError):
+class FigureError(UserError):
     """A figure cannot be found or written; the message says which, and what would work."""
 
 

@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 
 from lip_ray.cli.common import (
+    ROWS_ON_A_TERMINAL,
     FormatOption,
     StoreOption,
-    mistakes_in_one_message,
     own_up,
     print_answer,
     require_one_of,
     store_or_only,
 )
-from lip_ray.store import Reader, described
+from lip_ray.store import Limits, Reader, described
 
 PSNRS = ("selected", "peak", "final")
 
@@ -39,9 +39,55 @@ def query(
     ],
     store: StoreOption = None,
     form: FormatOption = "table",
+    width: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of a table, in characters; by default the terminal's, 0: any."),
+    ] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help=f"The most that a table shows; by default {ROWS_ON_A_TERMINAL} on a terminal, "
+            "else all, 0: all.",
+        ),
+    ] = None,
+    memory: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE",
+            envvar=Limits.variables["memory"],
+            help="The most that the query may take, and its answer: 4GB, or a share of what this "
+            "process may use.",
+        ),
+    ] = Limits.memory,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            envvar=Limits.variables["threads"],
+            help="By default as many as cores for this process.",
+        ),
+    ] = None,
+    spill: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE",
+            envvar=Limits.variables["spill"],
+            help="The most that may be written to the temporary folder where memory is short.",
+        ),
+    ] = Limits.spill,
 ) -> None:
-    """Ask a store in SQL (DuckDB's), reading only."""
-    print_answer(sys.stdin.read() if sql == "-" else sql, store, form)
+    """Ask a store in SQL (DuckDB's), reading only. Ctrl-C ends a query.
+
+    The environment's LIP_RAY_MEMORY, LIP_RAY_THREADS and LIP_RAY_SPILL hold for all commands."""
+    print_answer(
+        sys.stdin.read() if sql == "-" else sql,
+        store,
+        form,
+        limits=Limits(memory=memory, threads=threads, spill=spill),
+        width=width,
+        most_rows=rows,
+    )
 
 
 @app.command()
@@ -51,8 +97,7 @@ def tables(
     ] = None,
 ) -> None:
     """List the tables and views of a store, their columns, types and units, as Markdown."""
-    with mistakes_in_one_message():
-        typer.echo(described(table), nl=False)
+    typer.echo(described(table), nl=False)
 
 
 @app.command()
@@ -74,9 +119,8 @@ def report(
     """Write the page of a store: verdicts, frontiers, galleries, costs. It needs no network."""
     from lip_ray.analysis.page.writing import write_report
 
-    with mistakes_in_one_message(ValueError, OSError):
-        reader = Reader(store_or_only(store))
-        page = write_report(reader, output, pictures_mb=pictures_mb)
+    reader = Reader(store_or_only(store))
+    page = write_report(reader, output, pictures_mb=pictures_mb)
     typer.echo(page)
     own_up(reader)
 
@@ -111,18 +155,17 @@ def figure(
     from lip_ray.analysis.print import FONT, figure_of, write_figure
 
     require_one_of(PSNRS, which, "--psnr", "PSNR")
-    with mistakes_in_one_message(ValueError, OSError):
-        reader = Reader(store_or_only(store))
-        chosen = int(part) if part.isdecimal() else part
-        drawn = figure_of(reader, name, which=which, choose=choose or (), part=chosen)
-        write_figure(
-            drawn,
-            output,
-            width_mm=width_mm,
-            height_mm=height_mm,
-            font=font or FONT,
-            font_size_pt=font_size_pt,
-        )
+    reader = Reader(store_or_only(store))
+    chosen = int(part) if part.isdecimal() else part
+    drawn = figure_of(reader, name, which=which, choose=choose or (), part=chosen)
+    write_figure(
+        drawn,
+        output,
+        width_mm=width_mm,
+        height_mm=height_mm,
+        font=font or FONT,
+        font_size_pt=font_size_pt,
+    )
     typer.echo(output)
     own_up(reader)
 
@@ -141,5 +184,4 @@ def serve(
     """Show the page of a store live, in a browser, while a sweep runs; nothing is written."""
     from lip_ray.analysis.live.serve import serve as serve_page
 
-    with mistakes_in_one_message(ValueError, OSError):
-        serve_page(store_or_only(store), host=host, port=port, refresh_s=refresh_s)
+    serve_page(store_or_only(store), host=host, port=port, refresh_s=refresh_s)

@@ -62,9 +62,15 @@ def completed(rows: pa.Table) -> pa.Table:
 
 def columns_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """The facets of a row of `trials`, by column; for a spec that is not understood only the
-    setting."""
-    spec = json.loads(row["spec"])
-    key = json.loads(row["canonical"] or row["spec"])
+    setting, and for one that is no mapping nothing."""
+    try:
+        spec, key = (
+            json.loads(text or "") for text in (row["spec"], row["canonical"] or row["spec"])
+        )
+    except (ValueError, RecursionError):
+        return {}
+    if not (isinstance(spec, dict) and isinstance(key, dict)):
+        return {}
     try:
         return BY_KIND[row["kind"]](row, spec, key).columns()
     except (KeyError, TypeError, AttributeError, IndexError):
@@ -74,7 +80,7 @@ def columns_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
 def _remembered(known: dict[tuple[Any, ...], Mapping[str, Any]], row: dict[str, Any]) -> Any:
     """`columns_of` with a cache, as trajectories that differ by their seeds alone share their
     facets."""
-    texts = [SEED.subn("", text) for text in (row["spec"], row["canonical"] or row["spec"])]
+    texts = [SEED.subn("", text or "") for text in (row["spec"], row["canonical"] or row["spec"])]
     if row["kind"] != "trajectory" or texts[0][1] != 1:
         return columns_of(row)
     alike = (row["pruner"], *(text for text, _ in texts))
