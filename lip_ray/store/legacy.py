@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from lip_ray.records import Facets, Part
 
@@ -58,6 +59,16 @@ def completed(rows: pa.Table) -> pa.Table:
         place, field = rows.schema.get_field_index(name), rows.schema.field(name)
         rows = rows.set_column(place, field, pc.if_else(lacking, found[name], rows[name]))
     return rows
+
+
+def may_lack_facets(footer: pq.FileMetaData) -> bool:
+    """Whether some row of a file of `trials` may lack them, by what is counted in its footer."""
+    names = footer.schema.names
+    if SAID_BY not in names:
+        return True
+    groups = (footer.row_group(number) for number in range(footer.num_row_groups))
+    counted = [group.column(names.index(SAID_BY)).statistics for group in groups]
+    return any(one is None or not one.has_null_count or one.null_count > 0 for one in counted)
 
 
 def columns_of(row: Mapping[str, Any]) -> Mapping[str, Any]:

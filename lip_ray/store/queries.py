@@ -91,6 +91,7 @@ class Queries:
         for _ in range(ATTEMPTS):
             listing: dict[str, Listed] = {}
             with duckdb.connect() as connection:
+                connection.execute("set parquet_metadata_cache = true")
                 refuse_writing(connection, query)
                 try:
                     listing = _of(trials, self._listing(needed_by(connection, query)))
@@ -289,9 +290,9 @@ class Queries:
             return None
         if part not in self._older:
             schema = part_schema("trials")
-            said = self._files.table(part, schema, columns=[legacy.SAID_BY])[legacy.SAID_BY]
-            rows = self._files.table(part, schema) if said.null_count else None
-            self._older[part] = None if rows is None else legacy.completed(rows)
+            [opened] = self._files.dataset([part], schema).get_fragments()
+            older = legacy.may_lack_facets(opened.metadata)
+            self._older[part] = legacy.completed(self._files.table(part, schema)) if older else None
         return self._older[part]
 
     def _read_by_duckdb(
