@@ -233,8 +233,7 @@ class Queries:
 
     def _rows(self, table: str, names: Sequence[str]) -> pa.Table:
         """All rows of loose files, those of older versions with what these lack."""
-        rows = self._stored_rows(table, names)
-        return legacy.completed(rows) if table == "trials" else rows
+        return legacy.completed(table, self._stored_rows(table, names))
 
     def _stored_rows(self, table: str, names: Sequence[str]) -> pa.Table:
         """All rows of loose files. Damaged ones are found by halves, noted and left out."""
@@ -292,7 +291,8 @@ class Queries:
             schema = part_schema("trials")
             [opened] = self._files.dataset([part], schema).get_fragments()
             older = legacy.may_lack_facets(opened.metadata)
-            self._older[part] = legacy.completed(self._files.table(part, schema)) if older else None
+            rows = self._files.table(part, schema) if older else None
+            self._older[part] = None if rows is None else legacy.completed("trials", rows)
         return self._older[part]
 
     def _read_by_duckdb(

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import every_kind
 import pytest
 
 from lip_ray.records import Outcome
 from lip_ray.store import Reader, Writer
 from lip_ray.store.schema import TABLES
 from lip_ray.store.views import define, needed_by, schemas, without_rows
-from tests import every_kind
 
 TASK = {"kind": "denoising", "sigma": 25.0}
 CAMERA = {"kind": "builtin", "name": "camera"}
