@@ -1,6 +1,5 @@
 """How far a store's sweeps and searches have come, and what was given up."""
 
-import json
 from collections.abc import Sequence
 
 import pandas as pd
@@ -53,7 +52,6 @@ def kinds_table(
     `status_table`.
     """
     asked = _asked(sweeps, points).drop_duplicates("trial_id")
-    asked["kind"] = [json.loads(spec)["kind"] for spec in asked["spec"]]
     asked = _with_state(asked, levels, failures, standings)
     return asked.groupby("kind", sort=False, as_index=False)[list(COUNTS)].sum()
 
@@ -87,8 +85,8 @@ def failures_table(failures: pd.DataFrame) -> pd.DataFrame:
 
 
 def _asked(sweeps: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
-    """One row per trial of each sweep or search: when asked, of whom, its levels and spec."""
-    names = ["requested_at", "sweep", "sweep_id", "trial_id", "levels", "spec"]
+    """One row per trial of each sweep or search: when asked, of whom, its levels and kind."""
+    names = ["requested_at", "sweep", "sweep_id", "trial_id", "levels", "kind"]
     searched = points.rename(columns={"search": "sweep", "search_id": "sweep_id"})
     begun = searched.groupby(["sweep", "sweep_id"])["asked_at"].transform("min")
     searched = searched.assign(requested_at=begun).dropna(subset="trial_id")

@@ -238,6 +238,7 @@ def sweep_record(sweep: Sweep) -> SweepRecord:
         sweep=sweep.name,
         sweep_id=sweep.id,
         trial_ids=tuple(trial.id for trial in sweep.trials),
+        kinds=tuple(trial.kind for trial in sweep.trials),
         specs=tuple(trial.model_dump_json() for trial in sweep.trials),
         levels=tuple(trial.levels for trial in sweep.trials),
         lip_ray_version=__version__,

@@ -97,6 +97,7 @@ class Queries:
             listing: dict[str, Listed] = {}
             with database(self._limits or Limits.of_environment()) as bounded:
                 connection = bounded.connection
+                connection.execute("set parquet_metadata_cache = true")
                 refuse_writing(connection, query)
                 try:
                     listing = _of(trials, self._listing(needed_by(connection, query)))
@@ -241,8 +242,7 @@ class Queries:
 
     def _rows(self, table: str, names: Sequence[str]) -> pa.Table:
         """All rows of loose files, those of older versions with what these lack."""
-        rows = self._stored_rows(table, names)
-        return legacy.completed(rows) if table == "trials" else rows
+        return legacy.completed(table, self._stored_rows(table, names))
 
     def _stored_rows(self, table: str, names: Sequence[str]) -> pa.Table:
         """All rows of loose files. Damaged ones are found by halves, noted and left out."""
@@ -298,9 +298,10 @@ class Queries:
             return None
         if part not in self._older:
             schema = part_schema("trials")
-            said = self._files.table(part, schema, columns=[legacy.SAID_BY])[legacy.SAID_BY]
-            rows = self._files.table(part, schema) if said.null_count else None
-            self._older[part] = None if rows is None else legacy.completed(rows)
+            [opened] = self._files.dataset([part], schema).get_fragments()
+            older = legacy.may_lack_facets(opened.metadata)
+            rows = self._files.table(part, schema) if older else None
+            self._older[part] = None if rows is None else legacy.completed("trials", rows)
         return self._older[part]
 
     def _read_by_duckdb(

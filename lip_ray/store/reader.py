@@ -17,7 +17,7 @@ from lip_ray.records import (
     Standing,
     StoredTensor,
 )
-from lip_ray.store import masks
+from lip_ray.store import legacy, masks
 from lip_ray.store.files import Files, files_of
 from lip_ray.store.limits import Limits
 from lip_ray.store.manifest import folded_levels
@@ -180,7 +180,7 @@ class Reader:
     def _rows(self, name: str, table: str) -> list[dict[str, Any]]:
         """A file's rows in order of `position`, where the table has one."""
         try:
-            stored = self._files.table(name, TABLES[table])
+            stored = legacy.completed(table, self._files.table(name, TABLES[table]))
         except OSError as error:
             raise StoreError(f"{self._files.where}/{name} cannot be read: {error}") from error
         ordered = stored.sort_by("position") if "position" in stored.column_names else stored
@@ -220,11 +220,12 @@ def _point(rows: list[dict[str, Any]]) -> PointRecord:
     shared = {
         name: rows[0][name]
         for name in TABLES["points"].names
-        if name not in ("position", "trial_id", "spec", "levels")
+        if name not in ("position", "trial_id", "kind", "spec", "levels")
     }
     return PointRecord(
         **shared,
         trial_ids=tuple(row["trial_id"] for row in trials),
+        kinds=tuple(row["kind"] for row in trials),
         specs=tuple(row["spec"] for row in trials),
         levels=tuple(row["levels"] for row in trials),
     )

@@ -45,7 +45,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 """The columns that identify a row of each table."""
 
 ALSO = {
-    "trials": ("kind", "source_ids", "spec"),
+    "trials": ("kind", "levels", "source_ids", "spec"),
     "levels": ("outcome", "steps"),
     "masks": ("layer", "kept", "total", "within"),
 }
@@ -144,6 +144,20 @@ IMPLIED = (
     ),
 )
 
+NEXT_MASK = f"""
+select distinct printf('masks/%s-%03d{SUFFIX}', level.trial_id, level.level + 1),
+       'missing: it was found with the level above, and a run would record its level as failed'
+from levels as level join trials as trial using (trial_id)
+anti join levels as below on below.trial_id = level.trial_id and below.level = level.level + 1
+anti join masks as own on own.trial_id = level.trial_id and own.level = level.level + 1
+where {ENDED} and {FINDERS} and level.level + 1 < trial.levels
+  and not coalesce(
+      {REWINDS} = 'step' and level.level = 0 and outcome = '{Outcome.STOPPED}', false
+  )
+"""
+"""The mask of a level that is not fitted yet is stored before the rows of the level above. A dense
+fit that stopped before the step that its trial rewinds to leaves none."""
+
 NOT_ASKED = """
 select 'sweeps', 'missing: no sweep or search has ' || min(trial_id) ||
        case when count(*) > 1 then printf(' and %d more', count(*) - 1) else '' end
@@ -219,7 +233,7 @@ RULES = (
     *((_renamed(table), False) for table in TABLES),
     *((_twice(table), False) for table in TABLES),
     *((_missing(table), True) for table in ("masks", "curves", "reconstructions")),
-    *((rule, True) for rule in (GAP, NO_TRIAL, NOT_ASKED, WRONG_BITS, *IMPLIED)),
+    *((rule, True) for rule in (GAP, NO_TRIAL, NOT_ASKED, WRONG_BITS, *IMPLIED, NEXT_MASK)),
     *((rule, False) for rule in (NO_POINT, NO_FAILURE)),
 )
 """SQL for each kind of damage: files and what is wrong with them, and whether running again may

@@ -77,7 +77,7 @@ def rows_of(table: str, name: str, content: bytes) -> pa.Table | None:
         rows = stored if stored.schema.equals(schema) else _aligned(stored, schema)
     except (OSError, pa.ArrowException):
         return None
-    return legacy.completed(rows) if table == "trials" else rows
+    return legacy.completed(table, rows)
 
 
 def _aligned(rows: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -97,7 +97,7 @@ def folded_rows_of(
     schema = part_schema(table)
     chosen = pc.field(FILE).isin(list(wanted))
     rows = files.dataset(parts, schema).to_table(filter=chosen).sort_by(FILE)
-    rows = legacy.completed(rows) if table == "trials" else rows
+    rows = legacy.completed(table, rows)
     runs = pc.run_end_encode(rows[FILE].combine_chunks())
     ends = runs.run_ends.to_pylist()
     return {
