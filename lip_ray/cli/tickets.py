@@ -92,8 +92,9 @@ def import_ticket(
         typer.Option(min=0, max=2**63 - 1, help="Rewind to initial weights of this seed."),
     ] = None,
 ) -> None:
-    """Make a ticket of a published file: mask files of lottery-image-prior, flat masks of Optimal
-    Eye Surgeon, state dicts of Deep Image Prior. Which of them it is shows in the file."""
+    """Make a ticket of a published file: mask files of lottery-image-prior and open_lth, flat masks
+    of Optimal Eye Surgeon, state dicts of Deep Image Prior as torch.save, Lightning or safetensors
+    save them. Which of them it is shows in the file."""
     with mistakes_in_one_message(OSError):
         from lip_ray.exchange.tickets import imported, prior_named, write
 

@@ -26,8 +26,8 @@ GREY_MODES = ("1", "L", "LA", "La")
 DEEPEST = 255
 """The largest value of 8 bits."""
 HOW_TO_KEEP = (
-    "only 8-bit images are read: convert it, or for all of its depth save its pixels as a uint16 "
-    "or float32 array in an .npz"
+    "only 8-bit images are read, convert it first; its whole depth comes in as a uint16 or float32 "
+    "array in an .npz"
 )
 
 
