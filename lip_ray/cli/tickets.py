@@ -83,7 +83,7 @@ def import_ticket(
         str, typer.Option(metavar="PRIOR", help="Of the network, in YAML: {kind: skip, width: 8}.")
     ],
     output: TicketOption,
-    channels: Annotated[int, typer.Option(min=1, help="Of the network's images.")] = 3,
+    channels: Annotated[int, typer.Option(min=1, max=8192, help="Of the network's images.")] = 3,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Rewind to this state dict.")
     ] = None,

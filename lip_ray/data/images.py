@@ -31,10 +31,10 @@ MOST_PIXELS = 2**24
 
 Range = Annotated[tuple[int, int], Field(strict=False)]
 Split = Literal["test", "training"]
-_FROM_0 = {"type": "integer", "minimum": 0}
+_FROM_0 = {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**31}
 Index = Annotated[
     int,
-    Field(ge=0),
+    Field(ge=0, lt=2**31),
     WithJsonSchema({"anyOf": [_FROM_0, {"type": "array", "items": _FROM_0, "minItems": 1}]}),
 ]
 """Which picture, from 0. The schema knows that a list stands for several images."""
@@ -121,7 +121,7 @@ class FileImage(Framing):
     later one."""
     measured: bool = False
     """Whether the picture is the measurement itself, so that nobody knows the clean image."""
-    page: Annotated[int, Field(ge=0)] | None = None
+    page: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     """Which page or frame of the file it is, from 0; by default the only one."""
 
     @model_validator(mode="before")

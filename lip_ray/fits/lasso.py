@@ -14,7 +14,7 @@ from torch import Tensor
 from lip_ray.fits.latent import Measured, measured_by
 from lip_ray.fits.weights import FitResult, Snapshot
 from lip_ray.records import Outcome
-from lip_ray.spec import Spec
+from lip_ray.spec import Spec, Steps
 from lip_ray.tasks import Problem
 
 MOST_BYTES = 2**30
@@ -38,7 +38,7 @@ class Lasso(Spec):
     alpha: Annotated[float, Field(gt=0)] = 1e-5
     basis: Literal["dct"] = "dct"
     """`dct`: the orthonormal two-dimensional cosine transform of each channel."""
-    passes: Annotated[int, Field(ge=1)] = 1000
+    passes: Steps = 1000
     """Over all coefficients, at most."""
     tolerance: Annotated[float, Field(gt=0)] = 1e-4
     """The duality gap at which it ends, as a share of ‖y‖² / m."""

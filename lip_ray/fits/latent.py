@@ -18,7 +18,7 @@ from lip_ray.fits.progress import Watch, mean_psnr_db, unknown, unwatched
 from lip_ray.fits.weights import FitResult, Snapshot, arithmetic
 from lip_ray.records import Outcome
 from lip_ray.rng import keyed
-from lip_ray.spec import Family, Spec
+from lip_ray.spec import Batch, Family, Spec, Steps
 from lip_ray.tasks import Identity, Operator, Problem
 
 NORMAL_QUARTILE = 0.6745
@@ -40,14 +40,14 @@ class AbstractSolver(Spec, ABC):
     """Latents that an image and a restart take. Of two, the second opposes the first."""
 
     kind: str
-    steps: Annotated[int, Field(ge=1)] = 1000
+    steps: Steps = 1000
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     """The learning rate of Adam, constant over the fit."""
-    restarts: Annotated[int, Field(ge=1)] = 10
+    restarts: Batch = 10
     """Latents that each image begins at; the one that comes to the least objective is selected."""
     latent_penalty: Annotated[float, Field(ge=0)] = 0.0
     """Times ‖z‖², added to the objective."""
-    candidates: Annotated[int, Field(ge=1)] = 1
+    candidates: Batch = 1
     """Latents that are tried for each restart, which begins at the one of least objective."""
 
     @abstractmethod
@@ -201,7 +201,7 @@ class MedianOfMeans(AbstractSolver):
     players: ClassVar[int] = 2
 
     kind: Literal["median_of_means"] = "median_of_means"
-    block: Annotated[int, Field(ge=1)] = 20
+    block: Annotated[int, Field(ge=1, le=2**26)] = 20
     """Measurements a block; those that fill none are left out of the step."""
 
     def value(self, measured: Tensor, wanted: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from lip_ray.priors import UntrainedPrior
 from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
-from lip_ray.spec import Spec
+from lip_ray.spec import Spec, Steps
 from lip_ray.tasks import Problem
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -71,7 +71,7 @@ class FitResult:
 class Fit(Spec):
     """How the weights are fitted; the defaults are those of Ulyanov et al. 2018 for denoising."""
 
-    steps: Annotated[int, Field(ge=1)] = 3000
+    steps: Steps = 3000
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     """Of Adam, on all parameters, without decay."""
     input_noise: Annotated[float, Field(ge=0)] = 1 / 30

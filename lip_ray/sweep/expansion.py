@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -91,7 +92,7 @@ class Expansion:
         All of them are at one `point` of a search.
         """
         trials: dict[str, AbstractTrial] = {}
-        if not self.draft.known:
+        if not self.draft.known or self._too_many():
             return ()
         for combination in itertools.product(*self.axes):
             choices = [choice for part in (*combination, point) for choice in part]
@@ -103,6 +104,23 @@ class Expansion:
                 self.mistakes.note("grid", f"gives the trial {shown(values)} twice")
             trials[trial.id] = trial
         return tuple(trials.values())
+
+    @property
+    def count(self) -> int:
+        """How many trials there are, without making any."""
+        return math.prod(map(len, self.axes))
+
+    def _too_many(self) -> bool:
+        """Whether there are more trials than are meant, which is noted."""
+        most = self.draft.most_trials
+        if self.count > most:
+            sizes = " × ".join(str(len(axis)) for axis in self.axes)
+            self.mistakes.note(
+                "grid",
+                f"makes {self.count:,} trials ({sizes}), more than run.most_trials, {most:,}: "
+                "raise that if so many are meant",
+            )
+        return self.count > most
 
     def _trial(self, choices: Sequence[Choice]) -> AbstractTrial | None:
         """The trial with these choices, if there is one."""
@@ -168,6 +186,7 @@ def _source_trials(wanted: Sources, draft: Draft) -> tuple[AbstractTrial, ...]:
     """All trials of a sweep's sources. Raises SweepError with what is wrong there."""
     path = draft.folder / wanted.sweep
     theirs = Draft.read(document(path), str(path), path.parent)
+    theirs.run["most_trials"] = draft.most_trials
     if theirs.sources is not None:
         theirs.mistakes.note("sources", "the sources of a sweep cannot have sources themselves")
         theirs.mistakes.refuse()

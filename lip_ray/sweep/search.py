@@ -12,10 +12,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from lip_ray.columns import OBJECTIVES
 from lip_ray.mistakes import Mistake, shown
 from lip_ray.spec import Family, Spec
+from lip_ray.spec import Level as LevelNumber
 
 NEAR = 0.1
 """How far, relatively, the nearest level of a ladder may be from a density that is asked for."""
 
+EXACT = 2**53
+"""Whole numbers up to here are exact as floating-point numbers, which samplers draw."""
+
+Count = Annotated[int, Field(ge=1, le=10**6)]
+SamplerSeed = Annotated[int, Field(ge=0, lt=2**32)]
+"""As NumPy takes it."""
 Corner = tuple[str, Any]
 """A value at the edge of what may be tried, and where it was written: `.low`, `[2]`."""
 Params = dict[str, Any]
@@ -111,9 +118,9 @@ class IntRange(AbstractRange):
     """Whole numbers from low to high, both included."""
 
     kind: Literal["int"] = "int"
-    low: int
-    high: int
-    step: Annotated[int, Field(ge=1)] = 1
+    low: Annotated[int, Field(ge=-EXACT, le=EXACT)]
+    high: Annotated[int, Field(ge=-EXACT, le=EXACT)]
+    step: Annotated[int, Field(ge=1, le=EXACT)] = 1
 
     def holds(self, value: object) -> bool:
         """Whether it is a whole number, in between and on a step."""
@@ -125,7 +132,7 @@ class Choice(AbstractDomain):
     """One of a list; a bare list stands for it. Items are whatever the field takes."""
 
     kind: Literal["choice"] = "choice"
-    values: Annotated[tuple[Any, ...], Field(strict=False, min_length=1)]
+    values: Annotated[tuple[Any, ...], Field(strict=False, min_length=1, max_length=10**4)]
 
     def corners(self) -> tuple[Corner, ...]:
         """All values, with their places in the sweep file."""
@@ -163,7 +170,7 @@ class Numbered(Spec):
     """The level of that number; a bare number stands for it."""
 
     kind: Literal["number"] = "number"
-    number: Annotated[int, Field(ge=0)]
+    number: LevelNumber
 
 
 @final
@@ -187,7 +194,7 @@ Level = Annotated[
     Field(discriminator="kind"),
     BeforeValidator(
         _expand_level,
-        json_schema_input_type=Literal["last"] | Annotated[int, Field(ge=0)] | NearDensity,
+        json_schema_input_type=Literal["last"] | LevelNumber | NearDensity,
     ),
 ]
 """Which level of a ladder is meant."""
@@ -221,8 +228,8 @@ class Tpe(Spec):
     2022), which counts points in flight as bad ones, so that they are not asked for again."""
 
     kind: Literal["tpe"] = "tpe"
-    seed: Annotated[int, Field(ge=0)] = 0
-    startup: Annotated[int, Field(ge=1)] = 10
+    seed: SamplerSeed = 0
+    startup: Count = 10
     """Points that must be told before it asks for more than random ones."""
 
 
@@ -231,8 +238,8 @@ class Nsga2(Spec):
     """A genetic algorithm for several objectives (Deb et al. 2002)."""
 
     kind: Literal["nsga2"] = "nsga2"
-    seed: Annotated[int, Field(ge=0)] = 0
-    population: Annotated[int, Field(ge=2)] = 20
+    seed: SamplerSeed = 0
+    population: Annotated[int, Field(ge=2, le=10**4)] = 20
     """Points of a generation."""
 
 
@@ -241,7 +248,7 @@ class RandomPoints(Spec):
     """Points drawn independently: what a search must beat."""
 
     kind: Literal["random"] = "random"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: SamplerSeed = 0
 
 
 Sampler = Annotated[Tpe | Nsga2 | RandomPoints, Family(default="tpe")]
@@ -259,9 +266,9 @@ class StopHopeless(Spec):
 
     margin_db: Annotated[float, Field(ge=0)] = 1.0
     """How far below the median a trial may be."""
-    after: Annotated[int, Field(ge=1)] = 5
+    after: Count = 5
     """Completed points that there must be before any trial is stopped."""
-    from_level: Annotated[int, Field(ge=0)] = 1
+    from_level: LevelNumber = 1
     """The first level that is compared."""
 
 
@@ -279,12 +286,12 @@ class Search(Spec):
     ]
     """What each searched field may be, by its dotted path."""
     objectives: Annotated[tuple[Objective, ...], Field(strict=False, min_length=1)]
-    points: Annotated[int, Field(ge=1)]
+    points: Count
     """How many are tried, `start` included; to go on with a search, ask for more."""
-    start: Annotated[tuple[Params, ...], Field(strict=False)] = ()
+    start: Annotated[tuple[Params, ...], Field(strict=False, max_length=10**4)] = ()
     """Points that are tried first; the sampler chooses the fields that one leaves out."""
     sampler: Sampler = Tpe()
-    at_once: Annotated[int, Field(ge=1)] = 8
+    at_once: Annotated[int, Field(ge=1, le=10**4)] = 8
     """Points in flight at most: the fewer, the more each knows of the others."""
     stop_hopeless: StopHopeless | None = None
     """By default no trial is stopped for what the others have."""

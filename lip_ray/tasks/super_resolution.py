@@ -21,7 +21,7 @@ class SuperResolution(AbstractTask):
     """How many times smaller the measurement is in height and in width."""
     sigma: OptionalNoise = 0.0
     """White Gaussian noise on the small image, in 8-bit grey levels, not clipped."""
-    border: Annotated[int, Field(ge=0)] | None = 4
+    border: Annotated[int, Field(ge=0, le=4096)] | None = 4
     """PSNR and SSIM are of the luma, with so many pixels cut from each side, as is customary.
 
     null: of all channels and pixels, as for other tasks.

@@ -18,9 +18,9 @@ from lip_ray.data.images import Picture
 from lip_ray.fits import Watch
 from lip_ray.pruning import Mask
 from lip_ray.records import Facets, LayerMask, Standing, StoredTensor
-from lip_ray.spec import Spec
+from lip_ray.spec import Level, Spec
 
-Take = Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, Field(strict=False, min_length=1)]
+Take = Annotated[tuple[Level, ...] | None, Field(strict=False, min_length=1)]
 """Levels of a source, in rising order; None for all."""
 
 Conflict = tuple[str, str]

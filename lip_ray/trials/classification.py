@@ -39,7 +39,7 @@ class Classification(AbstractTrial):
     kind: Literal["classification"] = "classification"
     source: Source
     dataset: Dataset
-    side: Annotated[int, Field(ge=2)] | None = None
+    side: Annotated[int, Field(ge=2, le=4096)] | None = None
     """Of the pictures as the network gets them, in pixels; by default the smallest multiple of
     their own that it takes. Published: 50 for CIFAR-10."""
     travels: Travels = "mask_and_weights"
