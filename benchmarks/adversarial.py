@@ -15,7 +15,7 @@ from fit import Loop, Stopwatch, half, spread
 from torch import Tensor, nn
 
 from lip_ray.fits import AdversarialFit, arithmetic
-from lip_ray.fits.weights import Precision
+from lip_ray.fits.numerics import Precision
 from lip_ray.priors.generators import Dcgan
 from lip_ray.rng import keyed
 

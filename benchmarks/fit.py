@@ -1,4 +1,4 @@
-"""What the fit loop costs: against the loop of the published scripts, the bare step, and unwatched.
+"""The cost of the fit loop, against the published scripts' loop, the bare step, and no callback.
 
     python benchmarks/fit.py                                  # this machine's device, 128×128
     python benchmarks/fit.py --device cuda --size 512 --precision bf16 --compiled
@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn.utils import prune
 
 from lip_ray.data.images import BuiltinImage
-from lip_ray.fits import Fit, Subject, Watch, WindowedVariance
-from lip_ray.fits.progress import unwatched
-from lip_ray.fits.weights import Precision, arithmetic
+from lip_ray.fits import Callback, Fit, Subject, WindowedVariance
+from lip_ray.fits.numerics import Precision, arithmetic
+from lip_ray.fits.progress import no_callback
 from lip_ray.priors import Skip, UntrainedPrior
 from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
@@ -61,7 +61,7 @@ def main(
         "plain": plain(*study(), steps),
         "bare": bare(*study(), fit),
         "ours": ours(*study(), fit),
-        "watched": ours(*study(), fit, watch=Context(device=where).watch("benchmark", 0)),
+        "watched": ours(*study(), fit, callback=Context(device=where).callback("benchmark", 0)),
     }
     for loop in loops.values():
         loop()  # warm up: kernels are chosen, memory is taken, networks are compiled
@@ -92,7 +92,9 @@ def noisy_photo(size: int, network: Skip, device: torch.device) -> tuple[Problem
     return problem, prior
 
 
-def ours(problem: Problem, prior: UntrainedPrior, fit: Fit, *, watch: Watch = unwatched) -> Loop:
+def ours(
+    problem: Problem, prior: UntrainedPrior, fit: Fit, *, callback: Callback = no_callback
+) -> Loop:
     """The loop that a trajectory runs, at density 0.5 so that masks are at work."""
     mask = half(prior)
     prior.rewind(prior.snapshot(), mask.layers)
@@ -100,7 +102,7 @@ def ours(problem: Problem, prior: UntrainedPrior, fit: Fit, *, watch: Watch = un
     def block() -> float:
         draws = keyed(0, "input noise", device=prior.latent.device)
         subject = Subject(prior=prior, problem=problem, draws=draws)
-        return fit.run((subject,), mask, watch=watch)[0].seconds
+        return fit.run((subject,), mask, callback=callback)[0].seconds
 
     return block
 

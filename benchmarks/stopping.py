@@ -19,9 +19,9 @@ from fit import Stopwatch, half, noisy_photo, spread
 from torch import Tensor
 
 from lip_ray.fits import ExponentialVariance, WindowedVariance, arithmetic
+from lip_ray.fits.numerics import GradientMask, Precision
 from lip_ray.fits.stopping import AbstractStopping
 from lip_ray.fits.trace import Trace
-from lip_ray.fits.weights import GradientMask, Precision
 from lip_ray.priors import Skip, UntrainedPrior
 from lip_ray.tasks import Problem
 

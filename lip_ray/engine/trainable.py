@@ -88,9 +88,9 @@ def _run_missing(config: Config, device: torch.device) -> int:
         while (context := resumed(trial, reader, device)).first_level < trial.levels:
             in_store = replace(
                 context,
-                keep=writer.keep_unfinished,
-                keep_every_s=config["checkpoint_s"],
-                note=writer.note_standing,
+                save_checkpoint=writer.keep_unfinished,
+                checkpoint_every_s=config["checkpoint_s"],
+                report=writer.note_standing,
             )
             last = _run_until_overtaken(trial, in_store, writer)
     finally:
@@ -139,7 +139,7 @@ def _run_until_overtaken(trial: Any, context: Context, writer: Writer) -> int:
 def resumed(trial: AbstractTrial, reader: Reader, device: torch.device) -> Context:
     """Where the store says the trial is to go on."""
     first_level = reader.levels_done_of(trial.id)
-    return Context(device=device, first_level=first_level, shelf=reader)
+    return Context(device=device, first_level=first_level, artifacts=reader)
 
 
 def trial_record(trial: AbstractTrial, *, device: str) -> TrialRecord:

@@ -146,7 +146,7 @@ def export(store: Reader, reference: str) -> Ticket:
     trial_id, level = resolve(store, reference)
     (row,) = store.sql(f"select spec from trials where trial_id = '{trial_id}'").to_pylist()
     trial: AnyTrial = _TRIAL.validate_json(row["spec"])
-    context = Context(device=_CPU, shelf=store)
+    context = Context(device=_CPU, artifacts=store)
     if isinstance(trial, Reconstruction):
         finders = ", ".join(finder.id for finder in trial.source.finders) or "none"
         raise TicketError(

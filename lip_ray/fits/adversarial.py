@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from lip_ray.fits.checkpoint import Keeper, digest, sealed, unsealed
+from lip_ray.fits.checkpoint import Checkpointer, digest, sealed, unsealed
 from lip_ray.fits.frechet import frechet, pixel_features
-from lip_ray.fits.progress import Watch, unknown, unwatched
-from lip_ray.fits.weights import GradientMask, Precision, _check_zeros, arithmetic
+from lip_ray.fits.numerics import GradientMask, Precision, arithmetic, check_zeros
+from lip_ray.fits.progress import Callback, no_callback, unknown
 from lip_ray.priors.generators import AbstractGenerator, GeneratorPrior
 from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
@@ -22,13 +22,13 @@ from lip_ray.rng import keyed
 from lip_ray.spec import Batch, Spec, Steps
 
 INTERVAL = 20
-"""Every how many steps the host looks at the device and at the clock."""
+"""The number of steps between two looks of the host at the device and at the clock."""
 RESIDENT_BYTES = 2**30
 """A larger set of pictures stays where it is, and each minibatch is moved."""
 JUDGED = 1024
-"""Pictures of each kind, at most, that the critic's gap is measured on."""
+"""The most pictures of each kind, real and generated, that the critic's gap is measured on."""
 COMPARED = 4096
-"""Pictures of each kind, at most, that the Fréchet distance is measured on."""
+"""The most pictures of each kind, real and generated, that the Fréchet distance is measured on."""
 SAMPLES = 64
 
 State = dict[str, Tensor]
@@ -37,7 +37,7 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialResult:
-    """How an adversarial fit went; what is measured at its end is none where it diverged."""
+    """How an adversarial fit went; measurements at its end are None where it diverged."""
 
     outcome: Outcome
     reason: str
@@ -54,8 +54,7 @@ class AdversarialResult:
     generator: State
     critic: State
     snapshot: tuple[State, State] | None
-    """Generator and critic after the `snapshot_at` steps that were asked for; none where the fit
-    ended before."""
+    """Generator and critic after step `snapshot_at`; None where the fit ended before it."""
     critic_gap: float | None
     """The critic's gap between real pictures and those of the averaged generator, both in
     evaluation mode."""
@@ -85,18 +84,18 @@ class AdversarialFit(Spec):
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.0
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.99
     critic_steps: Annotated[int, Field(ge=1, le=10**4)] = 1
-    """Before each step of the generator."""
+    """Steps of the critic before each step of the generator."""
     gradient_penalty: Annotated[float, Field(ge=0)] = 10.0
     drift: Annotated[float, Field(ge=0)] = 1e-3
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Decay of the exponential moving average of the generator's weights and running statistics.
-    At step t, from 0, it is at most (1 + t) ÷ (10 + t), so that initial weights are soon forgotten:
-    0.99 rules from step 890, 0.999 from 8990. 0 makes the average the generator itself."""
+    """Decay of the exponential moving average of the generator's weights and running statistics. At
+    step t, from 0, it is at most (1 + t) ÷ (10 + t), so that initial weights are soon forgotten:
+    0.99 applies from step 890, 0.999 from 8990. 0 makes the average the generator itself."""
     precision: Precision = "fp32"
     """fp32 is exact; tf32 and bf16 (autocast, but for the gradient penalty) change the numbers."""
 
     def conflicts(self, count: int) -> Iterator[tuple[str, str]]:
-        """What keeps the fit from so many pictures: the field and what is wrong with it."""
+        """Why the fit cannot use `count` pictures: each field and what is wrong with it."""
         if count < 2:
             yield "images", f"must be at least two pictures, got {count}"
         elif self.batch > count:
@@ -114,20 +113,20 @@ class AdversarialFit(Spec):
         seed: int,
         level: int,
         snapshot_at: int | None = None,
-        keeper: Keeper | None = None,
-        watch: Watch = unwatched,
+        checkpointer: Checkpointer | None = None,
+        callback: Callback = no_callback,
     ) -> AdversarialResult:
         """Fit both networks to `images`, (N, C, H, W) uint8, and leave them as fitted.
 
         Weights that the masks remove must be zero, and are after every step: in the generator, in
         the critic and in the average. Draws are keyed by (seed, purpose, level), so a level reruns
-        alone. With a keeper the fit goes on from what was saved, to the same bits; what is damaged
-        is ignored. Raises ValueError where it was saved by another fit.
+        alone. With a checkpointer the fit resumes from the last checkpoint, to the same bits; a
+        damaged checkpoint is ignored. Raises ValueError where it belongs to another fit.
         """
         self._check(spec, images, snapshot_at)
         duel = _Duel(self, generator, critic, spec, images, mask, critic_mask, seed, level)
         with arithmetic(self.precision, duel.device):
-            course = _Course(duel, self.steps, snapshot_at, keeper, watch)
+            course = _Course(duel, self.steps, snapshot_at, checkpointer, callback)
             reason = course.run()
             duel.end()
             measured = None if reason else duel.measure()
@@ -144,7 +143,7 @@ class AdversarialFit(Spec):
         *,
         steps: int,
     ) -> float:
-        """The seconds that so many steps take here; nothing is measured at their end."""
+        """The measured seconds of `steps` steps on the device of the networks."""
         self._check(spec, images, None)
         duel = _Duel(self, generator, critic, spec, images, mask, critic_mask, 0, 0)
         with arithmetic(self.precision, duel.device):
@@ -169,7 +168,7 @@ class AdversarialFit(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
-    """What is found at the end of a fit."""
+    """The measurements at the end of a fit."""
 
     critic_gap: float
     frechet: float
@@ -273,7 +272,8 @@ class _Duel:
             count.copy_(new)
 
     def _minibatch(self) -> Tensor:
-        """Pictures in [0, 1]; every one is seen once before any is seen again, but for a rest."""
+        """Pictures in [0, 1]; every picture is used once before any is used again, except for a
+        last incomplete batch."""
         if len(self._order) < self._fit.batch:
             self._order = torch.randperm(len(self.images), generator=self._draws["minibatches"])
         chosen, self._order = self._order.tensor_split([self._fit.batch])
@@ -283,7 +283,7 @@ class _Duel:
         return self.images[chosen.to(self.images.device)].to(self.device).float() / 255
 
     def _generated(self) -> Tensor:
-        """A minibatch in the network's own range, in full precision."""
+        """A minibatch of generated pictures in the network's own range, in full precision."""
         latents = self._spec.latents(self._fit.batch, self._draws["adversarial latents"])
         with self._autocast():
             pictures: Tensor = self.generator.module(latents.to(self.device))
@@ -299,11 +299,11 @@ class _Duel:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=reduced)
 
     def _own(self, pictures: Tensor) -> Tensor:
-        """Pictures in [0, 1] in the range that the generator makes and the critic sees."""
+        """Pictures in [0, 1], mapped to the range that the generator makes and the critic sees."""
         return pictures * 2 - 1 if self.generator.output == "symmetric" else pictures
 
     def identity(self) -> dict[str, str]:
-        """What tells this fit from others, before its first step."""
+        """What this fit depends on before its first step, to recognise its checkpoints."""
         networks = (self.generator, self.critic)
         masks = (self.mask, self.critic_mask)
         return {
@@ -319,20 +319,20 @@ class _Duel:
         }
 
     def finite(self) -> bool:
-        """Whether the generator's weights are; the critic's show in the loss after its step."""
+        """Whether all weights of the generator are finite; the critic's show in the next loss."""
         return all(bool(weight.isfinite().all()) for weight in self.generator.module.parameters())
 
     def end(self) -> None:
-        """Leave both networks in evaluation mode and see that no pruned weight came back."""
+        """Switch both networks to evaluation mode and check that pruned weights are still zero."""
         self.generator.module.eval()
         self.critic.module.eval()
-        _check_zeros(self.generator, self.mask)
-        _check_zeros(self.average, self.mask)
-        _check_zeros(self.critic, self.critic_mask)
+        check_zeros(self.generator, self.mask)
+        check_zeros(self.average, self.mask)
+        check_zeros(self.critic, self.critic_mask)
 
     @torch.no_grad()
     def measure(self) -> _Measured:
-        """How good the average is, on pictures and latents that are the same at every level."""
+        """Measure the averaged generator, with the same pictures and latents at every level."""
         count = min(COMPARED, len(self.images))
         chosen = torch.randperm(len(self.images), generator=keyed(self._seed, "compared pictures"))
         parts = chosen[:count].split(self._fit.batch)
@@ -346,7 +346,7 @@ class _Duel:
         )
 
     def _averages(self, count: int, purpose: str) -> Iterator[Tensor]:
-        """Batches of pictures that the average makes."""
+        """Batches of pictures that the averaged generator makes."""
         latents = self._spec.latents(count, keyed(self._seed, purpose))
         return (self.average(part.to(self.device)) for part in latents.split(self._fit.batch))
 
@@ -359,7 +359,7 @@ class _Duel:
         return torch.cat(features), torch.cat(scores)
 
     def state(self) -> dict[str, Any]:
-        """All that a step depends on."""
+        """All that the next step depends on."""
         return {
             "generator": self.generator.module.state_dict(),
             "critic": self.critic.module.state_dict(),
@@ -371,7 +371,7 @@ class _Duel:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Be as when `state` was taken."""
+        """Return to a `state`."""
         self.generator.module.load_state_dict(state["generator"])
         self.critic.module.load_state_dict(state["critic"])
         self.average.module.load_state_dict(state["average"])
@@ -383,28 +383,29 @@ class _Duel:
 
 
 class _Course:
-    """The steps of a fit, what they left behind, and where that is kept."""
+    """The steps of a fit, their recorded rows, and their checkpoints."""
 
     def __init__(
         self,
         duel: _Duel,
         steps: int,
         snapshot_at: int | None,
-        keeper: Keeper | None,
-        watch: Watch,
+        checkpointer: Checkpointer | None,
+        callback: Callback,
     ) -> None:
         self._duel = duel
         self._snapshot_at = snapshot_at
-        self._keeper = keeper
-        self._watch = watch
-        self._identity = duel.identity() | {"snapshot_at": str(snapshot_at)} if keeper else {}
+        self._checkpointer = checkpointer
+        self._callback = callback
+        self._identity = duel.identity() | {"snapshot_at": str(snapshot_at)} if checkpointer else {}
         self._rows = torch.zeros(steps, 3, device=duel.device)
         self._step = 0
         self._seconds = 0.0
         self._snapshot: tuple[State, State] | None = None
 
     def run(self) -> str:
-        """Take all steps from where the last save was; why they ended early, where they did."""
+        """Take all steps from the last checkpoint on; the reason where they ended early, else
+        empty."""
         self._load()
         saved = time.perf_counter()
         started = saved - self._seconds
@@ -426,7 +427,7 @@ class _Course:
         return "a weight of the generator was not finite after the last step"
 
     def result(self, reason: str, measured: _Measured | None) -> AdversarialResult:
-        """What is found, of the steps before the first bad loss."""
+        """The result of the steps before the first bad loss."""
         late = self._snapshot_at is not None and self._snapshot_at > self._step
         return AdversarialResult(
             outcome=Outcome.DIVERGED if reason else Outcome.BUDGET,
@@ -444,14 +445,15 @@ class _Course:
         )
 
     def _tell(self) -> None:
-        self._watch(self._step, len(self._rows), unknown)
+        self._callback(self._step, len(self._rows), unknown)
 
     def _take_snapshot(self) -> None:
         if self._step == self._snapshot_at and self._snapshot is None:
             self._snapshot = (self._duel.generator.snapshot(), self._duel.critic.snapshot())
 
     def _failure(self) -> str:
-        """Go back to the first bad loss since the host last looked, and name it."""
+        """The reason where a loss since the last look is not finite, after going back to that
+        step."""
         first = (self._step - 1) // INTERVAL * INTERVAL
         bad = (~self._rows[first : self._step, :2].isfinite()).nonzero()
         if not len(bad):
@@ -461,8 +463,8 @@ class _Course:
         return f"the {('critic', 'generator')[column]}'s loss of step {self._step} was not finite"
 
     def _save(self, last: float) -> float:
-        """Keep the state where it is time to; when that was done last."""
-        if self._keeper is None or time.perf_counter() - last < self._keeper.interval_s:
+        """Save a checkpoint if it is time to; the time of the last one."""
+        if self._checkpointer is None or time.perf_counter() - last < self._checkpointer.interval_s:
             return last
         state = {
             "duel": self._duel.state(),
@@ -470,11 +472,11 @@ class _Course:
             "seconds": self._seconds,
             "snapshot": self._snapshot,
         }
-        self._keeper.save(sealed(state, self._identity))
+        self._checkpointer.save(sealed(state, self._identity))
         return time.perf_counter()
 
     def _load(self) -> None:
-        state = unsealed(self._keeper.load(), self._identity) if self._keeper else None
+        state = unsealed(self._checkpointer.load(), self._identity) if self._checkpointer else None
         if state is None:
             return
         self._duel.restore(state["duel"])

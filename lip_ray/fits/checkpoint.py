@@ -1,4 +1,4 @@
-"""The state of an unfinished fit as bytes that are known again, or known to be damaged."""
+"""The state of an unfinished fit as bytes, by which the fit and any damage are recognised."""
 
 import hashlib
 import io
@@ -12,22 +12,22 @@ HEADER = b"lip-ray fit, format 1\n"
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-class Keeper(Protocol):
-    """Where the state of an unfinished fit is kept, so that it goes on after a break."""
+class Checkpointer(Protocol):
+    """Where a fit saves its state, so that it can resume after an interruption."""
 
     @property
     def interval_s(self) -> float:
-        """Seconds between two saves, at least."""
+        """The least number of seconds between two saves."""
 
     def load(self) -> bytes | None:
-        """What was saved last, if anything was."""
+        """The state that was saved last; None where there is none."""
 
     def save(self, state: bytes) -> None:
-        """Keep this in place of what was saved before."""
+        """Store this state in place of the last one."""
 
 
 def sealed(state: Mapping[str, Any], identity: Mapping[str, str]) -> bytes:
-    """Tensors, numbers and text, with what they belong to and a checksum."""
+    """Tensors, numbers and text as bytes, with the identity of their fit and a checksum."""
     buffer = io.BytesIO()
     torch.save({"identity": dict(identity), "state": dict(state)}, buffer)
     data = buffer.getvalue()
@@ -35,9 +35,9 @@ def sealed(state: Mapping[str, Any], identity: Mapping[str, str]) -> bytes:
 
 
 def unsealed(data: bytes | None, identity: Mapping[str, str]) -> dict[str, Any] | None:
-    """The state on the CPU; none where nothing whole was kept.
+    r"""The state, on the CPU; None where there is none or it is damaged.
 
-    Raises ValueError where it belongs to something else, naming the first difference.
+    Raises ValueError where it belongs to another fit, naming the first difference.
     """
     start = len(HEADER) + DIGEST_BYTES
     if data is None or not data.startswith(HEADER):
@@ -56,7 +56,7 @@ def unsealed(data: bytes | None, identity: Mapping[str, str]) -> dict[str, Any] 
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
-    """The first 16 hexadecimal digits of SHA-256 over their numbers."""
+    """The first 16 hexadecimal digits of SHA-256 over the numbers of the tensors."""
     found = hashlib.sha256()
     for tensor in tensors:
         found.update(tensor.detach().cpu().reshape(-1).numpy().data)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lip_ray.data.labelled import Labelled, Split
-from lip_ray.fits.progress import Watch, unknown, unwatched
-from lip_ray.fits.weights import GradientMask, Precision, _check_zeros, arithmetic
+from lip_ray.fits.numerics import GradientMask, Precision, arithmetic, check_zeros
+from lip_ray.fits.progress import Callback, no_callback, unknown
 from lip_ray.priors import UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
@@ -69,7 +69,7 @@ class Classifier(nn.Module):
         return logits
 
     def forget_statistics(self) -> None:
-        """Begin the running statistics anew: those of a latent say nothing of pictures."""
+        """Reset the running statistics, as those of a latent do not describe pictures."""
         for layer in self.body.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.reset_running_stats()
@@ -91,11 +91,11 @@ class EpochResult:
     errors: tuple[float, ...] = ()
     """Shares of the validation set in [0, 1] that are wrong after each epoch."""
     chosen: int | None = None
-    """The first epoch with the least error; none where the first did not end."""
+    """The first epoch with the least validation error; None where not even the first one ended."""
     accuracy: float | None = None
-    """On the test set, in [0, 1], after the chosen epoch."""
+    """Accuracy on the test set, in [0, 1], after the chosen epoch."""
     accuracy_final: float | None = None
-    """On the test set after the last epoch; none where the fit diverged."""
+    """Accuracy on the test set after the last epoch; None where the fit diverged."""
 
 
 Epochs = Annotated[int, Field(ge=1, le=10**5)]
@@ -111,15 +111,15 @@ class EpochFit(Spec):
 
     epochs: Epochs = 182
     batch: Annotated[int, Field(ge=2, le=2**16)] = 256
-    """Pictures a step, at most: an epoch has as few batches as that allows, all but equally
-    large."""
+    """The most pictures per step. An epoch has as few batches as that allows, nearly equal in
+    size."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 2e-4
     """The weight decay of all parameters, added to their gradients."""
     milestones: Annotated[tuple[Epochs, ...], Field(strict=False)] = (91, 136)
-    """After so many epochs the learning rate is multiplied by `decay`; those that do not come
-    do nothing."""
+    """The epochs after which the learning rate is multiplied by `decay`; later ones than the fit
+    has do nothing."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.1
     precision: Precision = "fp32"
     """fp32 is exact; tf32 and bf16 (autocast) change the numbers."""
@@ -131,7 +131,7 @@ class EpochFit(Spec):
         return self
 
     def batches(self, pictures: int) -> int:
-        """The batches of one epoch over so many pictures."""
+        """The number of batches of one epoch over `count` pictures."""
         return -(-pictures // self.batch)
 
     def run(
@@ -142,21 +142,21 @@ class EpochFit(Spec):
         *,
         seed: int,
         level: int,
-        watch: Watch = unwatched,
+        callback: Callback = no_callback,
     ) -> EpochResult:
-        """Fit all parameters; pruned weights of the body are zero after every step.
+        r"""Fit all parameters; pruned weights of the body are zero after every step.
 
         The order of the pictures is keyed by (seed, "shuffle", level). The host waits for the
-        device once an epoch. The test set is looked at when all epochs are over: nothing that it
-        says changes what is learned or which epoch is chosen.
+        device once per epoch. The test set is evaluated after all epochs, so that it changes
+        neither the weights nor the choice of the epoch.
         """
         device = next(classifier.parameters()).device
         with arithmetic(self.precision, device):
             descent = _Descent(self, classifier, mask)
-            return descent.run(split.to(device), seed=seed, level=level, watch=watch)
+            return descent.run(split.to(device), seed=seed, level=level, callback=callback)
 
     def rehearse(self, classifier: Classifier, mask: Mask, split: Split, *, steps: int) -> float:
-        """The seconds that so many steps take here."""
+        """The measured seconds of `steps` steps on the device of the classifier."""
         device = next(classifier.parameters()).device
         training = split.training.to(device)
         with arithmetic(self.precision, device):
@@ -171,7 +171,7 @@ class EpochFit(Spec):
 
 
 class _Descent:
-    """A classifier and its optimizer on the way down."""
+    """A classifier and its optimizer during training."""
 
     def __init__(self, fit: EpochFit, classifier: Classifier, mask: Mask) -> None:
         self._fit = fit
@@ -187,8 +187,8 @@ class _Descent:
             fused=True,
         )
 
-    def run(self, split: Split, *, seed: int, level: int, watch: Watch) -> EpochResult:
-        """All epochs, then the test set."""
+    def run(self, split: Split, *, seed: int, level: int, callback: Callback) -> EpochResult:
+        """Train all epochs, then evaluate the test set."""
         shuffle = keyed(seed, "shuffle", level=level)
         batches = self._fit.batches(len(split.training))
         losses: list[float] = []
@@ -196,7 +196,7 @@ class _Descent:
         best: dict[str, Tensor] = {}
         reason, steps = "", self._fit.epochs * batches
         started = time.perf_counter()
-        watch(0, steps, unknown)
+        callback(0, steps, unknown)
         for epoch in range(self._fit.epochs):
             passed = sum(milestone <= epoch for milestone in self._fit.milestones)
             for group in self._optimizer.param_groups:
@@ -205,7 +205,7 @@ class _Descent:
             taken = []
             for loss in self.epoch(split.training, order):
                 taken.append(loss)
-                watch(epoch * batches + len(taken), steps, unknown)
+                callback(epoch * batches + len(taken), steps, unknown)
             found = torch.stack(taken).cpu()
             if not bool(found.isfinite().all()):
                 steps = epoch * batches + int((~found.isfinite()).nonzero()[0])
@@ -217,11 +217,11 @@ class _Descent:
             losses.append(float(found.double().mean()))
             errors.append(error)
         seconds = time.perf_counter() - started
-        _check_zeros(self._body, self._mask)
+        check_zeros(self._body, self._mask)
         final = None if reason else self.accuracy(split.test)
         if best:
             self._classifier.load_state_dict(best)
-            _check_zeros(self._body, self._mask)
+            check_zeros(self._body, self._mask)
         return EpochResult(
             outcome=Outcome.DIVERGED if reason else Outcome.BUDGET,
             reason=reason,
@@ -236,7 +236,7 @@ class _Descent:
         )
 
     def epoch(self, training: Labelled, order: Tensor) -> Iterator[Tensor]:
-        """Step once a batch; the loss of each step, on the device."""
+        """Take one step per batch; the loss of each step, on the device."""
         self._classifier.train()
         order = order.to(training.labels.device)
         for chosen in order.tensor_split(self._fit.batches(len(order))):
@@ -250,7 +250,8 @@ class _Descent:
 
     @torch.no_grad()
     def accuracy(self, held_out: Labelled) -> float:
-        """The share in [0, 1] that is right, by running statistics; what is not finite is wrong."""
+        """The share of pictures in [0, 1] that is classified correctly with running statistics;
+        logits that are not finite count as wrong."""
         self._classifier.eval()
         return float(sum(self._right(held_out))) / len(held_out)
 

@@ -12,7 +12,7 @@ from scipy.fft import idctn
 from torch import Tensor
 
 from lip_ray.fits.latent import Measured, measured_by
-from lip_ray.fits.weights import FitResult, Snapshot
+from lip_ray.fits.result import FitResult, Snapshot
 from lip_ray.records import Outcome
 from lip_ray.spec import Spec, Steps
 from lip_ray.tasks import Problem
@@ -39,12 +39,12 @@ class Lasso(Spec):
     basis: Literal["dct"] = "dct"
     """`dct`: the orthonormal two-dimensional cosine transform of each channel."""
     passes: Steps = 1000
-    """Over all coefficients, at most."""
+    """The most passes over all coefficients."""
     tolerance: Annotated[float, Field(gt=0)] = 1e-4
-    """The duality gap at which it ends, as a share of ‖y‖² / m."""
+    """The duality gap at which the solver ends, as a share of ‖y‖² / m."""
 
     def conflicts(self, measurements: int, values: int) -> Iterator[tuple[str, str]]:
-        """A matrix, for so many measurements of so many pixel values, that is too large."""
+        """A conflict where the matrix for so many measurements and pixel values is too large."""
         size = measurements * values * 8
         if size > MOST_BYTES:
             yield (
@@ -55,9 +55,10 @@ class Lasso(Spec):
             )
 
     def run(self, problem: Problem) -> FitResult:
-        """One step: the solution, or the last iterate with a reason where it did not converge.
+        r"""The result, of one step: the solution, or the last iterate with a reason where it did
+        not converge.
 
-        The loss is what is minimised, before clipping. Raises ValueError for conflicts.
+        The loss is the objective before clipping. Raises ValueError for conflicts.
         """
         from sklearn.exceptions import ConvergenceWarning  # takes a second to import
         from sklearn.linear_model import Lasso as Descent
@@ -98,7 +99,7 @@ class Lasso(Spec):
 
 
 def _matrix(measured: Measured, shape: tuple[int, int, int]) -> Doubles:
-    """A Φ, (m, n), its columns contiguous."""
+    """The matrix A Φ, (m, n), with contiguous columns."""
     count = int(np.prod(shape))
     matrix = np.empty((measured.count, count), order="F")
     for first in range(0, count, BATCH):

@@ -1,4 +1,4 @@
-"""Fits of a generator's latent: of all images that it can make, the one that was measured."""
+"""Fits of a generator's latent: the search for the image whose measurement was taken."""
 
 import math
 import time
@@ -14,8 +14,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lip_ray.fits.progress import Watch, mean_psnr_db, unknown, unwatched
-from lip_ray.fits.weights import FitResult, Snapshot, arithmetic
+from lip_ray.fits.numerics import arithmetic
+from lip_ray.fits.progress import Callback, mean_psnr_db, no_callback, unknown
+from lip_ray.fits.result import FitResult, Snapshot
 from lip_ray.records import Outcome
 from lip_ray.rng import keyed
 from lip_ray.spec import Batch, Family, Spec, Steps
@@ -25,48 +26,46 @@ NORMAL_QUARTILE = 0.6745
 """The median of |x| for x ~ N(0, 1)."""
 
 PIXELS = Identity()
-"""The one operator of all oracles, so that they are measured together."""
+"""The operator that all oracles share, so that they are measured in one batch."""
 
 
 class AbstractSolver(Spec, ABC):
-    """Adam on the latent of a generator whose weights stay as they are.
+    r"""Adam on the latent of a generator whose weights stay fixed.
 
-    All images and restarts are one batch, which the generator makes and the operator measures
-    once a step; none of them changes what becomes of another. The clean image is only compared
-    with.
+    All images and restarts are one batch, which the generator makes and the operator measures once
+    per step; none of them affects another. The clean image is compared with, never fitted.
     """
 
     players: ClassVar[int] = 1
-    """Latents that an image and a restart take. Of two, the second opposes the first."""
+    """The number of latents per image and restart. Of two, the second opposes the first."""
 
     kind: str
     steps: Steps = 1000
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     """The learning rate of Adam, constant over the fit."""
     restarts: Batch = 10
-    """Latents that each image begins at; the one that comes to the least objective is selected."""
+    """The number of latents that each image begins at; the one of least objective at the end is
+    selected."""
     latent_penalty: Annotated[float, Field(ge=0)] = 0.0
-    """Times ‖z‖², added to the objective."""
+    """The weight of ‖z‖², which is added to the objective."""
     candidates: Batch = 1
-    """Latents that are tried for each restart, which begins at the one of least objective."""
+    """The number of latents tried for each restart, which begins at the one of least objective."""
 
     @abstractmethod
     def loss(self, residuals: Tensor) -> Tensor:
-        """(…, m) → (…): what the residuals A G(z) − y cost. It chooses among restarts."""
+        """(…, m) → (…): the cost of the residuals A G(z) − y. It chooses among restarts."""
 
     def value(self, measured: Tensor, wanted: Tensor) -> Tensor:
-        """(players, …, m), A G(z), and (…, m), y, → (…): what the first player descends.
-
-        The second ascends it.
-        """
+        """(players, …, m), A G(z), and (…, m), y, → (…): what the first player descends and the
+        second ascends."""
         return self.loss(measured[0] - wanted)
 
     def conflicts(
         self, measurements: int, outlier_share: float | None
     ) -> Iterator[tuple[str, str]]:
-        """What keeps the solver from so many numbers, of which a share in [0, 1] is grossly wrong.
+        r"""Why the solver cannot use `count` measurements, a share of which in [0, 1] are outliers.
 
-        The name of a field and what is wrong with it.
+        Yields the name of a field and what is wrong with it.
         """
         del measurements, outlier_share
         yield from ()
@@ -78,9 +77,9 @@ class AbstractSolver(Spec, ABC):
         problems: Sequence[Problem],
         latents: Tensor,
     ) -> Tensor:
-        """(images, restarts, candidates, latent) → (images, restarts, latent): the best of each.
+        r"""(images, restarts, candidates, latent) → (images, restarts, latent): the best of each.
 
-        As `run` takes its arguments; one batch a candidate.
+        Takes arguments as `run` does, and evaluates one batch per candidate.
         """
         groups = _measurements(problems)
         z = latents.to(groups[0].values.device)
@@ -105,16 +104,16 @@ class AbstractSolver(Spec, ABC):
         latents: Tensor,
         draws: torch.Generator,
         *,
-        watch: Watch = unwatched,
+        callback: Callback = no_callback,
     ) -> tuple[FitResult, ...]:
-        """Fit latents to the measurements of each problem: a result each.
+        r"""Fit latents to the measurements of each problem; one result per problem.
 
         `prior` maps (N, latent) to images (N, C, H, W); `latents`, (players, images, restarts,
         latent), is where the fit begins. Rows hold the objective and the PSNR of the selected
-        restart, the PSNR twice and no statistic. Peak is the best image of all steps and
-        restarts, selected the one of least objective, final the last of the first restart. A
-        restart counts up to the step at which its objective is not finite; an image of which none
-        lasts diverged. Rows of a selected restart that does not last are NaN from there on. Raises
+        restart, the PSNR twice and no statistic. Peak is the best image of all steps and restarts,
+        selected the one of least objective, final the last of the first restart. A restart counts
+        up to the step at which its objective is not finite; an image of which no restart lasts has
+        diverged. Rows of a selected restart that does not last are NaN from there on. Raises
         ValueError for latents of another shape, and for conflicts.
         """
         groups = _measurements(problems)
@@ -122,7 +121,7 @@ class AbstractSolver(Spec, ABC):
         traces = _Traces(problems, steps=self.steps, restarts=self.restarts)
         started = time.perf_counter()
         with arithmetic("fp32", groups[0].values.device):
-            self._descend(prior, groups, latents, draws, traces, watch)
+            self._descend(prior, groups, latents, draws, traces, callback)
         losses, psnrs = traces.read()  # waits for the device,
         seconds = time.perf_counter() - started  # so the clock is right
         return tuple(
@@ -150,15 +149,15 @@ class AbstractSolver(Spec, ABC):
         latents: Tensor,
         draws: torch.Generator,
         traces: "_Traces",
-        watch: Watch,
+        callback: Callback,
     ) -> None:
-        """Take the steps; the host looks at the device for the watch only."""
+        """Take the steps; the host looks at the device for the callback only."""
         device = groups[0].values.device
         z = latents.detach().to(device, copy=True).requires_grad_()
         optimizer = torch.optim.Adam([z], lr=self.learning_rate, fused=True)
         counts = [group.count for group in groups] if self.players > 1 else []
         fixed = _orders(counts, draws, device)
-        watch(0, self.steps, unknown)
+        callback(0, self.steps, unknown)
         for step in range(self.steps):
             orders = _orders(counts, draws, device)
             images = prior(z.flatten(0, 2)).unflatten(0, z.shape[:3])
@@ -173,7 +172,7 @@ class AbstractSolver(Spec, ABC):
             with torch.no_grad():
                 losses = [self.loss(_ordered(found[0] - y, fixed)) for found, y in pairs]
                 traces.observe(step, torch.cat(losses) + penalty[0], images[0].detach())
-            watch(step + 1, self.steps, partial(traces.psnr_db, step))
+            callback(step + 1, self.steps, partial(traces.psnr_db, step))
 
 
 @final
@@ -183,7 +182,7 @@ class Erm(AbstractSolver):
     kind: Literal["erm"] = "erm"
 
     def loss(self, residuals: Tensor) -> Tensor:
-        """Sum of the squares."""
+        """The sum of the squares."""
         return squares(residuals)
 
 
@@ -202,10 +201,11 @@ class MedianOfMeans(AbstractSolver):
 
     kind: Literal["median_of_means"] = "median_of_means"
     block: Annotated[int, Field(ge=1, le=2**26)] = 20
-    """Measurements a block; those that fill none are left out of the step."""
+    """Measurements per block; those left over after the last full block are left out of the
+    step."""
 
     def value(self, measured: Tensor, wanted: Tensor) -> Tensor:
-        """The median over blocks of the first latent's mean square less the second's."""
+        """The median over blocks of the first latent's mean square minus the second's."""
         return median_of_means(square_differences(measured, wanted), self.block)
 
     def loss(self, residuals: Tensor) -> Tensor:
@@ -215,7 +215,7 @@ class MedianOfMeans(AbstractSolver):
     def conflicts(
         self, measurements: int, outlier_share: float | None
     ) -> Iterator[tuple[str, str]]:
-        """Blocks that are larger than the measurement, or mostly dirty."""
+        """A conflict where a block is larger than the measurement, or most blocks have outliers."""
         if self.block > measurements:
             yield "block", f"is {self.block}, but there are only {measurements} measurements"
         if not outlier_share:
@@ -247,7 +247,7 @@ class Trimmed(AbstractSolver):
     """Share of the measurements that is left out; of m, ⌈(1 − trim) · m⌉ count."""
 
     def loss(self, residuals: Tensor) -> Tensor:
-        """Sum of the least squares."""
+        """The sum of the least squares, the largest `trim` left out."""
         return trimmed(residuals, self.trim)
 
 
@@ -264,18 +264,18 @@ class Huber(AbstractSolver):
     """What is large, in robust standard deviations; 1.345 is 95 % efficient on Gaussian noise."""
 
     def loss(self, residuals: Tensor) -> Tensor:
-        """Sum of Huber's function, scaled by the residuals at hand."""
+        """The sum of Huber's function of the residuals, with the threshold scaled to them."""
         return huber(residuals, self.threshold)
 
 
 @final
 class L1(AbstractSolver):
-    """Least absolute deviations; bounded as Huber's, and misled by large rows as well."""
+    """Least absolute deviations: bounded like Huber's function, and misled by large rows too."""
 
     kind: Literal["l1"] = "l1"
 
     def loss(self, residuals: Tensor) -> Tensor:
-        """Sum of the absolute values."""
+        """The sum of the absolute values."""
         return absolutes(residuals)
 
 
@@ -341,18 +341,17 @@ def median_of_means(values: Tensor, block: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Measured:
-    """What images measured that share an operator; numbers that no image changes are left out."""
+    """The measurements of images that share an operator, without values that no image changes."""
 
     operator: Operator
     values: Tensor
     """The measured values, (images, m)."""
     rows: Tensor | None
-    """Which of the flattened numbers count, as indices; None where all do."""
+    """Indices of the flattened numbers that count; None where all do."""
 
     @classmethod
     def of(cls, problems: Sequence[Problem]) -> Self:
-        """The measurements of problems with one operator, without those that see only missing
-        pixels."""
+        """The measurements of problems with one operator, without those of missing pixels only."""
         operator = problems[0].operator
         values = torch.cat([problem.measured for problem in problems]).flatten(1)
         probe = torch.rand((1, *problems[0].image_shape), generator=keyed(0, "probe"))
@@ -364,25 +363,26 @@ class Measured:
 
     @property
     def count(self) -> int:
-        """Measurements of an image."""
+        """The number of measurements per image."""
         return self.values.shape[1]
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, m): measured anew."""
+        """(N, C, H, W) → (N, m): the measurements of these images."""
         measured = self.operator(images).flatten(1)
         return measured if self.rows is None else measured[:, self.rows]
 
     def pair(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(players, images, restarts, C, H, W) → what they measure, and what they should.
+        r"""(players, images, restarts, C, H, W) → their measurements, and the given ones.
 
-        (players, images, restarts, m) and (images, 1, m).
+        Shapes are (players, images, restarts, m) and (images, 1, m).
         """
         measured = self(images.flatten(0, 2)).reshape(*images.shape[:3], self.count)
         return measured, self.values[:, None]
 
 
 def measured_by(problem: Problem) -> Measured:
-    """What a restored image is fitted to: the measurement, or the clean image for an oracle."""
+    """The values that a restored image is fitted to: the measurement, or the clean image for an
+    oracle."""
     return Measured.of([_concrete(problem)])
 
 
@@ -412,7 +412,7 @@ def _orders(
 
 
 def _ordered(numbers: Tensor, orders: Mapping[int, Tensor]) -> Tensor:
-    """(…, m): shuffled where there is an order for so many."""
+    """(…, m): shuffled where there is an order for m measurements."""
     count = numbers.shape[-1]
     return numbers[..., orders[count]] if count in orders else numbers
 
@@ -429,13 +429,13 @@ class _Kept:
 
     @classmethod
     def none(cls, blank: Tensor) -> Self:
-        """Nothing seen yet, of so many images."""
+        """Nothing seen yet, for this number of images."""
         score = blank.new_full(blank.shape[:1], -torch.inf)
         step = torch.full_like(score, -1, dtype=torch.int64)
         return cls(score, step, torch.zeros_like(step), blank)
 
     def offer(self, scores: Tensor, step: int, images: Tensor) -> None:
-        """(images, restarts) scores, of which -inf counts for nothing."""
+        """Take in (images, restarts) scores, of which -inf never counts, and their images."""
         score, restart = scores.max(dim=1)
         better = score > self.score
         self.score = torch.where(better, score, self.score)
@@ -451,7 +451,7 @@ class _Kept:
 
 
 class _Traces:
-    """Objective and PSNR of every step, image and restart, and the images worth keeping."""
+    """Objective and PSNR of every step, image and restart, and the images to keep."""
 
     def __init__(self, problems: Sequence[Problem], *, steps: int, restarts: int) -> None:
         like, images = problems[0].measured, len(problems)
@@ -466,7 +466,7 @@ class _Traces:
 
     @torch.no_grad()
     def observe(self, step: int, losses: Tensor, images: Tensor) -> None:
-        """One step from (images, restarts) losses and (images, restarts, C, H, W) images."""
+        """Record one step from (images, restarts) losses and (images, restarts, C, H, W) images."""
         psnrs = torch.stack(
             [
                 torch.vmap(problem.psnr)(own[:, None])
@@ -480,7 +480,7 @@ class _Traces:
         self._selected.offer((-losses).where(self._finite, -torch.inf), step, images)
 
     def psnr_db(self, step: int) -> float | None:
-        """At the last step, of the restarts of least objective: the mean over images."""
+        """The PSNR at the last step of the restarts of least objective, as mean over images."""
         chosen = self._losses[step].where(self._finite, torch.inf).argmin(1, keepdim=True)
         known = self._psnrs[step].where(self._finite, torch.nan)
         return mean_psnr_db(known.take_along_dim(chosen, dim=1).flatten())

@@ -1,4 +1,4 @@
-"""How far a fit has come, for whoever asks while it runs."""
+"""Reports of a fit's progress while it runs."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -8,23 +8,23 @@ import torch
 from torch import Tensor
 
 
-class Watch(Protocol):
-    """Told of a fit before its first step and after every one: it must not hold the fit up."""
+class Callback(Protocol):
+    """Called before the first step of a fit and after every one; it must return quickly."""
 
     def __call__(self, step: int, steps: int, psnr_db: Callable[[], float | None]) -> None:
-        """`step` steps are taken, of `steps` at most.
+        r"""Take in that `step` of at most `steps` steps are taken.
 
         `psnr_db` makes the host wait for the device and gives the PSNR at the last step, the mean
-        over images; none where no clean image is known.
+        over images; None where no clean image is known.
         """
 
 
-def unwatched(step: int, steps: int, psnr_db: Callable[[], float | None]) -> None:
-    """Report nothing: the progress callback of a fit that nobody follows."""
+def no_callback(step: int, steps: int, psnr_db: Callable[[], float | None]) -> None:
+    """The callback of a fit whose progress nobody follows."""
 
 
 def unknown() -> None:
-    """None: the PSNR of a fit that restores no image, or has not begun."""
+    """None: the PSNR of a fit that restores no image or has not begun."""
 
 
 def mean_psnr_db(values: Iterable[Tensor]) -> float | None:

@@ -18,19 +18,19 @@ class Monitor(Protocol):
     """The running state of a rule over one fit, in O(image) memory."""
 
     def update(self, step: int, output: Tensor) -> Tensor | None:
-        """The statistic after `step`, a scalar, where one is due; nothing waits for the device."""
+        """The statistic after `step`, a scalar on the device; None where none is due."""
 
 
 class AbstractStopping(Spec, ABC):
-    """A statistic of the outputs; the step at which it is least is selected."""
+    """A statistic of the outputs; the step with its least value is selected."""
 
     kind: str
     patience: Steps | None = None
-    """How many steps the least statistic may be old. Once it is older the fit ends, seen when the
-    host next looks at the device; by default the fit uses all of its steps."""
+    """How many steps may pass after the least statistic. Then the fit ends, when the host next
+    looks at the device; by default the fit uses all of its steps."""
     run_on: bool = False
-    """Whether the fit goes on to its budget once the patience has run out. The selected step is
-    then fixed at exactly that moment, while peak and final are of the whole fit."""
+    """Whether the fit continues to its last step after the patience has run out. The selected step
+    is then fixed at exactly that moment, while peak and final are of the whole fit."""
 
     @model_validator(mode="after")
     def _something_to_run_on_from(self) -> Self:
@@ -41,10 +41,10 @@ class AbstractStopping(Spec, ABC):
     @property
     @abstractmethod
     def interval(self) -> int:
-        """Every how many steps the host looks at the device."""
+        """The number of steps between two looks of the host at the device."""
 
     def check(self, steps: int) -> None:
-        """Raise ValueError where a fit of so many steps is too short for a statistic."""
+        """Raise ValueError where a fit of `steps` steps is too short for a statistic."""
         del steps  # by default one is enough
 
     @abstractmethod
@@ -52,9 +52,9 @@ class AbstractStopping(Spec, ABC):
         """The running state for outputs of the shape, type and device of `image`."""
 
     def ends(self, step: int, selected_step: Tensor) -> bool:
-        """Whether a fit that has taken `step` and selected `selected_step` is to end.
+        r"""Whether a fit that has taken `step` and selected `selected_step` is to end.
 
-        Waits for the device, where patience has a say.
+        Waits for the device if there is a patience.
         """
         if self.patience is None or self.run_on:
             return False
@@ -62,7 +62,7 @@ class AbstractStopping(Spec, ABC):
 
     @property
     def closes_after(self) -> int | None:
-        """The age in steps beyond which the selected step is final; none where none is."""
+        """The age in steps after which the selected step is final; None where it never is."""
         return self.patience if self.run_on else None
 
 
@@ -77,10 +77,11 @@ class WindowedVariance(AbstractStopping):
 
     kind: Literal["wmv"] = "wmv"
     window: Steps = 100
-    """How many outputs the variance is taken over, and every how many steps the host looks."""
+    """The number of outputs that the variance is taken over, and of steps between two looks of the
+    host."""
     stride: Steps = 10
-    """Every how many steps it is taken. The window is held as window ÷ stride sums, so memory is
-    that many images whatever the window."""
+    """The number of steps between two statistics. The window is held as window ÷ stride sums, which
+    need that many images of memory."""
 
     @model_validator(mode="after")
     def _whole_strides(self) -> Self:
@@ -97,7 +98,6 @@ class WindowedVariance(AbstractStopping):
 
     @property
     def interval(self) -> int:
-        """The steps between two statistics: one window."""
         return self.window
 
     def check(self, steps: int) -> None:
@@ -109,7 +109,6 @@ class WindowedVariance(AbstractStopping):
             )
 
     def monitor(self, image: Tensor) -> "WindowMonitor":
-        """A monitor that has seen no image yet."""
         return WindowMonitor(self, image)
 
 
@@ -127,7 +126,7 @@ class ExponentialVariance(AbstractStopping):
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """The weight of the newest output, in (0, 1): the memory is about 1 ÷ alpha steps."""
     look_every: Steps = 100
-    """Every how many steps the host looks whether the fit is to end."""
+    """The number of steps after which the host looks whether the fit is to end."""
 
     @model_validator(mode="after")
     def _outlasts_the_beginning(self) -> Self:
@@ -141,11 +140,9 @@ class ExponentialVariance(AbstractStopping):
 
     @property
     def interval(self) -> int:
-        """As the field says."""
         return self.look_every
 
     def monitor(self, image: Tensor) -> "ExponentialMonitor":
-        """Mean and variance 0."""
         return ExponentialMonitor(self, image)
 
 

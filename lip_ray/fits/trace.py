@@ -1,4 +1,4 @@
-"""What is watched during a fit, all of it on the device."""
+"""The values recorded at every step of a fit, all of them on the device."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -32,9 +32,10 @@ class Best:
     def offer(
         self, score: Tensor, step: int, image: Tensor, *, closes_after: int | None = None
     ) -> None:
-        """Take this step if its score is strictly higher; NaN never is.
+        r"""Take this step if its score is strictly higher; NaN never is.
 
-        With `closes_after`, one more than so many steps after the best is too late.
+        With `closes_after`, a step more than that many steps after the current best is not
+        accepted.
         """
         better = score > self.score
         if closes_after is not None:
@@ -45,10 +46,10 @@ class Best:
 
 
 class Trace:
-    """Loss, PSNRs and stopping statistic of every step, and the images worth keeping.
+    r"""Loss, PSNRs and stopping statistic of every step, and the images to keep.
 
-    `average` is the exponential moving average of the outputs; peak and selected images are
-    taken from it. Nothing here makes the host wait until a value is read.
+    `average` is the exponential moving average of the outputs; peak and selected images are taken
+    from it. Nothing here makes the host wait until a value is read.
     """
 
     def __init__(self, problem: Problem, *, steps: int, decay: float, stopping: Stopping) -> None:
@@ -67,10 +68,10 @@ class Trace:
     def observe(
         self, step: int, loss: Tensor, output: Tensor, *, total: Tensor | None = None
     ) -> None:
-        """Record one step from its loss and the network's output.
+        r"""Record one step from its loss and the network's output.
 
         A step at which `total`, the loss of all images of the fit (by default `loss`), is not
-        finite is no part of the fit: neither peak nor selected.
+        finite can be neither peak nor selected.
         """
         counts = torch.isfinite(loss if total is None else total)
         if step == 0:
@@ -87,7 +88,7 @@ class Trace:
         self._rows[step] = torch.stack((loss, self._problem.psnr(output), psnr, shown))
 
     def finite(self, steps: int) -> int:
-        """How many of the first `steps` losses come before one that is not finite."""
+        """How many of the first `steps` losses come before the first one that is not finite."""
         bad = (~torch.isfinite(self._rows[:steps, LOSS])).nonzero()
         return int(bad[0]) if len(bad) else steps
 

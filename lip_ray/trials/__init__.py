@@ -9,8 +9,8 @@ from lip_ray.records import LevelRecord
 from lip_ray.spec import Family
 from lip_ray.trials import classification, generator, reconstruction, trajectory, transfer
 from lip_ray.trials.base import AbstractTrial as AbstractTrial
-from lip_ray.trials.base import Context as Context
 from lip_ray.trials.classification import Classification as Classification
+from lip_ray.trials.context import Context as Context
 from lip_ray.trials.generator import Generator as Generator
 from lip_ray.trials.reconstruction import Reconstruction as Reconstruction
 from lip_ray.trials.trajectory import Trajectory as Trajectory
@@ -25,7 +25,8 @@ _ANY: TypeAdapter[AnyTrial] = TypeAdapter(Trial)
 
 
 def from_json(spec: str) -> AnyTrial:
-    """The trial of a spec as it is stored. Raises pydantic's ValidationError where it is none."""
+    """The trial that a stored spec describes. Raises pydantic's ValidationError for invalid
+    ones."""
     return _ANY.validate_json(spec)
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lip_ray.data.images import Picture
-from lip_ray.fits import Fit, FitResult, Snapshot, Subject, Watch, WindowedVariance
-from lip_ray.fits.progress import unwatched
+from lip_ray.fits import Callback, Fit, FitResult, Snapshot, Subject, WindowedVariance
+from lip_ray.fits.progress import no_callback
 from lip_ray.priors import AbstractPrior, UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
 from lip_ray.pruning import Mask, ScoreContext, effective
@@ -31,7 +31,7 @@ ONE_COLOUR = "no path from input to output is left, so the image is one colour: 
 def _examined(
     image: Picture, task: AbstractTask, prior: AbstractPrior, target: Target
 ) -> tuple[tuple[Conflict, ...], tuple[int, int, int] | None]:
-    """What is wrong with one image, and the (C, H, W) that is looked for, where it can be told."""
+    """What is wrong with one image, and the shape (C, H, W) to restore; None where unknown."""
     try:
         image.load()
     except ValueError as error:
@@ -52,7 +52,7 @@ def _examined(
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is fitted to what: the part that trajectories and transfers have in common."""
+    """The images, task, network and fit that trajectories and transfers have in common."""
 
     trial_id: str
     images: tuple[Picture, ...]
@@ -64,7 +64,7 @@ class Setting:
     latents: LatentDraw = "kept"
 
     def conflicts(self) -> list[Conflict]:
-        """What is wrong with the images in the company of task, prior and target."""
+        """What is wrong with the images, together with the task, the prior and the target."""
         found: list[Conflict] = []
         shapes = []
         for image in self.images:
@@ -98,7 +98,7 @@ class Setting:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the first image that is looked for. Raises ValueError without one."""
+        """(C, H, W) of the first image to restore. Raises ValueError where it cannot be read."""
         wrong, shape = _examined(self.images[0], self.task, self.prior, self.target)
         if shape is None:
             raise ValueError("; ".join(message for _, message in wrong))
@@ -106,29 +106,30 @@ class Setting:
 
     @property
     def channels(self) -> int | None:
-        """Of the images that are looked for; None where that cannot be told."""
+        """The number of channels of the images to restore; None where they cannot be read."""
         _, shape = _examined(self.images[0], self.task, self.prior, self.target)
         return shape[0] if shape else None
 
     def problem(self, image: Picture, device: torch.device) -> Problem:
-        """The problem of one image, its target as set."""
+        """The inverse problem of one image, with the target of this setting."""
         problem = self.task.realise(image, seed=self.seed, device=device)
         return replace(problem, target=self.target)
 
     @property
     def size(self) -> Size:
-        """Of the network; a step of several images costs the sum over them."""
+        """Parameters of the network and the cost of a step for the first image; a step of several
+        images costs the sum over them."""
         cost = self.prior.cost(self.shape)
         return Size(parameters=cost.parameters, macs_per_step=cost.macs_per_step)
 
     @property
     def rehearsal(self) -> str:
-        """All that a step's cost depends on; how strong the noise is does not matter."""
+        """A key of all that a step's cost depends on; the strength of the noise is not in it."""
         shapes = [tuple(image.load().shape) for image in self.images]
         return f"{self.task.kind} {shapes} {self.prior.id} {self.fit.id}"
 
     def rehearse(self, steps: int, *, device: torch.device) -> float:
-        """The seconds of so many dense steps here, without stopping early."""
+        """The measured seconds of `steps` dense steps on the device, without early stopping."""
         bench = Bench(self, device)
         rule = WindowedVariance(window=1, stride=1)
         brief = self.fit.model_copy(update={"steps": steps, "stopping": rule})
@@ -137,30 +138,26 @@ class Setting:
 
 
 class AbstractRestoration(AbstractTrial, ABC):
-    """A trial that restores images: one setting tells its rows, its size and its pace."""
+    """A trial that restores images; its setting determines its rows, size and step cost."""
 
     @property
     @abstractmethod
     def setting(self) -> Setting:
-        """What is fitted to what."""
+        """The images, task, network and fit of the trial."""
 
     @property
     def images_per_level(self) -> int:
-        """One row an image."""
         return len(self.setting.images)
 
     @property
     def size(self) -> Size:
-        """Of the network."""
         return self.setting.size
 
     @property
     def rehearsal(self) -> str:
-        """All that a step's cost depends on."""
         return self.setting.rehearsal
 
     def rehearse(self, steps: int, *, device: torch.device) -> float:
-        """The seconds that so many dense steps take here."""
         return self.setting.rehearse(steps, device=device)
 
 
@@ -195,7 +192,7 @@ class Bench:
         return {name: value.to(self.device) for name, value in module.state_dict().items()}
 
     def subjects(self, *, level: int) -> tuple[Subject, ...]:
-        """One an image: its problem, its own latent, and the draws of its input noise."""
+        """One subject per image: its problem, its own latent, and the draws of its input noise."""
         return tuple(
             Subject(
                 prior=self.prior.with_latent(self._latent(image.label, problem, level)),
@@ -225,9 +222,10 @@ class Bench:
         mask: Mask,
         *,
         snapshot_at: int | None = None,
-        watch: Watch = unwatched,
+        callback: Callback = no_callback,
     ) -> tuple[FitResult, ...]:
-        """Set the network to `start` times `mask` and fit it, if it has a path to fit."""
+        """Set the network to `start` times `mask` and fit it. Without a path from input to output,
+        all images are recorded as collapsed instead."""
         self.prior.rewind(start, mask.layers)
         if self.effective(mask) == 0:
             return tuple(
@@ -235,22 +233,22 @@ class Bench:
                 for problem in self._problems
             )
         return self._setting.fit.run(
-            self.subjects(level=level), mask, snapshot_at=snapshot_at, watch=watch
+            self.subjects(level=level), mask, snapshot_at=snapshot_at, callback=callback
         )
 
     def effective(self, mask: Mask) -> int:
-        """Kept weights on a path from latent to image."""
+        """The number of kept weights on a path from latent to image."""
         return effective(self.prior.module, mask, self._latent_shape)
 
     @property
     def _latent_shape(self) -> tuple[int, int, int]:
-        """(C, h, w), the smallest that the network takes."""
+        """The shape of the smallest latent that the network takes, (C, h, w)."""
         side = self._setting.prior.minimum_side
         channels = self._problems[0].image_shape[0]
         return self._setting.prior.latent_shape((channels, side, side))
 
     def score_context(self, mask: Mask, density: float, *, level: int) -> ScoreContext:
-        """What a criterion sees of the network as it is now, pruned by `mask`."""
+        """The context in which a criterion scores the present weights, pruned by `mask`."""
         subjects = self.subjects(level=level)
 
         def loss(weights: Mapping[str, Tensor]) -> Tensor:
@@ -299,7 +297,7 @@ class Bench:
         )
 
     def failed(self, level: int, kept: int, reason: str) -> tuple[LevelRecord, ...]:
-        """The rows of a level that has no ticket."""
+        """The rows of a level that has no ticket: one per image, with the reason."""
         return tuple(
             LevelRecord(
                 **self._identity(level, image.label, kept),
@@ -325,7 +323,7 @@ class Bench:
 
 
 def collapsed(image: Tensor, problem: Problem, *, reason: str) -> FitResult:
-    """What a network without a path ends at: the one image (1, C, H, W) that it can make."""
+    """The result of a network without a path: the one image (1, C, H, W) that it can make."""
     only = Snapshot(step=0, image=image)
     return FitResult(
         outcome=Outcome.COLLAPSED,

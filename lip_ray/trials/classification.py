@@ -1,5 +1,4 @@
-"""Classification: the tickets of one ladder as bodies of classifiers, far from any image to
-restore."""
+"""Classification trials: the tickets of one ladder become the bodies of image classifiers."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, final
@@ -10,20 +9,27 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from lip_ray.data.labelled import Dataset, Split
-from lip_ray.fits import Watch
+from lip_ray.fits import Callback
 from lip_ray.fits.classifier import Classifier, EpochFit, EpochResult
 from lip_ray.priors import UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
 from lip_ray.pruning import Mask, effective
 from lip_ray.records import Curve, Facets, LevelRecord, Outcome
 from lip_ray.rng import keyed
-from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size
+from lip_ray.trials.base import AbstractTrial, Conflict, Description, Size
+from lip_ray.trials.context import Context
 from lip_ray.trials.facets import View, chosen, image_columns, part, setting_of
 from lip_ray.trials.origin import Origin
 from lip_ray.trials.recording import machine_columns, reset_peak_memory
 from lip_ray.trials.sources import Source
+from lip_ray.trials.takeover import (
+    Travels,
+    keeps_source_masks,
+    source_conflicts,
+    start,
+    transferred_masks,
+)
 from lip_ray.trials.trajectory import Seed
-from lip_ray.trials.transfer import Travels, source_conflicts, start, stored_already, travelled
 
 
 @final
@@ -40,41 +46,39 @@ class Classification(AbstractTrial):
     source: Source
     dataset: Dataset
     side: Annotated[int, Field(ge=2, le=4096)] | None = None
-    """Of the pictures as the network gets them, in pixels; by default the smallest multiple of
-    their own that it takes. Published: 50 for CIFAR-10."""
+    """Height and width in pixels of the pictures that the network gets; by default the smallest
+    multiple of their own that it takes. Published: 50 for CIFAR-10."""
     travels: Travels = "mask_and_weights"
     """mask_and_weights: the mask, and the weights that the source rewinds to; mask: the mask, on
     weights drawn afresh; layer_densities: as many weights in each layer, at random places, on
     weights of its own seed. The head is drawn, and the same for all of them."""
     fit: EpochFit = EpochFit()
     seed: Seed | None = None
-    """Of the head, the validation set, the order of the pictures and all other draws; by default
-    the source's."""
+    """The seed of the head, the validation set, the order of the pictures and all other draws; by
+    default the source's."""
 
     @property
     def levels(self) -> int:
-        """As many as the source has."""
         return self.source.levels
 
     @property
     def steps(self) -> int:
-        """Of all epochs."""
+        """The steps of all epochs together."""
         return self.fit.epochs * self.fit.batches(len(self._split.training))
 
     @property
     def seed_used(self) -> int:
-        """Its own, or the source's."""
+        """The trial's own seed, or the source's where it has none."""
         given = self.source.seed if self.seed is None else self.seed
         return given or 0
 
     @property
     def sources(self) -> tuple[AbstractTrial, ...]:
-        """The trajectories that find the tickets."""
         return self.source.finders
 
     @property
     def description(self) -> Description:
-        """Its names in tables; its image is the dataset."""
+        """The names of its parts in tables, with the dataset in place of an image."""
         return Description(
             pruner=self.source.label,
             prior=self.source.prior.kind,
@@ -84,8 +88,10 @@ class Classification(AbstractTrial):
         )
 
     def facets(self) -> Facets:
-        """The dataset takes the place of an image. A method is where tickets were found, and how;
-        the dense network is the same for all."""
+        r"""The facets, with the dataset in place of an image.
+
+        The method is where and how the tickets were found; the dense network is the same for all.
+        """
         origin = Origin(source=self.source, travels=self.travels, seed=self.seed)
         label = self.source.label
         return Facets(
@@ -104,7 +110,8 @@ class Classification(AbstractTrial):
 
     @property
     def side_used(self) -> int:
-        """As set, or the smallest multiple of the pictures' own that the network takes."""
+        """`side`, or by default the smallest multiple of the pictures' own side that the network
+        takes."""
         if self.side is not None:
             return self.side
         own = self.dataset.shape[1]
@@ -112,12 +119,12 @@ class Classification(AbstractTrial):
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of what the body makes of a picture."""
+        """(C, H, W) of the body's output for one picture."""
         return self.source.channels(), self.side_used, self.side_used
 
     @property
     def size(self) -> Size:
-        """Of body and head; a step is a full batch of `fit.batch` pictures."""
+        """Parameters of body and head; a step is one batch of `fit.batch` pictures."""
         classifier = self.classifier(torch.Generator()).to("meta")
         pictures = torch.empty(self.fit.batch, *self.dataset.shape, device="meta")
         with FlopCounterMode(display=False) as counter:
@@ -129,20 +136,19 @@ class Classification(AbstractTrial):
 
     @property
     def rehearsal(self) -> str:
-        """All that a step's cost depends on."""
         channels, side, _ = self.image_shape
         return f"{self.kind} {self.dataset.label} {channels}×{side} {self.source.prior.id} " + (
             f"{self.fit.batch} {self.fit.precision}"
         )
 
     def rehearse(self, steps: int, *, device: torch.device) -> float:
-        """The seconds of so many steps of the dense network here, no accuracy measured."""
+        """The measured seconds of `steps` steps of the dense network; accuracy is not measured."""
         bench = ClassifierBench(self, device)
         bench.rewind(bench.initial, bench.dense)
         return self.fit.rehearse(bench.classifier, bench.dense, self._split, steps=steps)
 
     def classifier(self, draws: torch.Generator) -> Classifier:
-        """Body and head on the CPU; all weights drawn from `draws`."""
+        """Body and head on the CPU, with all weights drawn from `draws`."""
         prior = self.source.prior
         channels, side, _ = self.image_shape
         return Classifier(
@@ -156,7 +162,8 @@ class Classification(AbstractTrial):
         )
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Reads the dataset, the source's images and ticket files; fits nothing."""
+        """Find what does not go together. Reads the dataset, the source's images and ticket
+        files."""
         wrong = list(source_conflicts(self.source, self.seed, self.travels))
         yield from wrong
         try:
@@ -170,7 +177,7 @@ class Classification(AbstractTrial):
             yield from self._misfits()
 
     def _misfits(self) -> Iterator[Conflict]:
-        """What stands against a picture in the latent's place."""
+        """Why a picture cannot take the place of the latent, if it cannot."""
         latent_channels, *sides = self.source.prior.latent_shape(self.image_shape)
         if sides != [self.side_used] * 2:
             yield (
@@ -198,21 +205,21 @@ def run(spec: Classification, context: Context) -> Iterator[LevelRecord]:
     Levels that the source has no ticket for are recorded as failed.
     """
     bench = ClassifierBench(spec, context.device)
-    masks = travelled(spec, spec.source.masks(context, bench.dense))
+    masks = transferred_masks(spec, spec.source.masks(context, bench.dense))
     for level in range(context.first_level, spec.levels):
         reset_peak_memory(context.device)
         if level >= len(masks):
             yield bench.failed(level, spec.source.counts(bench.dense.total)[level])
             continue
         mask = masks[level]
-        begin, watch = start(spec, level, bench, context), context.watch(spec.id, level)
-        result = bench.fit(level, begin, mask, watch)
-        new = {} if stored_already(spec) else {level: mask}
+        begin, callback = start(spec, level, bench, context), context.callback(spec.id, level)
+        result = bench.fit(level, begin, mask, callback)
+        new = {} if keeps_source_masks(spec) else {level: mask}
         yield bench.record(level, mask, result, masks=new)
 
 
 class ClassifierBench:
-    """A classification on a device: the classifier, and the pictures."""
+    """The classifier and the pictures of a trial, on a device."""
 
     def __init__(self, spec: Classification, device: torch.device) -> None:
         self._spec = spec
@@ -231,7 +238,7 @@ class ClassifierBench:
         return self.drawn(self._spec.seed_used)
 
     def drawn(self, seed: int) -> dict[str, Tensor]:
-        """The body's initial weights of a seed: those of an image's fit."""
+        """The body's initial weights of a seed, which are those that a fit of images draws."""
         return self._drawn(keyed(seed, "initial weights"))
 
     def fresh(self, seed: int) -> dict[str, Tensor]:
@@ -243,15 +250,15 @@ class ClassifierBench:
         return {name: value.to(self.device) for name, value in module.state_dict().items()}
 
     def rewind(self, weights: Mapping[str, Tensor], mask: Mask) -> None:
-        """Set the body to `weights` times `mask`, the head to what was drawn for it."""
+        """Set the body to `weights` times `mask`, and the head to its initial weights."""
         self._body.rewind(weights, mask.layers)
         self.classifier.forget_statistics()
         self.classifier.head.load_state_dict(self._head)
 
     def fit(
-        self, level: int, weights: Mapping[str, Tensor], mask: Mask, watch: Watch
+        self, level: int, weights: Mapping[str, Tensor], mask: Mask, callback: Callback
     ) -> EpochResult:
-        """Learn from these weights on, if the picture has a path to the head."""
+        """Train from these weights. Without a path from picture to head the result is collapsed."""
         self.rewind(weights, mask)
         if self._effective(mask) == 0:
             return self._collapsed()
@@ -261,17 +268,18 @@ class ClassifierBench:
             self._split,
             seed=self._spec.seed_used,
             level=level,
-            watch=watch,
+            callback=callback,
         )
 
     def _effective(self, mask: Mask) -> int:
-        """Kept weights on a path from the picture to the head."""
+        """The number of kept weights on a path from the picture to the head."""
         side, prior = self._spec.source.prior.minimum_side, self._spec.source.prior
         smallest = prior.latent_shape((self._spec.image_shape[0], side, side))
         return effective(self.classifier.body, mask, smallest)
 
     def _collapsed(self) -> EpochResult:
-        """Only biases reach the head: the most frequent class of the training set."""
+        """The result without a path: only biases reach the head, so it predicts the most frequent
+        class of the training set."""
         guess = self._split.training.labels.bincount().argmax()
         accuracy = float((self._split.test.labels == guess).double().mean())
         return EpochResult(
@@ -285,10 +293,10 @@ class ClassifierBench:
     def record(
         self, level: int, mask: Mask, result: EpochResult, *, masks: Mapping[int, Mask]
     ) -> LevelRecord:
-        """The row of a level.
+        r"""The row of a level.
 
-        Its curve has one entry an epoch: the loss, and the validation error as the statistic whose
-        least value chooses.
+        Its curve has one entry per epoch: the loss and, as the statistic, the validation error,
+        whose minimum chooses the epoch.
         """
         chosen = result.chosen
         return LevelRecord(
@@ -308,7 +316,7 @@ class ClassifierBench:
         )
 
     def failed(self, level: int, kept: int) -> LevelRecord:
-        """The row of a level that has no ticket."""
+        """The row of a level that has no ticket, with the reason."""
         return LevelRecord(
             **self._identity(level, kept),
             effective=None,

@@ -1,4 +1,4 @@
-"""What trials have in common, put into the words and the JSON that are stored with each."""
+"""What trials have in common, in the words and the JSON that are stored with each of them."""
 
 import hashlib
 import json
@@ -12,26 +12,26 @@ from lip_ray.spec import Spec, canonical
 from lip_ray.tasks import AbstractTask, CompressedSensing
 
 View = Callable[[Any], Any]
-"""Makes JSON of a spec or of a field: `canonical` that of keys, `written` that of settings."""
+"""Turns a spec or a field into JSON: `canonical` for keys, `written` for settings."""
 
 DENSE = "dense"
 """The method of every fit that keeps all weights and begins with those that its seed draws."""
 
 CLEAN_TARGET = ", clean target"
-"""Said of methods that find tickets with the ground truth."""
+"""Appended to the name of a method that finds tickets with the ground truth."""
 
 MOST_NAMED = 3
-"""Of more images than that only the number is said."""
+"""The most images that are named; of more only the number is given."""
 
 SETTING_DIGITS = 8
 
 
 class Labelled(Protocol):
-    """An image, whatever it is of."""
+    """Anything with a label: an image, an image set or a dataset."""
 
     @property
     def label(self) -> str:
-        """Its name in tables."""
+        """The name in tables."""
 
 
 def written(value: object) -> Any:
@@ -42,7 +42,7 @@ def written(value: object) -> Any:
 
 
 def part(name: str, said: Callable[[View], Any]) -> Part:
-    """The part of that name; `said` makes its JSON object by either view."""
+    """The part with this name; `said` makes its JSON object in either view."""
     return Part(name=name, key=text(said(canonical)), settings=text(said(written)))
 
 
@@ -52,9 +52,9 @@ def text(value: object) -> str:
 
 
 def chosen(view: View, spec: Spec, names: Iterable[str]) -> dict[str, Any]:
-    """Some fields of a spec; those that are specs themselves are said also where they are defaults.
+    r"""Some fields of a spec as JSON; a field that is a spec itself is in it even at its default.
 
-    So a key tells apart the kinds that are in it, whatever the default is.
+    So a key tells the kinds of nested specs apart, whatever the default is.
     """
     own = view(spec)
     values = {name: getattr(spec, name) for name in names}
@@ -79,12 +79,12 @@ def without_seeds(value: Any) -> Any:
 
 
 def without(fields: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """The other fields of a JSON object."""
+    """A JSON object without the named fields."""
     return {name: value for name, value in fields.items() if name not in names}
 
 
 def image_columns(images: Sequence[Any]) -> dict[str, Any]:
-    """The facets of images: specs with a label each."""
+    """The facets of images: their labels, keys and settings."""
     return {
         "images": tuple(image.label for image in images),
         "image_keys": tuple(text(canonical(image)) for image in images),
@@ -93,12 +93,12 @@ def image_columns(images: Sequence[Any]) -> dict[str, Any]:
 
 
 def task_part(task: AbstractTask) -> Part:
-    """The task, named with how hard it is."""
+    """The task, under a name that says how hard it is."""
     return part(task.title, lambda view: view(task))
 
 
 def measurement_columns(task: AbstractTask) -> dict[str, Any]:
-    """The facets of compressed measurements; none of another task."""
+    """The facets of compressed measurements; empty for other tasks."""
     if not isinstance(task, CompressedSensing):
         return {}
     return {"m": task.m, "outlier_share": getattr(task.outliers, "share", 0.0)}
@@ -110,16 +110,16 @@ def fitted_network(prior: AbstractPrior, fit: Fit) -> Part:
 
 
 def in_common(view: View, images: tuple[Spec, ...]) -> dict[str, Any]:
-    """The images that share the network's weights, where there are several."""
+    """The images that share the network's weights, where there are several; otherwise empty."""
     return {"images": view(images)} if len(images) > 1 else {}
 
 
 def at_once(images: Sequence[object]) -> str:
-    """Said of methods whose network is fitted to several images."""
+    """The words for a network that is fitted to several images; empty for one image."""
     return f", on {len(images)} images at once" if len(images) > 1 else ""
 
 
 def few_words(images: Iterable[Labelled]) -> str:
-    """Several images in a few words."""
+    """The labels of a few images, or the number of many."""
     named = list(dict.fromkeys(image.label for image in images))
     return " + ".join(named) if len(named) <= MOST_NAMED else f"{len(named)} images"

@@ -1,5 +1,5 @@
-"""Generators: tickets of a network that makes images, found by adversarial training, or a
-checkpoint as it is."""
+"""Generator trials: tickets of a network that makes images, found by adversarial training or by
+pruning a checkpoint."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self, final
@@ -26,50 +26,53 @@ from lip_ray.pruning import (
 from lip_ray.records import Facets, LevelRecord, Outcome, Part
 from lip_ray.rng import keyed
 from lip_ray.spec import kind_of, members
-from lip_ray.trials.base import AbstractTrial, Conflict, Context, Description, Size, stored
+from lip_ray.trials.base import AbstractTrial, Conflict, Description, Size
+from lip_ray.trials.context import Context
 from lip_ray.trials.facets import View, chosen, image_columns, part, setting_of
 from lip_ray.trials.ladder import AbstractLadder
 from lip_ray.trials.recording import adversarial_curve, machine_columns, reset_peak_memory, sheet
 from lip_ray.trials.rewinding import Rewind, ToInit, refuse_late
+from lip_ray.trials.tensors import stored
 from lip_ray.trials.trajectory import Seed
 
 REHEARSED_MACS = 5 * 10**11
-"""Multiply-adds of a step that a CPU takes some tens of seconds for."""
+"""Multiply-adds of a step that takes a CPU some tens of seconds."""
 ONE_IMAGE = "no path from latent to image is left, so all images are one: it is not fitted"
 GENERATOR, CRITIC = "generator.", "critic."
-"""Before the names of weights where those of both networks are kept together."""
+"""Prefixes of the names of weights, where those of both networks are stored together."""
 
 TRAINED = ("prior", "images", "fit")
-"""The fields that say what was trained on what."""
+"""The fields that say which network was trained, on which images and how."""
 FINDS = ("pruner", "schedule", "rewind", "critic_pruned")
 """The fields that say how tickets are found."""
 
 
 @final
 class Generator(AbstractTrial):
-    """A ladder of tickets of a generator: train, record, score, prune, rewind, repeat.
+    r"""A ladder of tickets of a generator: train, record, score, prune, rewind, repeat.
 
-    Level 0 is the dense network. It begins with the weights of a checkpoint, where the prior is a
-    file, and so with `rewind: init` do all others: the protocol of the lottery-image-prior study.
-    Without images and fit nothing is trained: the checkpoint is taken as it is, and what is pruned
-    of it is simply missing.
+    Level 0 is the dense network. Where the prior is a file, training begins with the weights of
+    that checkpoint and, with `rewind: init`, so does every other level: the protocol of the
+    lottery-image-prior study. Without images and fit nothing is trained: the checkpoint is pruned
+    as it is.
     """
 
     kind: Literal["generator"] = "generator"
     prior: GeneratorSpec
     images: ImageSet | None = None
-    """What it learns to make."""
+    """The images that the generator learns to make."""
     pruner: Pruner = Magnitude()
-    """One that looks at the weights alone, as magnitude does: others judge them by an image that is
-    to be restored."""
+    """A pruner that looks at the weights alone, as magnitude does; others judge weights by an image
+    to restore."""
     schedule: Schedule = Rate()
     rewind: Rewind = ToInit()
     """What the surviving weights, and the critic's, are set to before each fit."""
     critic_pruned: bool = False
-    """Whether the critic is pruned alike, to the same densities; it is never counted."""
+    """Whether the critic is pruned too, to the same densities; its weights are never counted."""
     fit: AdversarialFit | None = None
     seed: Seed = 0
-    """Of the initial weights where they are drawn, of minibatches, and of all other draws."""
+    """The seed of the initial weights where they are drawn, of minibatches, and of all other
+    draws."""
 
     @model_validator(mode="after")
     def _trains_or_not(self) -> Self:
@@ -89,22 +92,20 @@ class Generator(AbstractTrial):
 
     @property
     def levels(self) -> int:
-        """How many levels the ladder has, the dense one included."""
         return self.schedule.levels
 
     @property
     def steps(self) -> int:
-        """Of the generator; none where a checkpoint is taken as it is."""
+        """The steps of the generator; 0 where a checkpoint is pruned as it is."""
         return self.fit.steps if self.fit else 0
 
     @property
     def seed_used(self) -> int:
-        """Its own."""
         return self.seed
 
     @property
     def description(self) -> Description:
-        """Its names in tables; its image is the set that it learns from."""
+        """The names of its parts in tables; its image is the set that it learns from."""
         return Description(
             pruner=self.pruner.kind,
             prior=self.prior.kind,
@@ -113,7 +114,7 @@ class Generator(AbstractTrial):
         )
 
     def facets(self) -> Facets:
-        """Its images are the set that it learns from."""
+        """The facets; its images are the set that it learns from."""
         images = [self.images] if self.images else []
         return Facets(
             setting=setting_of(self),
@@ -126,14 +127,14 @@ class Generator(AbstractTrial):
 
     @property
     def network_part(self) -> Part:
-        """The architecture, and what it was trained on."""
+        """The architecture, and what it was trained on, as a facet."""
         kind = self.prior.kind
         name = f"{kind} of {self.images.title}" if self.images else kind
         return part(name, lambda view: chosen(view, self, TRAINED))
 
     @property
     def finder_part(self) -> Part:
-        """How its tickets are found."""
+        """How its tickets are found, as a facet."""
         return part(self.label.replace("_", " "), self._finds)
 
     def _finds(self, view: View) -> dict[str, Any]:
@@ -141,7 +142,8 @@ class Generator(AbstractTrial):
 
     @property
     def size(self) -> Size:
-        """Of the generator; a step is that of both networks, estimated from one pass through each.
+        r"""Parameters of the generator; a step is one of both networks, estimated from one pass
+        through each.
 
         A critic's step runs the generator forward, and the critic forward and backward over real
         and generated images and, for the gradient penalty, twice more.
@@ -156,38 +158,37 @@ class Generator(AbstractTrial):
 
     @property
     def finders(self) -> tuple["Generator", ...]:
-        """Itself: what reconstructs with it needs it complete."""
+        """The trial itself, which must be complete before others reconstruct with its tickets."""
         return (self,)
 
     @property
     def label(self) -> str:
-        """What finds its tickets, for tables."""
+        """The name of its pruner, for tables."""
         return self.pruner.kind
 
     @property
     def prior_kind(self) -> str:
-        """What kind of network it is, for tables."""
+        """The kind of its network, for tables."""
         return self.prior.kind
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the images it makes."""
+        """(C, H, W) of the images that it makes."""
         return self.prior.image_shape
 
     @property
     def cost(self) -> Cost:
-        """Of the dense network."""
+        """Sizes and step cost of the dense network."""
         return self.prior.cost
 
     @property
     def rehearsal(self) -> str:
-        """All that a step's cost depends on."""
         return f"{self.kind} {self.prior.id} {self.fit.id if self.fit else ''}"
 
     def rehearse(self, steps: int, *, device: torch.device) -> float:
-        """The seconds that so many steps of the dense networks take here.
+        r"""The measured seconds of `steps` steps of the dense networks on the device.
 
-        On a CPU that would need minutes for one, a smaller minibatch is timed and scaled up.
+        Where one step would take a CPU minutes, a smaller minibatch is timed and scaled up.
         """
         if self.fit is None or self.images is None:
             return 0.0
@@ -202,7 +203,7 @@ class Generator(AbstractTrial):
         return seconds * self.fit.batch / batch
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Reads the images; trains nothing."""
+        """Find what does not go together. Reads the images; trains nothing."""
         if not self.pruner.weights_alone:
             yield (
                 "pruner",
@@ -217,7 +218,7 @@ class Generator(AbstractTrial):
             yield from self._misfits(self.images, self.fit)
 
     def _misfits(self, images: ImageSet, fit: AdversarialFit) -> Iterator[Conflict]:
-        """What stands against learning these images."""
+        """Why the generator cannot learn these images, if it cannot."""
         try:
             shape, count = images.shape, len(images.load())
         except ValueError as error:
@@ -233,35 +234,35 @@ class Generator(AbstractTrial):
         return f"{_shape(self.prior.image_shape)}: set size and channels"
 
     def mask(self, level: int, context: Context) -> Mask | None:
-        """The generator's mask of a level that the trial has left; None where it has none."""
+        """The generator's stored mask of a level; None where none is stored."""
         mask = context.mask(self.id, level)
         return parted(mask)[0] if mask else None
 
     def network(self, level: int, context: Context) -> dict[str, Tensor] | None:
-        """The state dict that a level ended with, its pruned weights zero; None without one."""
+        """The state dict at the end of a level, pruned weights zero; None where none is stored."""
         if self.fit is not None:
             return context.network(self.id, level)
         mask = self.mask(level, context)
         return self._pruned(mask, context.device) if mask else None
 
     def _pruned(self, mask: Mask, device: torch.device) -> dict[str, Tensor]:
-        """The checkpoint with its pruned weights zero."""
+        """The checkpoint with its pruned weights set to zero."""
         made = self.prior.build(seed=self.seed, device=device)
         made.rewind(made.snapshot(), mask.layers)
         return made.snapshot()
 
 
 def _without_an_image() -> list[str]:
-    """The kinds of pruners that need none."""
+    """The kinds of pruners that need no image."""
     pruners = (member for member in members(Pruner) if issubclass(member, AbstractPruner))
     return [kind_of(pruner) for pruner in pruners if pruner.weights_alone]
 
 
 def run(spec: Generator, context: Context) -> Iterator[LevelRecord]:
-    """Train, record, score, prune, rewind, repeat: one record per level, dense first.
+    r"""Train, record, score, prune, rewind, repeat: one record per level, dense first.
 
-    Begins at `context.first_level`, and inside it where it was broken off. A level that diverged
-    ends the search: the levels below it are recorded as failed.
+    Resumes at `context.first_level`, from its checkpoint if there is one. After a level that
+    diverged, all levels below it are recorded as failed.
     """
     ladder = Ladder(spec, context)
     for level in range(context.first_level, spec.levels):
@@ -277,7 +278,7 @@ def run(spec: Generator, context: Context) -> Iterator[LevelRecord]:
 
 
 class Ladder(AbstractLadder):
-    """One generator on a device, and its critic."""
+    """One generator and its critic, on a device."""
 
     def __init__(self, spec: Generator, context: Context) -> None:
         super().__init__(
@@ -293,26 +294,25 @@ class Ladder(AbstractLadder):
         self._kept = spec.schedule.kept(made.total)
         self._critic_kept = spec.schedule.kept(judges.total) if spec.critic_pruned else ()
         self._judged: Mapping[str, Tensor] = {}
-        """The weights by which the next mask is chosen: those that the level ended with."""
+        """The weights that the next mask is chosen by: those at the end of the level."""
 
     @property
     def dense(self) -> Mask:
-        """The mask that keeps everything."""
         return self._dense
 
     @property
     def initial(self) -> Mapping[str, Tensor]:
-        """Of both networks: the checkpoint's, or drawn by the seed."""
+        """The initial weights of both networks: the checkpoint's, or drawn by the seed."""
         return self._initial
 
     def fresh(self, level: int) -> Mapping[str, Tensor]:
-        """The generator's drawn by the seed for that level alone; the critic's as at level 0."""
+        """Generator weights drawn for that level alone, and the critic's as at level 0."""
         draws = keyed(self._spec.seed, "fresh initial weights", level=level)
         made = placed(self._spec.prior.module(draws), self._context.device)
         return _together(made.state_dict(), _part(self._initial, CRITIC))
 
     def fit(self, level: int, mask: Mask) -> AdversarialResult:
-        """Set what is left of both networks to where they begin, and train them."""
+        """Set the remaining weights of both networks to where they begin, and train them."""
         made, critic = parted(mask)
         start = self.start(level)
         self._made.rewind(_part(start, GENERATOR), made.layers)
@@ -341,12 +341,13 @@ class Ladder(AbstractLadder):
             seed=spec.seed,
             level=level,
             snapshot_at=self.snapshot_at if level == 0 else None,
-            keeper=self._context.keeper(spec.id, level),
-            watch=self._context.watch(spec.id, level),
+            checkpointer=self._context.checkpointer(spec.id, level),
+            callback=self._context.callback(spec.id, level),
         )
 
     def _untouched(self, outcome: Outcome, reason: str) -> AdversarialResult:
-        """Both networks as they are, and what the generator makes."""
+        """A result without training: both networks as they are, and pictures that the generator
+        makes."""
         latents = self._spec.prior.latents(SAMPLES, keyed(self._spec.seed, "samples"))
         with torch.no_grad():
             samples = self._made(latents.to(self._context.device)).clamp(0, 1)
@@ -366,7 +367,7 @@ class Ladder(AbstractLadder):
         )
 
     def cut(self, level: int, mask: Mask) -> Mask:
-        """Of the averaged generator, or the initial one; of the critic likewise."""
+        """The next mask, by the averaged generator or the initial one; for the critic likewise."""
         made, critic = parted(mask)
         judged = self._judged
         if self._spec.pruner.scores_at == "init":
@@ -431,7 +432,7 @@ class Ladder(AbstractLadder):
         )
 
     def failed(self, level: int) -> LevelRecord:
-        """The row of a level that has no ticket."""
+        """The row of a level that has no ticket, with the reason."""
         return LevelRecord(
             **self._identity(level, self._kept[level]),
             effective=None,

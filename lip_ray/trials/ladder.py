@@ -1,4 +1,4 @@
-"""The ladder of a trial that finds tickets: what each level begins with, and the masks so far."""
+"""The ladder of a trial that finds tickets: the weights each level begins with, and the masks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -8,13 +8,13 @@ from torch import Tensor
 
 from lip_ray.pruning import AbstractPruner, Mask, UnrankableError
 from lip_ray.records import LevelRecord
-from lip_ray.trials.base import Context
+from lip_ray.trials.context import Context
 from lip_ray.trials.recording import machine_columns, with_found
 from lip_ray.trials.rewinding import FineTune, Reinit, Rewind, ToInit, ToStep
 
 
 class AbstractLadder(ABC):
-    """Prunes and rewinds, whatever it is that is fitted in between."""
+    """Prunes and rewinds between the fits of a trial, whatever network is fitted."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class AbstractLadder(ABC):
         self._last = levels - 1
         self._masks: dict[int, Mask] = {}
         self._later: Mapping[str, Tensor] | None = None
-        """What levels below the dense one begin with, where that comes out of a fit."""
+        """The weights that levels below the dense one begin with, where they result from a fit."""
 
     @property
     @abstractmethod
@@ -42,21 +42,22 @@ class AbstractLadder(ABC):
     @property
     @abstractmethod
     def initial(self) -> Mapping[str, Tensor]:
-        """What level 0 begins with."""
+        """The weights that level 0 begins with."""
 
     @abstractmethod
     def fresh(self, level: int) -> Mapping[str, Tensor]:
-        """Weights drawn anew for a level, like the initial ones."""
+        """Weights drawn anew for a level, from the distribution of the initial ones."""
 
     @abstractmethod
     def cut(self, level: int, mask: Mask) -> Mask:
-        """The mask of a level, out of that of the level above and the weights as they are now.
+        r"""The mask of a level, from the mask of the level above and the present weights.
 
         Raises UnrankableError where the weights have no order.
         """
 
     def mask(self, level: int) -> Mask | None:
-        """Found in this run, or stored, or dense; none where the level above left none."""
+        """The mask of a level, found in this run or stored; None where the level above left
+        none."""
         if level == 0:
             return self.dense
         if level not in self._masks:
@@ -68,7 +69,8 @@ class AbstractLadder(ABC):
 
     @property
     def snapshot_at(self) -> int | None:
-        """The step of the dense fit whose weights later levels begin with, if it is one."""
+        """The step of the dense fit whose weights later levels begin with; None without late
+        rewinding."""
         return self._rewind.step if isinstance(self._rewind, ToStep) else None
 
     def start(self, level: int) -> Mapping[str, Tensor]:
@@ -89,14 +91,15 @@ class AbstractLadder(ABC):
         weights: Callable[[], Mapping[str, Tensor]],
         snapshot: Mapping[str, Tensor] | None,
     ) -> None:
-        """Take in how a fit left the weights, if that is asked for, and those of `snapshot_at`."""
+        """Keep what later levels begin with: the fitted weights, or those after step
+        `snapshot_at`."""
         if isinstance(self._rewind, FineTune):
             self._later = weights()
         elif isinstance(self._rewind, ToStep) and level == 0:
             self._later = snapshot
 
     def prune(self, level: int, mask: Mask) -> dict[int, Mask]:
-        """The masks that this level's fit decides: the next one, or for one-shot pruning all.
+        r"""The masks that follow from this level's fit: the next one or, for one-shot pruning, all.
 
         Empty after the last level, and where the weights cannot be ranked or rewound to.
         """
@@ -118,10 +121,11 @@ class AbstractLadder(ABC):
     def completed(
         self, level: int, rows: Sequence[LevelRecord], masks: Mapping[int, Mask]
     ) -> tuple[LevelRecord, ...]:
-        """The rows of a level with the masks and weights that were found with it.
+        r"""The rows of a level with the masks and weights that were found with it.
 
-        Rows are read off the network before it is pruned, and a pruner may change the network: what
-        the machine says is read again, because time and memory of a level include its pruning.
+        Rows are read off the network before it is pruned, as a pruner may change the network. The
+        columns of the machine are read again, because the time and memory of a level include its
+        pruning.
         """
         cost = machine_columns(self._context.device)
         known = {0: self.dense} | dict(masks) if level == 0 else masks
@@ -130,7 +134,8 @@ class AbstractLadder(ABC):
         )
 
     def weights_known(self, level: int) -> dict[int, Mapping[str, Tensor]]:
-        """What has to be stored for the next level to begin: nothing that a seed draws."""
+        """The weights that must be stored for later levels, by level; none where the seed draws
+        them."""
         late = isinstance(self._rewind, FineTune) or (
             isinstance(self._rewind, ToStep) and level == 0
         )

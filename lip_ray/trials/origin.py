@@ -24,20 +24,20 @@ from lip_ray.trials.sources import Consensus, FromFile
 from lip_ray.trials.trajectory import Trajectory
 
 TRAVELS_SAID = {"mask": ", mask only", "layer_densities": ", layer densities"}
-"""What of a ticket is taken over, unless it is mask and weights."""
+"""The words for what is taken over of a ticket, unless it is mask and weights."""
 
 OF_A_FIT = ("fit", "task", "images")
-"""The fields of a trajectory that a transfer has too."""
+"""The fields that trajectories and transfers both have."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """A source of tickets, its trajectories (`finders`), and what of them travels."""
+    """A source of tickets as seen from the trial that takes them over."""
 
     source: Trajectory | Consensus | FromFile
     travels: str
     seed: int | None
-    """The seed of the trial that takes the tickets over; None where it has the source's."""
+    """The seed of the trial that takes the tickets over; None where it uses the source's."""
 
     @property
     def finders(self) -> tuple[Trajectory, ...]:
@@ -45,7 +45,7 @@ class Origin:
         return self.source.finders
 
     def columns(self) -> dict[str, Any]:
-        """The facets that are about the source alone."""
+        """The facets that describe the source alone."""
         return {
             "source_images": tuple(self._images()),
             "source_tasks": tuple(dict.fromkeys(finder.task.kind for finder in self.finders)),
@@ -56,22 +56,23 @@ class Origin:
 
     @property
     def clean(self) -> str:
-        """Said of tickets that were found with the ground truth."""
+        """The words for tickets that were found with the ground truth; empty for others."""
         return CLEAN_TARGET if any(one.target == "clean" for one in self.finders) else ""
 
     @property
     def other_seed(self) -> dict[str, int]:
-        """The seed of the source, where it is not that of the trial."""
+        """The seed of the source, where the trial has another; otherwise empty."""
         found = [finder.seed for finder in self.finders[:1]]
         return {"seed": found[0]} if found and self.seed not in (None, found[0]) else {}
 
     @property
     def of_seed(self) -> str:
-        """Said where the source has another seed."""
+        """The words for a source of another seed; empty where the trial has the same."""
         return "".join(f", seed {seed}" for seed in self.other_seed.values())
 
     def settings(self, view: View, elsewhere: Mapping[str, Any]) -> dict[str, Any]:
-        """The source without its seed and without what it has in common with `elsewhere`."""
+        """The source as JSON, without its seed and without what it has in common with
+        `elsewhere`."""
         if isinstance(self.source, FromFile):
             return chosen(view, self.source, ("kind", "name", "sha256"))
         found = []
@@ -84,19 +85,22 @@ class Origin:
         return {"kind": self.source.kind, "rule": self.source.rule, "trajectories": found}
 
     def method(self, view: View, elsewhere: Mapping[str, Any]) -> dict[str, Any]:
-        """How the tickets were found, where, and what of them travels."""
+        """How and where the tickets were found, and what of them is taken over, as JSON."""
         return {
             "source": self.settings(view, elsewhere),
             "travels": self.travels,
         } | self.other_seed
 
     def finder(self, view: View, elsewhere: Mapping[str, Any]) -> dict[str, Any]:
-        """How the tickets were found, wherever, where all trajectories found theirs alike."""
+        r"""How the tickets were found, wherever that was, as JSON.
+
+        Trajectories that did not all find theirs in one way are listed with their settings.
+        """
         alike = {text(finder.finds(view)): finder.finds(view) for finder in self.finders}
         return next(iter(alike.values())) if len(alike) == 1 else self.settings(view, elsewhere)
 
     def place(self, view: View) -> dict[str, Any]:
-        """Where the tickets were found; all of a source that has no single place."""
+        """Where the tickets were found, as JSON; the whole source where it has no single place."""
         own = self.source
         found = own.place(view) if isinstance(own, Trajectory) else view(own)
         return {**without_seeds(found), **self.other_seed}
@@ -110,7 +114,8 @@ class Origin:
         return whence.lstrip(", ")
 
     def whence(self, images: tuple[AnyImage, ...], task: AbstractTask | None) -> str:
-        """Where the tickets come from in words, as far as that is not where they are used."""
+        """Where the tickets come from, in words; empty where that is the trial's own image and
+        task."""
         if isinstance(self.source, FromFile):
             return " from a file"
         found = self._images()
@@ -123,11 +128,11 @@ class Origin:
         return f" from {', '.join(said)}" if said else ""
 
     def how(self, whence: str) -> str:
-        """What travels, in words; tickets that go nowhere are fitted anew."""
+        """What is taken over, in words; `refitted` for whole tickets that stay on their image."""
         return TRAVELS_SAID.get(self.travels, "" if whence else ", refitted")
 
     def dense(self, images: tuple[AnyImage, ...]) -> Part:
-        """The dense fit that the ladder begins with: of other weights it is another one."""
+        """The dense fit that the ladder begins with, which differs by its initial weights."""
         name, own = self._dense_weights()
         return part(name + at_once(images), lambda view: own | in_common(view, images))
 
@@ -148,5 +153,5 @@ class Origin:
 
 
 def elsewhere(view: View, *, images: object, task: AbstractTask, fit: Fit) -> dict[str, Any]:
-    """What a transfer has in common with a trajectory on the same images, by the same task."""
+    """The fields that a transfer has in common with a trajectory on the same images and task."""
     return {"images": view(images), "task": view(task), "fit": view(fit)}

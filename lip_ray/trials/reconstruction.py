@@ -14,11 +14,11 @@ from torch import Tensor
 from lip_ray.data.images import AnyImage, Index, Picture, expanded, named
 from lip_ray.fits import (
     AbstractSolver,
+    Callback,
     Erm,
     FitResult,
     Lasso,
     LatentSolver,
-    Watch,
 )
 from lip_ray.fits.progress import unknown
 from lip_ray.priors.generators.base import Output
@@ -32,13 +32,13 @@ from lip_ray.tasks.outliers import StudentNoise
 from lip_ray.trials.base import (
     AbstractTrial,
     Conflict,
-    Context,
     Description,
     Size,
     Take,
     refuse_untakeable,
 )
 from lip_ray.trials.bench import collapsed
+from lip_ray.trials.context import Context
 from lip_ray.trials.facets import (
     View,
     chosen,
@@ -61,14 +61,14 @@ from lip_ray.trials.trajectory import Seed
 
 @final
 class Sample(Spec):
-    """An image in the range of the generator: one that its dense network makes.
+    r"""An image that the dense generator of the source makes, so that it is in its range.
 
-    A ticket has another range; how well it still reaches these images is what is asked.
+    The tickets have other ranges: such images measure how well a ticket still reaches them.
     """
 
     kind: Literal["sample"] = "sample"
     index: Index = 0
-    """Which draw of the latent, by the trial's seed."""
+    """The number of the draw of the latent, from 0, by the trial's seed."""
 
     @property
     def label(self) -> str:
@@ -78,32 +78,32 @@ class Sample(Spec):
 
 @final
 class Cosines(Spec):
-    """No generator: the cosine basis, in which photos have few large coefficients."""
+    """The cosine basis instead of a generator; photos have few large coefficients in it."""
 
     kind: Literal["dct"] = "dct"
     levels: ClassVar[int] = 1
     seed: ClassVar[int] = 0
     label: ClassVar[str] = "none"
-    """What found its tickets: there are none."""
+    """The pruner in tables: none, as there are no tickets."""
     prior_kind: ClassVar[str] = "dct"
     finders: ClassVar[tuple[AbstractTrial, ...]] = ()
     images: ClassVar[None] = None
     image_shape: ClassVar[None] = None
-    """Of the images it makes: any."""
+    """None: it makes images of any shape."""
     cost: ClassVar[Cost] = Cost(parameters=0, prunable=0, macs_per_step=0, uses={})
 
     @property
     def network_part(self) -> Part:
-        """It is the same whatever the images."""
+        """The facet of the network, which does not depend on the images."""
         return part(self.prior_kind, lambda view: {})
 
     @property
     def finder_part(self) -> Part:
-        """Nothing is pruned."""
+        """The facet of how tickets are found: none are."""
         return part("", lambda view: {"kind": self.kind})
 
     def conflicts(self) -> Iterator[Conflict]:
-        """None."""
+        """Nothing, as the basis goes with every image."""
         yield from ()
 
 
@@ -117,7 +117,7 @@ class Drawn:
     measured: bool = False
 
     def load(self) -> Tensor:
-        """The pixels."""
+        """(C, H, W) float32 in [0, 1] on the CPU."""
         return self.pixels
 
 
@@ -129,19 +129,19 @@ Subjects = Annotated[
     Field(strict=False, min_length=1, max_length=64),
     BeforeValidator(expanded, json_schema_input_type=Subject | list[Subject]),
 ]
-"""One image or several; an index that is a list stands for several of the same file or set."""
+"""One image or several; an index that is a list stands for several images of one file or set."""
 
 AnySolver = Annotated[LatentSolver | Lasso, Family(default="erm")]
 
 
 @final
 class Reconstruction(AbstractTrial):
-    """Images recovered with the tickets of `source`, level by level; level 0 is the dense network.
+    r"""Images recovered with the tickets of `source`, level by level; level 0 is the dense network.
 
-    A latent is fitted so that what the generator makes of it measures as the image did (CSGM, Bora
-    et al. 2017, arXiv 1703.03208). All images meet the same measurement matrix; all of them and
-    all restarts are one batch. The same generators' best fit to the images themselves, the
-    representation floor, is a trial that this one needs: the task `projection`.
+    A latent is fitted until the measurement of the generated image is that of the image to recover
+    (CSGM, Bora et al. 2017, arXiv 1703.03208). All images are measured by the same matrix; all
+    images and restarts are one batch. The best fit of the same generators to the images themselves,
+    the representation floor, is a trial that this one depends on: the task `projection`.
     """
 
     kind: Literal["reconstruction"] = "reconstruction"
@@ -152,7 +152,7 @@ class Reconstruction(AbstractTrial):
     take: Take = None
     """The levels of the source that are evaluated, in rising order; by default all."""
     seed: Seed | None = None
-    """Of the measurements, the latents and all other draws; by default the source's."""
+    """The seed of the measurements, the latents and all other draws; by default the source's."""
 
     @model_validator(mode="after")
     def _takes_what_there_is(self) -> Self:
@@ -171,29 +171,28 @@ class Reconstruction(AbstractTrial):
 
     @property
     def taken(self) -> tuple[int, ...]:
-        """By level of this trial, the source's level that it evaluates."""
+        """For each level of this trial, the level of the source that it evaluates."""
         return tuple(range(self.source.levels)) if self.take is None else self.take
 
     @property
     def levels(self) -> int:
-        """As many as are taken."""
         return len(self.taken)
 
     @property
     def steps(self) -> int:
-        """Of the solver."""
+        """The steps of the solver."""
         return 1 if isinstance(self.solver, Lasso) else self.solver.steps
 
     @property
     def seed_used(self) -> int:
-        """Its own, or the source's."""
+        """The trial's own seed, or the source's where it has none."""
         return self.source.seed if self.seed is None else self.seed
 
     @property
     def floor(self) -> "Reconstruction | None":
-        """The best fit of the same generators to the images themselves, from as many restarts.
+        r"""The trial that fits the same generators to the images themselves, with as many restarts.
 
-        None where there is none: this is one, there is no generator or no clean image.
+        None where this trial is one already, or has no generator or no clean image.
         """
         solver = self.solver
         if isinstance(self.task, Projection) or isinstance(solver, Lasso):
@@ -206,18 +205,16 @@ class Reconstruction(AbstractTrial):
 
     @property
     def sources(self) -> tuple[AbstractTrial, ...]:
-        """The generators, and the floor."""
+        """The generators of the source, and the floor."""
         floor = self.floor
         return (*self.source.finders, *([floor] if floor else []))
 
     @property
     def images_per_level(self) -> int:
-        """One row an image."""
         return len(self.images)
 
     @property
     def description(self) -> Description:
-        """Its names in tables."""
         return Description(
             pruner=self.source.label,
             prior=self.source.prior_kind,
@@ -226,8 +223,11 @@ class Reconstruction(AbstractTrial):
         )
 
     def facets(self) -> Facets:
-        """A task is apart from its number of measurements and its outliers; a method is a solver,
-        whichever way the generator was pruned."""
+        r"""The facets of the trial.
+
+        The task leaves out its number of measurements and its outliers, which are facets of their
+        own. The method is the solver, however the generator was pruned.
+        """
         outliers = self.task.outliers if isinstance(self.task, CompressedSensing) else None
         return Facets(
             setting=setting_of(self),
@@ -251,24 +251,24 @@ class Reconstruction(AbstractTrial):
 
     @property
     def size(self) -> Size:
-        """Of the generator; a step is that of all restarts of one image."""
+        """Parameters of the generator; a step is one of all restarts of one image."""
         cost, solver = self.source.cost, self.solver
         batch = 0 if isinstance(solver, Lasso) else solver.players * solver.restarts
         return Size(parameters=cost.parameters, macs_per_step=batch * cost.macs_per_step)
 
     @property
     def rehearsal(self) -> str:
-        """All that a step's cost depends on."""
         source = self.source
         prior = source.prior.id if isinstance(source, Generator) else ""
         return f"{self.kind} {prior} {len(self.images)} {self.task.id} {self.solver.id}"
 
     def rehearse(self, steps: int, *, device: torch.device) -> float:
-        """The seconds of so many steps with the dense network, or of as many whole solutions."""
+        """The measured seconds of `steps` steps with the dense network, or of as many whole
+        solutions."""
         return self.bench(Context(device=device)).seconds(steps)
 
     def bench(self, context: Context) -> "AbstractBench":
-        """The reconstruction on a device."""
+        """The problems and the solver of the trial, on the context's device."""
         if isinstance(self.solver, Lasso):
             return SparseBench(self, self.solver, context)
         if isinstance(self.source, Cosines):
@@ -276,7 +276,7 @@ class Reconstruction(AbstractTrial):
         return LatentBench(self, self.source, self.solver, context)
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Reads the images; neither trains nor fits anything."""
+        """Find what does not go together. Reads the images; neither trains nor fits anything."""
         yield from ((f"source.{path}", message) for path, message in self.source.conflicts())
         labels = [image.label for image in self.images]
         if len(set(labels)) < len(labels):
@@ -285,7 +285,7 @@ class Reconstruction(AbstractTrial):
             yield from self._misfits(image)
 
     def _misfits(self, image: AnyImage | Sample) -> Iterator[Conflict]:
-        """What stands against one image."""
+        """Why one image cannot be recovered, if it cannot."""
         try:
             picture = _known(image, self.source)
             shape = tuple(picture.load().shape)
@@ -306,7 +306,7 @@ class Reconstruction(AbstractTrial):
             yield from self._unsolvable(picture)
 
     def _unsolvable(self, picture: Picture) -> Iterator[Conflict]:
-        """What keeps the solver from these measurements."""
+        """Why the solver cannot use these measurements, if it cannot."""
         share = None
         if isinstance(self.task, CompressedSensing):
             count, outliers = self.task.m, self.task.outliers
@@ -321,7 +321,7 @@ class Reconstruction(AbstractTrial):
         yield from ((f"solver.{path}", message) for path, message in wrong)
 
     def remarks(self) -> Iterator[str]:
-        """More measurements than there are values to find."""
+        """A warning where there are more measurements than values in an image."""
         shape = self.source.image_shape
         if isinstance(self.task, CompressedSensing) and shape and self.task.m > math.prod(shape):
             yield (
@@ -331,7 +331,7 @@ class Reconstruction(AbstractTrial):
 
 
 def run(spec: Reconstruction, context: Context) -> Iterator[LevelRecord]:
-    """Take a generator, fit latents, record: one record per level and image, dense first.
+    r"""Take a generator, fit latents, record: one record per level and image, dense first.
 
     Levels that the source has no generator for are recorded as failed.
     """
@@ -342,7 +342,7 @@ def run(spec: Reconstruction, context: Context) -> Iterator[LevelRecord]:
 
 
 class AbstractBench(ABC):
-    """A reconstruction on a device: the problems of all images, and what solves them."""
+    """The problems of all images of a trial and what solves them, on a device."""
 
     def __init__(self, spec: Reconstruction, pictures: Sequence[Picture], context: Context) -> None:
         self.spec = spec
@@ -355,11 +355,11 @@ class AbstractBench(ABC):
 
     @abstractmethod
     def records(self, level: int, there: int) -> Iterator[LevelRecord]:
-        """The rows of a level, that of the source being `there`: one an image."""
+        """The rows of a level, one per image; `there` is the level of the source."""
 
     @abstractmethod
     def seconds(self, steps: int) -> float:
-        """How long so many steps take here with the dense network."""
+        """The measured seconds of `steps` steps with the dense network."""
 
     def identity(self, level: int, kept: int, total: int, unpruned: int = 0) -> dict[str, Any]:
         """The columns that all images of a level have in common."""
@@ -375,7 +375,7 @@ class AbstractBench(ABC):
     def found(
         self, level: int, picture: Picture, problem: Problem, result: FitResult
     ) -> dict[str, Any]:
-        """The columns of one image that tell how its fit went."""
+        """The columns of one image that describe its fit."""
         return {
             "image": picture.label,
             "outcome": result.outcome,
@@ -386,34 +386,34 @@ class AbstractBench(ABC):
 
 
 class SparseBench(AbstractBench):
-    """Without a generator: the coefficients of each image, all of which may be used."""
+    """Recovery without a generator: all coefficients of each image may be used."""
 
     def __init__(self, spec: Reconstruction, solver: Lasso, context: Context) -> None:
         super().__init__(spec, [_known(image, spec.source) for image in spec.images], context)
         self._solver = solver
 
     def records(self, level: int, there: int) -> Iterator[LevelRecord]:
-        """Each image by itself."""
-        watch, images = self.context.watch(self.spec.id, level), len(self.pictures)
-        watch(0, images, unknown)
+        """The rows of a level; each image is solved by itself."""
+        callback, images = self.context.callback(self.spec.id, level), len(self.pictures)
+        callback(0, images, unknown)
         solvable = zip(self.pictures, self.problems, strict=True)
         for solved, (picture, problem) in enumerate(solvable, start=1):
             result = self._solver.run(problem)
             count = math.prod(problem.image_shape)
             columns = self.found(level, picture, problem, result) | {"fit_s": result.seconds}
-            watch(solved, images, partial(columns.get, "psnr_selected_db"))
+            callback(solved, images, partial(columns.get, "psnr_selected_db"))
             mse = _l2(columns["psnr_selected_db"], "unit")
             yield LevelRecord(
                 **self.identity(level, count, count), **columns, effective=None, l2_per_pixel=mse
             )
 
     def seconds(self, steps: int) -> float:
-        """A step is the whole solution."""
+        """The measured seconds of `steps` whole solutions, which count as a step each."""
         return steps * sum(self._solver.run(problem).seconds for problem in self.problems)
 
 
 class LatentBench(AbstractBench):
-    """With a generator, whose latents are fitted to all images at once."""
+    """Recovery with a generator, whose latents are fitted to all images at once."""
 
     def __init__(
         self, spec: Reconstruction, source: Generator, solver: AbstractSolver, context: Context
@@ -429,7 +429,8 @@ class LatentBench(AbstractBench):
         super().__init__(spec, pictures, context)
 
     def records(self, level: int, there: int) -> Iterator[LevelRecord]:
-        """With the generator of that level of the source, where it has one."""
+        """The rows of a level, with the source's generator of level `there`; failed where it has
+        none."""
         weights = self._source.network(there, self.context)
         mask = self._source.mask(there, self.context)
         if weights is None or mask is None:
@@ -437,8 +438,8 @@ class LatentBench(AbstractBench):
             return
         self._prior.module.load_state_dict(weights)
         paths = effective(self._prior.module, mask, (self._source.prior.latent_size,))
-        watch = self.context.watch(self.spec.id, level)
-        results = self._fitted(there, watch) if paths else self._collapsed()
+        callback = self.context.callback(self.spec.id, level)
+        results = self._fitted(there, callback) if paths else self._collapsed()
         common = self._identity(level, mask.kept)
         for picture, problem, result in zip(self.pictures, self.problems, results, strict=True):
             columns = self.found(level, picture, problem, result)
@@ -451,19 +452,21 @@ class LatentBench(AbstractBench):
                 l2_per_pixel=_l2(columns["psnr_selected_db"], self._prior.output),
             )
 
-    def _fitted(self, level: int, watch: Watch) -> tuple[FitResult, ...]:
-        """All images, with the generator as it is."""
+    def _fitted(self, level: int, callback: Callback) -> tuple[FitResult, ...]:
+        """The results of all images, with the generator's weights as loaded."""
         draws = keyed(self.spec.seed_used, "row permutations", level=level)
-        return self._solver.run(self._prior, self.problems, self._latents(), draws, watch=watch)
+        return self._solver.run(
+            self._prior, self.problems, self._latents(), draws, callback=callback
+        )
 
     @torch.no_grad()
     def _collapsed(self) -> tuple[FitResult, ...]:
-        """All images, of a generator that makes one only."""
+        """The results of all images with a generator that makes one image only."""
         only = self._prior(self._draws("latent", 1)[0, 0])
         return tuple(collapsed(only, problem, reason=ONE_IMAGE) for problem in self.problems)
 
     def seconds(self, steps: int) -> float:
-        """Of all images together, with weights as they are before any training."""
+        """The measured seconds of `steps` steps for all images, with untrained weights."""
         brief = self._solver.model_copy(update={"steps": steps})
         draws = keyed(0, "row permutations")
         return brief.run(self._prior, self.problems, self._latents(), draws)[0].seconds
@@ -485,7 +488,8 @@ class LatentBench(AbstractBench):
         return self.identity(level, kept, total, self._prior.parameter_count() - total)
 
     def _latents(self) -> Tensor:
-        """(players, images, restarts, latent), each keyed alone: more restarts change none."""
+        """(players, images, restarts, latent); each restart has its own key, so more of them change
+        none."""
         solver = self._solver
         first = self._draws("latent", solver.candidates)
         if solver.candidates > 1:
@@ -494,7 +498,7 @@ class LatentBench(AbstractBench):
         return torch.stack([latents.squeeze(2) for latents in (first, *others)])
 
     def _draws(self, purpose: str, count: int) -> Tensor:
-        """(images, restarts, count, latent)."""
+        """Latents keyed by image and restart, (images, restarts, count, latent)."""
         seed, prior = self.spec.seed_used, self._source.prior
         drawn = torch.stack(
             [
@@ -507,7 +511,7 @@ class LatentBench(AbstractBench):
         return latents.to(self.context.device)
 
     def _drawn(self, image: Sample, spec: Reconstruction, context: Context) -> Picture:
-        """What the dense generator makes; a stand-in where there is none."""
+        """The picture that the dense generator makes; grey where no generator is stored."""
         weights = self._source.network(0, context)
         if weights is None:
             return _known(image, self._source)
@@ -518,7 +522,7 @@ class LatentBench(AbstractBench):
         return Drawn(image.label, drawn[0].clamp(0, 1).cpu())
 
     def _split(self, picture: Picture) -> Split:
-        """Of the image, seen from the generator."""
+        """Whether the generator was trained on the image, or drew it, or neither."""
         if isinstance(picture, Drawn):
             return "in_range"
         if self._source.images is None:
@@ -527,14 +531,15 @@ class LatentBench(AbstractBench):
 
 
 def _l2(psnr_db: float | None, output: Output) -> float | None:
-    """Mean squared error in the generator's own range; that from -1 to 1 is twice as wide."""
+    """The mean squared error in the generator's own range of values; from -1 to 1 is twice as
+    wide."""
     if psnr_db is None:
         return None
     return float(10 ** (-psnr_db / 10)) * (4 if output == "symmetric" else 1)
 
 
 def _known(image: AnyImage | Sample, source: Generator | Cosines) -> Picture:
-    """The image, or one of its shape where it takes a generator to draw it.
+    r"""The image itself or, for one that a generator will draw, a grey one of its shape.
 
     Raises ValueError where there is no generator at all.
     """

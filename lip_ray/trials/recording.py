@@ -23,7 +23,7 @@ from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
 from lip_ray.pruning import Mask
 from lip_ray.records import Curve, LevelRecord, Reconstruction, ReconstructionRole
 from lip_ray.tasks import Problem
-from lip_ray.trials.base import stored
+from lip_ray.trials.tensors import stored
 
 CURVE_POINTS_EARLY = 160
 CURVE_POINTS_EVEN = 128
@@ -33,11 +33,12 @@ RESET_PEAK = b"5"
 STATUS = Path("/proc/self/status")
 KIBIBYTE = 2**10
 PEAK_KIB = re.compile(rb"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
-"""The most memory that was resident since the process began, or since the peak was reset."""
+"""The peak of the resident memory since the process began, or since the peak was reset."""
 
 
 def fit_columns(result: FitResult, problem: Problem, *, share: int = 1) -> dict[str, Any]:
-    """The columns of a level's row that tell how its fit went; one of `share` images in it."""
+    """The columns of a level's row that describe its fit; its time is divided among `share`
+    images."""
     return {
         "psnr_measured_db": _known(problem.psnr(problem.view)),
         "psnr_peak_db": _psnr(result.peak, problem),
@@ -55,10 +56,9 @@ def fit_columns(result: FitResult, problem: Problem, *, share: int = 1) -> dict[
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin a level: `memory_mb` is the peak from here on.
+    r"""Begin to measure a level: `memory_mb` is the peak from here on.
 
-    On the CPU without Linux's /proc, or where it may not be written to, it stays that of the
-    process.
+    On the CPU without a writable /proc, as outside of Linux, it stays the peak of the process.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -68,11 +68,11 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def machine_columns(device: torch.device) -> dict[str, Any]:
-    """The columns of a level's row that tell where, when and on what it was found.
+    r"""The columns of a level's row that say where, when and on what it was found.
 
-    `memory_mb` is the peak of the level so far: of all tensors of this process on the GPU; on the
-    CPU of the whole process, with Python and its libraries, as it is resident. What earlier levels
-    and trials left behind is in it, what they have given back is not.
+    `memory_mb` is the peak of the level so far: on the GPU of all tensors of this process; on the
+    CPU of the resident memory of the whole process, Python and libraries included. It includes what
+    earlier levels and trials left allocated.
     """
     return {
         "memory_mb": _peak_memory_mb(device),
@@ -89,7 +89,7 @@ def with_found(
     masks: Mapping[int, Mask],
     weights: Mapping[int, Mapping[str, Tensor]] | None = None,
 ) -> tuple[LevelRecord, ...]:
-    """The rows of a level; the first holds the masks and weights, by the level that they are of."""
+    """The rows of a level; the first holds the masks and weights, by level."""
     first, *others = rows
     found = replace(
         first,
@@ -100,7 +100,8 @@ def with_found(
 
 
 def curve(result: FitResult) -> Curve:
-    """About 250 steps: dense at the beginning, even later, peak and selected among them."""
+    """About 250 steps of a fit: dense at first, evenly spaced later, peak and selected among
+    them."""
     marked = [snapshot.step for snapshot in (result.peak, result.selected) if snapshot]
     steps = _thinned(result.steps, marked)
     rows = result.rows[torch.tensor(steps, dtype=torch.long)]
@@ -115,7 +116,7 @@ def curve(result: FitResult) -> Curve:
 
 
 def adversarial_curve(result: AdversarialResult) -> Curve:
-    """The critic's loss, and as the statistic its gap between real and generated images."""
+    """The critic's loss and, as the statistic, its gap between real and generated images."""
     steps = _thinned(result.steps)
     rows = result.rows[torch.tensor(steps, dtype=torch.long)]
     return Curve(
@@ -143,7 +144,7 @@ def sheet(images: Tensor, *, step: int) -> Reconstruction:
 def pictures(
     result: FitResult, problem: Problem, *, with_problem: bool
 ) -> tuple[Reconstruction, ...]:
-    """What the fit restored and, if asked, what it was given and what it was to find."""
+    """The restored images of a fit and, if asked, its measurement and the clean image."""
     shown: list[tuple[ReconstructionRole, int | None, Tensor]] = []
     if with_problem and problem.clean is not None:
         shown.append(("clean", None, problem.clean))
@@ -176,12 +177,12 @@ def _ssim(snapshot: Snapshot | None, problem: Problem) -> float | None:
 
 
 def _known(value: Tensor) -> float | None:
-    """A number; none where it is NaN, as without a clean image."""
+    """The number, or None where it is NaN, as a PSNR without a clean image is."""
     return None if bool(value.isnan()) else float(value)
 
 
 def _thinned(count: int, marked: Sequence[int] = ()) -> list[int]:
-    """Some of so many steps, the marked ones among them."""
+    """Some of `steps` step numbers, the marked ones among them."""
     if not count:
         return []
     early = np.geomspace(1, count, CURVE_POINTS_EARLY).astype(int) - 1

@@ -39,7 +39,7 @@ class Reinit(Spec):
 
 
 def refuse_late(rewind: Spec, steps: int) -> None:
-    """Raise ValueError where a fit of so many steps does not come to the step to rewind to."""
+    """Raise ValueError where a fit of `steps` steps does not reach the step to rewind to."""
     if isinstance(rewind, ToStep) and rewind.step >= steps:
         raise ValueError(
             f"rewind.step must be less than the fit's steps: got step {rewind.step} "

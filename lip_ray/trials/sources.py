@@ -13,7 +13,7 @@ from lip_ray.priors import AbstractPrior, Prior
 from lip_ray.pruning import Mask, keep_top
 from lip_ray.spec import Family, RunOnly, Spec
 from lip_ray.trials import ticketfile
-from lip_ray.trials.base import Context
+from lip_ray.trials.context import Context
 from lip_ray.trials.trajectory import Trajectory
 
 
@@ -28,8 +28,8 @@ class Consensus(Spec):
     kind: Literal["consensus"] = "consensus"
     trajectories: Annotated[tuple[Trajectory, ...], Field(strict=False, min_length=2)]
     rule: Literal["mean_rank", "vote"] = "mean_rank"
-    """mean_rank keeps the weights that survive longest on average; vote those that most
-    trajectories keep at that very level, ties by mean rank."""
+    """mean_rank keeps the weights that survive longest on average; vote keeps those that most
+    trajectories keep at that very level, with ties broken by mean rank."""
 
     @model_validator(mode="after")
     def _alike(self) -> Self:
@@ -52,12 +52,12 @@ class Consensus(Spec):
 
     @property
     def levels(self) -> int:
-        """As many as each of them has."""
+        """The number of levels that each of them has."""
         return self.trajectories[0].levels
 
     @property
     def seed(self) -> int:
-        """The seed that they share, and so the initial weights."""
+        """The seed, and so the initial weights, that they share."""
         return self.trajectories[0].seed
 
     @property
@@ -67,25 +67,26 @@ class Consensus(Spec):
 
     @property
     def label(self) -> str:
-        """What found the tickets, for tables."""
+        """The pruners that found the tickets, for tables."""
         kinds = dict.fromkeys(trajectory.pruner.kind for trajectory in self.trajectories)
         return " + ".join(kinds)
 
     def counts(self, total: int) -> tuple[int, ...]:
-        """The weights that each level keeps, of `total`."""
+        """The number of weights that each level keeps, out of `total`."""
         return self.trajectories[0].counts(total)
 
     def channels(self) -> int:
-        """Of the images that the network makes."""
+        """The number of channels of the images that the network makes."""
         return self.trajectories[0].channels()
 
     def weights(self, level: int, context: Context) -> None:
-        """None: a consensus rewinds to what its seed draws."""
+        """None, as a consensus rewinds to the weights that its seed draws."""
 
     def masks(self, context: Context, dense: Mask) -> list[Mask]:
-        """By level, dense first, down to the last that all trajectories have.
+        r"""The agreed masks, dense first, down to the last level that all trajectories have.
 
-        What some found below that is left out: each has an equal say.
+        Levels below it that only some trajectories found are left out, so that each has an equal
+        say.
         """
         ladders = [trajectory.masks(context, dense) for trajectory in self.trajectories]
         shared = list(zip(*(ladder[1:] for ladder in ladders), strict=False))
@@ -98,7 +99,7 @@ class Consensus(Spec):
 
 
 def _survival(masks: Sequence[Mask], dense: Mask) -> dict[str, Tensor]:
-    """How many of the masks keep each weight; over a ladder, how long it survives."""
+    """For each weight, how many of the masks keep it; over a ladder, how long it survives."""
     total = {name: torch.zeros_like(m, dtype=torch.float64) for name, m in dense.layers.items()}
     for mask in masks:
         for name, layer in mask.layers.items():
@@ -107,7 +108,7 @@ def _survival(masks: Sequence[Mask], dense: Mask) -> dict[str, Tensor]:
 
 
 def _votes(masks: Sequence[Mask], ranks: Mapping[str, Tensor], dense: Mask) -> dict[str, Tensor]:
-    """How many keep each weight; the ranks, scaled below one vote, break ties."""
+    """For each weight, how many masks keep it; the ranks, scaled below one vote, break ties."""
     most = 1 + max(float(layer.max()) for layer in ranks.values())
     return {name: votes + ranks[name] / most for name, votes in _survival(masks, dense).items()}
 
@@ -122,11 +123,13 @@ class FromFile(Spec):
 
     kind: Literal["file"] = "file"
     path: Annotated[str, RunOnly()]
-    """Of the .safetensors file, relative to the working directory; stored absolute."""
+    """The path of the .safetensors file, relative to the working directory; it is stored as
+    absolute."""
     name: str
-    """In tables and figures; by default the file's own name without its ending."""
+    """The name in tables and figures; by default the file's own name without its ending."""
     sha256: str
-    """Of the file's bytes; filled in when the path is read first, checked ever after."""
+    """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
+    later one."""
     prior: Prior
     """The network; by default the one that the file names."""
 
@@ -144,16 +147,16 @@ class FromFile(Spec):
 
     @property
     def levels(self) -> int:
-        """The dense network and the ticket."""
+        """Two: the dense network and the ticket."""
         return 2
 
     @property
     def seed(self) -> None:
-        """None: its weights are in the file."""
+        """None, as the weights are in the file."""
 
     @property
     def finders(self) -> tuple[Trajectory, ...]:
-        """None has to run."""
+        """Empty, as no trial has to run first."""
         return ()
 
     @property
@@ -162,28 +165,30 @@ class FromFile(Spec):
         return self.name
 
     def counts(self, total: int) -> tuple[int, ...]:
-        """All, and those that the ticket keeps."""
+        """The number of weights that the dense network and the ticket keep."""
         return total, sum(int(mask.sum()) for mask in self.read().masks.values())
 
     def channels(self) -> int:
-        """Of the images that the network makes."""
+        """The number of channels of the images that the network makes."""
         return int(self.read().about["image_channels"])
 
     def weights(self, level: int, context: Context) -> dict[str, Tensor] | None:
-        """Those in the file; none for the dense network, whose pruned weights it does not have."""
+        """The weights in the file; None for the dense network, whose pruned weights it does not
+        have."""
         if level == 0:
             return None
         return {name: value.to(context.device) for name, value in self.read().weights.items()}
 
     def masks(self, context: Context, dense: Mask) -> list[Mask]:
-        """The dense mask and the file's."""
+        """The dense mask and that of the file."""
         layers = self.read().masks
         return [dense, Mask({name: mask.to(context.device) for name, mask in layers.items()})]
 
     def read(self) -> ticketfile.Ticket:
-        """The ticket, in the order of the network.
+        r"""The ticket, in the order of the network.
 
-        Raises TicketError when the file is missing, changed, none or of another network.
+        Raises TicketError when the file is missing, has changed, is no ticket or is one of another
+        network.
         """
         ticket = ticketfile.read(Path(self.path))
         if ticket.sha256 != self.sha256:

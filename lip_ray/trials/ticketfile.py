@@ -1,8 +1,8 @@
-"""A ticket in a file of its own: safetensors, with a JSON beside it for people.
+r"""A ticket in a file of its own: safetensors, with a JSON file beside it for people.
 
 The tensors are the network's state dict, pruned weights zero, under its own names, and for every
-prunable weight `<name>_mask`, true where it is kept. What the ticket is stands in the file's
-metadata under `ticket`, as JSON; the .json beside it repeats that. Equal tickets make equal bytes.
+prunable weight `<name>_mask`, true where it is kept. The file's metadata describes the ticket under
+`ticket`, as JSON; the .json file repeats that. Equal tickets make equal bytes.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ SUFFIX = ".safetensors"
 MASK = "_mask"
 KEY = "ticket"
 NAMED = 5
-"""Tensors that a message names before it only counts them."""
+"""The number of tensors that a message names before it only counts them."""
 
 
 class TicketError(UserError):
-    """There is no such ticket, or it is not the one that is wanted; the message says why."""
+    """There is no such ticket, or it does not fit; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +37,13 @@ class Ticket:
     """A mask and the weights it rewinds to; tensors on the CPU."""
 
     about: Mapping[str, Any]
-    """The prior's spec under `prior`, channels of its images under `image_channels`; counts and
-    origin beside them."""
+    """The spec of the prior under `prior` and the channels of its images under `image_channels`,
+    beside counts and origin."""
     weights: Mapping[str, Tensor] = field(repr=False)
     masks: Mapping[str, Tensor] = field(repr=False)
-    """Boolean, by the name of the prunable weight."""
+    """Boolean masks, by the name of the prunable weight."""
     sha256: str = ""
-    """Of the file's bytes, where it was read from one."""
+    """The SHA-256 of the file that it was read from; empty where it was not read from one."""
 
 
 def write(ticket: Ticket, path: Path) -> None:
@@ -61,7 +61,7 @@ def write(ticket: Ticket, path: Path) -> None:
 
 
 def read(path: Path) -> Ticket:
-    """The ticket in a file. Raises TicketError when it is missing or none."""
+    """The ticket in a file. Raises TicketError when the file is missing or holds none."""
     try:
         fingerprint.regular(path)
         data = path.read_bytes()
@@ -88,7 +88,7 @@ def read(path: Path) -> Ticket:
 
 
 def ordered(ticket: Ticket, prior: AbstractPrior) -> Ticket:
-    """The ticket, its tensors in the order of the prior's network (a file sorts them).
+    r"""The ticket with its tensors in the order of the prior's network, as files sort them.
 
     Raises TicketError where names or shapes are those of another network, where a number is not
     finite, or where no weight is kept.

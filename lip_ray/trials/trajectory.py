@@ -12,8 +12,9 @@ from lip_ray.priors import Prior, Skip
 from lip_ray.pruning import Magnitude, Mask, Pruner, Rate, Schedule, ScoreContext
 from lip_ray.records import Facets, LevelRecord
 from lip_ray.tasks import Task
-from lip_ray.trials.base import Conflict, Context, Description, together
+from lip_ray.trials.base import Conflict, Description, together
 from lip_ray.trials.bench import AbstractRestoration, Bench, LatentDraw, Setting, Target
+from lip_ray.trials.context import Context
 from lip_ray.trials.facets import (
     CLEAN_TARGET,
     DENSE,
@@ -60,12 +61,13 @@ class Trajectory(AbstractRestoration):
     rewind: Rewind = ToInit()
     """What the surviving weights are set to before each fit."""
     target: Target = "measured"
-    """What is fitted; clean finds tickets with the ground truth, as published scripts do."""
+    """What is fitted; `clean` finds tickets with the ground truth, as published scripts do."""
     latents: LatentDraw = "kept"
-    """Whether each level meets the same latent, or one of its own as in published scripts."""
+    """Whether each level keeps the same latent, or draws its own as in published scripts."""
     fit: Fit = Fit()
     seed: Seed = 0
-    """Of the noise, the latent, the initial weights and all other draws, each keyed apart."""
+    """The seed of the noise, the latent, the initial weights and all other draws, each keyed
+    apart."""
 
     @model_validator(mode="after")
     def _rewinds_into_the_fit(self) -> Self:
@@ -74,22 +76,19 @@ class Trajectory(AbstractRestoration):
 
     @property
     def levels(self) -> int:
-        """How many levels the ladder has, the dense one included."""
         return self.schedule.levels
 
     @property
     def steps(self) -> int:
-        """Of the fit and, where a mask is learned, of the pruner."""
+        """The steps of the fit and, where a mask is learned, of the pruner."""
         return self.fit.steps + self.pruner.steps_per_level
 
     @property
     def seed_used(self) -> int:
-        """Its own."""
         return self.seed
 
     @property
     def description(self) -> Description:
-        """Its names in tables."""
         return Description(
             pruner=self.pruner.kind,
             prior=self.prior.kind,
@@ -98,7 +97,7 @@ class Trajectory(AbstractRestoration):
         )
 
     def facets(self) -> Facets:
-        """It is its own source of tickets."""
+        """The facets; a trajectory is its own source of tickets."""
         clean = CLEAN_TARGET if self.target == "clean" else ""
         shared = at_once(self.images)
         found_on = f" found on {len(self.images)} images" if shared else ""
@@ -121,11 +120,11 @@ class Trajectory(AbstractRestoration):
         )
 
     def finds(self, view: View) -> dict[str, Any]:
-        """How it finds tickets, wherever."""
+        """How it finds tickets, wherever that is, as JSON."""
         return chosen(view, self, FINDS)
 
     def place(self, view: View) -> dict[str, Any]:
-        """Where it finds tickets."""
+        """The images and the task that it finds tickets on, as JSON."""
         images = view(self.images)
         scene = {"images": images} if len(images) > 1 else {"image": images[0]}
         return scene | {"task": view(self.task)}
@@ -139,7 +138,6 @@ class Trajectory(AbstractRestoration):
 
     @property
     def setting(self) -> Setting:
-        """What is fitted to what."""
         return Setting(
             trial_id=self.id,
             images=self.images,
@@ -153,24 +151,24 @@ class Trajectory(AbstractRestoration):
 
     @property
     def finders(self) -> tuple["Trajectory", ...]:
-        """Itself: as a source of tickets it must be complete first."""
+        """The trajectory itself, which must be complete before others take its tickets."""
         return (self,)
 
     @property
     def label(self) -> str:
-        """What finds its tickets, for tables."""
+        """The name of its pruner, for tables."""
         return self.pruner.kind
 
     def counts(self, total: int) -> tuple[int, ...]:
-        """The weights that each level keeps, of `total`."""
+        """The number of weights that each level keeps, out of `total`."""
         return self.schedule.kept(total)
 
     def channels(self) -> int:
-        """Of the images that its network makes."""
+        """The number of channels of the images that its network makes."""
         return self.setting.shape[0]
 
     def masks(self, context: Context, dense: Mask) -> list[Mask]:
-        """The masks it has left by level, dense first, down to the last that there is."""
+        """The stored masks by level, dense first, down to the first level without one."""
         found = [dense]
         for level in range(1, self.levels):
             mask = context.mask(self.id, level)
@@ -180,11 +178,11 @@ class Trajectory(AbstractRestoration):
         return found
 
     def weights(self, level: int, context: Context) -> dict[str, Tensor] | None:
-        """What a level begins with; None where the seed draws it."""
+        """The stored weights that a level begins with; None where the seed draws them."""
         return context.weights(self.id, level)
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Reads the images and counts the network's weights; fits nothing."""
+        """Find what does not go together. Reads the images; fits nothing."""
         yield from self.setting.conflicts()
         channels = self.setting.channels
         if channels is not None:
@@ -195,10 +193,10 @@ class Trajectory(AbstractRestoration):
 
 
 def run(spec: Trajectory, context: Context) -> Iterator[LevelRecord]:
-    """Fit, record, score, prune, rewind, repeat: one record per level and image, dense first.
+    r"""Fit, record, score, prune, rewind, repeat: one record per level and image, dense first.
 
-    Begins at `context.first_level`. A level whose weights cannot be ranked (its fit diverged)
-    ends the search: the levels below it are recorded as failed.
+    Resumes at `context.first_level`. After a level whose weights cannot be ranked, because its fit
+    diverged, all levels below it are recorded as failed.
     """
     ladder = Ladder(spec, context)
     for level in range(context.first_level, spec.levels):
@@ -214,7 +212,7 @@ def run(spec: Trajectory, context: Context) -> Iterator[LevelRecord]:
 
 
 class Ladder(AbstractLadder):
-    """One trajectory on a device."""
+    """One trajectory, on a device."""
 
     def __init__(self, spec: Trajectory, context: Context) -> None:
         super().__init__(
@@ -231,25 +229,25 @@ class Ladder(AbstractLadder):
 
     @property
     def initial(self) -> Mapping[str, Tensor]:
-        """Drawn by the seed."""
+        """The weights that the seed draws."""
         return self._bench.initial
 
     def fresh(self, level: int) -> Mapping[str, Tensor]:
-        """Drawn by the seed for that level alone."""
+        """The weights that the seed draws for that level alone."""
         return self._bench.fresh(self._spec.seed, level)
 
     def fit(self, level: int, mask: Mask) -> tuple[FitResult, ...]:
-        """Set the weights that are left to where they begin, and fit them."""
+        """Set the remaining weights to where they begin, and fit them."""
         snapshot_at = self.snapshot_at if level == 0 else None
-        watch = self._context.watch(self._spec.id, level)
+        callback = self._context.callback(self._spec.id, level)
         results = self._bench.fit(
-            level, self.start(level), mask, snapshot_at=snapshot_at, watch=watch
+            level, self.start(level), mask, snapshot_at=snapshot_at, callback=callback
         )
         self.fitted(level, self._bench.prior.snapshot, results[0].snapshot)
         return results
 
     def cut(self, level: int, mask: Mask) -> Mask:
-        """By the trajectory's criterion, of the weights as they are, or of the initial ones."""
+        """The next mask, by the trajectory's criterion, from the present or the initial weights."""
         if self._spec.pruner.scores_at == "init":
             self._bench.prior.rewind(self._bench.initial, self._bench.dense.layers)
 
@@ -266,6 +264,6 @@ class Ladder(AbstractLadder):
         return self._bench.records(level, mask, results)
 
     def failed(self, level: int) -> tuple[LevelRecord, ...]:
-        """The rows of a level that has no ticket."""
+        """The rows of a level that has no ticket, with the reason."""
         reason = "a level above diverged, so its weights could not be ranked"
         return self._bench.failed(level, self._kept[level], reason)

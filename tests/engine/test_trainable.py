@@ -58,7 +58,7 @@ def test_a_trial_goes_on_from_the_mask_it_had(
     assert context.first_level == 2
     stored = Reader(tmp_path).masks(trial.id, 2)
     assert stored
-    assert context.shelf.masks(trial.id, 2) == stored
+    assert context.artifacts.masks(trial.id, 2) == stored
     run_trial(config(trial, tmp_path))
     assert [report["level"] for report in reports] == [2, 3]
 
@@ -150,7 +150,7 @@ def test_trials_in_flight_are_noted_and_gone_afterwards(
     trial: Trial, tmp_path: Path, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted: list[Standing] = []
-    monkeypatch.setattr(Context, "note_every_s", 0.0)
+    monkeypatch.setattr(Context, "report_every_s", 0.0)
     note = Writer.note_standing
 
     def counted(self: Writer, standing: Standing) -> None:

@@ -87,7 +87,7 @@ def stored(writer: Writer, trials: Sequence[AnyTrial]) -> Reader:
     reader = Reader(writer.where)
     for trial in trials:
         writer.write_trial(trial_record(trial))
-        rows = run(trial, Context(device=CPU, shelf=reader))
+        rows = run(trial, Context(device=CPU, artifacts=reader))
         for _, level in groupby(rows, key=lambda record: record.level):
             writer.write_level(list(level))
     return reader
@@ -128,7 +128,7 @@ class TestRoundTrip:
     ) -> None:
         path = exported(store, name, level, tmp_path)
         fit = SPEC["fit"] if level == 1 else STILL
-        direct = list(run(transfer(TRIALS[name], fit=fit), Context(device=CPU, shelf=store)))
+        direct = list(run(transfer(TRIALS[name], fit=fit), Context(device=CPU, artifacts=store)))
         from_file = transfer({"kind": "file", "path": str(path)}, seed=0, fit=fit)
         assert list(from_file.conflicts()) == []
         dense, ticket = run(from_file, Context(device=CPU))
@@ -142,7 +142,7 @@ class TestRoundTrip:
     ) -> None:
         path = exported(store, name, 1, tmp_path)
         *_, again = run(transfer({"kind": "file", "path": str(path)}, seed=0), Context(device=CPU))
-        there = next(run(TRIALS[name], Context(device=CPU, shelf=store, first_level=1)))
+        there = next(run(TRIALS[name], Context(device=CPU, artifacts=store, first_level=1)))
         assert found(again) == found(there)
 
     def test_a_consensus_rewinds_to_the_initial_weights(
@@ -150,7 +150,7 @@ class TestRoundTrip:
     ) -> None:
         path = exported(store, "consensus", 1, tmp_path)
         *_, again = run(transfer({"kind": "file", "path": str(path)}, seed=0), Context(device=CPU))
-        there = list(run(TRIALS["consensus"], Context(device=CPU, shelf=store)))
+        there = list(run(TRIALS["consensus"], Context(device=CPU, artifacts=store)))
         assert found(again) == found(there[1])
 
     def test_a_classifier_has_the_body_of_its_source(self, store: Reader) -> None:
@@ -462,7 +462,7 @@ class TestGenerators:
         path = tmp_path / "generator.safetensors"
         tickets.write(tickets.export(learned, f"{self.LEARNED.id}@2"), path)
         file = load_file(path)
-        context = Context(device=CPU, shelf=learned)
+        context = Context(device=CPU, artifacts=learned)
         network = self.LEARNED.network(2, context)
         mask = self.LEARNED.mask(2, context)
         assert network is not None

@@ -94,7 +94,7 @@ class Bench:
         dense = Mask.dense(self.critic.prunable())
         self.critic.rewind(self.initial[1], (self.critic_mask or dense).layers)
 
-    def fit(self, *, seed: int = 0, level: int = 0, snapshot_at=None, keeper=None, **fields):
+    def fit(self, *, seed: int = 0, level: int = 0, snapshot_at=None, checkpointer=None, **fields):
         """Rewind and fit, twelve small steps by default."""
         self.rewind()
         return AdversarialFit(**{"steps": 12, "batch": 4} | fields).run(
@@ -107,7 +107,7 @@ class Bench:
             seed=seed,
             level=level,
             snapshot_at=snapshot_at,
-            keeper=keeper,
+            checkpointer=checkpointer,
         )
 
 
@@ -418,7 +418,7 @@ class BrokenOffError(Exception):
 
 
 @dataclass
-class Shelf:
+class MemoryCheckpointer:
     """Keeps the last state in memory; breaks the fit off after so many saves."""
 
     interval_s: float = 0.0
@@ -460,48 +460,48 @@ class TestBreaks:
     @classmethod
     def kept(cls) -> bytes:
         """The state of a fit that was broken off at its first save."""
-        shelf = Shelf(breaks_after=1)
+        checkpointer = MemoryCheckpointer(breaks_after=1)
         with pytest.raises(BrokenOffError):
-            cls.half().fit(**cls.LONG, keeper=shelf)
-        assert shelf.kept
-        return shelf.kept
+            cls.half().fit(**cls.LONG, checkpointer=checkpointer)
+        assert checkpointer.kept
+        return checkpointer.kept
 
     @pytest.mark.parametrize("saves", [1, 2, 3])
     def test_a_fit_goes_on_to_the_same_bits(self, bench, undisturbed, saves) -> None:
-        shelf = Shelf(breaks_after=saves)
+        checkpointer = MemoryCheckpointer(breaks_after=saves)
         with pytest.raises(BrokenOffError):
-            bench.fit(**self.LONG, keeper=shelf)
+            bench.fit(**self.LONG, checkpointer=checkpointer)
         steps = []
         bench.generator.module.register_forward_hook(lambda *_: steps.append(1))
-        resumed = bench.fit(**self.LONG, keeper=replace(shelf, breaks_after=None))
+        resumed = bench.fit(**self.LONG, checkpointer=replace(checkpointer, breaks_after=None))
         assert differences(undisturbed, resumed) == set()
         learning = 3 * (self.LONG["steps"] - saves * INTERVAL)  # 2 for the critic, 1 for itself
         measuring = 8 + 16  # batches of 4, of 30 pictures and of 64 samples
         assert len(steps) == learning + measuring
 
     def test_it_may_be_broken_off_after_its_last_step(self, bench, undisturbed) -> None:
-        shelf = Shelf(breaks_after=4)
+        checkpointer = MemoryCheckpointer(breaks_after=4)
         with pytest.raises(BrokenOffError):
-            bench.fit(**self.LONG, keeper=shelf)
-        resumed = bench.fit(**self.LONG, keeper=shelf)
+            bench.fit(**self.LONG, checkpointer=checkpointer)
+        resumed = bench.fit(**self.LONG, checkpointer=checkpointer)
         assert differences(undisturbed, resumed) == set()
 
     def test_saving_changes_nothing(self, bench, undisturbed) -> None:
-        shelf = Shelf()
-        kept = bench.fit(**self.LONG, keeper=shelf)
-        assert shelf.saves == 4
+        checkpointer = MemoryCheckpointer()
+        kept = bench.fit(**self.LONG, checkpointer=checkpointer)
+        assert checkpointer.saves == 4
         assert differences(undisturbed, kept) == set()
 
     def test_it_is_saved_no_oftener_than_asked(self, bench) -> None:
-        shelf = Shelf(interval_s=1000.0)
-        bench.fit(**self.LONG, keeper=shelf)
-        assert shelf.saves == 0
+        checkpointer = MemoryCheckpointer(interval_s=1000.0)
+        bench.fit(**self.LONG, checkpointer=checkpointer)
+        assert checkpointer.saves == 0
 
     def test_seconds_add_up(self, bench, kept, monkeypatch) -> None:
         times = iter(range(1000, 9000, 10))
         monkeypatch.setattr(adversarial.time, "perf_counter", lambda: float(next(times)))
-        whole = bench.fit(**self.LONG, keeper=Shelf(interval_s=1e9))
-        resumed = bench.fit(**self.LONG, keeper=Shelf(interval_s=1e9, kept=kept))
+        whole = bench.fit(**self.LONG, checkpointer=MemoryCheckpointer(interval_s=1e9))
+        resumed = bench.fit(**self.LONG, checkpointer=MemoryCheckpointer(interval_s=1e9, kept=kept))
         assert whole.seconds == 70  # the clock is looked at twice an interval, of which 4 are
         assert 50 < resumed.seconds < 60  # three, after one by the clock on the wall
 
@@ -516,7 +516,7 @@ class TestBreaks:
         ],
     )
     def test_what_is_damaged_is_ignored(self, bench, undisturbed, kept, damage) -> None:
-        again = bench.fit(**self.LONG, keeper=Shelf(kept=damage(kept)))
+        again = bench.fit(**self.LONG, checkpointer=MemoryCheckpointer(kept=damage(kept)))
         assert differences(undisturbed, again) == set()
 
     @pytest.mark.parametrize(
@@ -530,7 +530,7 @@ class TestBreaks:
     )
     def test_what_another_fit_saved_is_refused(self, bench, kept, change, named) -> None:
         with pytest.raises(ValueError, match=f"of another fit.*{named}"):
-            bench.fit(**self.LONG | change, keeper=Shelf(kept=kept))
+            bench.fit(**self.LONG | change, checkpointer=MemoryCheckpointer(kept=kept))
 
     @pytest.mark.parametrize(
         ("change", "named"),
@@ -545,7 +545,7 @@ class TestBreaks:
     def test_so_is_what_began_from_something_else(self, bench, kept, change, named) -> None:
         change(bench)
         with pytest.raises(ValueError, match=f"of another fit: its {named} is"):
-            bench.fit(**self.LONG, keeper=Shelf(kept=kept))
+            bench.fit(**self.LONG, checkpointer=MemoryCheckpointer(kept=kept))
 
 
 def broken(bench: Bench, call: int) -> None:
@@ -580,11 +580,11 @@ class TestDivergence:
     def test_a_diverged_fit_ends_soon_and_is_not_saved(self) -> None:
         bench = Bench(density=0.5)
         broken(bench, 4 * 7)
-        shelf = Shelf()
+        checkpointer = MemoryCheckpointer()
         steps = []
         bench.generator.module.register_forward_hook(lambda *_: steps.append(1))
-        bench.fit(steps=100, keeper=shelf)
-        assert shelf.saves == 1
+        bench.fit(steps=100, checkpointer=checkpointer)
+        assert checkpointer.saves == 1
         assert len(steps) == 2 * 2 * INTERVAL
 
     def test_it_is_noticed_in_a_last_rest_of_steps(self) -> None:

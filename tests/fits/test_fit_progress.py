@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from lip_ray.data.labelled import Labelled, Split
-from lip_ray.fits import AdversarialFit, AdversarialResult, Erm, FitResult, MedianOfMeans, Watch
+from lip_ray.fits import AdversarialFit, AdversarialResult, Callback, Erm, FitResult, MedianOfMeans
 from lip_ray.fits.classifier import Classifier, EpochFit, EpochResult
-from lip_ray.fits.progress import mean_psnr_db, unwatched
+from lip_ray.fits.progress import mean_psnr_db, no_callback
 from lip_ray.fits.trace import PSNR
 from lip_ray.priors import Skip, UntrainedPrior
 from lip_ray.priors.generators import Dcgan
@@ -61,14 +61,24 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def adversarial(watch: Watch, keeper=None, steps: int = 23) -> AdversarialResult:
+def adversarial(callback: Callback, checkpointer=None, steps: int = 23) -> AdversarialResult:
     spec = Dcgan(size=8, channels=1, width=4, latent_size=3)
     made, critic = spec.build(seed=0, device=CPU), spec.build_critic(seed=0, device=CPU)
     draws = torch.Generator().manual_seed(5)
     images = torch.randint(256, (30, 1, 8, 8), generator=draws, dtype=torch.uint8)
     mask = Mask.dense(made.prunable())
     fit = AdversarialFit(steps=steps, batch=4)
-    return fit.run(made, critic, spec, images, mask, seed=0, level=0, keeper=keeper, watch=watch)
+    return fit.run(
+        made,
+        critic,
+        spec,
+        images,
+        mask,
+        seed=0,
+        level=0,
+        checkpointer=checkpointer,
+        callback=callback,
+    )
 
 
 def labelled(count: int) -> Labelled:
@@ -79,7 +89,7 @@ def labelled(count: int) -> Labelled:
     )
 
 
-def classified(watch: Watch, *, learning_rate: float = 0.01) -> EpochResult:
+def classified(callback: Callback, *, learning_rate: float = 0.01) -> EpochResult:
     prior, draws = Skip(width=4, scales=1, skip_width=2, input_channels=2), keyed(0, "test")
     network = Classifier(
         prior.module((1, 8, 8), draws),
@@ -93,7 +103,7 @@ def classified(watch: Watch, *, learning_rate: float = 0.01) -> EpochResult:
     mask = Mask.dense(UntrainedPrior(network.body, torch.empty(0)).prunable())
     split = Split(training=labelled(50), validation=labelled(10), test=labelled(12))
     fit = EpochFit(epochs=3, batch=16, learning_rate=learning_rate)
-    return fit.run(network, mask, split, seed=0, level=0, watch=watch)
+    return fit.run(network, mask, split, seed=0, level=0, callback=callback)
 
 
 def waves(latents: Tensor) -> Tensor:
@@ -113,12 +123,12 @@ def photographs(count: int = 2) -> list[Problem]:
 
 
 def recovered(
-    watch: Watch, solver: Erm | MedianOfMeans, problems: list[Problem] | None = None
+    callback: Callback, solver: Erm | MedianOfMeans, problems: list[Problem] | None = None
 ) -> tuple[FitResult, ...]:
     shown = problems or photographs()
     shape = (solver.players, len(shown), solver.restarts, 3)
     latents = torch.randn(shape, generator=torch.Generator().manual_seed(4))
-    return solver.run(waves, shown, latents, torch.Generator().manual_seed(6), watch=watch)
+    return solver.run(waves, shown, latents, torch.Generator().manual_seed(6), callback=callback)
 
 
 SOLVERS = (Erm(steps=12, restarts=3), MedianOfMeans(steps=12, restarts=2, block=5))
@@ -129,64 +139,64 @@ class TestNothingChanges:
         pair = [sparse.subject(), sparse.other()]
         fit = short(patience=20)
         results, weights = [], []
-        for watch in (unwatched, Nosy()):
+        for callback in (no_callback, Nosy()):
             pair = [sparse.subject(), sparse.other()]
             sparse.prior.rewind(sparse.initial, sparse.mask.layers)
-            results.append(fit.run(pair, sparse.mask, snapshot_at=7, watch=watch))
+            results.append(fit.run(pair, sparse.mask, snapshot_at=7, callback=callback))
             weights.append(sparse.prior.snapshot())
         assert same(*results)
         assert same(*weights)
 
     @pytest.mark.parametrize("solver", SOLVERS, ids=lambda solver: solver.kind)
     def test_in_a_fit_of_latents(self, solver) -> None:
-        assert same(recovered(unwatched, solver), recovered(Nosy(), solver))
+        assert same(recovered(no_callback, solver), recovered(Nosy(), solver))
 
     def test_in_an_adversarial_fit(self) -> None:
-        assert same(adversarial(unwatched), adversarial(Nosy()))
+        assert same(adversarial(no_callback), adversarial(Nosy()))
 
     def test_in_a_fit_of_a_classifier(self) -> None:
-        assert same(classified(unwatched), classified(Nosy()))
+        assert same(classified(no_callback), classified(Nosy()))
 
     def test_the_comparison_is_not_blind(self, bench, short) -> None:
         one, other = bench.fit(short()), bench.fit(short(), seed=1)
         assert same(one, one)
         assert not same(one, other)
-        assert not same(adversarial(unwatched), adversarial(unwatched, steps=22))
+        assert not same(adversarial(no_callback), adversarial(no_callback, steps=22))
 
 
 class TestEveryStepIsTold:
     def test_of_weights(self, bench, short) -> None:
-        watch = Nosy()
-        short(steps=20).run([bench.subject()], bench.mask, watch=watch)
-        assert [(step, steps) for step, steps, _ in watch.told] == [(s, 20) for s in range(21)]
+        callback = Nosy()
+        short(steps=20).run([bench.subject()], bench.mask, callback=callback)
+        assert [(step, steps) for step, steps, _ in callback.told] == [(s, 20) for s in range(21)]
 
     def test_of_weights_up_to_where_it_stops(self, bench, short) -> None:
-        watch = Nosy()
-        (result,) = short(patience=5).run([bench.subject()], bench.mask, watch=watch)
+        callback = Nosy()
+        (result,) = short(patience=5).run([bench.subject()], bench.mask, callback=callback)
         assert result.steps < 60
-        assert watch.steps == list(range(result.steps + 1))
+        assert callback.steps == list(range(result.steps + 1))
 
     @pytest.mark.parametrize("solver", SOLVERS, ids=lambda solver: solver.kind)
     def test_of_latents(self, solver) -> None:
-        watch = Nosy()
-        recovered(watch, solver)
-        assert [(step, steps) for step, steps, _ in watch.told] == [(s, 12) for s in range(13)]
+        callback = Nosy()
+        recovered(callback, solver)
+        assert [(step, steps) for step, steps, _ in callback.told] == [(s, 12) for s in range(13)]
 
     def test_of_a_generator(self) -> None:
-        watch = Nosy()
-        adversarial(watch)
-        assert watch.told == [(step, 23, None) for step in range(24)]
+        callback = Nosy()
+        adversarial(callback)
+        assert callback.told == [(step, 23, None) for step in range(24)]
 
     def test_of_a_classifier_over_all_its_epochs(self) -> None:
-        watch = Nosy()
-        classified(watch)  # of 50 pictures by 16
-        assert watch.told == [(step, 12, None) for step in range(13)]
+        callback = Nosy()
+        classified(callback)  # of 50 pictures by 16
+        assert callback.told == [(step, 12, None) for step in range(13)]
 
     def test_of_a_classifier_that_diverges(self) -> None:
-        watch = Nosy()
-        result = classified(watch, learning_rate=1e30)
+        callback = Nosy()
+        result = classified(callback, learning_rate=1e30)
         assert result.reason
-        assert result.steps < max(watch.steps) <= 12
+        assert result.steps < max(callback.steps) <= 12
 
     def test_a_fit_that_goes_on_begins_where_it_was_broken_off(self) -> None:
         class Memory:
@@ -203,40 +213,40 @@ class TestEveryStepIsTold:
             if step == 22:
                 raise BrokenOffError
 
-        memory, watch = Memory(), Nosy()
+        memory, callback = Memory(), Nosy()
         with pytest.raises(BrokenOffError):
-            adversarial(breaks, keeper=memory)
-        assert same(adversarial(watch, keeper=memory), adversarial(unwatched))
-        assert watch.steps == [20, 21, 22, 23]
+            adversarial(breaks, checkpointer=memory)
+        assert same(adversarial(callback, checkpointer=memory), adversarial(no_callback))
+        assert callback.steps == [20, 21, 22, 23]
 
 
 class TestPsnr:
     def test_is_that_of_the_averaged_output(self, bench, short) -> None:
-        watch = Nosy()
-        (result,) = short(steps=15).run([bench.subject()], bench.mask, watch=watch)
-        assert watch.psnrs == [None, *result.rows[:, PSNR].tolist()]
+        callback = Nosy()
+        (result,) = short(steps=15).run([bench.subject()], bench.mask, callback=callback)
+        assert callback.psnrs == [None, *result.rows[:, PSNR].tolist()]
 
     def test_is_the_mean_over_images(self, bench, short) -> None:
-        watch = Nosy()
+        callback = Nosy()
         pair = [bench.subject(), bench.other()]
-        one, other = short(steps=15).run(pair, bench.mask, watch=watch)
+        one, other = short(steps=15).run(pair, bench.mask, callback=callback)
         expected = (one.rows[:, PSNR].double() + other.rows[:, PSNR].double()) / 2
-        assert watch.psnrs[1:] == pytest.approx(expected.tolist())
+        assert callback.psnrs[1:] == pytest.approx(expected.tolist())
         assert max(abs(one.rows[:, PSNR] - other.rows[:, PSNR])) > 0.1
 
     def test_images_without_a_clean_one_are_left_out(self, bench, short) -> None:
-        watch = Nosy()
+        callback = Nosy()
         pair = [bench.subject(), bench.other()]
         pair[0] = replace(pair[0], problem=replace(pair[0].problem, clean=None))
-        _, other = short(steps=15).run(pair, bench.mask, watch=watch)
-        assert watch.psnrs[1:] == other.rows[:, PSNR].tolist()
+        _, other = short(steps=15).run(pair, bench.mask, callback=callback)
+        assert callback.psnrs[1:] == other.rows[:, PSNR].tolist()
 
     def test_is_none_where_nothing_is_known(self, bench, short) -> None:
-        watch = Nosy()
+        callback = Nosy()
         subject = bench.subject()
         subject = replace(subject, problem=replace(subject.problem, clean=None))
-        short(steps=15).run([subject], bench.mask, watch=watch)
-        assert watch.psnrs == [None] * 16
+        short(steps=15).run([subject], bench.mask, callback=callback)
+        assert callback.psnrs == [None] * 16
 
     def test_of_a_latent_is_that_of_the_restart_of_least_objective(self) -> None:
         solver, (problem, _) = Erm(steps=40, restarts=1, learning_rate=0.3), photographs()
@@ -248,25 +258,25 @@ class TestPsnr:
         losses, psnrs = (torch.stack([rows[:, column] for rows in alone]) for column in (0, PSNR))
         chosen = losses.argmin(0)
         expected = psnrs.gather(0, chosen[None])[0]
-        watch = Nosy()
+        callback = Nosy()
         together = solver.model_copy(update={"restarts": 3})
-        together.run(waves, [problem], start, torch.Generator(), watch=watch)
-        assert watch.psnrs[0] is None
-        assert watch.psnrs[1:] == pytest.approx(expected.tolist(), abs=1e-2)
+        together.run(waves, [problem], start, torch.Generator(), callback=callback)
+        assert callback.psnrs[0] is None
+        assert callback.psnrs[1:] == pytest.approx(expected.tolist(), abs=1e-2)
         assert len(set(chosen.tolist())) == 3  # each is chosen at some step,
         assert not torch.equal(chosen, psnrs.argmax(0))  # and it is not always the one of best PSNR
 
     def test_of_latents_is_the_mean_over_images(self) -> None:
-        watch = Nosy()
-        one, other = recovered(watch, Erm(steps=12, restarts=1))
+        callback = Nosy()
+        one, other = recovered(callback, Erm(steps=12, restarts=1))
         expected = (one.rows[:, PSNR] + other.rows[:, PSNR]) / 2
-        assert watch.psnrs[1:] == pytest.approx(expected.tolist())
+        assert callback.psnrs[1:] == pytest.approx(expected.tolist())
 
     def test_of_latents_is_none_where_nothing_is_known(self) -> None:
-        watch = Nosy()
+        callback = Nosy()
         unknown = [replace(problem, clean=None) for problem in photographs()]
-        recovered(watch, Erm(steps=12, restarts=2), unknown)
-        assert watch.psnrs == [None] * 13
+        recovered(callback, Erm(steps=12, restarts=2), unknown)
+        assert callback.psnrs == [None] * 13
 
     @pytest.mark.parametrize(
         ("values", "mean"),
@@ -283,7 +293,7 @@ class TestPsnr:
 
 
 class TestSpeed:
-    """A watch that does not ask makes nobody wait."""
+    """A callback that does not ask makes nobody wait."""
 
     def reads(self, monkeypatch, run: Callable[[], Any]) -> int:
         """How often numbers went from the device to the host."""
@@ -299,27 +309,27 @@ class TestSpeed:
 
     @pytest.mark.parametrize(
         "fit",
-        [adversarial, classified, lambda watch: recovered(watch, SOLVERS[0])],
+        [adversarial, classified, lambda callback: recovered(callback, SOLVERS[0])],
         ids=["adversarial", "classifier", "latent"],
     )
     def test_it_costs_no_read(self, monkeypatch, fit) -> None:
         def deaf(*_: Any) -> None:
             """Asks for nothing."""
 
-        alone = self.reads(monkeypatch, lambda: fit(unwatched))
+        alone = self.reads(monkeypatch, lambda: fit(no_callback))
         assert self.reads(monkeypatch, lambda: fit(deaf)) == alone > 0
 
     def test_of_a_fit_of_weights_either(self, monkeypatch, bench, short) -> None:
-        def run(watch: Watch) -> int:
+        def run(callback: Callback) -> int:
             subject = bench.subject()
             return self.reads(
-                monkeypatch, lambda: short(steps=20).run([subject], bench.mask, watch=watch)
+                monkeypatch, lambda: short(steps=20).run([subject], bench.mask, callback=callback)
             )
 
         def at_ten(step: int, steps: int, psnr_db: Callable[[], float | None]) -> None:
             if step == 10:
                 psnr_db()
 
-        alone = run(unwatched)
+        alone = run(no_callback)
         assert run(lambda *_: None) == alone
         assert run(at_ten) == alone + 1  # and asking costs one

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lip_ray.fits import ExponentialVariance, Fit, Subject, WindowedVariance, arithmetic
+from lip_ray.fits import ExponentialVariance, Fit, Subject, WindowedVariance
 from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
 from lip_ray.metrics import psnr
 from lip_ray.pruning import Mask
@@ -594,21 +594,6 @@ class TestSpeed:
 
 
 class TestPrecision:
-    def test_arithmetic_is_set_and_put_back(self) -> None:
-        convolutions, products = torch.backends.cudnn.conv, torch.backends.cuda.matmul
-        before = convolutions.fp32_precision, products.fp32_precision
-        for precision, expected in (("fp32", "ieee"), ("tf32", "tf32"), ("bf16", "ieee")):
-            with arithmetic(precision, torch.device("cuda")):
-                assert convolutions.fp32_precision == products.fp32_precision == expected
-            assert (convolutions.fp32_precision, products.fp32_precision) == before
-
-    def test_arithmetic_is_put_back_after_an_error(self) -> None:
-        before = torch.backends.cudnn.conv.fp32_precision
-        with pytest.raises(RuntimeError, match="on purpose"):  # noqa: SIM117
-            with arithmetic("fp32", torch.device("cuda")):
-                raise RuntimeError("on purpose")
-        assert torch.backends.cudnn.conv.fp32_precision == before
-
     def test_bf16_fits_too_and_is_recorded_in_full_precision(self, sparse, short) -> None:
         exact, rough = sparse.fit(short()), sparse.fit(short(precision="bf16"))
         assert rough.outcome is Outcome.BUDGET

@@ -203,8 +203,8 @@ class InMemory:
 @cache
 def records_of(trial: AnyTrial) -> tuple[LevelRecord, ...]:
     """What a trial finds, after its sources."""
-    shelf = InMemory(record for source in trial.sources for record in records_of(source))
-    return tuple(run(trial, Context(device=torch.device("cpu"), shelf=shelf)))
+    artifacts = InMemory(record for source in trial.sources for record in records_of(source))
+    return tuple(run(trial, Context(device=torch.device("cpu"), artifacts=artifacts)))
 
 
 def tried(value: object, apart: set[str], path: str = "") -> Iterator[tuple[str, str]]:

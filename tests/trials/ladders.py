@@ -24,7 +24,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-class Shelved:
+class MemoryArtifacts:
     """The masks, weights and networks in records, as a store would give them back."""
 
     def __init__(self, records: Sequence[LevelRecord]) -> None:
@@ -55,7 +55,7 @@ class Shelved:
         self._unfinished[trial_id, level] = state
 
 
-NOTHING = Shelved(())
+NOTHING = MemoryArtifacts(())
 
 
 def crop(name: str) -> dict[str, Any]:
@@ -67,9 +67,9 @@ def trajectory(**changes: Any) -> Trajectory:
 
 
 def records_of(
-    spec: AbstractTrial, *, shelf: Shelved = NOTHING, first: int = 0
+    spec: AbstractTrial, *, artifacts: MemoryArtifacts = NOTHING, first: int = 0
 ) -> list[LevelRecord]:
-    return list(run(spec, Context(device=CPU, first_level=first, shelf=shelf)))
+    return list(run(spec, Context(device=CPU, first_level=first, artifacts=artifacts)))
 
 
 def found(record: LevelRecord) -> dict[str, Any]:

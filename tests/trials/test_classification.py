@@ -17,8 +17,8 @@ from lip_ray.pruning import Mask, effective
 from lip_ray.records import LayerMask, LevelRecord, Outcome, StoredTensor
 from lip_ray.rng import keyed
 from lip_ray.trials import Context, ticketfile, trajectory
-from lip_ray.trials.base import stored
 from lip_ray.trials.classification import Classification, run
+from lip_ray.trials.tensors import stored
 from lip_ray.trials.trajectory import Trajectory
 
 pytest.importorskip("sklearn")
@@ -46,7 +46,7 @@ def classification(**changes: Any) -> Classification:
 
 
 @dataclass
-class Shelf:
+class MemoryArtifacts:
     """What trials have left, in a dictionary."""
 
     layers: dict[tuple[str, int], tuple[LayerMask, ...]] = field(default_factory=dict)
@@ -67,21 +67,23 @@ class Shelf:
                 self.layers[record.trial_id, level] = rows
 
 
-def shelf_of(*sources: Trajectory) -> Shelf:
-    shelf = Shelf()
+def artifacts_of(*sources: Trajectory) -> MemoryArtifacts:
+    artifacts = MemoryArtifacts()
     for source in sources:
-        shelf.put(list(trajectory.run(source, Context(device=CPU))))
-    return shelf
+        artifacts.put(list(trajectory.run(source, Context(device=CPU))))
+    return artifacts
 
 
 @pytest.fixture(scope="module")
-def shelf() -> Shelf:
+def artifacts() -> MemoryArtifacts:
     """The source's tickets."""
-    return shelf_of(classification().source)
+    return artifacts_of(classification().source)
 
 
-def records_of(spec: Classification, shelf: Shelf, **context: Any) -> list[LevelRecord]:
-    return list(run(spec, Context(device=CPU, shelf=shelf, **context)))
+def records_of(
+    spec: Classification, artifacts: MemoryArtifacts, **context: Any
+) -> list[LevelRecord]:
+    return list(run(spec, Context(device=CPU, artifacts=artifacts, **context)))
 
 
 def found(record: LevelRecord) -> dict[str, Any]:
@@ -133,9 +135,9 @@ def assert_begins_at(start: Start, weights: Mapping[str, Tensor]) -> None:
 
 
 class TestLevels:
-    def test_one_record_a_level_with_its_counts(self, shelf: Shelf) -> None:
+    def test_one_record_a_level_with_its_counts(self, artifacts: MemoryArtifacts) -> None:
         spec = classification()
-        records = records_of(spec, shelf)
+        records = records_of(spec, artifacts)
         total = spec.source.prior.prunable_count(1)
         everything = spec.size.parameters
         assert [record.level for record in records] == [0, 1, 2]
@@ -156,16 +158,16 @@ class TestLevels:
         body = spec.source.prior.cost((1, 8, 8)).parameters
         assert spec.size.parameters == body + (8 * 8 + 1) * 10
 
-    def test_effective_weights_are_those_of_the_prior(self, shelf: Shelf) -> None:
+    def test_effective_weights_are_those_of_the_prior(self, artifacts: MemoryArtifacts) -> None:
         spec = classification()
         module = spec.source.prior.module((1, 8, 8), torch.Generator())
-        for level, record in enumerate(records_of(spec, shelf)):
-            rows = shelf.masks(spec.source.id, level)
+        for level, record in enumerate(records_of(spec, artifacts)):
+            rows = artifacts.masks(spec.source.id, level)
             mask = Mask.from_rows(rows, device=CPU)
             assert record.effective == effective(module, mask, (3, 3, 3)) <= record.kept
 
-    def test_curves_have_an_entry_an_epoch(self, shelf: Shelf) -> None:
-        record, *_ = records_of(classification(), shelf)
+    def test_curves_have_an_entry_an_epoch(self, artifacts: MemoryArtifacts) -> None:
+        record, *_ = records_of(classification(), artifacts)
         assert record.curve.step == (5, 11)
         assert record.curve.loss[-1] == record.loss_final
         assert record.selected_step in record.curve.step
@@ -176,80 +178,84 @@ class TestLevels:
             ]
         )
 
-    def test_a_run_repeats_bit_for_bit_and_goes_on_at_any_level(self, shelf: Shelf) -> None:
-        whole = [found(record) for record in records_of(classification(), shelf)]
-        rest = [found(r) for r in records_of(classification(), shelf, first_level=1)]
+    def test_a_run_repeats_bit_for_bit_and_goes_on_at_any_level(
+        self, artifacts: MemoryArtifacts
+    ) -> None:
+        whole = [found(record) for record in records_of(classification(), artifacts)]
+        rest = [found(r) for r in records_of(classification(), artifacts, first_level=1)]
         assert rest == whole[1:]
 
-    def test_the_global_generator_is_left_alone(self, shelf: Shelf) -> None:
+    def test_the_global_generator_is_left_alone(self, artifacts: MemoryArtifacts) -> None:
         state = torch.get_rng_state()
-        records_of(classification(fit=FIT | {"epochs": 1}, travels="layer_densities"), shelf)
+        records_of(classification(fit=FIT | {"epochs": 1}, travels="layer_densities"), artifacts)
         assert torch.equal(state, torch.get_rng_state())
 
 
 class TestWhatTravels:
-    def test_mask_and_weights(self, shelf: Shelf, starts: list[Start]) -> None:
+    def test_mask_and_weights(self, artifacts: MemoryArtifacts, starts: list[Start]) -> None:
         spec = classification()
-        records_of(spec, shelf)
+        records_of(spec, artifacts)
         for level, start in enumerate(starts):
-            assert start.mask.to_rows() == shelf.masks(spec.source.id, level)
+            assert start.mask.to_rows() == artifacts.masks(spec.source.id, level)
             assert_begins_at(start, initial(seed=5))
 
-    def test_the_mask_alone(self, shelf: Shelf, starts: list[Start]) -> None:
+    def test_the_mask_alone(self, artifacts: MemoryArtifacts, starts: list[Start]) -> None:
         spec = classification(travels="mask")
-        records_of(spec, shelf)
+        records_of(spec, artifacts)
         draws = keyed(5, "fresh initial weights")  # as a transfer's
         fresh = spec.source.prior.module((1, 8, 8), draws).state_dict()
         for level, start in enumerate(starts):
-            assert start.mask.to_rows() == shelf.masks(spec.source.id, level)
+            assert start.mask.to_rows() == artifacts.masks(spec.source.id, level)
             assert_begins_at(start, fresh)
 
-    def test_layer_densities(self, shelf: Shelf, starts: list[Start]) -> None:
+    def test_layer_densities(self, artifacts: MemoryArtifacts, starts: list[Start]) -> None:
         spec = classification(travels="layer_densities")
-        records_of(spec, shelf)
+        records_of(spec, artifacts)
         for level, start in enumerate(starts):
-            theirs = shelf.masks(spec.source.id, level)
+            theirs = artifacts.masks(spec.source.id, level)
             ours = start.mask.to_rows()
             assert [row.kept for row in ours] == [row.kept for row in theirs]
             assert (ours == theirs) == (level == 0)
             assert_begins_at(start, initial(seed=5))
 
-    def test_weights_that_the_source_stored(self, shelf: Shelf, starts: list[Start]) -> None:
+    def test_weights_that_the_source_stored(
+        self, artifacts: MemoryArtifacts, starts: list[Start]
+    ) -> None:
         """As after late rewinding; what a latent left in running statistics does not travel."""
         weights = initial(seed=77)
         weights = {n: w + 1 if w.dtype == torch.float32 else w + 9 for n, w in weights.items()}
         late = Trajectory.model_validate(SOURCE)
-        full = Shelf(shelf.layers, {(late.id, 1): stored(weights)})
+        full = MemoryArtifacts(artifacts.layers, {(late.id, 1): stored(weights)})
         records_of(classification(), full)
         statistics = {n: w for n, w in initial(seed=5).items() if "running" in n or "num_" in n}
         assert statistics
         assert_begins_at(starts[1], weights | statistics)
 
     def test_all_meet_the_same_head_and_the_same_order(
-        self, shelf: Shelf, starts: list[Start]
+        self, artifacts: MemoryArtifacts, starts: list[Start]
     ) -> None:
         for travels in TRAVELS:
-            records_of(classification(travels=travels, fit=FIT | {"epochs": 1}), shelf)
+            records_of(classification(travels=travels, fit=FIT | {"epochs": 1}), artifacts)
         assert [(start.seed, start.level) for start in starts] == [(5, 0), (5, 1), (5, 2)] * 3
         for start in starts:
             for name, value in start.head.items():
                 assert torch.equal(value, starts[0].head[name])
 
     def test_another_seed_changes_the_head_and_not_the_ticket(
-        self, shelf: Shelf, starts: list[Start]
+        self, artifacts: MemoryArtifacts, starts: list[Start]
     ) -> None:
         for seed in (5, 6):
-            records_of(classification(seed=seed, fit=FIT | {"epochs": 1}), shelf)
+            records_of(classification(seed=seed, fit=FIT | {"epochs": 1}), artifacts)
         for ours, theirs in zip(starts[:3], starts[3:], strict=True):
             assert not torch.equal(ours.head["weight"], theirs.head["weight"])
             assert_begins_at(theirs, ours.body)
 
     @pytest.mark.parametrize("travels", TRAVELS)
     def test_masks_are_stored_where_the_source_has_not_got_them(
-        self, shelf: Shelf, travels: str
+        self, artifacts: MemoryArtifacts, travels: str
     ) -> None:
         spec = classification(travels=travels, fit=FIT | {"epochs": 1})
-        levels = [set(record.masks) for record in records_of(spec, shelf)]
+        levels = [set(record.masks) for record in records_of(spec, artifacts)]
         assert levels == ([{0}, {1}, {2}] if travels == "layer_densities" else [set()] * 3)
 
     def test_what_trajectories_agree_on(self) -> None:
@@ -259,7 +265,7 @@ class TestWhatTravels:
         spec = classification(source=source, fit=FIT | {"epochs": 1})
         assert list(spec.conflicts()) == []
         assert spec.sources == spec.source.trajectories
-        records = records_of(spec, shelf_of(*spec.source.trajectories))
+        records = records_of(spec, artifacts_of(*spec.source.trajectories))
         assert [set(record.masks) for record in records] == [{0}, {1}, {2}]
         for record in records:
             assert sum(row.kept for row in record.masks[record.level]) == record.kept
@@ -278,7 +284,7 @@ class TestWhatTravels:
         assert list(spec.conflicts()) == []
         (field, message), *_ = spec.model_copy(update={"seed": None}).conflicts()
         assert (field, message) == ("seed", "is missing: a ticket from a file brings none")
-        records = records_of(spec, Shelf())
+        records = records_of(spec, MemoryArtifacts())
         assert [set(record.masks) for record in records] == [{0}, {1}]
         kept = sum(int(mask.sum()) for mask in masks.values())
         assert records[1].kept == kept
@@ -288,7 +294,7 @@ class TestWhatTravels:
 class TestFailures:
     def test_a_collapsed_ticket_guesses_the_most_frequent_class(self) -> None:
         spec = classification(source=SOURCE | {"schedule": [1.0, 0.01]})
-        _, record = records_of(spec, shelf_of(spec.source))
+        _, record = records_of(spec, artifacts_of(spec.source))
         split = spec.dataset.split(5)
         guess = int(split.training.labels.mode().values)
         share = split.test.labels.tolist().count(guess) / len(split.test)
@@ -297,11 +303,11 @@ class TestFailures:
         assert record.accuracy == record.accuracy_final == pytest.approx(share)
         assert (record.effective, record.steps, record.curve) == (0, 0, None)
 
-    def test_without_a_ticket_a_level_has_failed(self, shelf: Shelf) -> None:
+    def test_without_a_ticket_a_level_has_failed(self, artifacts: MemoryArtifacts) -> None:
         spec = classification(fit=FIT | {"epochs": 1})
-        short = Shelf({key: rows for key, rows in shelf.layers.items() if key[1] < 2})
+        short = MemoryArtifacts({key: rows for key, rows in artifacts.layers.items() if key[1] < 2})
         *_, last = records_of(spec, short)
-        whole = records_of(spec, shelf)[-1]
+        whole = records_of(spec, artifacts)[-1]
         assert (last.outcome, last.reason) == (
             Outcome.FAILED,
             "the source has no ticket of this level",
@@ -309,8 +315,8 @@ class TestFailures:
         assert (last.kept, last.kept_all) == (whole.kept, whole.kept_all)
         assert (last.accuracy, last.effective) == (None, None)
 
-    def test_divergence_is_a_row(self, shelf: Shelf) -> None:
-        records = records_of(classification(fit=FIT | {"learning_rate": 1e30}), shelf)
+    def test_divergence_is_a_row(self, artifacts: MemoryArtifacts) -> None:
+        records = records_of(classification(fit=FIT | {"learning_rate": 1e30}), artifacts)
         assert [record.outcome for record in records] == [Outcome.DIVERGED] * 3
         assert all(record.accuracy is None for record in records)
         assert all("not finite" in record.reason for record in records)

@@ -38,7 +38,7 @@ TRAJECTORIES = tuple(trajectory(name) for name in PHOTOS)
 
 @dataclass
 class Masks:
-    """A shelf with nothing but masks."""
+    """A artifacts with nothing but masks."""
 
     rows: dict[tuple[str, int], tuple[LayerMask, ...]] = field(default_factory=dict)
 
@@ -65,13 +65,15 @@ def agreed(
 ) -> list[list[int]]:
     """The weights that a consensus of these ladders keeps, by level, dense first."""
     specs = TRAJECTORIES[: len(ladders)]
-    shelf = Masks()
+    artifacts = Masks()
     for spec, ladder in zip(specs, ladders, strict=True):
         for level, kept in enumerate(ladder, start=1):
-            shelf.rows[spec.id, level] = mask_of(kept, sizes).to_rows()
+            artifacts.rows[spec.id, level] = mask_of(kept, sizes).to_rows()
     dense = mask_of(range(sum(sizes.values())), sizes)
     consensus = Consensus(trajectories=specs, rule=rule)
-    return [kept_of(mask) for mask in consensus.masks(Context(device=CPU, shelf=shelf), dense)]
+    return [
+        kept_of(mask) for mask in consensus.masks(Context(device=CPU, artifacts=artifacts), dense)
+    ]
 
 
 @st.composite

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from generators import DCGAN, checkpoint, generator
-from ladders import CPU, Shelved, found, masks_of, records_of
+from ladders import CPU, MemoryArtifacts, found, masks_of, records_of
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -33,8 +33,8 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Tensor], dic
 
 
 def network_of(record: LevelRecord, spec: Generator) -> dict[str, Tensor]:
-    shelf = Shelved([record])
-    found = Context(device=CPU, shelf=shelf).network(spec.id, record.level)
+    artifacts = MemoryArtifacts([record])
+    found = Context(device=CPU, artifacts=artifacts).network(spec.id, record.level)
     assert found is not None
     return found
 
@@ -113,7 +113,7 @@ class TestRewinding:
     def test_a_ladder_that_is_taken_up_again_goes_on_to_the_same_bits(self, rewind: Any) -> None:
         spec = generator(rewind=rewind)
         whole = records_of(spec)
-        again = records_of(spec, shelf=Shelved(whole[:1]), first=1)
+        again = records_of(spec, artifacts=MemoryArtifacts(whole[:1]), first=1)
         assert [found(record) for record in again] == [found(record) for record in whole[1:]]
 
     def test_late_rewinding_begins_where_both_networks_were_at_that_step(self, starts) -> None:
@@ -152,26 +152,28 @@ class TestBreaks:
     def test_a_level_that_is_broken_off_goes_on_from_what_was_kept(self) -> None:
         spec = generator(fit={"steps": 80, "batch": 8}, schedule=[1.0, 0.5])
         whole = records_of(spec)
-        shelf, kept = Shelved(()), []
+        artifacts, kept = MemoryArtifacts(()), []
 
         class KilledError(Exception):
             pass
 
         def keep(trial_id: str, level: int, state: bytes) -> None:
-            shelf.keep(trial_id, level, state)
+            artifacts.keep(trial_id, level, state)
             kept.append(level)
             if len(kept) == 2:
                 raise KilledError
 
-        broken = Context(device=CPU, shelf=shelf, keep=keep, keep_every_s=0.0)
+        broken = Context(
+            device=CPU, artifacts=artifacts, save_checkpoint=keep, checkpoint_every_s=0.0
+        )
         with pytest.raises(KilledError):
             list(run(spec, broken))
         steps: list[int] = []
         again = Context(
             device=CPU,
-            shelf=shelf,
-            keep=lambda _, level, state: steps.append(level),
-            keep_every_s=0.0,
+            artifacts=artifacts,
+            save_checkpoint=lambda _, level, state: steps.append(level),
+            checkpoint_every_s=0.0,
         )
         assert [found(r) for r in run(spec, again)] == [found(record) for record in whole]
         assert 0 < steps.count(0) < steps.count(1)
@@ -184,7 +186,7 @@ class TestCheckpoints:
         assert [record.network for record in records] == [(), ()]
         assert [record.steps for record in records] == [0, 0]
         assert {record.frechet for record in records} == {None}
-        context = Context(device=CPU, shelf=Shelved(records))
+        context = Context(device=CPU, artifacts=MemoryArtifacts(records))
         weights = dict(spec.prior.pretrained() or {})
         for level, mask in masks_of(records).items():
             network = spec.network(level, context)

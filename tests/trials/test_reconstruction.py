@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from generators import DCGAN, checkpoint, generator, linear_file, reconstruction
-from ladders import CPU, Shelved, found, masks_of, records_of
+from ladders import CPU, MemoryArtifacts, found, masks_of, records_of
 from PIL import Image as Photo
 from pydantic import ValidationError
 from torch import Tensor
@@ -30,14 +30,14 @@ def linear(tmp_path: Path) -> Generator:
 
 
 @pytest.fixture(scope="module")
-def learned() -> tuple[Generator, Shelved]:
+def learned() -> tuple[Generator, MemoryArtifacts]:
     """A ladder of a generator, and what it left."""
     spec = generator()
-    return spec, Shelved(records_of(spec))
+    return spec, MemoryArtifacts(records_of(spec))
 
 
-def shelf_of(source: Generator) -> Shelved:
-    return Shelved(records_of(source))
+def artifacts_of(source: Generator) -> MemoryArtifacts:
+    return MemoryArtifacts(records_of(source))
 
 
 def psnrs(records: list[LevelRecord]) -> list[float]:
@@ -63,18 +63,18 @@ def latents(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 
 class TestRecovery:
     def test_images_in_range_are_found_from_more_measurements_than_latents(self, linear) -> None:
-        shelf = shelf_of(linear)
-        enough = records_of(reconstruction(linear), shelf=shelf)
-        too_few = records_of(reconstruction(linear, task=TOO_FEW), shelf=shelf)
+        artifacts = artifacts_of(linear)
+        enough = records_of(reconstruction(linear), artifacts=artifacts)
+        too_few = records_of(reconstruction(linear, task=TOO_FEW), artifacts=artifacts)
         assert [record.image for record in enough] == ["sample-0", "sample-1"]
         assert [record.split for record in enough] == ["in_range", "in_range"]
         assert min(psnrs(enough)) > 50 > max(psnrs(too_few))
 
     def test_gross_outliers_ruin_least_squares_and_not_median_of_means(self, linear) -> None:
-        shelf = shelf_of(linear)
+        artifacts = artifacts_of(linear)
         robust = {"kind": "median_of_means", "steps": 300, "restarts": 2, "block": 4}
-        plain = records_of(reconstruction(linear, task=ROWS), shelf=shelf)
-        kept = records_of(reconstruction(linear, task=ROWS, solver=robust), shelf=shelf)
+        plain = records_of(reconstruction(linear, task=ROWS), artifacts=artifacts)
+        kept = records_of(reconstruction(linear, task=ROWS, solver=robust), artifacts=artifacts)
         assert max(psnrs(plain)) < 10 < 30 < min(psnrs(kept))
 
     @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ class TestRecovery:
         ],
     )
     def test_any_task_can_be_solved(self, linear, task: dict[str, Any]) -> None:
-        records = records_of(reconstruction(linear, task=task), shelf=shelf_of(linear))
+        records = records_of(reconstruction(linear, task=task), artifacts=artifacts_of(linear))
         assert min(psnrs(records)) > 40
 
     def test_cosines_alone_find_a_smooth_image(self) -> None:
@@ -106,8 +106,8 @@ class TestRecovery:
 
 class TestRows:
     def test_one_a_level_and_image_with_pictures_and_counts(self, learned) -> None:
-        source, shelf = learned
-        records = records_of(reconstruction(source, images=DIGITS), shelf=shelf)
+        source, artifacts = learned
+        records = records_of(reconstruction(source, images=DIGITS), artifacts=artifacts)
         assert [(r.level, r.image) for r in records] == [
             (level, f"digit-{index}") for level in range(3) for index in (0, 3)
         ]
@@ -122,35 +122,35 @@ class TestRows:
             assert record.steps == 150
 
     def test_levels_are_evaluated_with_the_source_generator_as_stored(self, learned) -> None:
-        source, shelf = learned
-        both = records_of(reconstruction(source, images=DIGITS), shelf=shelf)
-        one = records_of(reconstruction(source, images=DIGITS, take=[2]), shelf=shelf)
+        source, artifacts = learned
+        both = records_of(reconstruction(source, images=DIGITS), artifacts=artifacts)
+        one = records_of(reconstruction(source, images=DIGITS, take=[2]), artifacts=artifacts)
         assert [record.level for record in one] == [0, 0]
         assert psnrs(one) == psnrs(both[4:])
         assert [record.kept for record in one] == [record.kept for record in both[4:]]
 
     def test_training_images_are_told_from_held_out_ones(self, learned) -> None:
-        source, shelf = learned
+        source, artifacts = learned
         images = [{"kind": "digit", "index": 0, "split": part} for part in ("test", "training")]
-        records = records_of(reconstruction(source, images=images, take=[0]), shelf=shelf)
+        records = records_of(reconstruction(source, images=images, take=[0]), artifacts=artifacts)
         assert [record.split for record in records] == ["held_out", "training"]
 
     def test_of_a_checkpoint_nobody_knows(self, linear) -> None:
-        records = records_of(reconstruction(linear, images=DIGITS), shelf=shelf_of(linear))
+        records = records_of(reconstruction(linear, images=DIGITS), artifacts=artifacts_of(linear))
         assert {record.split for record in records} == {"unknown"}
 
     def test_l2_is_in_the_generators_own_range(self, learned, linear) -> None:
-        source, shelf = learned
-        for spec, left, width in ((source, shelf, 2), (linear, shelf_of(linear), 1)):
-            record, *_ = records_of(reconstruction(spec, images=DIGITS), shelf=left)
+        source, artifacts = learned
+        for spec, left, width in ((source, artifacts, 2), (linear, artifacts_of(linear), 1)):
+            record, *_ = records_of(reconstruction(spec, images=DIGITS), artifacts=left)
             mse = 10 ** (-(record.psnr_selected_db or 0) / 10)
             assert record.l2_per_pixel == pytest.approx(width**2 * mse)
 
     def test_a_broken_off_trial_goes_on_to_the_same_bits(self, learned) -> None:
-        source, shelf = learned
+        source, artifacts = learned
         spec = reconstruction(source, images=DIGITS)
-        whole = records_of(spec, shelf=shelf)
-        again = records_of(spec, shelf=shelf, first=1)
+        whole = records_of(spec, artifacts=artifacts)
+        again = records_of(spec, artifacts=artifacts, first=1)
         assert [found(record) for record in again] == [found(record) for record in whole[2:]]
 
 
@@ -158,31 +158,31 @@ class TestEqualTerms:
     def test_levels_solvers_and_sparser_sources_begin_at_the_same_latents(
         self, learned, latents
     ) -> None:
-        source, shelf = learned
+        source, artifacts = learned
         robust = {"kind": "median_of_means", "steps": 2, "restarts": 2, "block": 4}
         for solver in ({"kind": "erm", "steps": 2, "restarts": 2}, robust):
-            records_of(reconstruction(source, images=DIGITS, solver=solver), shelf=shelf)
+            records_of(reconstruction(source, images=DIGITS, solver=solver), artifacts=artifacts)
         first, *others = latents
         assert first.shape == (1, 2, 2, 4)
         for other in others:
             assert torch.equal(other[:1], first)
 
     def test_more_restarts_and_other_images_change_none(self, learned, latents) -> None:
-        source, shelf = learned
+        source, artifacts = learned
         for restarts, index in ((2, [0, 3]), (3, [3])):
             solver = {"kind": "erm", "steps": 1, "restarts": restarts}
             images = {"kind": "digit", "index": index}
             spec = reconstruction(source, images=images, solver=solver, take=[0])
-            records_of(spec, shelf=shelf)
+            records_of(spec, artifacts=artifacts)
         few, many = latents
         assert torch.equal(few[0, 1], many[0, 0, :2])
 
     def test_a_restart_begins_at_the_best_of_its_candidates(self, linear, latents) -> None:
-        shelf = shelf_of(linear)
+        artifacts = artifacts_of(linear)
         for candidates in (1, 40):
             solver = {"kind": "erm", "steps": 1, "restarts": 2, "candidates": candidates}
-            records_of(reconstruction(linear, solver=solver), shelf=shelf)
-        bench = reconstruction(linear).bench(Context(device=CPU, shelf=shelf))
+            records_of(reconstruction(linear, solver=solver), artifacts=artifacts)
+        bench = reconstruction(linear).bench(Context(device=CPU, artifacts=artifacts))
         misfits = [
             torch.stack(
                 [
@@ -232,7 +232,7 @@ class TestFloor:
         spec = reconstruction(linear, images=photo, task={"kind": "inpainting", "mask": mask})
         assert spec.floor is None
         assert list(spec.conflicts()) == []
-        (record,) = records_of(spec, shelf=shelf_of(linear))
+        (record,) = records_of(spec, artifacts=artifacts_of(linear))
         assert record.psnr_selected_db is None
         assert record.l2_per_pixel is None
         assert record.outcome is Outcome.BUDGET
@@ -241,7 +241,7 @@ class TestFloor:
 class TestOutcomes:
     def test_levels_without_a_generator_are_failed_rows(self) -> None:
         source = generator(fit={"steps": 40, "batch": 8, "learning_rate": 1e30})
-        records = records_of(reconstruction(source, images=DIGITS), shelf=shelf_of(source))
+        records = records_of(reconstruction(source, images=DIGITS), artifacts=artifacts_of(source))
         assert len(records) == 6
         assert {record.outcome for record in records} == {Outcome.FAILED}
         assert {record.split for record in records} == {"held_out"}
@@ -250,7 +250,9 @@ class TestOutcomes:
         source = generator(pruner="random", schedule=[1.0, 0.004])
         left = records_of(source)
         assert left[1].effective == 0
-        records = records_of(reconstruction(source, images=DIGITS), shelf=Shelved(left))[2:]
+        records = records_of(
+            reconstruction(source, images=DIGITS), artifacts=MemoryArtifacts(left)
+        )[2:]
         assert {record.outcome for record in records} == {Outcome.COLLAPSED}
         assert {record.steps for record in records} == {0}
         assert all(record.psnr_selected_db == record.psnr_peak_db for record in records)

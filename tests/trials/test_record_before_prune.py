@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from generators import generator
-from ladders import Shelved, found, records_of, trajectory
+from ladders import MemoryArtifacts, found, records_of, trajectory
 from torch import nn
 
 from lip_ray.fits import AdversarialFit, Fit
@@ -61,8 +61,10 @@ def noted(monkeypatch: pytest.MonkeyPatch, fit: Any, module_of: Callable[..., An
     return seen
 
 
-def rows(trial: AbstractTrial, shelf: Shelved | None = None) -> list[dict[str, Any]]:
-    return [found(record) for record in records_of(trial, shelf=shelf or Shelved(()))]
+def rows(trial: AbstractTrial, artifacts: MemoryArtifacts | None = None) -> list[dict[str, Any]]:
+    return [
+        found(record) for record in records_of(trial, artifacts=artifacts or MemoryArtifacts(()))
+    ]
 
 
 @pytest.mark.parametrize("pruner", PRUNERS, ids=str)
@@ -97,6 +99,6 @@ def test_a_classification_with_the_tickets_of_a_trajectory(
         **{"source": source.model_dump(mode="json"), "dataset": "digits", "fit": fit}
     )
     monkeypatch.setattr(classification, "effective", fingerprint)
-    expected = rows(trial, Shelved(records_of(source)))
+    expected = rows(trial, MemoryArtifacts(records_of(source)))
     scramble(monkeypatch)
-    assert rows(trial, Shelved(records_of(source))) == expected
+    assert rows(trial, MemoryArtifacts(records_of(source))) == expected

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from ladders import CPU, SPEC, Shelved, Start, found, masks_of, records_of, trajectory
+from ladders import CPU, SPEC, MemoryArtifacts, Start, found, masks_of, records_of, trajectory
 from pydantic import ValidationError
 
 from lip_ray.fits import Fit, Subject
@@ -80,7 +80,7 @@ def test_a_latent_of_its_own_for_every_level(starts) -> None:
 def test_a_run_broken_off_goes_on_bit_for_bit(rewind, level: int) -> None:
     spec = trajectory(rewind=rewind)
     whole = records_of(spec)
-    rest = records_of(spec, first=level, shelf=Shelved(whole[:level]))
+    rest = records_of(spec, first=level, artifacts=MemoryArtifacts(whole[:level]))
     assert [found(record) for record in rest] == [found(record) for record in whole[level:]]
 
 
@@ -109,7 +109,7 @@ def test_one_shot_magnitude_finds_all_masks_in_the_dense_fit() -> None:
     spec = trajectory(pruner={"kind": "magnitude", "at": "dense"})
     records = records_of(spec)
     assert [set(record.masks) for record in records] == [{0, 1, 2, 3}, set(), set(), set()]
-    rest = records_of(spec, first=2, shelf=Shelved(records[:2]))
+    rest = records_of(spec, first=2, artifacts=MemoryArtifacts(records[:2]))
     assert [found(record) for record in rest] == [found(record) for record in records[2:]]
     iterative = masks_of(records_of(trajectory()))
     assert all(

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from ladders import CPU, SPEC, Shelved, Start, crop, found, masks_of, records_of, trajectory
+from ladders import CPU, SPEC, MemoryArtifacts, Start, crop, found, masks_of, records_of, trajectory
 from PIL import Image as Picture
 from torch import Tensor
 
@@ -195,13 +195,13 @@ class TestResuming:
     def test_any_level_is_where_it_can_go_on(self, pruner: str, level: int) -> None:
         spec = trajectory(pruner=pruner)
         whole = records_of(spec)
-        rest = records_of(spec, first=level, shelf=Shelved(whole[:level]))
+        rest = records_of(spec, first=level, artifacts=MemoryArtifacts(whole[:level]))
         assert [found(record) for record in rest] == [found(record) for record in whole[level:]]
 
     def test_one_level_reruns_alone(self) -> None:
         spec = trajectory()
         whole = records_of(spec)
-        alone = run(spec, Context(device=CPU, first_level=2, shelf=Shelved(whole[:2])))
+        alone = run(spec, Context(device=CPU, first_level=2, artifacts=MemoryArtifacts(whole[:2])))
         assert found(next(alone)) == found(whole[2])
 
     def test_nothing_is_left_to_do_behind_the_last_level(self) -> None:
@@ -244,7 +244,7 @@ class TestFailures:
     def test_a_run_broken_off_below_a_diverged_level_goes_on_failing(self) -> None:
         spec = trajectory(fit=self.HOPELESS)
         whole = records_of(spec)
-        rest = records_of(spec, first=2, shelf=Shelved(whole[:2]))
+        rest = records_of(spec, first=2, artifacts=MemoryArtifacts(whole[:2]))
         assert [found(record) for record in rest] == [found(record) for record in whole[2:]]
 
     def test_an_error_of_ours_is_not_mistaken_for_divergence(self) -> None:
@@ -253,7 +253,7 @@ class TestFailures:
         whole = records_of(spec)
         sparse = dataclasses.replace(whole[0], masks={1: whole[2].masks[3]})
         with pytest.raises(ValueError, match="kept must be between"):
-            records_of(spec, first=1, shelf=Shelved([sparse]))
+            records_of(spec, first=1, artifacts=MemoryArtifacts([sparse]))
 
     @pytest.mark.parametrize("pruner", PRUNERS)
     def test_a_network_without_a_path_has_collapsed(self, pruner: str) -> None:

@@ -5,7 +5,17 @@ from typing import Any
 
 import pytest
 import torch
-from ladders import NOTHING, SPEC, Shelved, Start, crop, found, masks_of, records_of, trajectory
+from ladders import (
+    NOTHING,
+    SPEC,
+    MemoryArtifacts,
+    Start,
+    crop,
+    found,
+    masks_of,
+    records_of,
+    trajectory,
+)
 from pydantic import ValidationError
 
 from lip_ray.records import Outcome
@@ -18,32 +28,32 @@ def transfer(source=None, **changes: Any) -> Transfer:
     return Transfer.model_validate({"source": nested} | shared | changes)
 
 
-def begun(starts: list[Start], spec, shelf: Shelved) -> list[Start]:
+def begun(starts: list[Start], spec, artifacts: MemoryArtifacts) -> list[Start]:
     starts.clear()
-    records_of(spec, shelf=shelf)
+    records_of(spec, artifacts=artifacts)
     return list(starts)
 
 
 @pytest.fixture(scope="module")
-def shelf() -> Shelved:
+def artifacts() -> MemoryArtifacts:
     """The default trajectory, complete."""
-    return Shelved(records_of(trajectory()))
+    return MemoryArtifacts(records_of(trajectory()))
 
 
 class TestWhatTravels:
-    def test_on_its_own_terms_a_ticket_is_what_it_was(self, shelf) -> None:
+    def test_on_its_own_terms_a_ticket_is_what_it_was(self, artifacts) -> None:
         """Image, task, fit and seed the same: so are all figures, to the last bit."""
         found_there = records_of(trajectory())
-        taken = records_of(transfer(), shelf=shelf)
+        taken = records_of(transfer(), artifacts=artifacts)
         for one, other in zip(found_there, taken, strict=True):
             ours, theirs = found(one), found(other)
             for own in ("trial_id", "masks"):
                 del ours[own], theirs[own]
             assert ours == theirs
 
-    def test_a_mask_alone_meets_fresh_weights(self, starts, shelf) -> None:
+    def test_a_mask_alone_meets_fresh_weights(self, starts, artifacts) -> None:
         native = begun(starts, trajectory(), NOTHING)
-        alone = begun(starts, transfer(travels="mask"), shelf)
+        alone = begun(starts, transfer(travels="mask"), artifacts)
         first = alone[0].weights["1.1.1.1.weight"]
         assert not bool((first == native[0].weights["1.1.1.1.weight"]).any())
         for start, theirs in zip(alone, native, strict=True):
@@ -52,9 +62,11 @@ class TestWhatTravels:
             expected = first * layers["1.1.1.1.weight"]
             assert torch.equal(start.weights["1.1.1.1.weight"], expected)
 
-    def test_layer_densities_alone_are_the_layerwise_random_baseline(self, starts, shelf) -> None:
+    def test_layer_densities_alone_are_the_layerwise_random_baseline(
+        self, starts, artifacts
+    ) -> None:
         native = begun(starts, trajectory(), NOTHING)
-        random = begun(starts, transfer(travels="layer_densities"), shelf)
+        random = begun(starts, transfer(travels="layer_densities"), artifacts)
         for start, theirs in zip(random, native, strict=True):
             for name, layer in start.mask.layers.items():
                 assert int(layer.sum()) == int(theirs.mask.layers[name].sum())
@@ -71,21 +83,21 @@ class TestWhatTravels:
     def test_late_rewound_weights_come_from_the_store(self, starts) -> None:
         source = trajectory(rewind={"kind": "step", "step": 5})
         native = begun(starts, source, NOTHING)
-        whole = Shelved(records_of(source))
+        whole = MemoryArtifacts(records_of(source))
         elsewhere = begun(starts, transfer(source, images=crop("coffee")), whole)
         for one, other in zip(native, elsewhere, strict=True):
             assert all(torch.equal(one.weights[n], other.weights[n]) for n in one.weights)
 
-    def test_another_seed_keeps_the_tickets_weights(self, starts, shelf) -> None:
+    def test_another_seed_keeps_the_tickets_weights(self, starts, artifacts) -> None:
         native = begun(starts, trajectory(), NOTHING)
-        other = begun(starts, transfer(seed=5), shelf)
+        other = begun(starts, transfer(seed=5), artifacts)
         assert not torch.equal(native[0].measured, other[0].measured)
         for one, two in zip(native, other, strict=True):
             assert all(torch.equal(one.weights[n], two.weights[n]) for n in one.weights)
 
-    def test_masks_are_stored_where_they_are_not_the_sources(self, shelf) -> None:
-        assert all(not record.masks for record in records_of(transfer(), shelf=shelf))
-        own = records_of(transfer(travels="layer_densities"), shelf=shelf)
+    def test_masks_are_stored_where_they_are_not_the_sources(self, artifacts) -> None:
+        assert all(not record.masks for record in records_of(transfer(), artifacts=artifacts))
+        own = records_of(transfer(travels="layer_densities"), artifacts=artifacts)
         assert [set(record.masks) for record in own] == [{0}, {1}, {2}, {3}]
 
 
@@ -98,10 +110,10 @@ def test_what_is_left_out_is_as_in_the_source() -> None:
 
 
 class TestSomeLevels:
-    def test_those_taken_are_as_in_the_whole(self, shelf) -> None:
+    def test_those_taken_are_as_in_the_whole(self, artifacts) -> None:
         changes = {"images": crop("coffee"), "travels": "layer_densities"}
-        whole = records_of(transfer(**changes), shelf=shelf)
-        some = records_of(transfer(**changes, take=[1, 3]), shelf=shelf)
+        whole = records_of(transfer(**changes), artifacts=artifacts)
+        some = records_of(transfer(**changes, take=[1, 3]), artifacts=artifacts)
         assert [record.level for record in some] == [0, 1]
         for one, other in zip(some, (whole[1], whole[3]), strict=True):
             assert one.kept == other.kept
@@ -127,29 +139,29 @@ class TestElsewhere:
         ],
         ids=lambda task: task["kind"],
     )
-    def test_other_tasks_and_images(self, shelf, task) -> None:
+    def test_other_tasks_and_images(self, artifacts, task) -> None:
         image = crop("coffee") | {"columns": (200, 212)}
-        records = records_of(transfer(images=image, task=task), shelf=shelf)
+        records = records_of(transfer(images=image, task=task), artifacts=artifacts)
         assert [record.image for record in records] == ["coffee"] * 4
         assert [record.outcome for record in records] == [Outcome.BUDGET] * 4
         kept = [mask.kept for mask in masks_of(records_of(trajectory())).values()]
         assert [record.kept for record in records] == kept
 
-    def test_a_run_broken_off_goes_on_bit_for_bit(self, shelf) -> None:
+    def test_a_run_broken_off_goes_on_bit_for_bit(self, artifacts) -> None:
         spec = transfer(images=crop("coffee"), travels="layer_densities")
-        whole = records_of(spec, shelf=shelf)
-        rest = records_of(spec, first=2, shelf=shelf)
+        whole = records_of(spec, artifacts=artifacts)
+        rest = records_of(spec, first=2, artifacts=artifacts)
         assert [found(record) for record in rest] == [found(record) for record in whole[2:]]
 
     def test_without_a_ticket_a_level_has_failed(self) -> None:
         hopeless = trajectory(fit=SPEC["fit"] | {"learning_rate": 1e30})
-        lost = Shelved(records_of(hopeless))
-        first, *below = records_of(transfer(hopeless), shelf=lost)
+        lost = MemoryArtifacts(records_of(hopeless))
+        first, *below = records_of(transfer(hopeless), artifacts=lost)
         assert first.outcome is Outcome.BUDGET
         assert {record.outcome for record in below} == {Outcome.FAILED}
         assert [r.kept for r in below] == list(hopeless.schedule.kept(first.total))[1:]
 
-    def test_a_photo_without_a_clean_image(self, shelf, tmp_path) -> None:
+    def test_a_photo_without_a_clean_image(self, artifacts, tmp_path) -> None:
         from PIL import Image as Picture
 
         side = torch.arange(156, dtype=torch.uint8).view(12, 13, 1).expand(-1, -1, 3)
@@ -157,7 +169,7 @@ class TestElsewhere:
         photo = {"kind": "file", "path": str(tmp_path / "mine.png"), "measured": True}
         spec = transfer(images=photo, task={"kind": "denoising"})
         assert list(spec.conflicts()) == []
-        for record in records_of(spec, shelf=shelf):
+        for record in records_of(spec, artifacts=artifacts):
             assert record.psnr_selected_db is record.psnr_peak_db is record.peak_step is None
             assert record.selected_step is not None
             assert "selected" in {shown.role for shown in record.reconstructions}
@@ -229,7 +241,7 @@ class TestSeveralImages:
 
     def test_their_ticket_travels(self) -> None:
         source = trajectory(images=self.PAIR)
-        shelf = Shelved(records_of(source))
-        records = records_of(transfer(source, images=crop("chelsea")), shelf=shelf)
+        artifacts = MemoryArtifacts(records_of(source))
+        records = records_of(transfer(source, images=crop("chelsea")), artifacts=artifacts)
         assert {record.image for record in records} == {"chelsea"}
         assert {record.outcome for record in records} == {Outcome.BUDGET}

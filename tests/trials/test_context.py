@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from generators import checkpoint, generator, reconstruction
-from ladders import CPU, NOTHING, Shelved, found, records_of, trajectory
+from ladders import CPU, NOTHING, MemoryArtifacts, found, records_of, trajectory
 
 from lip_ray.records import Standing
-from lip_ray.trials import AbstractTrial, Classification, Context, Transfer, base, run
+from lip_ray.trials import AbstractTrial, Classification, Context, Transfer, context, run
 
 pytest.importorskip("sklearn")
 
@@ -19,16 +19,20 @@ pytest.importorskip("sklearn")
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, which stands still."""
     now = [1000.0]
-    monkeypatch.setattr(base.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(context.time, "monotonic", lambda: now[0])
     return now
 
 
-def noted(spec: AbstractTrial, shelf: Shelved = NOTHING, *, every_s: float = 0.0) -> list[Standing]:
+def noted(
+    spec: AbstractTrial, artifacts: MemoryArtifacts = NOTHING, *, every_s: float = 0.0
+) -> list[Standing]:
     """All that a trial tells, its records being those of a trial that tells nothing."""
     told: list[Standing] = []
-    context = Context(device=CPU, shelf=shelf, note=told.append, note_every_s=every_s)
+    context = Context(device=CPU, artifacts=artifacts, report=told.append, report_every_s=every_s)
     records = list(run(spec, context))
-    assert [found(one) for one in records] == [found(one) for one in records_of(spec, shelf=shelf)]
+    assert [found(one) for one in records] == [
+        found(one) for one in records_of(spec, artifacts=artifacts)
+    ]
     return told
 
 
@@ -40,21 +44,21 @@ def steps_by_level(told: Sequence[Standing]) -> dict[int, list[int]]:
 
 
 class TestWatch:
-    def watch(self, every_s: float = 10.0) -> tuple[Any, list[Standing]]:
+    def callback(self, every_s: float = 10.0) -> tuple[Any, list[Standing]]:
         told: list[Standing] = []
-        context = Context(device=CPU, note=told.append, note_every_s=every_s)
-        return context.watch("abc", 3), told
+        context = Context(device=CPU, report=told.append, report_every_s=every_s)
+        return context.callback("abc", 3), told
 
     def test_it_notes_at_once_and_then_when_it_is_time(self, clock: list[float]) -> None:
-        watch, told = self.watch()
+        callback, told = self.callback()
         for step in range(100):
-            watch(step, 500, lambda: 20.0)
+            callback(step, 500, lambda: 20.0)
             clock[0] += 3
         assert [standing.step for standing in told] == list(range(0, 100, 4))
         assert told[1] == Standing(trial_id="abc", level=3, step=4, steps=500, psnr_db=20.0)
 
     def test_it_asks_for_a_note_only(self, clock: list[float]) -> None:
-        watch, told = self.watch()
+        callback, told = self.callback()
         asked = [0]
 
         def psnr_db() -> float | None:
@@ -62,7 +66,7 @@ class TestWatch:
             return None
 
         for step in range(100):
-            watch(step, 100, psnr_db)
+            callback(step, 100, psnr_db)
             clock[0] += 1
         assert asked[0] == len(told) == 10
 
@@ -73,21 +77,21 @@ class TestWatch:
             told.append(standing.step)
             clock[0] += 60
 
-        watch = Context(device=CPU, note=slow, note_every_s=10.0).watch("abc", 0)
+        callback = Context(device=CPU, report=slow, report_every_s=10.0).callback("abc", 0)
         for step in range(30):
-            watch(step, 30, lambda: None)
+            callback(step, 30, lambda: None)
             clock[0] += 1
         assert told == [0, 10, 20]
 
     def test_every_level_is_noted_at_once(self, clock: list[float]) -> None:
         told: list[Standing] = []
-        context = Context(device=CPU, note=told.append)
+        context = Context(device=CPU, report=told.append)
         for level in range(3):
-            context.watch("abc", level)(0, 5, lambda: None)
+            context.callback("abc", level)(0, 5, lambda: None)
         assert [standing.level for standing in told] == [0, 1, 2]
 
     def test_nobody_need_listen(self) -> None:
-        Context(device=CPU).watch("abc", 0)(1, 2, lambda: 3.0)
+        Context(device=CPU).callback("abc", 0)(1, 2, lambda: 3.0)
 
 
 class TestTrials:
@@ -110,16 +114,16 @@ class TestTrials:
 
     def test_a_transfer_tells_its_own_levels(self) -> None:
         source = trajectory()
-        shelf = Shelved(records_of(source))
+        artifacts = MemoryArtifacts(records_of(source))
         spec = Transfer.model_validate({"source": source.model_dump(mode="json"), "take": [1, 3]})
-        told = noted(spec, shelf)
+        told = noted(spec, artifacts)
         assert steps_by_level(told) == {level: list(range(13)) for level in range(2)}
         assert {standing.trial_id for standing in told} == {spec.id}
 
     def test_a_classification(self) -> None:
         grey = {"kind": "builtin", "name": "astronaut", "size": (12, 13), "channels": 1}
         source = trajectory(images=grey, schedule=[1.0, 0.4])
-        shelf = Shelved(records_of(source))
+        artifacts = MemoryArtifacts(records_of(source))
         spec = Classification.model_validate(
             {
                 "source": source.model_dump(mode="json"),
@@ -127,7 +131,7 @@ class TestTrials:
                 "fit": {"epochs": 1, "batch": 256},
             }
         )
-        told = noted(spec, shelf)
+        told = noted(spec, artifacts)
         assert steps_by_level(told) == {level: list(range(spec.steps + 1)) for level in range(2)}
         assert {(s.trial_id, s.steps, s.psnr_db) for s in told} == {(spec.id, spec.steps, None)}
 
@@ -136,10 +140,10 @@ class TestTrials:
         told = noted(source)
         assert steps_by_level(told) == {level: list(range(5)) for level in range(2)}
         assert {(s.trial_id, s.steps, s.psnr_db) for s in told} == {(source.id, 4, None)}
-        shelf = Shelved(records_of(source))
+        artifacts = MemoryArtifacts(records_of(source))
         solver = {"kind": "erm", "steps": 5, "restarts": 2}
         spec = reconstruction(source, solver=solver, take=[1])
-        told = noted(spec, shelf)
+        told = noted(spec, artifacts)
         assert steps_by_level(told) == {0: list(range(6))}
         assert {(standing.trial_id, standing.steps) for standing in told} == {(spec.id, 5)}
         assert all((standing.psnr_db is None) == (standing.step == 0) for standing in told)
