@@ -23,6 +23,9 @@ SOURCE = "source"
 Finder = Trajectory | Generator
 """Trials that find tickets, and so can be the sources of others."""
 
+STOPPED_BY = "psnr_selected_db"
+"""What a search compares to stop a trial."""
+
 MANY = 10**9
 """A number of weights that is large enough to read a schedule's densities off its counts."""
 
@@ -68,7 +71,9 @@ class Expansion:
     draft: Draft
     mistakes: Mistakes
     objectives: tuple[Objective, ...] = ()
-    """The objectives of the search, which the ladder of every trial must have levels for."""
+    """The objectives of the search, which every trial must have levels and numbers for."""
+    stopping: bool = False
+    """Whether the search stops trials by what they reach on the way."""
 
     @cached_property
     def axes(self) -> list[Axis]:
@@ -133,7 +138,21 @@ class Expansion:
             message = _off_the_ladder(objective, trial)
             if message:
                 self.mistakes.note(f"search.objectives[{index}].level", message)
+        self._note_what_it_lacks(trial)
         return trial
+
+    def _note_what_it_lacks(self, trial: AbstractTrial) -> None:
+        """Note what the search compares and the trial can never have."""
+        compared = {
+            f"search.objectives[{index}].column": objective.column
+            for index, objective in enumerate(self.objectives)
+        }
+        if self.stopping:
+            compared["search.stop_hopeless"] = STOPPED_BY
+        lacks = trial.lacks() if compared else {}
+        for place, column in compared.items():
+            if column in lacks:
+                self.mistakes.note(place, f"{column} can have no value: {lacks[column]}")
 
     def _validated(self, choices: Sequence[Choice]) -> AbstractTrial | None:
         """The trial with these choices, if its fields are right one by one."""

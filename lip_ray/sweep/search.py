@@ -205,8 +205,8 @@ class Objective(Spec):
     """A column of the levels that is to become large or small.
 
     What a point has of it is the mean over its trials and their images at that level; of `fit_s`,
-    the sum of a trial's seconds up to there. The measure `psnr_peak_db` is chosen with the clean
-    image and cannot be had where there is none.
+    the sum of a trial's seconds up to there. A number that no row of a trial can
+    have, such as a PSNR without a clean image, is refused before anything runs.
     """
 
     column: Column

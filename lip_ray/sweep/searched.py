@@ -28,6 +28,7 @@ def checked_search(expansion: Expansion) -> Search | None:
         draft.known = False
         return None
     expansion.objectives = search.objectives
+    expansion.stopping = search.stop_hopeless is not None
     conflicts = list(search.conflicts())
     mistakes.note_all("search", conflicts)
     sound = draft.known and not conflicts and not _set_twice(search, expansion)

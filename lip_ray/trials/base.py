@@ -95,6 +95,10 @@ class AbstractTrial(Spec, ABC):
         yield from ()
 
     @abstractmethod
+    def lacks(self) -> dict[str, str]:
+        """The numbers of a level that no row of the trial has, by column, each with the reason."""
+
+    @abstractmethod
     def rehearse(self, steps: int, *, device: torch.device) -> float:
         """The measured seconds that `steps` dense steps take on the device."""
 

@@ -19,6 +19,7 @@ from lip_ray.rng import keyed
 from lip_ray.trials.base import AbstractTrial, Conflict, Description, Size
 from lip_ray.trials.context import Context
 from lip_ray.trials.facets import View, chosen, image_columns, part, setting_of
+from lip_ray.trials.lacking import ADVERSARIAL, COMPARED, of_other_kinds
 from lip_ray.trials.origin import Origin
 from lip_ray.trials.recording import machine_columns, reset_peak_memory
 from lip_ray.trials.sources import Source
@@ -160,6 +161,10 @@ class Classification(AbstractTrial):
             classes=self.dataset.classes,
             draws=draws,
         )
+
+    def lacks(self) -> dict[str, str]:
+        """All comparisons of images, numbers of generators, and multiply-adds."""
+        return of_other_kinds(self.kind, *COMPARED, *ADVERSARIAL, "macs")
 
     def conflicts(self) -> Iterator[Conflict]:
         """Find what does not go together. Reads the dataset, the source's images and ticket
