@@ -183,7 +183,7 @@ def tensors_in(path: Path) -> object:
         fingerprint.regular(path)
         if _is_safetensors(path):
             return load(path.read_bytes())
-        _refuse_packed(path)
+        _refuse_unsound(path)
         with path.open("rb") as file, torch.sparse.check_sparse_tensor_invariants():
             beginning = file.read(len(SAVED_FLAT))
             file.seek(0)
@@ -247,13 +247,20 @@ def _is_safetensors(path: Path) -> bool:
             return False
 
 
-def _refuse_packed(path: Path) -> None:
-    """Raise CheckpointError for an archive that unpacks to more than it has: no torch.save does."""
+def _refuse_unsound(path: Path) -> None:
+    """Raise CheckpointError for an archive that is damaged, or unpacks to more than it has.
+
+    No torch.save packs, and torch.load looks at no checksum.
+    """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > path.stat().st_size:
-            raise CheckpointError(f"it is packed, and unpacks to {unpacked:,} bytes: save it plain")
+            if unpacked > path.stat().st_size:
+                packed = f"it is packed, and unpacks to {unpacked:,} bytes: save it plain"
+                raise CheckpointError(packed)
+            damaged = archive.testzip()
+        if damaged:
+            raise CheckpointError(f"it is damaged: the checksum of {damaged} is wrong")
 
 
 def _reason(error: Exception) -> CheckpointError:

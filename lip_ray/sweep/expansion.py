@@ -277,9 +277,22 @@ def _fits(trial: AbstractTrial, where: Mapping[str, Any]) -> bool:
     """Whether the trial's fields have these values, each one or one of a list."""
     written = trial.model_dump(mode="json")
     for path, allowed in where.items():
-        value: Any = written
-        for part in path.split("."):
-            value = value[int(part)] if isinstance(value, list) else value.get(part)
+        try:
+            value = _at(written, path)
+        except LookupError:
+            return False
         if value not in (allowed if isinstance(allowed, list) else [allowed]):
             return False
     return True
+
+
+def _at(written: Any, path: str) -> Any:
+    """The value of a dotted field. Raises LookupError where there is none."""
+    for part in path.split("."):
+        if isinstance(written, list) and part.isdecimal():
+            written = written[int(part)]
+        elif isinstance(written, dict):
+            written = written[part]
+        else:
+            raise LookupError(part)
+    return written

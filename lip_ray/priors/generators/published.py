@@ -215,10 +215,11 @@ def _entry(card: Mapping[str, Any], part: str, key: str, path: Path) -> Any:
 
 def _one_of(allowed: Mapping[object, Value], given: object, where: str) -> Value:
     key = tuple(given) if isinstance(given, list) else given
-    if not isinstance(given, str | list) or key not in allowed:
+    found = [value for known, value in allowed.items() if known == key]
+    if not found:
         choices = ", ".join(str(list(a) if isinstance(a, tuple) else a) for a in allowed)
         raise GeneratorError(f"{where} must be one of {choices}; got {given!r}")
-    return allowed[key]
+    return found[0]
 
 
 def _validated(spec: type[AnySpec], fields: Mapping[str, Any], where: str) -> AnySpec:
