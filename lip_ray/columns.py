@@ -1,4 +1,4 @@
-"""The registry of columns: every table and view that queries see, and all that is said of them.
+r"""The registry of columns: all that is known of every table and view that queries see.
 
 Arrow schemas and their version, `lip tables`, docs/tables.md, the objectives of a search and the
 words on axes derive from it. Names are public API. Times are naive UTC.
@@ -25,60 +25,60 @@ Type = Literal[
 Unit = Literal["", "dB", "s", "MiB"]
 
 UNITS: dict[Unit, str] = {"dB": "dB", "s": "seconds", "MiB": "2²⁰ bytes"}
-"""How the meaning of a column says its unit."""
+"""The words by which the meaning of a column gives its unit."""
 
 MEBIBYTE = 2**20
-"""Bytes. Columns named `_mb` are in it, as the first version of the store wrote them."""
+"""The bytes of a mebibyte, the unit of columns named `_mb` since the first version of the store."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: what it is in a table, in words, on an axis."""
+    """One column: its type, its meaning in words, and its title on axes."""
 
     name: str
     type: Type
     meaning: str
     unit: Unit = ""
     title: str = ""
-    """What an axis calls it, without the unit; columns that nothing plots have none."""
+    """The title on axes, without the unit; columns that nothing plots have none."""
     since: int = 1
-    """The schema version that brought it to its table: rows of older ones are null there."""
+    """The schema version that added it to its table; it is null in rows of older versions."""
 
     def but(self, meaning: str) -> "Column":
-        """The same column where it means something else."""
+        """The same column with other attributes, for a table where it differs."""
         return replace(self, meaning=meaning)
 
     @property
     def is_number(self) -> bool:
-        """Whether a row has one number in it."""
+        """Whether its values are single numbers."""
         return self.type in ("int32", "int64", "double")
 
     @property
     def axis_title(self) -> str:
-        """What an axis calls it, with its unit."""
+        """The title on axes, with the unit."""
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table, or one view, which stores nothing."""
+    """One table, or one view, which is computed and has no files."""
 
     name: str
     about: str
     stored: tuple[Column, ...] = ()
-    """What files hold, in their order."""
+    """The columns in its files, in their order."""
     derived: tuple[Column, ...] = ()
-    """What queries see beside these."""
+    """The columns that queries see in addition to the stored ones."""
     since: int = 1
-    """The schema version that brought it."""
+    """The schema version that added it."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """What queries see, in its order."""
+        """The columns that queries see, in their order."""
         return self.stored + self.derived
 
     def __getitem__(self, name: str) -> Column:
-        """The column of that name. Raises KeyError where there is none."""
+        """The column with that name. Raises KeyError where there is none."""
         for column in self.columns:
             if column.name == name:
                 return column
@@ -243,7 +243,7 @@ PARTS = {
     "source": "where tickets were found",
     "outliers": "what is wrong with the measurements",
 }
-"""What trials have in common with others, by the beginnings of three columns each."""
+"""The facets that are parts; each has three columns, which begin with these words."""
 
 
 def _said(part: str, meaning: str) -> tuple[Column, ...]:
@@ -280,7 +280,7 @@ FACETS = (
     M,
     OUTLIER_SHARE,
 )
-"""What a trial means, said by its class; of stores from before these columns, read off specs."""
+"""What a trial means, as its class says; in older stores it is read off the stored specs."""
 
 TRIALS = Table(
     "trials",
@@ -430,7 +430,7 @@ LEVELS = Table(
         MSE_SELECTED,
     ),
 )
-"""A file of it is the commit mark of everything else about its level."""
+"""Results of levels. A file of this table commits its level: it is written last."""
 
 CURVES = Table(
     "curves",
@@ -444,7 +444,8 @@ CURVES = Table(
         Column("statistic", "list of float", "the stopping rule's latest; NaN before its first"),
     ),
 )
-"""The lists of a row are equally long; those of PSNRs are empty where no clean image is known."""
+"""Thinned traces. The lists of a row are equally long; those of PSNRs are empty where no clean
+image is known."""
 
 MASKS = Table(
     "masks",
@@ -467,8 +468,8 @@ MASKS = Table(
     ),
     derived=(DENSITY,),
 )
-"""Layers stand in the network's order. Where `within` is not null there is a bit only for each
-weight that the mask of that level keeps; the others are pruned."""
+"""Masks, with layers in the network's order. Where `within` is not null, there is a bit only for
+each weight that the mask of that level keeps; the others are pruned."""
 
 WEIGHTS = Table(
     "weights",
@@ -476,7 +477,8 @@ WEIGHTS = Table(
     stored=TENSORS,
     since=2,
 )
-"""Levels below, up to the next stored one, begin with them too; buffers are among them."""
+"""Stored weights, buffers included. Levels below begin with them too, up to the next level that has
+its own."""
 
 NETWORKS = Table(
     "networks",
@@ -484,7 +486,7 @@ NETWORKS = Table(
     stored=TENSORS,
     since=3,
 )
-"""Buffers are among them."""
+"""Networks at the end of a level, buffers included."""
 
 RECONSTRUCTIONS = Table(
     "reconstructions",
@@ -561,7 +563,7 @@ POINTS = Table(
     ),
     since=4,
 )
-"""Where a point's values do not go together it has one row, without a trial."""
+"""Points of searches. A point whose values do not go together has one row, without a trial."""
 
 PARETO = Table(
     "pareto",
@@ -761,16 +763,19 @@ REGISTRY = {
         TRANSFER,
     )
 }
-"""In the order of the documentation. A score comes before its point: whoever lists the files of
-tables in this order finds a point for each."""
+r"""All tables and views, in the order of the documentation.
+
+Scores come before points: whoever lists the files of tables in this order finds a point for each
+score.
+"""
 
 VERSION = max(
     max(table.since, column.since) for table in REGISTRY.values() for column in table.stored
 )
-"""Of the schema: the latest that brought a column or a table. A newer store is refused, an older
-one stays readable."""
+"""The version of the schema: the latest that added a column or a table. Stores of newer versions
+are refused, those of older ones stay readable."""
 
 OBJECTIVES = tuple(
     column.name for column in LEVELS.stored if column.is_number and column not in LEVEL_KEY
 )
-"""The numbers that a level has in the store: a search may make them large or small."""
+"""The numeric columns of levels that a search may maximise or minimise."""

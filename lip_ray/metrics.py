@@ -22,9 +22,9 @@ def psnr(image: Tensor, reference: Tensor) -> Tensor:
 
 
 def luma(image: Tensor) -> Tensor:
-    """The Y channel of ITU-R BT.601 in studio swing, (1, 1, H, W) in [16/255, 235/255].
+    r"""The Y channel of ITU-R BT.601 in studio swing, (1, 1, H, W) in [16/255, 235/255].
 
-    Grey images are their own.
+    Grey images are returned unchanged.
     """
     if image.shape[1] == 1:
         return image
@@ -33,13 +33,12 @@ def luma(image: Tensor) -> Tensor:
 
 
 def ssim(image: Tensor, reference: Tensor) -> Tensor:
-    """Mean structural similarity, a scalar tensor (Wang et al. 2004).
+    r"""Mean structural similarity, a scalar tensor (Wang et al. 2004).
 
-    An 11×11 Gaussian window of σ = 1.5, population covariance, averaged over the valid region
-    only. Images smaller than the window have none: the result is NaN.
-
-    Variances are small differences of large numbers, so it computes in float64: half precision is
-    wrong in the second decimal, and CUDA convolves float32 in TF32 by default.
+    An 11×11 Gaussian window of σ = 1.5, population covariance, averaged over the valid region only.
+    The result is NaN for images smaller than the window. It is computed in float64, because
+    variances are small differences of large numbers: half precision is wrong in the second decimal,
+    and CUDA convolves float32 in TF32 by default.
     """
     channels, height, width = image.shape[1:]
     if min(height, width) < SSIM_WINDOW:

@@ -1,4 +1,4 @@
-"""What is wrong with a spec, in a user's words instead of the validator's."""
+"""Mistakes in a spec, in a user's words instead of the validator's."""
 
 import difflib
 import inspect
@@ -35,17 +35,17 @@ RULES = {
     "too_short": "must be a list of at least {min_length}",
     "tuple_type": "must be a list",
 }
-"""Pydantic's types of errors, in a user's words."""
+"""What must hold, in a user's words, by pydantic's type of error."""
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing that is wrong: where (a dotted path) and what, with what is allowed."""
+    """One mistake: where (a dotted path) and what, with what is allowed."""
 
     path: str
     message: str
     fault: str = field(default="", compare=False, repr=False)
-    """The validator's own word for it."""
+    """The validator's type of error."""
     given: object = field(default=None, compare=False, repr=False)
     """The value that was found there."""
 
@@ -66,21 +66,21 @@ class SweepError(UserError):
 
 @dataclass(frozen=True)
 class Mistakes:
-    """The mistakes of one sweep found so far, in order, each once.
+    r"""The mistakes of one sweep found so far, in order, each once.
 
-    A grid meets the same mistake at many of its points.
+    The same mistake is met at many points of a grid.
     """
 
     source: str
-    """What the sweep was read from, for the message."""
+    """Where the sweep was read from, for the message."""
     found: dict[Mistake, None] = field(default_factory=dict)
 
     def note(self, path: str, message: str, fault: str = "") -> None:
-        """Add a mistake, unless it is known."""
+        """Add a mistake, unless it has been added before."""
         self.found[Mistake(path, message, fault)] = None
 
     def note_all(self, section: str, mistakes: Iterable[Mistake]) -> None:
-        """Add the mistakes of a section, whose paths begin below it."""
+        """Add the mistakes of a section, whose paths are relative to it."""
         for mistake in mistakes:
             self.note(joined(section, mistake.path), mistake.message)
 
@@ -98,9 +98,9 @@ def joined(section: str, path: str) -> str:
 def explained(
     error: ValidationError, model: type[Spec], mapping: Mapping[str, Any], *, in_grid: bool = False
 ) -> list[Mistake]:
-    """Pydantic's errors in a user's words: path as written, rule, value got, nearest name.
+    r"""Pydantic's errors in a user's words: path as written, rule, value got, nearest name.
 
-    `mapping` is what `model` was validated from; `in_grid` says that a list may belong in a grid.
+    `mapping` is the input that `model` refused; `in_grid` says that a list may belong in a grid.
     """
     details = error.errors()
     problems = [_problem(e, model, mapping) for e in details if not _follows(e, details)]
@@ -149,14 +149,14 @@ def _with_grid_hint(problem: Mistake) -> Mistake:
 
 
 def _of_a_value(fault: str, location: Location) -> Location:
-    """The location of the mapping whose key is wrong, or the location itself."""
+    """The location of the mapping whose key is wrong, or else the location itself."""
     if location[-1:] == ("[key]",):
         return location[:-2]
     return location[:-1] if fault == "invalid_key" else location
 
 
 def _rule(error: ErrorDetails, owners: Sequence[type[Spec]]) -> str:
-    """What must hold; in pydantic's words where we have none of our own."""
+    """What must hold, in pydantic's words where `RULES` has none."""
     if error["type"] in ("model_type", "model_attributes_type"):
         kinds = [kind_of(owner) for owner in owners if "kind" in owner.model_fields]
         return "must be a mapping" + (f" with a kind ({', '.join(kinds)})" if kinds else "")
@@ -165,7 +165,8 @@ def _rule(error: ErrorDetails, owners: Sequence[type[Spec]]) -> str:
 
 
 def _with_value(message: str, given: object) -> str:
-    """The message of a check; it says itself what it got where that was a whole mapping."""
+    """The message of a check, with the value; checks of whole mappings name the value
+    themselves."""
     if "got " in message or isinstance(given, Mapping):
         return message
     return f"{message}, got {shown(given)}"
@@ -174,11 +175,11 @@ def _with_value(message: str, given: object) -> str:
 def _walk(
     location: Location, model: type[Spec], mapping: Any, *, whole: bool
 ) -> tuple[list[type[Spec]], str, object]:
-    """The spec classes an error is about, its path, and what was written there.
+    r"""The spec classes that an error is about, its path, and the value there.
 
     Pydantic puts the kind into the location after each union, and fields or an index where a
-    shorthand stands for a mapping or a list: the path leaves out what the user did not write,
-    but for the last part where the path must be `whole`.
+    shorthand stands for a mapping or a list. The path leaves out what the user did not write,
+    except for the last part where the path must be `whole`.
     """
     owners, path, written = [model], [], mapping
     for depth, part in enumerate(location, start=1):
@@ -197,7 +198,7 @@ def _walk(
 
 
 def _implied(part: int | str, written: object) -> bool:
-    """Whether a shorthand stands where this index or field would be."""
+    """Whether the user wrote a shorthand where this index or field would be."""
     if isinstance(part, int):
         return not isinstance(written, list)
     return isinstance(written, str | list)
@@ -225,6 +226,6 @@ def _unknown(what: str, name: object, allowed: Sequence[object]) -> str:
 
 
 def shown(value: object) -> str:
-    """As Python writes it, but null and true as YAML does; cut where it is long."""
+    """A value as Python writes it, but null and true as in YAML; long ones are cut."""
     text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."

@@ -11,7 +11,7 @@ class Outcome(StrEnum):
     """How a fit ended. Every outcome is a row; none is dropped or retried for luck."""
 
     BUDGET = "budget"
-    """It used all of its steps."""
+    """The fit used all of its steps."""
     STOPPED = "stopped"
     """The stopping rule's patience ran out before the steps did."""
     DIVERGED = "diverged"
@@ -40,7 +40,7 @@ class StoredTensor:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    """As NumPy writes it: float32, int64."""
+    """NumPy's name of the type, such as float32 or int64."""
     values: bytes = field(repr=False)
 
 
@@ -61,8 +61,8 @@ class Curve:
 
 ReconstructionRole = Literal["clean", "measured", "peak", "selected", "final", "samples"]
 Split = Literal["in_range", "training", "held_out", "unknown"]
-"""Where a reconstructed image comes from, seen from its generator: drawn from it, one that it was
-trained on, one that it was not, or nobody knows, as its training images are not at hand."""
+"""The relation of a reconstructed image to its generator: drawn from it, one of its training
+images, not one of them, or unknown, where its training images are not at hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ class LevelRecord:
     kept_all: int
     total_all: int
     effective: int | None
-    """Kept weights on a path from input to output; none known where nothing was fitted."""
+    """The number of kept weights on a path from input to output; None where nothing was fitted."""
     macs: int | None = None
     """Multiply-adds of one forward pass over one image with the kept weights."""
 
@@ -106,106 +106,110 @@ class LevelRecord:
     loss_final: float | None = None
 
     accuracy: float | None = None
-    """Of a classifier on the held-out test set, in [0, 1], at the epoch that validation chose."""
+    """Accuracy of a classifier on the held-out test set, in [0, 1], at the epoch that validation
+    chose."""
     accuracy_final: float | None = None
-    """The same after the last epoch."""
+    """Accuracy on the test set after the last epoch, in [0, 1]."""
 
     split: Split | None = None
-    """Of a reconstructed image."""
+    """The relation of a reconstructed image to its generator."""
     l2_per_pixel: float | None = None
-    """Of the selected reconstruction: mean squared error in the generator's own range of values,
-    as compressed sensing with generative models reports it (Bora et al. 2017)."""
+    """Mean squared error of the selected reconstruction in the generator's own range of values, as
+    compressed sensing with generative models reports it (Bora et al. 2017)."""
     critic_gap: float | None = None
-    """Of a generator: the critic's mean score of real images less that of generated ones."""
+    """For a generator, the critic's mean score of real images minus that of generated ones."""
     frechet: float | None = None
-    """Of a generator: Fréchet distance of generated to training images, by their pixels."""
+    """For a generator, the Fréchet distance of generated to training images, by their pixels."""
 
     outcome: Outcome
     reason: str = ""
     fit_s: float = 0.0
     memory_mb: float = 0.0
-    """Peak of the level: tensors on a GPU; on a CPU all that the process held."""
+    """Peak of the level in 2²⁰ bytes: of tensors on a GPU; on a CPU of the whole process."""
     host: str = ""
     device: str = ""
     threads: int = 0
     finished_at: datetime | None = None
 
     masks: Mapping[int, tuple[LayerMask, ...]] = field(default_factory=dict, repr=False)
-    """By level: this level's own mask (level 0 only) and those pruned for levels below, so that a
-    run broken off between two levels goes on without fitting the last one again."""
+    """Masks by level: this level's own (level 0 only) and those pruned for levels below, so that a
+    run interrupted between two levels resumes without fitting the last one again."""
     weights: Mapping[int, tuple[StoredTensor, ...]] = field(default_factory=dict, repr=False)
-    """By level: the weights that it and the levels below begin with, where no seed draws them."""
+    """Weights by level, for itself and the levels below to begin with, where no seed draws them."""
     network: tuple[StoredTensor, ...] = field(default=(), repr=False)
-    """The network that the level ended with, where it is a result and not a means: a generator."""
+    """The network at the end of the level, where it is itself a result: a generator."""
     curve: Curve | None = field(default=None, repr=False)
     reconstructions: tuple[Reconstruction, ...] = field(default=(), repr=False)
 
     @property
     def density(self) -> float:
-        """Kept ÷ total prunable weights, in [0, 1]."""
+        """Kept weights divided by all prunable weights, in [0, 1]."""
         return self.kept / self.total
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One thing that trials may have in common, such as their network."""
+    """A part of a trial that others may have in common with it, such as its network."""
 
     name: str
-    """For people; several things may share it."""
+    """The name for people; different parts may share it."""
     key: str
-    """JSON without defaults: equal keys are the same thing, in every version of the package."""
+    """JSON without defaults: parts with equal keys are the same, in every version of the
+    package."""
     settings: str
-    """JSON with the defaults that the trial's version knew."""
+    """JSON with the defaults of the version that wrote the trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facets:
-    """What a trial means, apart from its seeds: said by its class, stored beside its spec.
+    r"""What a trial means, apart from its seeds: given by its class and stored beside its spec.
 
-    The problem of a level's row is one of `images` with its task and its network.
+    The problem of a level's row is one of `images` together with the task and the network.
     """
 
     setting: str
-    """Equal for trials that differ by their seeds alone."""
+    """A hash that is equal for trials that differ by their seeds alone."""
     images: tuple[str, ...]
-    """Labels, as rows of `levels` name them."""
+    """Labels of the images, as in the rows of `levels`."""
     image_keys: tuple[str, ...]
-    """The key of each image, as in a part."""
+    """The key of each image, like the key of a part."""
     image_settings: tuple[str, ...]
-    """The settings of each image, as in a part."""
+    """The settings of each image, like the settings of a part."""
     task: Part
     network: Part
-    """A prior and how it is fitted or trained."""
+    """The prior, and how it is fitted or trained."""
     method: Part
-    """How the network's weights were chosen and, if elsewhere, where; or the solver."""
+    """How the network's weights were chosen and, if elsewhere, where; for reconstructions the
+    solver."""
     dense: Part | None = None
     """The dense fit that the ladder begins with, where it restores images."""
     finder: Part | None = None
-    """How tickets are found, wherever."""
+    """How tickets are found, wherever that is."""
     source: Part | None = None
     """Where tickets were found."""
     outliers: Part | None = None
-    """What went wrong with the measurements."""
+    """The kind of outliers among the measurements."""
     source_images: tuple[str, ...] = ()
-    """Labels of the images that tickets were found on; none where that is unknown."""
+    """Labels of the images that tickets were found on; empty where unknown."""
     source_tasks: tuple[str, ...] = ()
-    """Kinds of the tasks that tickets were found with."""
+    """The kinds of the tasks that tickets were found with."""
     source_task: str | None = None
-    """These tasks in words, with how hard they are."""
+    """The tasks that tickets were found with, in words, with their strengths."""
     source_seed: int | None = None
     """The seed of the trial that the tickets come from."""
     target: str | None = None
-    """What tickets were found to fit: measured, or clean where the ground truth was used."""
+    """The target that tickets were fitted to: measured, or clean where the ground truth was
+    used."""
     owns_masks: bool = False
-    """Whether the trial found masks of images to restore, and not only took them over."""
+    """Whether the trial itself found masks of images to restore."""
     solver: str | None = None
     m: int | None = None
-    """How many measurements, where the task has a number of them."""
+    """The number of measurements, where the task has such a number."""
     outlier_share: float | None = None
     """The share of measurements that are outliers."""
 
     def columns(self) -> dict[str, Any]:
-        """Each field by its name; a part by three, for its name, key and settings."""
+        """The value of each column; a part has three, for its name, key and settings."""
         found: dict[str, Any] = {}
         for one in fields(self):
             value = getattr(self, one.name)
@@ -217,7 +221,7 @@ class Facets:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Those of the columns."""
+        """The names of the columns."""
         places = ((one.name, ENDS if one.name in PARTS else ("",)) for one in fields(cls))
         return tuple(f"{name}_{end}".rstrip("_") for name, ends in places for end in ends)
 
@@ -226,12 +230,12 @@ PARTS = ("task", "network", "method", "dense", "finder", "source", "outliers")
 """The fields of `Facets` that are parts."""
 
 ENDS = ("name", "key", "settings")
-"""What a part has, in its fields and at the ends of its columns."""
+"""The fields of a part, which are also the ends of the names of its columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """What a trial is. How it ended follows from its levels."""
+    """The identity of a trial. How it ended follows from its levels."""
 
     trial_id: str
     kind: str
@@ -241,21 +245,22 @@ class TrialRecord:
     image: str
     seed: int
     levels: int
-    """How many levels the trial has when complete."""
+    """The number of levels that the complete trial has."""
     source_ids: tuple[str, ...]
-    """The trials whose tickets it evaluates; none where it finds its own."""
+    """The trials whose tickets it evaluates; empty where it finds its own."""
     travels: str | None
-    """What of a ticket it takes over: mask, mask_and_weights or layer_densities."""
+    """What it takes over of a ticket: mask, mask_and_weights or layer_densities."""
     parameters: int
-    """Of the network: weights, biases and normalisation."""
+    """The parameters of the network: weights, biases and normalisation."""
     macs_per_step: int
     """Multiply-adds of one dense step on its first image, forward and backward."""
     spec: str
     """The full spec as JSON, defaults included."""
     canonical: str
-    """The JSON that its id is the hash of: without defaults, and without what only says where."""
+    """The JSON that its id is the hash of: without defaults and without run-only fields such as
+    paths."""
     facets: Facets | None = None
-    """What it means; read off the specs where none are said, as in stores of older versions."""
+    """What it means; None in stores of older versions, where it is read off the specs."""
     lip_ray_version: str
     torch_version: str
     ray_version: str
@@ -267,7 +272,7 @@ class TrialRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRecord:
-    """Which trials a sweep asked for, in order: trials belong to no sweep, sweeps share them."""
+    """The trials of a sweep, in order. A trial belongs to no sweep; sweeps may share it."""
 
     sweep: str
     sweep_id: str
@@ -279,24 +284,24 @@ class SweepRecord:
 
 
 class Cause(StrEnum):
-    """Why a trial was given up. Unlike a fit's outcome it is the machine's doing: the same command
-    tries again."""
+    """Why a trial failed. Unlike the outcome of a fit it is the machine's doing, and the same
+    command tries the trial again."""
 
     ERROR = "error"
-    """It raised, each time it was tried."""
+    """The trial raised an error every time it was tried."""
     DIED = "died"
     """Its process ended: killed, out of main memory, or its node was lost."""
     TIME_LIMIT = "time_limit"
     """One level took longer than `run.level_limit_s`."""
     OUT_OF_MEMORY = "out_of_memory"
-    """The GPU's memory did not suffice, even alone."""
+    """The GPU's memory did not suffice, even with no other trial on it."""
     SOURCE = "source"
-    """A trial that it takes tickets from was given up."""
+    """A trial that it takes tickets from failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FailureRecord:
-    """A trial that was given up by one run of a sweep, and at which level."""
+    """A trial that failed in one run of a sweep, and its level."""
 
     trial_id: str
     kind: str
@@ -306,43 +311,43 @@ class FailureRecord:
     image: str
     seed: int
     level: int
-    """The first that the store lacks."""
+    """The first level that the store lacks."""
     cause: Cause
     reason: str
-    """One line."""
+    """The reason, in one line."""
     traceback: str
-    """The last one of its worker; empty where there is none."""
+    """The last traceback of its worker; empty where there is none."""
     source_id: str | None = None
-    """The source that was given up, where that is the cause."""
+    """The source that failed, where that is the cause."""
     host: str
-    """Of the driver."""
+    """The host of the driver."""
     lip_ray_version: str
     failed_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How far a trial has come inside the level that it is fitting."""
+    """The progress of a trial within the level that it is fitting."""
 
     trial_id: str
     level: int
     step: int
-    """Steps taken."""
+    """The number of steps taken."""
     steps: int
-    """Of the whole level, at most."""
+    """The most steps of the level."""
     psnr_db: float | None = None
-    """Of the averaged output at that step, mean over images."""
+    """PSNR of the averaged output at that step, mean over images."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PointRecord:
-    """A point of a search space that was asked for, and the trials that it stands for."""
+    """A point of a search space that is to be evaluated, and its trials."""
 
     search: str
-    """The sweep's name."""
+    """The name of the sweep."""
     search_id: str
     number: int
-    """From 0, in the order of asking."""
+    """The number of the point, from 0, in the order they were drawn."""
     params: str
     """The value of every searched field by its dotted path, as JSON."""
     objectives: str
@@ -350,9 +355,9 @@ class PointRecord:
     trial_ids: tuple[str, ...]
     specs: tuple[str, ...]
     levels: tuple[int, ...]
-    """Of each trial, when complete."""
+    """For each trial, its number of levels when complete."""
     problem: str = ""
-    """Why there are no trials: the values do not go together."""
+    """Why the point has no trials: its values do not go together."""
     lip_ray_version: str
     asked_at: datetime
 
@@ -362,15 +367,15 @@ PointState = Literal["complete", "stopped", "collapsed", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreRecord:
-    """What a point came to."""
+    """The result of a point."""
 
     search: str
     search_id: str
     number: int
     state: PointState
-    """complete; stopped early as hopeless; collapsed, with values that are no images' worth; or
-    failed, without values."""
+    """complete; stopped early as hopeless; collapsed, with values that describe no restored image;
+    or failed, without values."""
     values: tuple[float, ...]
-    """One an objective, in their order; none where it stopped or failed."""
+    """One value per objective, in their order; empty where the point was stopped or failed."""
     reason: str = ""
     told_at: datetime

@@ -19,18 +19,18 @@ Bytes = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 class Results:
-    """What a store holds, read only; also while a sweep writes to it."""
+    """The contents of a store, read only, also while a sweep writes to it."""
 
     def __init__(self, store: str | Path) -> None:
         """Raises StoreError where there is no store, or one of a newer lip-ray."""
         self._reader = Reader(store)
 
     def trials(self) -> "pd.DataFrame":
-        """A row a trial that has begun."""
+        """One row per trial that has begun."""
         return self._reader.frame("trials")
 
     def levels(self) -> "pd.DataFrame":
-        """A row a level and image."""
+        """One row per level and image."""
         return self._reader.frame("levels")
 
     def table(self, name: str) -> "pd.DataFrame":
@@ -41,7 +41,7 @@ class Results:
         return self.sql(f'from "{name}"')
 
     def sql(self, query: str) -> "pd.DataFrame":
-        """The rows of one select in DuckDB's SQL.
+        r"""The rows of one select in DuckDB's SQL.
 
         Raises QueryError for SQL that is wrong or would write, StoreError for a store that cannot
         be read.
@@ -50,11 +50,11 @@ class Results:
         return rows
 
     def arrow(self, query: str) -> "pa.Table":
-        """The rows of one select, as Arrow: large answers are no copies. Raises as `sql` does."""
+        """The rows of one select as Arrow, which copies no large answers. Raises as `sql` does."""
         return self._reader.sql(query)
 
     def masks(self, trial: str, level: int) -> dict[str, Booleans]:
-        """The mask of a level: by state-dict name, True where a weight is kept, in its shape.
+        r"""The mask of a level: boolean arrays by state-dict name, True where a weight is kept.
 
         Raises StoreError where none is stored.
         """
@@ -68,7 +68,7 @@ class Results:
     def picture(
         self, trial: str, level: int, image: str, role: ReconstructionRole = "selected"
     ) -> Bytes:
-        """A stored picture, 8-bit: (height, width, 3) in colour, (height, width) in grey.
+        r"""A stored picture, 8-bit: (height, width, 3) in colour, (height, width) in grey.
 
         `clean` and `measured` are stored with level 0. Raises StoreError where there is none.
         """
@@ -87,5 +87,5 @@ class Results:
 
     @property
     def damaged(self) -> tuple[str, ...]:
-        """Files that could not be read so far, and were left out; `lip store check` says more."""
+        """Files that could not be read so far and were left out; `lip store check` says more."""
         return self._reader.damaged

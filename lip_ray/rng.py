@@ -1,4 +1,4 @@
-"""Keyed randomness: every draw names what it is for, so that nothing depends on order."""
+"""Keyed randomness: every draw is keyed by its purpose, so that results do not depend on order."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""The base of every spec: a frozen, strict pydantic model whose id is the hash of what it says."""
+"""The base of every spec: a frozen, strict pydantic model whose id is a hash of its content."""
 
 import hashlib
 import inspect
@@ -21,14 +21,14 @@ Batch = Annotated[int, Field(ge=1, le=2**16)]
 
 
 class RunOnly:
-    """Annotation marker of a field that says where or how to run, so it stays out of the id."""
+    """Annotation marker of a field that says where or how to run, and so is not part of the id."""
 
 
 class Spec(BaseModel):
-    """What a trial, or a part of one, is: keyword-only, immutable, no unknown keys, no coercion.
+    r"""The description of a trial or of a part of one: immutable, without unknown keys or coercion.
 
-    The law of defaults: a field's default means the old behaviour for ever. To change behaviour
-    add a field; then every id ever recorded stays valid, because defaults are left out of it.
+    The law of defaults: a field's default means the old behaviour for ever. To change behaviour add
+    a field; then every id ever recorded stays valid, because defaults are left out of it.
     """
 
     model_config = ConfigDict(
@@ -51,7 +51,7 @@ class Spec(BaseModel):
 
 
 def canonical(value: object) -> Any:
-    """A spec, or a field of one, as canonical JSON has it: without defaults and run-only fields."""
+    """A spec or a field of one as in canonical JSON: without defaults and run-only fields."""
     if isinstance(value, Spec):
         given = ((name, getattr(value, name), default) for name, default in _fields(type(value)))
         return {
@@ -66,7 +66,7 @@ def canonical(value: object) -> Any:
 
 @cache  # ids are asked for by the thousand, and pydantic copies a default whenever it gives it
 def _fields(spec_class: type[Spec]) -> tuple[tuple[str, object], ...]:
-    """The fields that may be in the id, with their defaults."""
+    """The fields that may be part of the id, with their defaults."""
     return tuple(
         (name, field.get_default(call_default_factory=True, validated_data={}))
         for name, field in spec_class.model_fields.items()
@@ -76,17 +76,17 @@ def _fields(spec_class: type[Spec]) -> tuple[tuple[str, object], ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """Annotation marker of a union of specs that `kind` tells apart, which is written once.
+    r"""Annotation marker of a union of specs that `kind` tells apart; each union is written once.
 
     `random` stands for `{kind: random}`. Where the field that takes the family has a default, a
-    mapping without a kind may mean it too: `default` is its kind.
+    mapping without a kind may stand for the kind `default`.
     """
 
     default: str | None = None
     short: Callable[[object], object] | None = None
-    """The family's own short forms, in the place of these."""
+    """The family's own short forms, which replace the usual one."""
     offers: Any = None
-    """The type of what may be written beside the mappings, for the JSON schema."""
+    """The type of the short forms, for the JSON schema."""
 
     def __get_pydantic_core_schema__(self, union: Any, handler: GetCoreSchemaHandler) -> Any:
         beside = Literal.__getitem__(kinds_of(union)) if self.offers is None else self.offers
@@ -108,7 +108,7 @@ def kinds_of(family: Any) -> tuple[str, ...]:
 
 
 def members(family: Any) -> Iterator[type[Spec]]:
-    """The concrete specs of a family, whether it is one class, a union, or either annotated."""
+    """The concrete specs of a family, which may be one class or a union, annotated or not."""
     if inspect.isclass(family) and issubclass(family, Spec):
         yield family
     else:
@@ -117,5 +117,5 @@ def members(family: Any) -> Iterator[type[Spec]]:
 
 
 def kind_of(spec_class: type[Spec]) -> str:
-    """The literal that a spec class carries in its `kind` field."""
+    """The value of a spec class's `kind` field."""
     return str(get_args(spec_class.model_fields["kind"].annotation)[0])

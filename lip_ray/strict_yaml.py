@@ -16,7 +16,7 @@ MOST_DIGITS = 1000
 
 
 class YamlError(ValueError):
-    """The text is no YAML, or a mapping in it has a key twice; the message gives the line."""
+    """The text is not YAML, or a mapping has a key twice; the message gives the line."""
 
 
 def parse(text: str) -> Any:
@@ -36,7 +36,7 @@ def parse(text: str) -> Any:
 
 
 def _one_line(error: yaml.MarkedYAMLError) -> str:
-    """The problem; some are only half a sentence without their context."""
+    """The problem in one line, with the context that completes some of them."""
     problem = error.problem or "is not YAML"
     return f"{error.context} {problem}" if problem.startswith("but ") else problem
 
@@ -48,7 +48,7 @@ class _Loader(yaml.SafeLoader):
     yaml_constructors: ClassVar[dict[str | None, Any]] = {}
 
     def construct_document(self, node: yaml.Node) -> Any:
-        """All at once, so that a value that holds itself is met on the way."""
+        """Construct nested values at once, so that a value that contains itself is found."""
         self._refuse_multitudes(node, {})
         return self.construct_object(node, deep=True)
 
@@ -72,13 +72,13 @@ class _Loader(yaml.SafeLoader):
         return count
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """The value of a node, which an alias within it may not stand for."""
+        """The value of a node, which no alias inside of it may stand for."""
         if node in self.recursive_objects:
             raise _wrong(node, "a value holds itself")
         return super().construct_object(node, deep=deep)
 
     def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Hashable, Any]:
-        """Each key once and none of them a merge key, which YAML 1.2 does not have."""
+        """A mapping with each key once and without merge keys, which YAML 1.2 does not have."""
         if not isinstance(node, yaml.MappingNode):
             raise _wrong(node, "expected a mapping")
         mapping: dict[Hashable, Any] = {}
@@ -94,7 +94,7 @@ class _Loader(yaml.SafeLoader):
         return mapping
 
     def construct_core_scalar(self, node: yaml.ScalarNode) -> Any:
-        """The value of a scalar of the core schema, whether its tag was written or found."""
+        """The value of a scalar of the core schema, with an explicit tag or without."""
         name = node.tag.rpartition(":")[2]
         if not re.fullmatch(_PATTERNS[name], node.value):
             raise _wrong(node, f"{node.value!r} is no {name}")
@@ -103,7 +103,7 @@ class _Loader(yaml.SafeLoader):
         return _VALUES[name](node.value)
 
     def refuse_tag(self, node: yaml.Node) -> Any:
-        """A sweep holds plain values, never objects."""
+        """Refuse a tag, as a sweep holds plain values and no objects."""
         tag = node.tag.replace("tag:yaml.org,2002:", "!!")
         raise _wrong(node, f"the tag {tag} is not allowed: only plain values are read")
 

@@ -1,4 +1,4 @@
-"""What commands share: options, one message for a mistake, answers on paper."""
+"""What commands share: options, one message for a mistake, and printed answers."""
 
 import math
 import sys
@@ -20,7 +20,7 @@ INCOMPLETE = 1
 INTERRUPTED = 130
 
 TEXTS = ("table", "csv", "json")
-"""Formats of what is not the answer to a query."""
+"""Output formats of everything but answers to queries."""
 
 StoreOption = Annotated[
     str | None,
@@ -35,7 +35,7 @@ TextOption = Annotated[str, typer.Option("--format", metavar="FORMAT", help=f"{'
 def require_one_of(
     allowed: Sequence[str], given: str, option: str = "--format", what: str = "format"
 ) -> None:
-    """Refuse an option's value that is not allowed."""
+    """Refuse an option's value that is not one of those allowed."""
     if given not in allowed:
         refuse(f"{option}: unknown {what} {given!r}; allowed: {', '.join(allowed)}")
 
@@ -49,7 +49,7 @@ def number(value: float | None) -> float | None:
 
 @contextmanager
 def mistakes_in_one_message(*more: type[ValueError] | type[OSError]) -> Iterator[None]:
-    """Turn what a user can have got wrong into one message and exit code 2."""
+    """Turn errors that a user can mend into one message and exit code 2."""
     try:
         yield
     except (UserError, *more) as error:
@@ -59,13 +59,13 @@ def mistakes_in_one_message(*more: type[ValueError] | type[OSError]) -> Iterator
 
 
 def refuse(message: str) -> NoReturn:
-    """One message on stderr, and exit code 2."""
+    """Print one message on stderr and exit with code 2."""
     typer.echo(message, err=True)
     raise typer.Exit(BAD_INPUT)
 
 
 def store_or_only(given: str | None) -> str:
-    """The store asked for, or the only one there is."""
+    """The store that was named, or the only one there is."""
     if given is not None:
         return given
     found = [str(folder) for folder in sorted(Path("results").glob("*")) if Reader.exists(folder)]
@@ -76,7 +76,7 @@ def store_or_only(given: str | None) -> str:
 
 
 def print_answer(sql: str, store: str | None, form: str) -> None:
-    """The rows that a store answers with, on stdout in the given format."""
+    """Print rows of a store on stdout in the given format."""
     formats: tuple[Format, ...] = get_args(Format)
     require_one_of(formats, form)
     if form == "parquet" and sys.stdout.isatty():
@@ -90,7 +90,8 @@ def print_answer(sql: str, store: str | None, form: str) -> None:
 
 
 def own_up(reader: Reader) -> None:
-    """Name the files whose rows an answer lacks, and exit with code 1, where there are any."""
+    """Name the files that could not be read, and so are missing from an answer, and exit with code
+    1. Does nothing where all were read."""
     if reader.damaged:
         for name in reader.damaged:
             typer.echo(f"damaged: {name}", err=True)
@@ -101,5 +102,5 @@ def own_up(reader: Reader) -> None:
 
 
 def print_frame(frame: "pd.DataFrame") -> None:
-    """Aligned columns on stdout, nothing where nothing is known."""
+    """Print aligned columns on stdout; nothing for an empty table."""
     typer.echo(frame.to_string(index=False, na_rep="", float_format="{:.4g}".format))

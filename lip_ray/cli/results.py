@@ -1,4 +1,4 @@
-"""Commands about results: ask, chart, watch."""
+"""Commands about results: query them, draw them, serve them."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Commands about sweeps: run one, look ahead, see how far it has come."""
+"""Commands about sweeps: plan one, run it, see how far it has come."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -175,7 +175,7 @@ def _sweep(name: str, overrides: list[str] | None, quick: bool) -> "Sweep":
 
 
 def _sweep_file(name: str) -> Path:
-    """The file itself, or the shipped one of that name."""
+    """The named file or, where there is none, the shipped sweep of that name."""
     import lip_ray.sweeps
 
     path = Path(name)
@@ -188,7 +188,7 @@ def _sweep_file(name: str) -> Path:
 
 
 def _print_summary(store: str, sweep: "Sweep") -> None:
-    """The front of a search; of any other sweep, means by problem and method."""
+    """Print the front of a search; for any other sweep, means by problem and method."""
     from lip_ray.analysis import front_table, summary_table
 
     reader = Reader(store)

@@ -1,4 +1,4 @@
-"""Commands about tickets and what is taken over from elsewhere."""
+"""Commands about tickets, and about networks imported from elsewhere."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -132,7 +132,7 @@ def import_generator(
 
 
 def _ticket(reference: str, store: str | None) -> "Ticket":
-    """The ticket in a file, or of a level in the store."""
+    """The ticket in a file, or that of a level in the store."""
     from lip_ray.exchange.tickets import export, is_file, read
 
     if is_file(reference):

@@ -1,1 +1,1 @@
-"""Images, image sets and labelled data: what is read from files, with its fingerprint."""
+"""Images, image sets and labelled data, read from files that are known by their content."""

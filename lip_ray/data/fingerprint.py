@@ -1,4 +1,4 @@
-"""Files known by their content: found by a path, told apart by the SHA-256 of their bytes."""
+"""Files that are found by their path and identified by the SHA-256 of their bytes."""
 
 import errno
 import hashlib
@@ -11,7 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 
 SETTLED_NS = 2_000_000_000
-"""A file changed later than this ago may change again with no later time in its folder."""
+"""The age in nanoseconds of a file's last change from which on its SHA-256 is remembered: a younger
+file may change again without a later modification time."""
 MOST_BYTES = 2**32
 """The largest file that is read as a whole."""
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -27,11 +28,11 @@ SPECIAL: dict[int, str] = {
 
 
 def filled(fields: object, **found: Callable[[Path], object]) -> object:
-    """The raw fields of a spec that is a file: `path` absolute, and those of `found` filled in.
+    r"""The raw fields of a spec that is a file: `path` absolute, and those of `found` filled in.
 
-    Each of `found` is called with the path, and only where its field is not given: a stored spec
-    reads back without its file. It may raise ValueError. Where the path itself is missing or no
-    text, the others are "", so that an error speaks of the path alone.
+    Each function of `found` is called with the path, and only where its field is not given: a
+    stored spec can be read back without its file. It may raise ValueError. Where the path itself is
+    missing or no text, the other fields become "", so that the error is about the path alone.
     """
     if not isinstance(fields, dict):
         return fields
@@ -55,7 +56,7 @@ def absolute(path: str) -> Path:
 
 
 def stem(path: Path) -> str:
-    """A file's own name without its ending."""
+    """The name of a file without its ending."""
     return path.stem
 
 
@@ -78,7 +79,8 @@ def regular(path: Path) -> os.stat_result:
 
 
 def sha256_of(what: str) -> Callable[[Path], str]:
-    """A function that gives the SHA-256 of a file's bytes, read once while the file stays as it is.
+    r"""A function that gives the SHA-256 of a file's bytes and remembers it while the file is
+    unchanged.
 
     It raises ValueError, which calls the file a `what`, when the file cannot be read.
     """
@@ -96,7 +98,8 @@ def sha256_of(what: str) -> Callable[[Path], str]:
 
 
 def contents(path: Path, what: str) -> bytes:
-    """All bytes of a file. Raises ValueError, which calls it a `what`, when it cannot be read."""
+    """All bytes of a file. Raises ValueError, which calls the file a `what`, when it cannot be
+    read."""
     try:
         regular(path)
         return path.read_bytes()
@@ -112,19 +115,20 @@ def unreadable(what: str, path: Path, error: OSError) -> ValueError:
 
 
 def read(path: str, sha256: str, what: str) -> bytes:
-    """All bytes of a file. Raises ValueError when it is missing or not that of the SHA-256."""
+    """All bytes of a file. Raises ValueError when it is missing or has another SHA-256."""
     data = contents(Path(path), what)
     refuse_changed(path, sha256, hashlib.sha256(data).hexdigest())
     return data
 
 
 def check(path: str, sha256: str, what: str) -> None:
-    """Raise ValueError when a file is missing or not that of the SHA-256, without holding it."""
+    """Raise ValueError when a file is missing or has another SHA-256, without keeping it in
+    memory."""
     refuse_changed(path, sha256, sha256_of(what)(Path(path)))
 
 
 def refuse_changed(path: str, noted: str, found: str) -> None:
-    """Raise ValueError when the SHA-256 that is found is not the one that was noted."""
+    """Raise ValueError when the SHA-256 of a file is not the one that was noted before."""
     if found != noted:
         raise ValueError(f"{path} has changed since its sha256 {noted[:12]}… was noted")
 

@@ -1,4 +1,4 @@
-"""What generators learn from: digits, arrays and folders of pictures, all of one shape."""
+"""Sets of images that generators learn from: digits, arrays and folders, all of one shape."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -23,7 +23,7 @@ ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 WHAT = "image"
 
 Pixels = np.ndarray[Any, Any]
-"""(H, W) or (H, W, C): uint8, or floating-point numbers in [0, 1]."""
+"""Pixels of one picture, (H, W) or (H, W, C): uint8, or floating-point numbers in [0, 1]."""
 
 
 class AbstractImageSet(Framing, ABC):
@@ -38,7 +38,7 @@ class AbstractImageSet(Framing, ABC):
 
     @property
     def title(self) -> str:
-        """The name without what only tells apart versions of its content."""
+        """The label without the part that only tells versions of the content apart."""
         return str(getattr(self, "name", self.kind))
 
     @property
@@ -48,7 +48,8 @@ class AbstractImageSet(Framing, ABC):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of a picture, told without reading all. Raises ValueError as `load` does."""
+        """(C, H, W) of a picture, found without reading all of them. Raises ValueError as `load`
+        does."""
         return _shape(self)
 
     def load(self) -> Tensor:
@@ -60,7 +61,7 @@ class AbstractImageSet(Framing, ABC):
         return _loaded(self)
 
     def holds(self, picture: Tensor) -> bool:
-        """Whether (C, H, W) in [0, 1], rounded to 8 bits, is one of the pictures, bit for bit."""
+        """Whether an image (C, H, W) in [0, 1], rounded to 8 bits, is in the set, bit for bit."""
         return tuple(picture.shape) == self.shape and _print(rounded(picture)) in _prints(self)
 
     @abstractmethod
@@ -84,12 +85,10 @@ class DigitSet(AbstractImageSet):
 
     @property
     def label(self) -> str:
-        """The name in tables and figures."""
         return self.kind
 
     @property
     def count(self) -> int:
-        """How many pictures there are."""
         return len(digits("training"))
 
     def _example(self) -> tuple[str, Pixels]:
@@ -111,11 +110,11 @@ class ArraySet(AbstractImageSet):
     path: Annotated[str, RunOnly()]
     """The path of the .npz file, relative to the working directory; it is stored as absolute."""
     array: str
-    """Its name in the file; by default the only array of pictures there is."""
+    """The name of the array in the file; by default the only array of pictures there is."""
     items: Range | None = None
-    """The first picture to learn from and the one after the last; by default all are."""
+    """The first picture to learn from and the one after the last; by default the whole array."""
     name: str
-    """In tables and figures; by default the file's own name without its ending."""
+    """The name in tables and figures; by default the file's own name without its ending."""
     sha256: str
     """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
     later one."""
@@ -141,13 +140,11 @@ class ArraySet(AbstractImageSet):
 
     @property
     def label(self) -> str:
-        """The name in tables and figures."""
         items = "" if self.items is None else "-{}-{}".format(*self.items)
         return f"{self.name}-{self.array}{items}-{self.sha256[:6]}"
 
     @property
     def count(self) -> int:
-        """How many pictures there are. Raises ValueError when they cannot be read."""
         first, end = self._items()
         return end - first
 
@@ -174,21 +171,21 @@ class ArraySet(AbstractImageSet):
 
 @final
 class FolderSet(AbstractImageSet):
-    """The pictures in a folder and the folders within, in the order of their relative paths.
+    r"""The pictures in a folder and its subfolders, in the order of their relative paths.
 
-    Those are the files that end in .bmp .jpeg .jpg .png .tif .tiff .webp, decoded as images of the
-    kind `file` are; what begins with a dot is passed over. Known by names and content: moving the
-    folder changes no id.
+    Pictures are the files that end in .bmp .jpeg .jpg .png .tif .tiff .webp, decoded as images of
+    the kind `file` are; hidden files are ignored. The set is known by names and content, so moving
+    the folder changes no id.
     """
 
     kind: Literal["folder"] = "folder"
     path: Annotated[str, RunOnly()]
     """The path of the folder, relative to the working directory; it is stored as absolute."""
     name: str
-    """In tables and figures; by default the folder's own name."""
+    """The name in tables and figures; by default the folder's own name."""
     sha256: str
     """The SHA-256 of one line per picture, `<its SHA-256>  <its relative path>`, as sha256sum
-    prints them; filled in when the path is read first, checked ever after."""
+    prints them. It is filled in at the first reading and checked at each later one."""
 
     @model_validator(mode="before")
     @classmethod
@@ -197,7 +194,6 @@ class FolderSet(AbstractImageSet):
 
     @property
     def label(self) -> str:
-        """The name in tables and figures."""
         return f"{self.name}-{self.sha256[:6]}"
 
     @property
@@ -231,7 +227,7 @@ def picture_files(folder: Path) -> list[str]:
 
 
 def folder_sha256(folder: Path) -> str:
-    """The SHA-256 over names and contents of a folder's pictures. Raises ValueError without any."""
+    """The SHA-256 of names and contents of a folder's pictures. Raises ValueError without any."""
     found = hashlib.sha256()
     for name in picture_files(folder):
         found.update(f"{fingerprint.sha256_of(WHAT)(folder / name)}  {name}\n".encode())
@@ -252,7 +248,8 @@ def _shape(images: AbstractImageSet) -> tuple[int, int, int]:
 
 @lru_cache(maxsize=4)
 def _loaded(images: AbstractImageSet) -> Tensor:
-    """Every picture is framed on its own, so that beside the result there is only one of them."""
+    """All pictures as one array. They are framed one by one, so that memory holds one more at
+    most."""
     found = torch.empty((images.count, *images.shape), dtype=torch.uint8)
     for index, (name, pixels) in enumerate(images._pictures()):
         picture = rounded(framed(pixels, images, name))
@@ -275,5 +272,5 @@ def _prints(images: AbstractImageSet) -> frozenset[bytes]:
 
 
 def _print(picture: Tensor) -> bytes:
-    """What tells pictures of one shape apart, in little memory."""
+    """A short fingerprint by which pictures of one shape are told apart in little memory."""
     return hashlib.blake2b(picture.cpu().contiguous().numpy().tobytes(), digest_size=16).digest()

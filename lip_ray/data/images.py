@@ -37,15 +37,15 @@ Index = Annotated[
     Field(ge=0, lt=2**31),
     WithJsonSchema({"anyOf": [_FROM_0, {"type": "array", "items": _FROM_0, "minItems": 1}]}),
 ]
-"""Which picture, from 0. The schema knows that a list stands for several images."""
+"""The number of a picture, from 0. In the schema, a list of numbers stands for several images."""
 
 
 class Picture(Protocol):
-    """What a problem is made of: an image of the catalogue, or one that a generator draws."""
+    """The image of an inverse problem: one of the catalogue, or one that a generator draws."""
 
     @property
     def measured(self) -> bool:
-        """Whether it is the measurement itself, so that nobody knows the clean image."""
+        """Whether the picture is itself the measurement, so that no clean image is known."""
 
     @property
     def label(self) -> str:
@@ -55,7 +55,7 @@ class Picture(Protocol):
         """(C, H, W) float32 in [0, 1] on the CPU. Raises ValueError when it cannot be read."""
 
     def __hash__(self) -> int:
-        """What is found out about a picture is remembered."""
+        """A hash, as results about a picture are cached."""
 
 
 class Framing(Spec):
@@ -65,9 +65,9 @@ class Framing(Spec):
     """
 
     rows: Range | None = None
-    """First row and the one after the last, in pixels of the original."""
+    """The first row and the one after the last, in pixels of the original."""
     columns: Range | None = None
-    """First column and the one after the last, in pixels of the original."""
+    """The first column and the one after the last, in pixels of the original."""
     size: Range | None = None
     """Height and width in pixels after cropping."""
     channels: Literal[1, 3] | None = None
@@ -93,7 +93,7 @@ class BuiltinImage(Framing):
     kind: Literal["builtin"] = "builtin"
     name: BuiltinName
     measured: ClassVar[Literal[False]] = False
-    """Photos are what is looked for, never a measurement of it."""
+    """Always false: the photos are clean images, never measurements."""
 
     @property
     def label(self) -> str:
@@ -109,18 +109,18 @@ class BuiltinImage(Framing):
 
 
 class FileImage(Framing):
-    """A picture in a file, known by its name and content: moving the file changes no id."""
+    """A picture in a file, known by its name and content, so that moving the file changes no id."""
 
     kind: Literal["file"] = "file"
     path: Annotated[str, RunOnly()]
-    """Relative to the working directory; stored absolute."""
+    """The path of the file, relative to the working directory; it is stored as absolute."""
     name: str
-    """In tables and figures; by default the file's own name without its ending."""
+    """The name in tables and figures; by default the file's own name without its ending."""
     sha256: str
     """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
     later one."""
     measured: bool = False
-    """Whether the picture is the measurement itself, so that nobody knows the clean image."""
+    """Whether the picture is itself the measurement, so that no clean image is known."""
     page: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     """Which page or frame of the file it is, from 0; by default the only one."""
 
@@ -159,11 +159,11 @@ class ArrayImage(Framing):
     path: Annotated[str, RunOnly()]
     """The path of the .npz file, relative to the working directory; it is stored as absolute."""
     array: str
-    """Its name in the file; by default the only array of pictures there is."""
+    """The name of the array in the file; by default the only array of pictures there is."""
     index: Index
-    """Which picture of the array, from 0; a list stands for several images."""
+    """The number of the picture in the array, from 0; a list stands for several images."""
     name: str
-    """In tables and figures; by default the file's own name without its ending."""
+    """The name in tables and figures; by default the file's own name without its ending."""
     sha256: str
     """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
     later one."""
@@ -203,18 +203,18 @@ class ArrayImage(Framing):
 
 
 class DigitImage(Framing):
-    """A handwritten digit of scikit-learn, of the sets that the dataset `digits` is split into.
+    r"""One of scikit-learn's handwritten digits, from the same sets as in the dataset `digits`.
 
     Its grey levels, 0 to 16, are scaled to 0 to 255 and rounded, as in the image set of digits.
     """
 
     kind: Literal["digit"] = "digit"
     index: Index
-    """Which digit of the set, from 0; a list stands for several images."""
+    """The number of the digit in its set, from 0; a list stands for several images."""
     split: Split = "test"
-    """The set: what generators of digits never learn from, or what they do."""
+    """The set: `test`, which generators of digits never learn from, or `training`."""
     measured: ClassVar[Literal[False]] = False
-    """Always false: an array holds clean images, never measurements."""
+    """Always false: digits are clean images, never measurements."""
 
     @property
     def label(self) -> str:
@@ -235,7 +235,7 @@ class DigitImage(Framing):
 
 
 def named(value: object) -> object:
-    """The image that a name or a path alone stands for, not yet checked."""
+    """The raw fields of the image that a bare name or path stands for, not yet checked."""
     if not isinstance(value, str):
         return value
     if "." in value or "/" in value:
@@ -246,11 +246,12 @@ def named(value: object) -> object:
 AnyImage = BuiltinImage | FileImage | ArrayImage | DigitImage
 
 Image = Annotated[AnyImage, Family(short=named, offers=str)]
-"""`astronaut` stands for the built-in photo, `photos/cat.png` for the file."""
+"""A photo, file, array or digit; `astronaut` stands for the built-in photo, `photos/cat.png` for
+the file."""
 
 
 def expanded(value: object) -> list[Any]:
-    """The images that one of them, or a list, stands for: an index that is a list means several.
+    r"""The raw images that one image or a list stands for; an index that is a list means several.
 
     For a validator of the raw value of a field. Raises ValueError when such a list is empty.
     """
@@ -268,11 +269,11 @@ def _each(item: object) -> list[Any]:
 
 
 one_or_many_images = BeforeValidator(expanded, json_schema_input_type=Image | list[Image])
-"""A validator that lets a single image, or one with a list of indices, stand for a tuple."""
+"""A validator that makes a tuple of one image, of one with a list of indices, or of several."""
 
 
 def digits(split: Split) -> np.ndarray[Any, Any]:
-    """(N, 8, 8) uint8: scikit-learn's digits of a set, scaled to 0 to 255 and rounded."""
+    """scikit-learn's digits of a set, (N, 8, 8) uint8, scaled to 0 to 255 and rounded."""
     training, test = Digits().load()
     values = (test if split == "test" else training).values[:, 0]
     return rounded(values).numpy()
@@ -292,7 +293,7 @@ def _framed(image: AnyImage) -> Tensor:
 
 
 def framed(pixels: np.ndarray[Any, Any], framing: Framing, label: str) -> Tensor:
-    """(C, H, W) float32 in [0, 1]: what a framing makes of (H, W) or (H, W, C) pixels.
+    r"""A picture of (H, W) or (H, W, C) pixels, framed: (C, H, W) float32 in [0, 1].
 
     These are uint8, or floating-point numbers in [0, 1].
     Raises ValueError, which names the picture by its label, when the crop is outside of it.
@@ -321,12 +322,12 @@ def _recoloured(planes: Tensor, channels: int | None) -> Tensor:
 
 
 def rounded(image: Tensor) -> Tensor:
-    """An image in [0, 1] as uint8, 255 for 1; values beyond are clipped."""
+    """An image in [0, 1] as uint8, 1 as 255; values outside are clipped."""
     return image.clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
 def png(image: Tensor) -> bytes:
-    """A PNG of a (1, C, H, W) or (C, H, W) image in [0, 1], at most 256 pixels a side."""
+    """A PNG of a (1, C, H, W) or (C, H, W) image in [0, 1], with sides of at most 256 pixels."""
     planes = rounded(image.detach().reshape(-1, *image.shape[-2:]))
     pixels = planes.cpu().permute(1, 2, 0).numpy()
     picture = PillowImage.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)

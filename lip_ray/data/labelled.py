@@ -29,14 +29,14 @@ CIFAR_SHAPE = (3, 32, 32)
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """Pictures and their classes, as they are stored."""
+    """Pictures and their classes, with the values that are stored."""
 
     pictures: Tensor
-    """(N, C, H, W), uint8."""
+    """The pictures, (N, C, H, W) uint8."""
     labels: Tensor
-    """(N,), int64, from 0."""
+    """The classes, (N,) int64, from 0."""
     white: int
-    """The value that means 1."""
+    """The stored value that means 1."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,13 +55,13 @@ class Labelled:
 
     @property
     def values(self) -> Tensor:
-        """(N, C, H, W) float32 in [0, 1]."""
+        """The pictures as (N, C, H, W) float32 in [0, 1]."""
         return self.pictures.float() / self.white
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """What is learned from, what chooses the epoch, and what neither of them has seen."""
+    """The training set, the validation set that chooses the epoch, and the test set."""
 
     training: Labelled
     validation: Labelled
@@ -81,8 +81,7 @@ class AbstractDataset(Spec, ABC):
 
     kind: str
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """The share of each class's training pictures that chooses the epoch and is not learned
-    from."""
+    """The share of each class's training pictures that is held out to choose the epoch."""
 
     @property
     def label(self) -> str:
@@ -91,22 +90,22 @@ class AbstractDataset(Spec, ABC):
 
     @property
     def classes(self) -> int:
-        """How many there are."""
+        """The number of classes."""
         return 10
 
     @property
     @abstractmethod
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of a picture; as high as wide."""
+        """(C, H, W) of a picture, which is square."""
 
     @abstractmethod
     def load(self) -> tuple[Labelled, Labelled]:
-        """Training and test set on the CPU. Raises ValueError when they cannot be read."""
+        """The training and the test set on the CPU. Raises ValueError when they cannot be read."""
 
     def split(self, seed: int) -> Split:
-        """The sets on the CPU, validation drawn from the training set by `seed`.
+        r"""The sets on the CPU, with a validation set drawn from the training set by `seed`.
 
-        Raises ValueError when they cannot be read or nothing is left for one of them.
+        Raises ValueError when they cannot be read or one of them would be empty.
         """
         rest, test = self.load()
         drawn = stratified(rest.labels, self.validation, keyed(seed, "validation set"))
@@ -132,19 +131,17 @@ class Digits(AbstractDataset):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of a picture."""
         return 1, 8, 8
 
     def load(self) -> tuple[Labelled, Labelled]:
-        """Training and test set."""
         return _digits()
 
 
 @final
 class Cifar10(AbstractDataset):
-    """60000 photos of 32×32 pixels in colour (Krizhevsky 2009), the last 10000 its test set.
+    r"""60000 photos of 32×32 pixels in colour (Krizhevsky 2009), the last 10000 its test set.
 
-    Known by the archive's content: moving the file changes no id.
+    It is known by the archive's content, so moving the file changes no id.
     """
 
     kind: Literal["cifar10"] = "cifar10"
@@ -162,13 +159,12 @@ class Cifar10(AbstractDataset):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of a picture."""
         return CIFAR_SHAPE
 
     def load(self) -> tuple[Labelled, Labelled]:
-        """Training and test set; no code in the archive is run.
+        r"""The training and the test set; no code in the archive is run.
 
-        Raises ValueError when the file is missing, changed or another.
+        Raises ValueError when the file is missing, has changed or is another.
         """
         return _cifar(self.path, self.sha256)
 
@@ -178,7 +174,7 @@ Dataset = Annotated[Digits | Cifar10, Family()]
 
 
 def stratified(labels: Tensor, share: float, draws: torch.Generator) -> Tensor:
-    """(N,) bool: a share of each class, rounded, but at least one and never all of it."""
+    """A mask (N,) that selects a rounded share of each class: at least one of it and never all."""
     order = torch.randperm(len(labels), generator=draws)
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique():
@@ -240,7 +236,7 @@ def _batch(archive: tarfile.TarFile, name: str) -> tuple[Tensor, Tensor]:
 
 
 def unpickled_arrays(data: bytes) -> Mapping[Any, Any]:
-    """A pickled dictionary of plain values and NumPy arrays, text of Python 2 as bytes.
+    r"""A pickled dictionary of plain values and NumPy arrays, text of Python 2 as bytes.
 
     Raises ValueError for anything else, which is neither imported nor called.
     """
@@ -254,10 +250,10 @@ def unpickled_arrays(data: bytes) -> Mapping[Any, Any]:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Knows by name what NumPy arrays are rebuilt with, and nothing else."""
+    """An unpickler that knows the functions that rebuild NumPy arrays, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands in for the class or function, if it is one of those."""
+        """The stand-in for one of those functions. Raises an error for any other name."""
         allowed = {
             ("numpy.core.multiarray", "_reconstruct"): _empty_array,
             ("numpy._core.multiarray", "_reconstruct"): _empty_array,
@@ -270,5 +266,5 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _empty_array(*_: object) -> np.ndarray[Any, Any]:
-    """What the pickle then fills: NumPy's own function makes the same of a plain array."""
+    """An empty array for the pickle to fill, in place of what NumPy's own function makes."""
     return np.empty(0, dtype=np.int8)

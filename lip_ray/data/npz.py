@@ -1,4 +1,4 @@
-"""Pictures in NumPy's .npz archives: what there is, and one array of it."""
+"""Pictures in NumPy's .npz archives: listing the arrays, and reading one of them."""
 
 import math
 import zipfile
@@ -44,7 +44,7 @@ def only_array(path: Path) -> str:
 
 
 def shape(path: str, array: str) -> tuple[int, ...]:
-    """(N, H, W) or (N, H, W, C) of an array, of which only the header is read.
+    r"""The shape (N, H, W) or (N, H, W, C) of an array, of which only the header is read.
 
     Raises ValueError when there is no such array or it does not hold pictures.
     """
@@ -60,9 +60,9 @@ def shape(path: str, array: str) -> tuple[int, ...]:
 
 
 def read(path: str, sha256: str, array: str) -> np.ndarray[Any, Any]:
-    """(N, H, W) or (N, H, W, C) of uint8, uint16 or float32, as they are stored.
+    r"""One array of pictures, (N, H, W) or (N, H, W, C) of uint8, uint16 or float32, as stored.
 
-    Raises ValueError when the file is missing, changed or none, or as `shape` does.
+    Raises ValueError when the file is missing, has changed or is no archive, and as `shape` does.
     """
     fingerprint.check(path, sha256, WHAT)
     shape(path, array)
@@ -74,7 +74,7 @@ def read(path: str, sha256: str, array: str) -> np.ndarray[Any, Any]:
 
 
 def scaled(picture: np.ndarray[Any, Any], white: float | None, where: str) -> np.ndarray[Any, Any]:
-    """A picture as uint8 where it is that and nothing is said of white; else float64 in [0, 1].
+    r"""A picture as uint8 where it is that and no white is given; else as float64 in [0, 1].
 
     Raises ValueError, which names the picture by `where`, where white is not known, or a value is
     beyond it, negative or no number.

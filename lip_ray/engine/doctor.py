@@ -7,7 +7,10 @@ from importlib.metadata import version
 
 import torch
 
-from lip_ray.engine.ray_session import answers, available_cpus, ray_at
+from lip_ray.engine import ray_private
+from lip_ray.engine.cores import AFFINITY, tightest
+from lip_ray.engine.ray_session import OBJECT_STORE_BYTES, answers, ray_at
+from lip_ray.engine.temporary import usable_folder
 from lip_ray.store import Writer
 
 PACKAGES = ("lip-ray", "torch", "ray", "pyarrow", "duckdb", "pandas", "plotly", "pydantic")
@@ -26,11 +29,23 @@ def checks(store: str) -> Iterator[Check]:
     """Look at one thing after another; none that fails keeps the next from being looked at."""
     yield Check("python", True, f"{platform.python_version()} on {platform.platform()}")
     for package in PACKAGES:
-        yield Check(package, True, version(package))
-    yield Check("cpu", True, f"{available_cpus()} cores for this process")
+        yield _version(package)
+    yield Check("cpu", True, _cores())
     yield Check("gpu", True, _gpus())
     yield _attempt("store", lambda: _store_written(store))
+    yield _attempt("temporary", _temporary_folder)
     yield _attempt("ray", _ray_answered)
+
+
+def _version(package: str) -> Check:
+    complaint = ray_private.complaint() if package == "ray" else ""
+    return Check(package, True, ": ".join(filter(None, (version(package), complaint))))
+
+
+def _cores() -> str:
+    limit = tightest()
+    by = "" if limit.by == AFFINITY else f", by {limit.by}"
+    return f"{limit.cores} {'core' if limit.cores == 1 else 'cores'} for this process{by}"
 
 
 def _gpus() -> str:
@@ -48,6 +63,10 @@ def _attempt(name: str, action: Callable[[], str]) -> Check:
 def _store_written(store: str) -> str:
     Writer.probe(store)
     return f"{store} can be written to"
+
+
+def _temporary_folder() -> str:
+    return f"{usable_folder(object_store_bytes=OBJECT_STORE_BYTES)} can be written to"
 
 
 def _ray_answered() -> str:

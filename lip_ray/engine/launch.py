@@ -9,7 +9,6 @@ from pathlib import Path
 
 import ray
 from ray import tune
-from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from rich.console import Console
 
 from lip_ray import __version__
@@ -17,6 +16,7 @@ from lip_ray.engine.ledger import Failure, Ledger, Watchdog
 from lip_ray.engine.plan import PlannedTrial, plan
 from lip_ray.engine.preflight import refuse_unready
 from lip_ray.engine.progress import Progress, Tally
+from lip_ray.engine.ray_private import withhold_keys
 from lip_ray.engine.ray_session import most, nodes, ray_at, this_machine
 from lip_ray.engine.resources import Room
 from lip_ray.engine.search_points import Points, kinds_of
@@ -29,11 +29,7 @@ from lip_ray.records import Standing, SweepRecord
 from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Sweep
 
-ENV_VARS_TO_PROPAGATE.difference_update(
-    {name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
-)
-"""Tune would hand the driver's keys to workers in a way that Ray writes into its logs; a machine of
-a cluster has its own."""
+withhold_keys()
 
 Worker = Callable[[Config], None]
 

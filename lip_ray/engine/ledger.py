@@ -1,11 +1,9 @@
 """What was given up in a run, and why: told at the end, and rows in the store at once."""
 
-import pickle
 import platform
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -13,6 +11,7 @@ from ray.exceptions import RayActorError
 
 from lip_ray import __version__
 from lip_ray.engine.progress import Tally
+from lip_ray.engine.ray_private import last_error, worker_of
 from lip_ray.engine.trainable import Config
 from lip_ray.records import Cause, FailureRecord
 from lip_ray.store import Reader, StoreError, Writer
@@ -138,7 +137,7 @@ class Watchdog(tune.Callback):
         if self._limit_s is None:
             return
         for name, (since, trial) in list(self._since.items()):
-            actor = trial.temporary_state.ray_actor
+            actor = worker_of(trial)
             if self._now() - since > self._limit_s and actor is not None:
                 self._overdue.add(name)
                 del self._since[name]
@@ -147,7 +146,7 @@ class Watchdog(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker failed, and retries are used up."""
         self._since.pop(trial.trial_id, None)
-        error = _last_error(trial)
+        error = last_error(trial)
         if trial.trial_id in self._overdue:
             cause, said = Cause.TIME_LIMIT, f"a level took longer than {self._limit_s:g} s"
         else:
@@ -155,15 +154,6 @@ class Watchdog(tune.Callback):
             said = _reason(error)
         traceback = str(error).strip() if cause is Cause.ERROR else ""
         self._ledger.note(trial.config["trial_id"], cause, said, traceback=traceback)
-
-
-def _last_error(trial: Any) -> Exception | None:
-    path = trial.pickled_error_file
-    if path is None:
-        return None
-    with Path(path).open("rb") as file:
-        error: Exception = pickle.load(file)  # as Ray wrote it, in this run's own folder
-    return error
 
 
 def _reason(error: Exception | None) -> str:

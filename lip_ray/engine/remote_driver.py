@@ -16,7 +16,8 @@ from ray.util.queue import Queue
 from rich.console import Console
 
 from lip_ray.engine.launch import Summary, launch
-from lip_ray.engine.ray_session import HEAD, joined
+from lip_ray.engine.ray_private import HEAD
+from lip_ray.engine.ray_session import joined
 from lip_ray.engine.resources import LaunchError
 from lip_ray.errors import UserError
 from lip_ray.sweep import Sweep
@@ -100,7 +101,7 @@ def _result(driver: "ray.ObjectRef[Summary]") -> Summary:
     return summary
 
 
-@ray.remote(num_cpus=0, max_retries=0, resources=HEAD)
+@ray.remote(num_cpus=0, max_retries=0, resources=HEAD)  # it may lose no machine, as trials may
 def _drive(sweep: Sweep, store: str, lines: Queue, interrupts: Queue, width: int) -> Summary:
     threading.Thread(target=_pass_on, args=(interrupts,), daemon=True).start()
     console = Console(file=cast(IO[str], _Lines(lines)), width=width, force_terminal=False)

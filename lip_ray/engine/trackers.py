@@ -1,32 +1,25 @@
-"""Experiment trackers that levels are also reported to, through Ray's own callbacks.
+"""Experiment trackers that levels are also reported to.
 
-These are given a trial's spec where Tune has a worker's configuration, and a level's own numbers.
+They are given a trial's spec where Tune has a worker's configuration, and a level's own numbers.
 What a tracker does, and fails at, is beside the run: it happens in a thread, the store has all.
 """
 
 import json
 import logging
 import math
-import os
 import queue
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
-from ray.air.constants import TRAINING_ITERATION
-from ray.air.integrations.mlflow import MLflowLoggerCallback
-from ray.air.integrations.wandb import WandbLoggerCallback
-from ray.tune.logger import LoggerCallback, TBXLoggerCallback
-from ray.tune.result import AUTO_RESULT_KEYS
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from lip_ray.engine.recorders import Mlflow, Recorder, TensorBoard, Tracked, WeightsAndBiases
 from lip_ray.engine.resources import LaunchError
+from lip_ray.engine.trainable import REPORTED
 from lip_ray.trials import from_json
 
 MODULES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
@@ -34,9 +27,6 @@ MODULES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 
 LAST_WAIT_S = 60.0
 """How long the end of a run waits for what trackers have not taken yet."""
-
-NO_MACHINE = {"x_disable_meta": True, "x_disable_machine_info": True, "x_disable_stats": True}
-"""Weights & Biases is not told the host's programs, arguments and hardware, only levels."""
 
 LONGEST_PART = 48
 """The longest name of a folder, in characters; a trial of many images has a longer name."""
@@ -67,64 +57,18 @@ def _callback(name: str, sweep: str, store: Path) -> tune.Callback:
     if find_spec(module) is None:
         raise LaunchError(f"run.trackers: {module} is not installed; pip install 'lip-ray[{name}]'")
     try:
-        inner = _inner(name, sweep)
-        inner.setup()
+        recorder = _recorder(name, sweep)
     except Exception as error:
         raise LaunchError(f"run.trackers: {name}: {_said(error)}") from error
-    return Tracking(name, inner, sweep=sweep, folder=store / name)
+    return Tracking(name, recorder, sweep=sweep, folder=store / name)
 
 
-def _inner(name: str, sweep: str) -> LoggerCallback:
+def _recorder(name: str, sweep: str) -> Recorder:
     if name == "tensorboard":
-        return TBXLoggerCallback()
+        return TensorBoard()
     if name == "mlflow":
-        return MLflowLoggerCallback(experiment_name=sweep)
-    own = {"api_key": key} if (key := os.environ.get("WANDB_API_KEY")) else {}
-    return _Wandb(
-        project=sweep,
-        resume="allow",
-        settings=own | NO_MACHINE,
-        upload_timeout=int(LAST_WAIT_S / 2),
-    )
-
-
-class _Wandb(WandbLoggerCallback):
-    """Ray's, whose own way to start its actors writes WANDB_API_KEY into Ray's logs."""
-
-    def _start_logging_actor(self, trial: Any, exclude_results: list[str], **settings: Any) -> None:
-        trial.init_local_path()
-        here = ray.get_runtime_context().get_node_id()
-        actor: Any = ray.remote(self._logger_actor_cls)
-        self._remote_logger_class = actor.options(
-            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False)
-        )
-        super()._start_logging_actor(trial, exclude_results, **settings)
-
-
-@dataclass(frozen=True)
-class Tracked:
-    """A trial as Ray's callbacks read one: its spec is its configuration."""
-
-    trial_id: str
-    label: str = field(compare=False)
-    config: Mapping[str, Any] = field(compare=False)
-    """The spec's leaves by dotted path."""
-    local_path: str = field(compare=False)
-    """A folder for what a tracker leaves behind."""
-    experiment_dir_name: str = field(compare=False)
-    """The group that it belongs to."""
-
-    @property
-    def evaluated_params(self) -> Mapping[str, Any]:
-        """Hyper-parameters."""
-        return self.config
-
-    def init_local_path(self) -> None:
-        """Make the folder."""
-        Path(self.local_path).mkdir(parents=True, exist_ok=True)
-
-    def __str__(self) -> str:
-        return self.label
+        return Mlflow(sweep)
+    return WeightsAndBiases(sweep, last_wait_s=LAST_WAIT_S / 2)
 
 
 class Tracking(tune.Callback):
@@ -134,9 +78,9 @@ class Tracking(tune.Callback):
     is slow, or gone, must cost no more than a line that says so.
     """
 
-    def __init__(self, name: str, inner: LoggerCallback, *, sweep: str, folder: Path) -> None:
+    def __init__(self, name: str, recorder: Recorder, *, sweep: str, folder: Path) -> None:
         self._name = name
-        self._inner: Any = inner  # it is given a Tracked where it wants Tune's Trial
+        self._recorder = recorder
         self._sweep = sweep
         self._folder = folder
         self._tracked: dict[str, Tracked] = {}
@@ -151,17 +95,15 @@ class Tracking(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker has the trial, for the first time or once more."""
-        self._events.put(lambda: self._inner.log_trial_start(self._of(trial.config)))
+        self._events.put(lambda: self._recorder.begin(self._of(trial.config)))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A level is in the store."""
         if result["level"] >= 0:
-            numbers = level_numbers(result)
-            self._events.put(
-                lambda: self._inner.log_trial_result(iteration, self._of(trial.config), numbers)
-            )
+            level, numbers = result["level"], level_numbers(result)
+            self._events.put(lambda: self._recorder.record(self._of(trial.config), level, numbers))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial has ended."""
@@ -173,7 +115,7 @@ class Tracking(tune.Callback):
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Wait a while for what is left to tell."""
-        self._events.put(lambda: self._inner.on_experiment_end(list(self._tracked.values())))
+        self._events.put(self._recorder.close)
         self._events.put(None)
         self._thread.join(LAST_WAIT_S)
         if self._thread.is_alive():
@@ -196,7 +138,7 @@ class Tracking(tune.Callback):
     def _end(self, config: Mapping[str, Any], *, failed: bool) -> None:
         seen = self._of(config)
         del self._tracked[seen.trial_id]
-        self._inner.log_trial_end(seen, failed=failed)
+        self._recorder.end(seen, failed=failed)
 
     def _of(self, config: Mapping[str, Any]) -> Tracked:
         """The tracked trial of a configuration, made at the first call."""
@@ -216,22 +158,15 @@ def tracked(config: Mapping[str, Any], *, sweep: str, folder: Path) -> Tracked:
         trial_id=trial.id,
         label=label,
         config=dict(_leaves(json.loads(config["spec"]))),
-        local_path=str(folder / label),
-        experiment_dir_name=sweep,
+        folder=folder / label,
+        sweep=sweep,
     )
 
 
 def level_numbers(result: Mapping[str, Any]) -> dict[str, float]:
-    """The finite numbers of a level's report without Tune's own; the level counts the steps."""
-    numbers = {
-        name: value
-        for name, value in result.items()
-        if name not in AUTO_RESULT_KEYS
-        and isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    }
-    return numbers | {TRAINING_ITERATION: result["level"]}
+    """The finite numbers of a level's report, without those that Tune adds to it."""
+    numbers = {name: result[name] for name in REPORTED if result.get(name) is not None}
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 
 def _leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:

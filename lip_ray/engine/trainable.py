@@ -27,6 +27,18 @@ CONTEXT_BYTES = 600_000_000
 """The GPU memory in bytes that a process takes before its first tensor."""
 
 
+REPORTED = (
+    "level",
+    "density",
+    "psnr_selected_db",
+    "psnr_peak_db",
+    "accuracy",
+    "frechet",
+    "fit_s",
+)
+"""The numbers in what a worker reports of a level; those that a trial does not have are None."""
+
+
 class Ending(StrEnum):
     """How a worker says that its trial ended without a level to report."""
 

@@ -1,1 +1,1 @@
-"""What comes in from elsewhere and goes out: tickets and generators as files."""
+"""Import and export: tickets and generators as files."""

@@ -1,4 +1,4 @@
-"""Published generators on their way into files that trials take."""
+"""Published generators, imported into files that trials take."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ RANGES = {"unit": "[0, 1]", "symmetric": "[-1, 1]"}
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """A generator in a file that trials take, and what it is."""
+    """A generator in a file that trials take, and what is known of it."""
 
     path: Path
     generator: GeneratorFile
@@ -23,7 +23,7 @@ class Imported:
 
     @property
     def lines(self) -> Iterator[str]:
-        """What was found, for people."""
+        """A description for people."""
         spec, trained = self.generator, self.published.trained
         channels, height, width = spec.image_shape
         colour = "grey" if channels == 1 else "colour"
@@ -49,10 +49,10 @@ def imported(
     network: str | None = None,
     folder: Path,
 ) -> Imported:
-    """Read a published generator and write it into the folder, under a name of its content.
+    r"""Read a published generator and write it into the folder, under a name of its content.
 
-    The same generator always makes the same bytes. Raises CheckpointError or GeneratorError, both
-    ValueErrors, and OSError.
+    The same generator always makes the same bytes. Raises OSError, and CheckpointError or
+    GeneratorError, which are ValueErrors.
     """
     published = read_published(path, card=card, network=network)
     name = re.sub(r"[^\w.-]+", "-", published.name).strip(".-") or "generator"

@@ -1,4 +1,4 @@
-"""Tickets on their way between stores, files and people: exported, imported, compared."""
+"""Tickets between stores, files and people: exported, imported, compared."""
 
 import difflib
 import hashlib
@@ -45,11 +45,12 @@ from lip_ray.trials.sources import Source
 from lip_ray.trials.ticketfile import Ticket, TicketError
 
 REFERENCE = re.compile(r"([0-9a-f]{4,16})@([0-9]{1,9})")
-"""At least four digits of a trial's id, and a level."""
+"""A reference to a ticket: at least four digits of a trial's id, and a level."""
 SHOWN = 5
-"""Ids or layers that a message lists before it only counts them."""
+"""The number of ids or layers that a message lists before it only counts them."""
 LEFT_DENSE = ("1.0.1.1.weight", "1.1.1.1.weight")
-"""What the lottery-image-prior scripts prune in the masks that they save, and nowhere else."""
+"""Layers that the lottery-image-prior scripts prune in the masks that they save, and nowhere
+else."""
 LISTING = f"""
 select trial_id || '@' || level as ticket, pruner, travels, trials.image as image,
        any_value(density) as density, any_value(effective_density) as effective_density,
@@ -59,10 +60,10 @@ group by trial_id, level, pruner, travels, trials.image
 having bool_and(levels.outcome <> '{Outcome.FAILED}') and any_value(kind) <> 'reconstruction'
 order by trials.image, pruner, trial_id, level
 """
-"""The tickets of a store, as SQL; PSNRs are means over the images of a trial."""
+"""The SQL that lists the tickets of a store; PSNRs are means over the images of a trial."""
 
 Restoring = Trajectory | Transfer | Classification
-"""The trials whose tickets are of untrained priors."""
+"""The kinds of trials whose tickets are of untrained priors."""
 
 _TRIAL: TypeAdapter[Any] = TypeAdapter(Trial)
 _CPU = torch.device("cpu")
@@ -77,14 +78,14 @@ class _WithGenerator(Spec):
 
 
 def is_file(reference: str) -> bool:
-    """Whether a reference is the path of a ticket file, and not TRIAL_ID@LEVEL."""
+    """Whether a reference is the path of a ticket file, rather than TRIAL_ID@LEVEL."""
     return Path(reference).suffix == ticketfile.SUFFIX
 
 
 def read(path: Path) -> Ticket:
-    """The ticket in a file, in the order of its network.
+    r"""The ticket in a file, in the order of its network.
 
-    Raises TicketError when it is missing, none, or at odds with the prior it names.
+    Raises TicketError when the file is missing, holds no ticket, or contradicts the prior it names.
     """
     ticket = ticketfile.read(path)
     if _generator_of(ticket) is not None:
@@ -96,7 +97,7 @@ def read(path: Path) -> Ticket:
 
 
 def write(ticket: Ticket, path: Path) -> None:
-    """Write a ticket file. Raises TicketError unless its name ends in .safetensors, and OSError."""
+    """Write a ticket file. Raises OSError, and TicketError unless its name ends in .safetensors."""
     if not is_file(str(path)):
         raise TicketError(f"a ticket file must end in {ticketfile.SUFFIX}, got {path}")
     ticketfile.write(ticket, path)
@@ -111,11 +112,10 @@ def prior_named(text: str) -> AbstractPrior:
 
 
 def resolve(store: Reader, reference: str) -> tuple[str, int]:
-    """The trial's id and the level of `TRIAL_ID@LEVEL`.
+    r"""The trial's id and the level of `TRIAL_ID@LEVEL`.
 
-    The first digits of an id do, at least four, where no other id begins with them.
-
-    Raises TicketError with what there is instead.
+    The first digits of an id are enough, at least four, where no other id begins with them. Raises
+    TicketError with the alternatives.
     """
     match = REFERENCE.fullmatch(reference)
     if match is None:
@@ -138,10 +138,10 @@ def resolve(store: Reader, reference: str) -> tuple[str, int]:
 
 
 def export(store: Reader, reference: str) -> Ticket:
-    """The ticket of a level: its mask, and the weights that the level begins with.
+    r"""The ticket of a level: its mask, and the weights that the level begins with.
 
-    These are stored ones, or drawn again as the trial drew them; of a generator, those that the
-    level ended with. Raises TicketError.
+    These are stored ones, or drawn again as the trial drew them; for a generator, those at the end
+    of the level. Raises TicketError.
     """
     trial_id, level = resolve(store, reference)
     (row,) = store.sql(f"select spec from trials where trial_id = '{trial_id}'").to_pylist()
@@ -196,11 +196,11 @@ def imported(
     weights: Path | None = None,
     seed: int | None = None,
 ) -> Ticket:
-    """The ticket in a published file; `about` has notes on what of it is different here.
+    r"""The ticket in a published file; its `about` notes what differs from the original setting.
 
-    The weights are those of the file `weights`, or the initial ones of `seed`; with neither the
-    file's own, and where it has none those of seed 0. Raises CheckpointError where a file is not of
-    this prior, and TicketError.
+    The weights are those of the file `weights`, or the initial ones of `seed`; with neither, the
+    file's own and, where it has none, those of seed 0. Raises TicketError, and CheckpointError
+    where a file is not of this prior.
     """
     if weights and seed is not None:
         raise TicketError("weights are read from a file or drawn by a seed: give one of them")
@@ -226,10 +226,10 @@ def imported(
 
 
 def compare(first: Ticket, second: Ticket) -> pd.DataFrame:
-    """How much the masks of two tickets, A and B, have in common: a row a layer, then totals.
+    r"""The overlap of the masks of two tickets, A and B: one row per layer, then totals.
 
-    Chance is the IoU of independent masks with the same counts: of the whole network under
-    `total`, of every layer under `total by layer`. Raises TicketError where layers differ.
+    Chance is the IoU of independent masks with the same counts: counts of the whole network in
+    `total`, of every layer in `total by layer`. Raises TicketError where layers differ.
     """
     masks = Mask(first.masks), Mask(second.masks)
     _require_same_layers(*masks)
@@ -280,7 +280,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _effective_density(ticket: Ticket) -> float:
-    """Weights on a path from latent to image ÷ prunable ones."""
+    """Weights on a path from latent to image, divided by all prunable weights."""
     mask = Mask(ticket.masks)
     made_by = _generator_of(ticket)
     if made_by is not None:
@@ -297,7 +297,7 @@ def _on_a_path(prior: AbstractPrior, mask: Mask, channels: int) -> int:
 
 
 def _trial_id(store: Reader, prefix: str) -> str:
-    """The id that begins so."""
+    """The only id that begins with these digits."""
     rows = store.sql("select distinct trial_id from trials order by all").to_pylist()
     ids = [row["trial_id"] for row in rows]
     found = [trial_id for trial_id in ids if trial_id.startswith(prefix)]
@@ -314,7 +314,7 @@ def _trial_id(store: Reader, prefix: str) -> str:
 
 
 def _mask_owner(trial: Restoring) -> Spec:
-    """Under whose id the masks are stored; those that a transfer takes as they are have been."""
+    """The trial that stores the masks; a transfer that takes masks as they are stores none."""
     finder = _finder(trial)
     if isinstance(trial, Trajectory) or not isinstance(finder, Trajectory):
         return trial
@@ -323,14 +323,14 @@ def _mask_owner(trial: Restoring) -> Spec:
 
 
 def _finder(trial: Restoring) -> Source:
-    """Where its tickets come from."""
+    """The trajectories or the file that a trial's tickets come from."""
     return trial if isinstance(trial, Trajectory) else trial.source
 
 
 def _begins_with(
     trial: Restoring, level: int, context: Context, *, channels: int
 ) -> tuple[Mapping[str, Tensor], str]:
-    """The weights that a level is fitted from, before its mask, and what they are."""
+    """The weights that a level begins with, before its mask, and a description of them."""
     if isinstance(trial, Trajectory):
         return _rewound_to(trial, level, context, channels=channels)
     prior, seed = trial.source.prior, trial.seed_used
@@ -376,7 +376,8 @@ def _drawn(
     purpose: str = "initial weights",
     level: int = 0,
 ) -> Mapping[str, Tensor]:
-    """As trials draw them; an image's height and width make no difference."""
+    """The weights that a trial draws from the seed; the height and width of images do not change
+    them."""
     side = prior.minimum_side
     draws = keyed(seed, purpose, level=level)
     return prior.module((channels, side, side), draws).state_dict()
@@ -395,7 +396,7 @@ def _about(prior: Spec, mask: Mask, *, channels: int, weights: str) -> dict[str,
 
 
 def _differences(masked_elsewhere: int, mask: Mask, *, masks_only: bool) -> list[str]:
-    """What a published file means where it was made, and does not mean here."""
+    """Properties of a published file that mean something else in its own scripts than here."""
     notes = []
     if masked_elsewhere:
         notes.append(
@@ -429,7 +430,7 @@ def _prior_of(ticket: Ticket) -> AbstractPrior:
 
 
 def _generator_of(ticket: Ticket) -> AbstractGenerator | None:
-    """What made the images, where it is a generator."""
+    """The generator of the images, for tickets of a generator."""
     prior = ticket.about["prior"]
     kinds = [kind_of(member) for member in (Dcgan, Pgan, LayerList, GeneratorFile)]
     if not isinstance(prior, dict) or prior.get("kind") not in kinds:

@@ -1,4 +1,5 @@
-"""Priors: networks that can only produce images. One file a family, one line here."""
+"""Priors: networks that produce images, fitted to one image each. One file per family, one line
+here."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What every untrained prior is: a network, a fixed latent, and weights that can be rewound."""
+"""What all untrained priors are: a network, a fixed latent, and weights that can be rewound."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class UntrainedPrior(Network):
         return replace(self, latent=latent)
 
     def restored_with(self, weights: Mapping[str, Tensor]) -> Tensor:
-        """The image that the network makes of the latent with these prunable weights instead.
+        r"""The image that the network makes with other prunable weights.
 
         A pure function: the network keeps its own weights and its buffers.
         """
@@ -45,7 +45,7 @@ class UntrainedPrior(Network):
 
 
 class AbstractPrior(Spec, ABC):
-    """The architecture of a network that can only produce images."""
+    """The architecture of a network that produces images from a fixed latent."""
 
     kind: str
 
@@ -60,18 +60,18 @@ class AbstractPrior(Spec, ABC):
 
     @abstractmethod
     def network(self, image_channels: int, *, size: tuple[int, int] | None = None) -> nn.Module:
-        """The network, its weights not yet drawn.
+        r"""The network, with weights not yet drawn.
 
-        `size` is the image's (height, width); without it the network makes as much as it can of
-        its latent.
+        `size` is the image's (height, width); without it the output is as large as the network
+        makes of its latent.
         """
 
     def shares_network(self, image_shape: Shape, other: Shape) -> bool:
-        """Whether the network for images of one shape makes those of the other, of its latent."""
+        """Whether one network serves images of both shapes, given latents of their own."""
         return image_shape[0] == other[0]
 
     def module(self, image_shape: Shape, draws: torch.Generator) -> nn.Module:
-        """The network for images of this shape, in training mode, its weights drawn; on the CPU."""
+        """The network for images of this shape, in training mode on the CPU, with drawn weights."""
         with torch.device("meta"):  # the constructors would draw from the global generator
             module = self.network(image_shape[0], size=image_shape[1:])
         module.to_empty(device="cpu")
@@ -92,11 +92,11 @@ class AbstractPrior(Spec, ABC):
         return UntrainedPrior(placed(module, device), latent.to(device, memory_format=layout))
 
     def prunable_count(self, image_channels: int) -> int:
-        """The number of prunable weights for images of so many channels, nothing drawn."""
+        """The number of prunable weights for images with `channels` channels; nothing is drawn."""
         return _prunable_count(self, image_channels)
 
     def cost(self, image_shape: Shape) -> Cost:
-        """Sizes, and the multiply-adds of one step at this image shape; nothing drawn or run."""
+        """Sizes, and the multiply-adds of one step at this image shape; nothing is drawn or run."""
         return _cost(self, image_shape)
 
 

@@ -19,18 +19,19 @@ COUNTER = ".num_batches_tracked"
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What a file holds for one prior, on the CPU."""
+    """The masks and weights that a file holds for one prior, on the CPU."""
 
     masks: Mapping[str, Tensor]
-    """Boolean, True where a weight is kept; of all prunable weights, by state-dict name."""
+    """Boolean masks of all prunable weights, True where a weight is kept, by state-dict name."""
     weights: Mapping[str, Tensor] | None
-    """The whole state dict, where the file has one; pruned weights as the file has them."""
+    """The whole state dict, where the file has one; pruned weights have the file's values."""
     masked_elsewhere: int
-    """Biases and entries of normalisation that the file masks too; they are never pruned here."""
+    """The number of entries of biases and normalisation that the file masks too; they are never
+    pruned here."""
 
 
 def read_checkpoint(path: Path, prior: AbstractPrior, *, image_channels: int = 3) -> Checkpoint:
-    """The masks, and weights if there are any, that a published file holds for this prior.
+    r"""The masks, and weights if there are any, that a published file holds for this prior.
 
     Files of torch.save or safetensors, or pickled tensors from any device, that hold one of these:
     `<convolution>.weight_mask` for every convolution (the lottery-image-prior scripts, which leave

@@ -28,11 +28,12 @@ class DeepDecoder(AbstractPrior):
 
     @property
     def minimum_side(self) -> int:
-        """A latent of two pixels: of one alone, every layer makes a constant."""
+        """The side of an image from a latent of two pixels: from one pixel, every layer makes a
+        constant."""
         return (1 << self.layers) + 1
 
     def latent_shape(self, image_shape: Shape) -> Shape:
-        """As high and wide as the image over 2^layers, rounded up.
+        r"""The image's height and width divided by 2^layers, rounded up.
 
         Raises ValueError where a side is under the smallest.
         """
@@ -46,13 +47,13 @@ class DeepDecoder(AbstractPrior):
         return (self.width, math.ceil(height / halvings), math.ceil(width / halvings))
 
     def shares_network(self, image_shape: Shape, other: Shape) -> bool:
-        """Equally large images do, and all that are multiples of 2^layers."""
+        """Whether the shapes are equal, or all their sides multiples of 2^layers."""
         return super().shares_network(image_shape, other) and (
             image_shape == other or not (self._cut(image_shape[1:]) or self._cut(other[1:]))
         )
 
     def network(self, image_channels: int, *, size: tuple[int, int] | None = None) -> nn.Module:
-        """(1, width, h, w) → (1, image_channels, h × 2^layers, w × 2^layers) in (0, 1).
+        r"""(1, width, h, w) → (1, image_channels, h × 2^layers, w × 2^layers) in (0, 1).
 
         With a `size` that is no multiple of 2^layers, the centre of that. State-dict names are
         those of the original code.
@@ -73,12 +74,12 @@ class DeepDecoder(AbstractPrior):
 
 
 class _Centre(nn.Module):
-    """The middle of an image."""
+    """A layer that crops to the middle of the image."""
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
         self._size = (height, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """At most as high and wide as asked for."""
+        """The middle of the image, at most as high and wide as asked for."""
         return centre(x, *self._size)

@@ -14,9 +14,9 @@ class Equalised(nn.Module):
         super().__init__()
         self.module = module
         self.factor: float = (2 / module.weight[0].numel()) ** 0.5
-        """What weights and biases count times in what the layer does."""
+        """The factor that weights and biases are multiplied by when the layer runs."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the layer inside, scaled."""
+        """The output of the layer inside, times the factor."""
         output: Tensor = self.module(x) * self.factor
         return output

@@ -23,7 +23,7 @@ class Hourglass:
     """
 
     inward: int
-    """Channels of the latent."""
+    """The number of channels of the latent."""
     widths: tuple[int, ...]
     """Channels at each scale, finest first."""
     skip_width: int
@@ -40,7 +40,7 @@ class Hourglass:
 
     @property
     def minimum_side(self) -> int:
-        """Padding reflects fewer pixels than there are, at every scale."""
+        """The smallest side: padding reflects fewer pixels than there are, at every scale."""
         coarsest = (self.down_filter // 2) << len(self.widths)
         next_to_it = (self.up_filter // 2) << (len(self.widths) - 1)
         return max(coarsest, next_to_it) + 1
@@ -82,7 +82,7 @@ class Hourglass:
 
 
 class _Concat(nn.Sequential):
-    """The outputs of all branches, side by side."""
+    """Branches whose outputs are concatenated."""
 
     def forward(self, x: Tensor) -> Tensor:
         """The outputs of the branches, concatenated along channels."""
@@ -90,16 +90,16 @@ class _Concat(nn.Sequential):
 
 
 class _SameSize(nn.Sequential):
-    """Halving an odd side and doubling it adds a pixel: the centre, as large as the input."""
+    """Crops a scale's output to its input: halving and doubling an odd side adds a pixel."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """As high and wide as `x`."""
+        """The centre of the output, as high and wide as `x`."""
         output: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return centre(output, x.shape[2], x.shape[3])
 
 
 def centre(image: Tensor, height: int, width: int) -> Tensor:
-    """The middle of a (1, C, H, W) image, at most so high and wide; a view."""
+    """The middle of a (1, C, H, W) image, of at most this height and width; a view."""
     top, left = (max(0, image.shape[2] - height) // 2, max(0, image.shape[3] - width) // 2)
     return image[:, :, top : top + height, left : left + width]
 
@@ -107,25 +107,25 @@ def centre(image: Tensor, height: int, width: int) -> Tensor:
 def convolution(
     inward: int, outward: int, kernel: int, *, stride: int = 1, bias: bool = True
 ) -> nn.Sequential:
-    """A convolution of reflected borders, so that only the stride changes the size."""
+    """A convolution with reflected borders, so that only its stride changes the size."""
     padding = nn.ReflectionPad2d((kernel - 1) // 2)
     return nn.Sequential(padding, nn.Conv2d(inward, outward, kernel, stride, bias=bias))
 
 
 def upsample(mode: Upsampling) -> nn.Module:
-    """Doubles height and width."""
+    """A layer that doubles height and width."""
     return nn.Upsample(
         scale_factor=2, mode=mode, align_corners=False if mode == "bilinear" else None
     )
 
 
 def numbered(layers: list[nn.Module]) -> nn.Sequential:
-    """One after the other, counted from 1, as in the original."""
+    """Layers one after the other, counted from 1 as in the original."""
     return nn.Sequential(_names(layers))
 
 
 def _block(convolving: nn.Sequential) -> list[nn.Module]:
-    """A convolution, normalised and activated."""
+    """A convolution, batch normalisation and an activation."""
     outward = next(layer.out_channels for layer in convolving if isinstance(layer, nn.Conv2d))
     return [convolving, nn.BatchNorm2d(outward), nn.LeakyReLU(SLOPE, inplace=True)]
 

@@ -1,4 +1,4 @@
-"""What every network is here: weights that can be pruned, counted, copied and rewound."""
+"""What all networks are here: weights that can be pruned, counted, copied and rewound."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lip_ray.priors.equalised import Equalised
 
 LAYOUTS = {"cuda": torch.channels_last}
-"""The faster memory layout by device; on CPUs the plain one measures faster."""
+"""The faster memory layout by type of device; on CPUs the contiguous one measures faster."""
 PRUNABLE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 """Layers whose weights can be pruned; biases and normalisation never are."""
 
@@ -31,9 +31,10 @@ class Network:
         }
 
     def factors(self) -> dict[str, float]:
-        """For each prunable weight tensor, the factor that its layer multiplies it by when it runs.
+        r"""For each prunable weight tensor, the factor that its layer multiplies it by when it
+        runs.
 
-        1 everywhere but in layers with an equalised learning rate.
+        It is 1 except in layers with an equalised learning rate.
         """
         equalised = {
             f"{name}.module.weight": layer.factor
@@ -43,7 +44,7 @@ class Network:
         return {name: equalised.get(name, 1.0) for name in self.prunable()}
 
     def parameter_count(self) -> int:
-        """All parameters: weights, biases and normalisation."""
+        """The number of all parameters: weights, biases and normalisation."""
         return sum(parameter.numel() for parameter in self.module.parameters())
 
     def snapshot(self) -> dict[str, Tensor]:
@@ -60,14 +61,14 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a network is and takes, for images of one shape."""
+    """The size of a network, and its cost for images of one shape."""
 
     parameters: int
-    """All of them: weights, biases and normalisation."""
+    """The number of all parameters: weights, biases and normalisation."""
     prunable: int
-    """The weights of convolutions and linear layers."""
+    """The number of weights of convolutions and linear layers."""
     macs_per_step: int
-    """Multiply-adds of these in one forward and backward pass of the dense network."""
+    """Multiply-adds with prunable weights in one forward and backward pass of the dense network."""
     uses: Mapping[str, int]
     """For each prunable weight tensor, how often a forward pass over one image multiplies each of
     its weights: the positions that a convolution slides over."""
@@ -78,7 +79,7 @@ class Cost:
 
 
 def uses(module: nn.Module, *inputs: Tensor) -> dict[str, int]:
-    """For each prunable weight tensor, how often one input multiplies each of its weights.
+    r"""For each prunable weight tensor, how often one input multiplies each of its weights.
 
     Runs the module, which may be on the meta device.
     """
@@ -105,7 +106,7 @@ def placed(module: nn.Module, device: torch.device) -> nn.Module:
 
 
 def initialise(module: nn.Module, draws: torch.Generator) -> None:
-    """PyTorch's own initial distributions, drawn from `draws` in the network's order.
+    r"""Draw PyTorch's own initial distributions from `draws`, in the network's order.
 
     Convolutions and linear layers: uniform on ±1/√fan_in, weights and biases; normalisation: the
     identity.

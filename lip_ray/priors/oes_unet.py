@@ -28,11 +28,12 @@ class OesUnet(AbstractPrior):
 
     @property
     def minimum_side(self) -> int:
-        """Padding reflects two pixels at the coarsest scale, so it needs three."""
+        """The smallest side: padding reflects two pixels at the coarsest scale, so it needs
+        three."""
         return self._hourglass.minimum_side
 
     def latent_shape(self, image_shape: Shape) -> Shape:
-        """As high and wide as the image."""
+        """The shape of the latent, as high and wide as the image."""
         return (self.input_channels, *image_shape[1:])
 
     def network(self, image_channels: int, *, size: tuple[int, int] | None = None) -> nn.Module:

@@ -43,11 +43,11 @@ MOST_NUMBERS = 2**30
 
 
 class CheckpointError(UserError):
-    """A file that holds no masks or weights for the prior: the message says why."""
+    """A file holds no masks or weights for the prior; the message says why."""
 
 
 class _ForeignError(CheckpointError):
-    """A file asks for a global that makes no tensor."""
+    """A file asks for a global that does not build tensors."""
 
 
 def state_in(
@@ -160,7 +160,7 @@ def _is_readable(value: object) -> TypeGuard[Tensor]:
 
 
 def is_plain(value: object) -> TypeGuard[Tensor]:
-    """Whether it is a dense tensor on the CPU."""
+    """Whether a value is a dense tensor on the CPU."""
     return (
         isinstance(value, Tensor)
         and value.layout == torch.strided
@@ -170,12 +170,12 @@ def is_plain(value: object) -> TypeGuard[Tensor]:
 
 
 def kind_of(value: object) -> str:
-    """The name of its class, for messages."""
+    """The name of an object's class, for messages."""
     return type(value).__name__
 
 
 def tensors_in(path: Path) -> object:
-    """What a file holds, if that is made of tensors and of Python's own containers.
+    r"""The content of a file, if it consists of tensors in Python's own containers.
 
     Raises CheckpointError, without the file's name.
     """
@@ -201,11 +201,12 @@ def tensors_in(path: Path) -> object:
 
 
 def objects_in(path: Path) -> object:
-    """As `tensors_in`, but objects of classes that are not here may lie beside the tensors.
+    r"""The content of a file, like `tensors_in`; beside tensors it may hold objects of unknown
+    classes.
 
-    They come as inert ones: whatever the class, it is neither looked for nor called, and what such
-    an object was made of is dropped. Raises CheckpointError, also where the file wants to call
-    something that makes no tensor.
+    These become inert objects: whatever the class, it is neither imported nor called, and the state
+    of such an object is dropped. Raises CheckpointError, also where the file wants to call
+    something that does not build tensors.
     """
     try:
         return tensors_in(path)
@@ -295,10 +296,10 @@ for what it would make, and nothing is called."""
 
 
 class _TensorUnpickler(pickle.Unpickler):
-    """Makes tensors on the CPU and nothing else.
+    r"""An unpickler that builds tensors on the CPU and nothing else.
 
-    What it hands out in place of the globals it knows is made anew for every file, so that a
-    pickle cannot alter what anything else uses.
+    The stand-ins for the globals that it knows are made anew for every file, so that a pickle
+    cannot alter what other code uses.
     """
 
     def __init__(self, file: IO[bytes], **options: Any) -> None:
@@ -315,38 +316,39 @@ class _TensorUnpickler(pickle.Unpickler):
         }
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in of a global that makes tensors; of any other, an error with its name."""
+        """The stand-in for a global that builds tensors. Raises an error with the name of any
+        other."""
         wanted = f"{module}.{name}"
         return self._known[wanted] if wanted in self._known else self.foreign(wanted)
 
     def foreign(self, wanted: str) -> Any:
-        """In place of a global that makes no tensor."""
+        """Refuse a global that does not build tensors."""
         raise _ForeignError(_refusal(wanted))
 
 
 class _InertUnpickler(_TensorUnpickler):
-    """Makes inert objects beside the tensors."""
+    """An unpickler that makes inert objects beside the tensors."""
 
     def foreign(self, wanted: str) -> Any:
-        """A class of that name, without its module being looked for."""
+        """An inert class of that name; its module is not imported."""
         if wanted in HARMLESS:
             return lambda *_: object.__new__(_Inert)
         return _InertClass(wanted, (_Inert,), {})
 
 
 class _InertClass(type):
-    """Can be told to make an empty object, as pickles of objects do, and cannot be called."""
+    """A class that makes empty objects, as pickles of objects do, and that cannot be called."""
 
     def __call__(cls, *_: object, **__: object) -> NoReturn:
-        """Raises the refusal: a pickle that calls something may want to run it."""
+        """Raise the refusal, as a pickle that calls a class may want to run it."""
         raise _ForeignError(_refusal(cls.__name__))
 
 
 class _Inert(metaclass=_InertClass):
-    """An object of a class that is not here: nothing is kept of it."""
+    """An object of an unknown class, with nothing of its state."""
 
     def __new__(cls, *_: object, **__: object) -> "_Inert":
-        """Empty, whatever it is to be made of."""
+        """An empty object, whatever the arguments."""
         return super().__new__(cls)
 
     def __setstate__(self, state: object) -> None:
@@ -360,4 +362,4 @@ def _load_inert(file: IO[bytes], **options: Any) -> object:
 _INERT_PICKLES = SimpleNamespace(
     __name__="inert_pickles", Unpickler=_InertUnpickler, load=_load_inert
 )
-"""What torch.load uses of the pickle module."""
+"""The parts of the pickle module that torch.load uses."""

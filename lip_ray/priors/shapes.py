@@ -1,4 +1,4 @@
-"""What two networks' tensors have in common, and how a message tells what they have not."""
+"""Comparing the tensors of two networks, and the messages about their differences."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -6,7 +6,7 @@ from itertools import islice
 from torch import Tensor
 
 NAMED = 5
-"""Layers that a message names before it only counts them."""
+"""The number of layers that a message names before it only counts them."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -17,7 +17,7 @@ def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def misfits(found: Shapes, expected: Shapes, *, owner: str) -> str:
-    """What differs from what `owner` has; empty where nothing does."""
+    """How tensors differ from those of `owner`; empty where they do not."""
     differing = [
         f"{name} is {size(found[name])} instead of {size(shape)}"
         for name, shape in expected.items()
@@ -39,7 +39,7 @@ def size(shape: Iterable[int]) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first few, and how many more."""
+    """The first few names, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(islice(names, NAMED)) + more

@@ -58,11 +58,11 @@ class Skip(AbstractPrior):
 
     @property
     def minimum_side(self) -> int:
-        """Padding reflects fewer pixels than there are at the coarsest scale."""
+        """The smallest side: padding reflects fewer pixels than there are at the coarsest scale."""
         return self._hourglass.minimum_side
 
     def latent_shape(self, image_shape: Shape) -> Shape:
-        """As high and wide as the image."""
+        """The shape of the latent, as high and wide as the image."""
         return (self.input_channels, *image_shape[1:])
 
     def network(self, image_channels: int, *, size: tuple[int, int] | None = None) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Pruning: criteria, masks, schedules. One file a criterion, one line here."""
+"""Pruning: criteria, masks, schedules. One file per criterion, one line here."""
 
 from typing import Annotated
 
@@ -24,4 +24,4 @@ from lip_ray.pruning.synflow import Synflow as Synflow
 from lip_ray.spec import Family
 
 Pruner = Annotated[Magnitude | Random | Snip | Grasp | Synflow | Oes, Family(default="magnitude")]
-"""A mapping without a kind is magnitude pruning."""
+"""Any pruner; a mapping without a kind is magnitude pruning."""

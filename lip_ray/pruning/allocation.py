@@ -10,8 +10,8 @@ from torch import Tensor
 from lip_ray.pruning.mask import Mask, Scores, keep_top, require_finite
 
 Scope = Literal["global", "layer", "erk"]
-"""Rank over all layers at once, or layer by layer: at the same density in each layer, or at
-Erdős–Rényi-kernel densities."""
+"""Whether weights are ranked over all layers at once, or layer by layer: at the same density in
+each layer, or at Erdős–Rényi-kernel densities."""
 
 
 def keep_best(scores: Scores, mask: Mask, *, kept: int, scope: Scope) -> Mask:
@@ -25,9 +25,10 @@ def keep_best(scores: Scores, mask: Mask, *, kept: int, scope: Scope) -> Mask:
 
 
 def keep_counts(scores: Scores, mask: Mask, *, counts: Mapping[str, int]) -> Mask:
-    """The mask of each layer's best-scored survivors, so many in each; a count may be zero.
+    r"""The mask of each layer's best-scored survivors, with a given count per layer, which may be
+    0.
 
-    Raises ValueError when a layer keeps fewer, UnrankableError as `keep_top` does.
+    Raises ValueError when a layer keeps fewer than that, UnrankableError as `keep_top` does.
     """
     require_finite(scores, mask)
     return Mask(
@@ -36,13 +37,14 @@ def keep_counts(scores: Scores, mask: Mask, *, counts: Mapping[str, int]) -> Mas
 
 
 def shares(mask: Mask, *, kept: int, scope: Literal["layer", "erk"]) -> dict[str, int]:
-    """How many of the `kept` weights fall to each layer; never more than `mask` keeps there.
+    r"""How many of the `kept` weights fall to each layer; never more than `mask` keeps there.
 
     "layer": in proportion to the layer's weights, the same density everywhere. "erk": density in
-    proportion to (n_in + n_out + k_h + k_w) ÷ (n_in · n_out · k_h · k_w), Erdős–Rényi-kernel
-    (Evci et al. 2020, arXiv 1911.11134), so the count to the sum of the layer's sides. What a full
-    layer cannot take goes to the others in the same proportion. Rational arithmetic, whole numbers
-    by largest remainder (ties: the first layers). Raises ValueError as `keep_top` does.
+    proportion to (n_in + n_out + k_h + k_w) ÷ (n_in · n_out · k_h · k_w), Erdős–Rényi-kernel (Evci
+    et al. 2020, arXiv 1911.11134), so the count is in proportion to the sum of the layer's sides.
+    What a full layer cannot take goes to the others in the same proportion. Rational arithmetic,
+    whole numbers by largest remainder (ties: the first layers). Raises ValueError as `keep_top`
+    does.
     """
     if not 1 <= kept <= mask.kept:
         raise ValueError(f"kept must be between 1 and the {mask.kept} weights left, got {kept}")
@@ -57,7 +59,7 @@ def shares(mask: Mask, *, kept: int, scope: Literal["layer", "erk"]) -> dict[str
 def _filled(
     proportions: Mapping[str, int], room: Mapping[str, int], kept: int
 ) -> dict[str, Fraction]:
-    """Real shares in these proportions, cut off at each layer's room."""
+    """Real shares in these proportions, capped at each layer's limit."""
     filled: dict[str, Fraction] = {}
     while open_ := {name: part for name, part in proportions.items() if name not in filled}:
         scale = (kept - sum(filled.values())) / Fraction(sum(open_.values()))
@@ -69,7 +71,7 @@ def _filled(
 
 
 def _whole(real: Mapping[str, Fraction], kept: int) -> dict[str, int]:
-    """Rounded down, and the rest to those that lost most."""
+    """Shares rounded down, with the remainder given to those that lost most."""
     counts = {name: int(share) for name, share in real.items()}
     by_loss = sorted(counts, key=lambda name: counts[name] - real[name])
     for name in by_loss[: kept - sum(counts.values())]:
@@ -78,7 +80,7 @@ def _whole(real: Mapping[str, Fraction], kept: int) -> dict[str, int]:
 
 
 def _best(scores: Tensor, layer: Tensor, kept: int) -> Tensor:
-    """One layer's mask; it may be empty."""
+    """One layer's mask of its best-scored survivors; it may be empty."""
     if not kept:
         return torch.zeros_like(layer)
     return keep_top({"": scores}, Mask({"": layer}), kept=kept).layers[""]

@@ -1,4 +1,4 @@
-"""What every pruner is given and gives back."""
+"""The interface of all pruners."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -17,24 +17,25 @@ Rounds = Annotated[int, Field(ge=1, le=10**4)] | None
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreContext:
-    """All that a criterion may look at."""
+    """All that a criterion may use to score weights."""
 
     weights: Mapping[str, Tensor]
     """The prunable weights by layer, zero where `mask` is: trained or initial, as the pruner's
     `scores_at` asks."""
     mask: Mask
-    """The present mask of the network that is scored. Everything else is as initialised."""
+    """The present mask of the scored network. Biases and normalisation are as initialised."""
     density: float
-    """Kept ÷ total that this cut aims at, in (0, 1)."""
+    """The density that this cut aims at, kept weights divided by all, in (0, 1)."""
     loss: Callable[[Mapping[str, Tensor]], Tensor]
-    """The data loss as a pure function of the prunable weights, all else as initialised."""
+    """The data loss as a pure function of the prunable weights, with all else as initialised."""
     module: nn.Module
-    """The network; a criterion that changes it copies it first."""
+    """The network. A criterion that changes it must copy it first."""
     latent_shape: tuple[int, ...]
-    """(C, h, w), the smallest that the network takes; (latent_size,) of a generator."""
+    """The shape of the smallest latent that the network takes: (C, h, w), or (latent_size,) for a
+    generator."""
     seed: int
     level: int
-    """The level that is pruned for."""
+    """The level whose mask is being found."""
     factors: Mapping[str, float] = field(default_factory=dict)
     """By layer, the factor that its weights are multiplied by when the network runs; 1 by
     default."""
@@ -45,33 +46,35 @@ class AbstractPruner(Spec, ABC):
 
     kind: str
     weights_alone: ClassVar[bool] = False
-    """Whether it looks at the weights alone, neither at the loss nor at the network: then it prunes
-    a generator too, which has no image to restore."""
+    """Whether it uses the weights alone, neither the loss nor the network. Then it also prunes
+    generators, which have no image to restore."""
     scope: Scope = "global"
-    """What is ranked: "global", all layers at once; "layer", each layer for itself, at the same
-    density in each; "erk", each for itself, at Erdős–Rényi-kernel densities."""
+    """What is ranked together: "global", all layers at once; "layer", each layer by itself, at the
+    same density in each; "erk", each by itself, at Erdős–Rényi-kernel densities."""
     rounds: Rounds
     """None scores the dense network, once per level. A number reaches each level from the one above
-    in so many rounds, the density falling geometrically, each scoring what the last has left."""
+    in that many rounds: the density falls geometrically, and each round scores the weights that the
+    last one left."""
 
     @property
     def scores_at(self) -> Literal["trained", "dense", "init"]:
-        """Whose weights it judges: after the level's fit, after the dense fit, or before any."""
+        """The weights that are scored: those after the level's fit, after the dense fit, or the
+        initial ones."""
         return "init"
 
     @property
     def steps_per_level(self) -> int:
-        """How many steps of an optimizer it takes to find one mask."""
+        """The number of optimizer steps that it takes to find the mask of a level."""
         return 0
 
     @abstractmethod
     def score(self, context: ScoreContext) -> Scores:
-        """One number a weight, by layer; a pure function of the context."""
+        """One score per weight, by layer; a pure function of the context."""
 
     def prune(
         self, context_of: Callable[[Mask, float], ScoreContext], mask: Mask, *, kept: int
     ) -> Mask:
-        """The mask of the best `kept` of the weights that `mask` keeps.
+        r"""The mask of the best `kept` weights among those that `mask` keeps.
 
         `context_of(mask, density)` is the context of the network pruned by that mask, for a cut to
         that density. Raises UnrankableError when a survivor's score is not finite.
@@ -86,9 +89,9 @@ class AbstractPruner(Spec, ABC):
 
 
 def geometric(start: int, end: int, rounds: int) -> list[int]:
-    """Whole numbers from `start` (left out) to `end` in equal ratios, each of them once.
+    r"""Distinct whole numbers from `start` (left out) to `end` in equal ratios.
 
-    Fewer than `rounds` where rounding makes neighbours equal.
+    There are fewer than `rounds` where rounding makes neighbours equal.
     """
     steps = [round(start * (end / start) ** (step / rounds)) for step in range(1, rounds)]
     return [count for count in dict.fromkeys([*steps, end]) if count != start]

@@ -1,4 +1,4 @@
-"""The linear network: what flows from a network's input to its output, path by path."""
+"""The linear network: the flow from a network's input to its output, path by path."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -8,16 +8,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 TRANSPARENT = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LeakyReLU, nn.ReLU, nn.Sigmoid, nn.Tanh)
-"""Layers that let a signal through channel by channel, so that they cut no path.
+r"""Layers that pass a signal on channel by channel, so that they cut no path.
 
-So do those of other modules that have an attribute `transparent` that is true.
+Other modules do too if they have a true attribute `transparent`.
 """
 
 
 def linearised(module: nn.Module, between: Callable[[], nn.Module] = nn.Identity) -> nn.Module:
-    """A double-precision copy with `between()` for every normalisation and activation.
+    r"""A double-precision copy with `between()` in place of every normalisation and activation.
 
-    Padding with zeros becomes padding with the border, so that no weight of a kernel is passed over
+    Padding with zeros becomes padding with the border, so that every weight of a kernel takes part
     where the input is small; the largest pixel becomes the mean, as a path may lead through any.
     """
     linear = copy.deepcopy(module).double()

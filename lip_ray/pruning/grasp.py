@@ -21,11 +21,11 @@ class Grasp(AbstractPruner):
     rounds: Rounds = None
 
     def score(self, context: ScoreContext) -> Scores:
-        """w · Hg at initialisation, over the weights that are left.
+        r"""w · Hg at initialisation, for the remaining weights.
 
         Hg is exact, from differentiating twice in reverse. Beside the forward pass's activations
         only the gradients by them are saved, less than two copies in all, and the second pass frees
-        both as it goes; with what is on the way, the peak is 2.3 to 2.5 training steps' memory.
+        both as it goes; with temporary tensors, the peak is 2.3 to 2.5 training steps' memory.
         """
         weights = {name: w.detach().requires_grad_() for name, w in context.weights.items()}
         leaves = list(weights.values())

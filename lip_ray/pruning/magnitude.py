@@ -8,27 +8,27 @@ from lip_ray.pruning.mask import Scores
 
 @final
 class Magnitude(AbstractPruner):
-    """Keep the weights largest in absolute value.
+    r"""Keep the weights largest in absolute value.
 
     Han et al. 2015 (arXiv 1506.02626); with rewinding, Frankle & Carbin 2019 (arXiv 1803.03635).
-    A layer with an equalised learning rate multiplies its weights by a factor when it runs; what
-    they are then is ranked.
+    Weights of a layer with an equalised learning rate are ranked after multiplication by its
+    factor.
     """
 
     kind: Literal["magnitude"] = "magnitude"
     weights_alone: ClassVar[bool] = True
     at: Literal["level", "dense", "init"] = "level"
-    """Which weights: after each level's fit (iterative), after the dense fit for all levels
-    (one shot), or the initial ones."""
+    """Which weights are ranked: those after each level's fit (iterative), those after the dense fit
+    for all levels (one shot), or the initial ones."""
     rounds: None = None
-    """The magnitude of a weight does not depend on which others are left."""
+    """None: the magnitude of a weight does not depend on which others remain."""
     raw: bool = False
     """Whether layers with an equalised learning rate are ranked by their weights as stored, without
     the factor, as the lottery-image-prior scripts do."""
 
     @property
     def scores_at(self) -> Literal["trained", "dense", "init"]:
-        """The weights that `at` names."""
+        """The weights that are scored, as `at` says."""
         return "trained" if self.at == "level" else self.at
 
     def score(self, context: ScoreContext) -> Scores:

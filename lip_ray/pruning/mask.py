@@ -32,11 +32,11 @@ class Mask:
 
     @classmethod
     def from_rows(cls, rows: Iterable[LayerMask], *, device: torch.device) -> Self:
-        """The mask that `to_rows` wrote down."""
+        """The mask that `to_rows` turned into records."""
         return cls({row.layer: _unpacked(row).to(device) for row in rows})
 
     def to_rows(self) -> tuple[LayerMask, ...]:
-        """One record a layer, bits packed, in the network's order."""
+        """One record per layer, with packed bits, in the network's order."""
         return tuple(_packed(name, kept) for name, kept in self.layers.items())
 
     @cached_property
@@ -46,7 +46,7 @@ class Mask:
 
     @cached_property
     def kept(self) -> int:
-        """The number of weights kept."""
+        """The number of kept weights."""
         return sum(int(layer.sum()) for layer in self.layers.values())
 
     @property
@@ -73,7 +73,7 @@ def keep_top(scores: Scores, mask: Mask, *, kept: int) -> Mask:
 
 
 def require_finite(scores: Scores, mask: Mask) -> None:
-    """Raises UnrankableError when the score of a weight that `mask` keeps is not finite."""
+    """Raise UnrankableError when the score of a weight that `mask` keeps is not finite."""
     for name, layer in mask.layers.items():
         if not bool(torch.isfinite(scores[name][layer]).all()):
             raise UnrankableError("a score is not finite, so the weights cannot be ranked")

@@ -27,7 +27,7 @@ class Oes(AbstractPruner):
     kind: Literal["oes"] = "oes"
     rounds: Rounds = None
     steps: Steps = 60_000
-    """The steps of Adam each time that weights are scored."""
+    """The steps of Adam for each scoring of the weights."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     temperature: Annotated[float, Field(gt=0)] = 0.2
     """The temperature of the relaxation. As it falls towards 0, the gates tend to 0 or 1."""
@@ -40,7 +40,8 @@ class Oes(AbstractPruner):
         return self.steps * (self.rounds or 1)
 
     def score(self, context: ScoreContext) -> Scores:
-        """The logits, from 0; draws are keyed by seed and level. Nothing waits for the device."""
+        """The learned logits, beginning at 0; draws are keyed by seed and level. Nothing waits for
+        the device."""
         first, *_ = context.weights.values()
         sizes = [weight.numel() for weight in context.weights.values()]
         logits = torch.zeros(sum(sizes), dtype=first.dtype, device=first.device).requires_grad_()

@@ -1,4 +1,4 @@
-"""How much two masks have in common, and how much chance alone would give."""
+"""The overlap of two masks, and the overlap expected by chance."""
 
 from dataclasses import dataclass
 
@@ -7,34 +7,34 @@ from lip_ray.pruning.mask import Mask
 
 @dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """Two subsets of the same weights, counted."""
+    """The overlap of two subsets of the same weights, as counts."""
 
     first: int
-    """Kept by the one."""
+    """The number of weights that the first mask keeps."""
     second: int
-    """Kept by the other."""
+    """The number of weights that the second mask keeps."""
     both: int
-    """How many weights both masks keep."""
+    """The number of weights that both masks keep."""
     expected: float
     """How many weights both would keep on average, if the masks were independent and uniform with
     the same counts."""
 
     @property
     def iou(self) -> float | None:
-        """Intersection ÷ union, in [0, 1]; none where both keep nothing."""
+        """Intersection divided by union, in [0, 1]; None where both keep nothing."""
         return self._ratio(self.both)
 
     @property
     def chance(self) -> float | None:
-        """The IoU at the expected intersection, in [0, 1]; none where both keep nothing.
+        r"""The IoU at the expected intersection, in [0, 1]; None where both keep nothing.
 
-        Not the expected IoU, which differs by a term that vanishes with the number of weights.
+        This is not the expected IoU; the difference vanishes with a growing number of weights.
         """
         return self._ratio(self.expected)
 
     @property
     def lift(self) -> float | None:
-        """IoU ÷ chance: 1 for unrelated masks; none where chance is none or 0."""
+        """IoU divided by chance: 1 for unrelated masks; None where chance is None or 0."""
         return self.iou / self.chance if self.iou is not None and self.chance else None
 
     def _ratio(self, intersection: float) -> float | None:
@@ -44,10 +44,10 @@ class Overlap:
 
 @dataclass(frozen=True, kw_only=True)
 class Overlaps:
-    """Two masks of one network compared."""
+    """The overlaps of two masks of one network."""
 
     layers: dict[str, Overlap]
-    """By layer; chance knows both counts of the layer."""
+    """The overlap in each layer; the expectation uses both counts of that layer."""
     total: Overlap
     """The overlap over the whole network. The expectation uses the two counts of the network."""
     total_by_layer: Overlap
@@ -56,7 +56,7 @@ class Overlaps:
 
 
 def overlap(first: Mask, second: Mask) -> Overlaps:
-    """Per layer and in total. Raises ValueError when the masks are not of the same layers."""
+    """The overlap per layer and in total. Raises ValueError for masks of different layers."""
     shapes, others = (
         {name: tuple(layer.shape) for name, layer in mask.layers.items()}
         for mask in (first, second)
@@ -79,6 +79,7 @@ def overlap(first: Mask, second: Mask) -> Overlaps:
 
 
 def _independent(first: int, second: int, both: int, weights: int) -> Overlap:
-    """Hypergeometric: each of `first` kept weights is among the others with second ÷ weights."""
+    """The overlap with its expectation: each of `first` kept weights is also kept by the other mask
+    with probability second ÷ weights (hypergeometric)."""
     expected = first * second / weights
     return Overlap(first=first, second=second, both=both, expected=expected)

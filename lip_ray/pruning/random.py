@@ -11,15 +11,15 @@ from lip_ray.rng import keyed
 
 @final
 class Random(AbstractPruner):
-    """Keep weights drawn uniformly from what is ranked together; levels are nested.
+    r"""Keep weights drawn uniformly from those that are ranked together; levels are nested.
 
-    With scope "erk", random pruning at the layer densities of Evci et al. 2020 (arXiv 1911.11134).
+    With scope "erk" it prunes at the layer densities of Evci et al. 2020 (arXiv 1911.11134).
     """
 
     kind: Literal["random"] = "random"
     weights_alone: ClassVar[bool] = True
     rounds: None = None
-    """A draw does not depend on which others are left."""
+    """None: a draw does not depend on which others remain."""
 
     def score(self, context: ScoreContext) -> Scores:
         """Uniform draws keyed by the seed alone: every level ranks the same numbers."""

@@ -35,11 +35,11 @@ class Rate(AbstractSchedule):
     rate: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """The share of the remaining weights that each level removes, in (0, 1)."""
     steps: Level = 16
-    """How many times; there is one level more than that."""
+    """The number of prunings; there is one level more than that."""
 
     @property
     def levels(self) -> int:
-        """Dense, and one level a step."""
+        """The dense level, and one per pruning."""
         return self.steps + 1
 
     def kept(self, total: int) -> tuple[int, ...]:
@@ -52,7 +52,7 @@ class Rate(AbstractSchedule):
 
 @final
 class Densities(AbstractSchedule):
-    """The densities themselves, from 1 downwards."""
+    """Explicit densities, from 1 downwards."""
 
     kind: Literal["densities"] = "densities"
     densities: Annotated[
@@ -95,4 +95,4 @@ def _expand_list(value: object) -> object:
 
 
 Schedule = Annotated[Rate | Densities, Family(short=_expand_list, offers=str | list[float])]
-"""A bare list stands for explicit densities."""
+"""Any schedule; a bare list stands for explicit densities."""

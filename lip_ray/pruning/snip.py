@@ -10,11 +10,11 @@ from lip_ray.pruning.mask import Scores
 
 @final
 class Snip(AbstractPruner):
-    """Keep the initial weights whose removal would change the loss most.
+    r"""Keep the initial weights whose removal would change the loss most.
 
-    Lee, Ajanthan & Torr 2019 (arXiv 1810.02340), equation 5 without its normalising constant,
-    which ranks nothing anew. In one shot as published; in rounds, iterative SNIP (Verdenius et al.
-    2020, arXiv 2006.00896; de Jorge et al. 2021, arXiv 2006.09081).
+    Lee, Ajanthan & Torr 2019 (arXiv 1810.02340), equation 5 without its normalising constant, which
+    does not change the ranking. In one shot as published; in rounds, iterative SNIP (Verdenius et
+    al. 2020, arXiv 2006.00896; de Jorge et al. 2021, arXiv 2006.09081).
     """
 
     kind: Literal["snip"] = "snip"

@@ -22,7 +22,7 @@ class Synflow(AbstractPruner):
     rounds: Rounds = 100
 
     def score(self, context: ScoreContext) -> Scores:
-        """|w| · ∂R/∂|w| in double precision, for the smallest input that the network takes.
+        r"""|w| · ∂R/∂|w| in double precision, for the smallest input that the network takes.
 
         No border is padded with zeros, so a larger input would only scale all scores alike.
         """

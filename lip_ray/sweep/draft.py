@@ -47,7 +47,7 @@ class Draft:
     """The sections of a sweep file, and how overrides change them."""
 
     folder: Path
-    """Where the file lies: other sweeps are named relative to it."""
+    """The folder of the file, which paths of other sweeps are relative to."""
     mistakes: Mistakes
     name: str = ""
     trial: dict[str, Any] = field(default_factory=dict)
@@ -58,9 +58,9 @@ class Draft:
     quick: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
     known: bool = True
-    """Whether the sections that trials are made of were read, so that trials can be checked."""
+    """Whether the sections that trials are made of could be read, so that trials can be checked."""
     shrunk: bool = False
-    """Whether the `quick` block was applied; that of the sources is then applied too."""
+    """Whether the `quick` block was applied; then that of the sources is applied too."""
 
     @classmethod
     def read(cls, document: object, source: str, folder: Path) -> Self:
@@ -84,7 +84,7 @@ class Draft:
         )
 
     def apply_quick(self) -> None:
-        """Shrink the sweep by its own `quick` block, and that of its sources by theirs."""
+        """Shrink the sweep by its own `quick` block, and its sources by theirs."""
         self.shrunk = True
         for path, value in self.quick.items():
             self.override(path, value, origin="quick.")
@@ -121,7 +121,7 @@ class Draft:
             self._set_trial(rest if section == "trial" else path, value, origin or "trial.")
 
     def checked_run(self) -> Run:
-        """How to run; mistakes are noted."""
+        """The checked `run` section; mistakes are noted."""
         try:
             return Run.model_validate(self.run)
         except ValidationError as error:
@@ -176,7 +176,8 @@ class Draft:
         self._set(self.trial, label, path, value)
 
     def _set_elsewhere(self, path: str) -> str:
-        """What sets a field of the trial beside the trial itself, and what to set instead."""
+        """The places that set a field of the trial besides the trial itself, and what to override
+        instead."""
         for axis in self.grid:
             if axis != path and overlap(axis, path):
                 return f"the grid sets {axis}: set grid.{axis} instead"

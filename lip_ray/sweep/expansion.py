@@ -21,7 +21,7 @@ SOURCE = "source"
 """The field of a trial that a sweep's sources set."""
 
 Finder = Trajectory | Generator
-"""Trials that find tickets, and so can be the sources of others."""
+"""The kinds of trials that find tickets, and so can be the sources of others."""
 
 STOPPED_BY = "psnr_selected_db"
 """What a search compares to stop a trial."""
@@ -42,7 +42,7 @@ class Sources(Spec):
 
 
 class _OneTrial(Spec):
-    """A trial of any kind, as a field, so that what is wrong with its kind is said too."""
+    """A trial of any kind as a field, so that a mistake in its kind is reported too."""
 
     trial: Trial
 
@@ -56,7 +56,7 @@ class Choice:
     place: str
     """What sets the field: `grid.seed`, `cases[2].fit.steps`."""
     item: str
-    """Which of several values it is: `[1]`; empty where there is one only."""
+    """The place of the value among several, as `[1]`; empty where there is only one."""
     value: Any
 
 
@@ -77,7 +77,8 @@ class Expansion:
 
     @cached_property
     def axes(self) -> list[Axis]:
-        """What is tried in every combination: sources, cases, and the grid's sound axes."""
+        """The axes of all combinations: sources, cases, and those axes of the grid without
+        mistakes."""
         draft = self.draft
         axes = [_source_choices(draft, self.mistakes)] if draft.sources is not None else []
         if draft.cases is not None:
@@ -92,9 +93,9 @@ class Expansion:
         return copied
 
     def trials(self, point: Sequence[Choice] = ()) -> tuple[AbstractTrial, ...]:
-        """Each source with each case with each point of the grid, the last axis fastest.
+        r"""Each source with each case with each point of the grid, the last axis fastest.
 
-        All of them are at one `point` of a search.
+        All of them are at the given `point` of a search.
         """
         trials: dict[str, AbstractTrial] = {}
         if not self.draft.known or self._too_many():
@@ -128,7 +129,7 @@ class Expansion:
         return self.count > most
 
     def _trial(self, choices: Sequence[Choice]) -> AbstractTrial | None:
-        """The trial with these choices, if there is one."""
+        """The trial with these choices; None where it is mistaken."""
         trial = self._validated(choices)
         if trial is None:
             return None
@@ -155,7 +156,7 @@ class Expansion:
                 self.mistakes.note(place, f"{column} can have no value: {lacks[column]}")
 
     def _validated(self, choices: Sequence[Choice]) -> AbstractTrial | None:
-        """The trial with these choices, if its fields are right one by one."""
+        """The trial with these choices; None where a field is wrong by itself."""
         mapping = copy.deepcopy(self.draft.trial)
         for choice in choices:
             label, value = choice.place.removesuffix(choice.path), copy.deepcopy(choice.value)
@@ -172,13 +173,13 @@ class Expansion:
             return None
 
     def _would_be_given(self, mistake: Mistake, choices: Sequence[Choice]) -> bool:
-        """Whether a field is missing only because its axis is wrong, which is noted already."""
+        """Whether a field is missing only because its axis is mistaken, which has been noted."""
         wrong = self.draft.grid.keys() - {choice.path for choice in choices}
         return mistake.fault == "missing" and any(overlap(axis, mistake.path) for axis in wrong)
 
 
 def _source_choices(draft: Draft, mistakes: Mistakes) -> Axis:
-    """The trajectories and generators of the sweep that is named as sources."""
+    """The trajectories and generators of the sweep that is named under `sources`."""
     written = {"sweep": draft.sources} if isinstance(draft.sources, str) else draft.sources
     try:
         wanted = Sources.model_validate(written)
@@ -226,7 +227,7 @@ def _case_choices(cases: Sequence[Mapping[str, Any]]) -> Axis:
 
 
 def _grid_choices(grid: Mapping[str, Any], taken: Sequence[str], mistakes: Mistakes) -> list[Axis]:
-    """The axes that are lists and set fields of their own."""
+    """The axes that are lists and set different fields."""
     sound: dict[str, list[Any]] = {}
     for axis, values in grid.items():
         overlapping = [other for other in (*taken, *sound) if overlap(axis, other)]
@@ -244,7 +245,7 @@ def _grid_choices(grid: Mapping[str, Any], taken: Sequence[str], mistakes: Mista
 
 
 def _off_the_ladder(objective: Objective, trial: AbstractTrial) -> str:
-    """Why a trial has no such level; empty where it has one, or where only its rows can tell."""
+    """Why a trial has no such level; empty where it has one, or where only its results can tell."""
     level = objective.level
     if isinstance(level, Numbered) and level.number >= trial.levels:
         return f"must be at most {trial.levels - 1}, the last level, got {level.number}"
@@ -262,7 +263,8 @@ def _off_the_ladder(objective: Objective, trial: AbstractTrial) -> str:
 
 
 def _located(mistake: Mistake, choices: Sequence[Choice]) -> str:
-    """Where a trial's mistake was written: in what sets its path, or a part of it, or the trial."""
+    """The place where a trial's mistake was written: in what sets its path or a part of it, or in
+    the trial."""
     setting = [choice for choice in choices if overlap(choice.path, mistake.path)]
     beneath = [choice for choice in setting if len(choice.path) >= len(mistake.path)]
     if beneath and mistake.fault == "extra_forbidden":

@@ -39,14 +39,14 @@ def json_schema() -> dict[str, Any]:
 
 
 def json_schema_text() -> str:
-    """The JSON schema as it lies beside the shipped sweeps."""
+    """The text of the JSON schema as stored beside the shipped sweeps."""
     return json.dumps(json_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _nothing_required(schema: Any) -> Any:
-    """The schema without `required`: the grid may give any field instead.
+    r"""The schema without `required`, as the grid may give any field.
 
-    Without a required kind a mapping may be right for several members of a family.
+    Without a required kind, a mapping may be right for several members of a family.
     """
     if isinstance(schema, dict):
         return {

@@ -37,12 +37,12 @@ def assigned(target: Section, label: str, path: str, value: object, *, mistakes:
 
 
 def within(path: str, place: str) -> bool:
-    """Whether a path is a place or a part of it."""
+    """Whether a path is equal to `place` or lies below it."""
     return path.startswith(place) and path[len(place) :][:1] in ("", ".", "[")
 
 
 def _key(place: object, part: str) -> Any:
-    """The part itself, or the index that it stands for where the place is a list."""
+    """One part of a path, or the index that it stands for where its container is a list."""
     if not isinstance(place, list):
         return part
     if part.isdecimal() and int(part) < len(place):

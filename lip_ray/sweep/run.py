@@ -1,4 +1,4 @@
-"""Where and how trials run. Nothing here changes what they find, so none of it is in an id."""
+"""Where and how trials run. Nothing here changes their results, so none of it is part of an id."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,11 +11,11 @@ Tracker = Literal["tensorboard", "mlflow", "wandb"]
 
 Cores = Annotated[int, Field(ge=1, le=2**16)]
 Gpus = Annotated[float, Field(ge=0)]
-"""A share of one GPU up to 1, or a whole number of them; 0 is none."""
+"""A share of one GPU up to 1, or a whole number of GPUs; 0 is none."""
 
 
 class Resources(Spec):
-    """What one trial of a kind is given; None is what `run` says for all kinds."""
+    """The resources of one trial of a kind; None leaves those that `run` sets for all kinds."""
 
     cpus: Cores | None = None
     gpus: Gpus | None = None
@@ -35,31 +35,31 @@ class Run(Spec):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto is CUDA wherever Ray finds a GPU."""
     cpus: Cores = 1
-    """CPU cores, and so threads, of one trial."""
+    """CPU cores, and so threads, per trial."""
     gpus: Gpus = 1.0
-    """GPUs of one trial, where it runs on CUDA; 0.5 lets two trials share one, 0 needs none."""
+    """GPUs per trial, where it runs on CUDA; 0.5 lets two trials share one, 0 needs none."""
     memory_gb: Annotated[float, Field(gt=0)] | None = None
-    """Main memory in 10⁹ bytes that is set aside for one trial; by default none is counted."""
+    """Main memory in 10⁹ bytes reserved per trial; by default none is reserved."""
     kinds: dict[Kind, Resources] = {}  # noqa: RUF012
-    """What trials of a kind are given instead."""
+    """Other resources for trials of one kind."""
     concurrent: Annotated[int, Field(ge=1, le=10**6)] | None = None
-    """Trials at once; by default as many as there are cores or GPUs for."""
+    """The most trials at once; by default as many as there are cores or GPUs for."""
     most_trials: Annotated[int, Field(ge=1, le=10**9)] = 10_000
-    """The most trials that sources, cases and grid may make together: a slip of the pen makes
-    millions, which take hours to be looked at. Raise it where so many are meant."""
+    """The most trials that sources, cases and grid may make together. Raise it where more are
+    meant: a typing error can make millions, which take hours to check."""
     retries: Annotated[int, Field(ge=0, le=10**6)] = 3
     """How often a trial whose process died is started again."""
     level_limit_s: Annotated[float, Field(gt=0)] | None = None
-    """Seconds that one level may take, and its wait for the store: a trial that takes longer is
-    killed, as one that hangs, and counts as a process that died. By default there is no limit."""
+    """Seconds that one level may take, including its wait for the store. A trial that takes longer
+    is killed as hanging and counts as a process that died. By default there is no limit."""
     store_patience_s: Annotated[float, Field(ge=0)] = 600.0
     """Seconds that a level waits for a store that cannot be written to, as when a disk is full,
     before the run stops."""
     checkpoint_s: Annotated[float, Field(gt=0)] = 300.0
-    """Seconds between two states of a long level, a generator's, that are kept in the store: a
-    trial that is killed loses no more than that."""
+    """Seconds between two checkpoints of a generator's level in the store: the most work that a
+    killed trial loses."""
     trackers: tuple[Tracker, ...] = Field(default=(), strict=False)
-    """Experiment trackers that every level is also reported to, through Ray's own callbacks."""
+    """Experiment trackers that every level is also reported to."""
 
     @model_validator(mode="after")
     def _gpus_whole(self) -> Self:
@@ -67,7 +67,7 @@ class Run(Spec):
         return self
 
     def resources(self, kind: str) -> Resources:
-        """All that one trial of this kind is given; `gpus` counts on CUDA only."""
+        """The resources of one trial of this kind; `gpus` counts on CUDA only."""
         own = next((given for name, given in self.kinds.items() if name == kind), Resources())
         return Resources(
             cpus=own.cpus or self.cpus,

@@ -1,4 +1,4 @@
-"""What a search may try, and what it is after: the `search` section of a sweep, checked."""
+"""The `search` section of a sweep: the space, the objectives and the sampler, checked."""
 
 import json
 from abc import ABC, abstractmethod
@@ -15,7 +15,8 @@ from lip_ray.spec import Family, Spec
 from lip_ray.spec import Level as LevelNumber
 
 NEAR = 0.1
-"""How far, relatively, the nearest level of a ladder may be from a density that is asked for."""
+"""The relative distance within which the nearest level of a ladder counts as having a given
+density."""
 
 EXACT = 2**53
 """Whole numbers up to here are exact as floating-point numbers, which samplers draw."""
@@ -24,7 +25,7 @@ Count = Annotated[int, Field(ge=1, le=10**6)]
 SamplerSeed = Annotated[int, Field(ge=0, lt=2**32)]
 """As NumPy takes it."""
 Corner = tuple[str, Any]
-"""A value at the edge of what may be tried, and where it was written: `.low`, `[2]`."""
+"""A value at the edge of a domain, and where it was written: `.low`, `[2]`."""
 Params = dict[str, Any]
 """A value for each searched field, by its dotted path."""
 
@@ -43,16 +44,16 @@ class AbstractDomain(Spec, ABC):
 
     @abstractmethod
     def corners(self) -> tuple[Corner, ...]:
-        """The values that are tried before anything runs: if they are right, so are the others."""
+        """Values that are checked before anything runs: if they are right, so are all others."""
 
     @abstractmethod
     def holds(self, value: object) -> bool:
-        """Whether the value is one of them."""
+        """Whether the domain contains the value."""
 
     @property
     @abstractmethod
     def size(self) -> int | None:
-        """How many there are; None where they are too many to count."""
+        """The number of values; None where they are too many to count."""
 
 
 class AbstractRange(AbstractDomain):
@@ -61,7 +62,7 @@ class AbstractRange(AbstractDomain):
     low: Any
     high: Any
     log: bool = False
-    """Whether they are as dense from 1 to 10 as from 10 to 100."""
+    """Whether samplers draw on a logarithmic scale: from 1 to 10 as often as from 10 to 100."""
     step: Any
 
     @model_validator(mode="after")
@@ -85,7 +86,7 @@ class AbstractRange(AbstractDomain):
 
     @property
     def size(self) -> int | None:
-        """One more than there are steps."""
+        """The number of steps plus one; None without steps."""
         return None if self.step is None else round((self.high - self.low) / self.step) + 1
 
     def holds(self, value: object) -> bool:
@@ -104,10 +105,10 @@ class FloatRange(AbstractRange):
     low: float
     high: float
     step: Annotated[float, Field(gt=0)] | None = None
-    """Between one and the next; by default there are all between."""
+    """The distance between neighbouring values; by default all numbers between are allowed."""
 
     def rounded(self, value: float) -> float:
-        """The number on the nearest step, without the last digits that adding steps up leaves."""
+        """The number on the nearest step, without rounding errors of adding up steps."""
         if self.step is None:
             return value
         return round(self.low + round((value - self.low) / self.step) * self.step, 12)
@@ -123,7 +124,7 @@ class IntRange(AbstractRange):
     step: Annotated[int, Field(ge=1, le=EXACT)] = 1
 
     def holds(self, value: object) -> bool:
-        """Whether it is a whole number, in between and on a step."""
+        """Whether it is a whole number from low to high, and on a step."""
         return isinstance(value, int) and super().holds(value)
 
 
@@ -139,7 +140,7 @@ class Choice(AbstractDomain):
         return tuple((f"[{index}]", value) for index, value in enumerate(self.values))
 
     def holds(self, value: object) -> bool:
-        """Whether it is in the list, written in whatever order of keys."""
+        """Whether it is in the list; the order of keys in mappings does not matter."""
         return value in self.values
 
     @property
@@ -155,7 +156,7 @@ def _expand_list(value: object) -> object:
 
 
 Domain = Annotated[FloatRange | IntRange | Choice, Family(short=_expand_list, offers=list[Any])]
-"""A bare list stands for a choice."""
+"""Any domain; a bare list stands for a choice."""
 
 
 @final
@@ -175,7 +176,7 @@ class Numbered(Spec):
 
 @final
 class NearDensity(Spec):
-    """The level whose density is nearest; it may be 10 % off. `{density: 0.1}` stands for it."""
+    """The level whose density is nearest, at most 10 % off. `{density: 0.1}` stands for it."""
 
     kind: Literal["density"] = "density"
     density: Annotated[float, Field(gt=0, le=1)]
@@ -197,16 +198,16 @@ Level = Annotated[
         json_schema_input_type=Literal["last"] | LevelNumber | NearDensity,
     ),
 ]
-"""Which level of a ladder is meant."""
+"""The level of a ladder that an objective is about."""
 
 
 @final
 class Objective(Spec):
-    """A column of the levels that is to become large or small.
+    r"""A column of the levels that is maximised or minimised.
 
-    What a point has of it is the mean over its trials and their images at that level; of `fit_s`,
-    the sum of a trial's seconds up to there. A number that no row of a trial can
-    have, such as a PSNR without a clean image, is refused before anything runs.
+    A point's value is the mean over its trials and their images at that level; for `fit_s`, a
+    trial's seconds up to that level are summed first. A column that no row of a trial has, such as
+    a PSNR without a clean image, is refused before anything runs.
     """
 
     column: Column
@@ -230,7 +231,7 @@ class Tpe(Spec):
     kind: Literal["tpe"] = "tpe"
     seed: SamplerSeed = 0
     startup: Count = 10
-    """Points that must be told before it asks for more than random ones."""
+    """The number of points that must have scores before any but random ones are drawn."""
 
 
 @final
@@ -240,12 +241,12 @@ class Nsga2(Spec):
     kind: Literal["nsga2"] = "nsga2"
     seed: SamplerSeed = 0
     population: Annotated[int, Field(ge=2, le=10**4)] = 20
-    """Points of a generation."""
+    """The number of points per generation."""
 
 
 @final
 class RandomPoints(Spec):
-    """Points drawn independently: what a search must beat."""
+    """Points drawn independently: the baseline that a search must beat."""
 
     kind: Literal["random"] = "random"
     seed: SamplerSeed = 0
@@ -256,18 +257,18 @@ Sampler = Annotated[Tpe | Nsga2 | RandomPoints, Family(default="tpe")]
 
 @final
 class StopHopeless(Spec):
-    """Ends trials that are far behind the others, level by level.
+    r"""Ends trials that are far behind the others, level by level.
 
     A fit that learns and then overfits can be behind at a step and ahead at the end, so its curve
-    says nothing early: what is compared is the selected PSNR of a whole level, with the median of
-    what the completed points have at the same level of the same trial. A trial that is stopped has
-    no lower levels, so this is never for comparisons on equal terms.
+    is no guide while it runs: the selected PSNR of a whole level is compared with the median of
+    completed points at the same level of the same trial. A trial that is stopped has no lower
+    levels, so do not use this for comparisons on equal terms.
     """
 
     margin_db: Annotated[float, Field(ge=0)] = 1.0
-    """How far below the median a trial may be."""
+    """How far below the median a trial may be, in dB."""
     after: Count = 5
-    """Completed points that there must be before any trial is stopped."""
+    """The number of completed points before any trial is stopped."""
     from_level: LevelNumber = 1
     """The first level that is compared."""
 
@@ -279,26 +280,27 @@ def _some(space: Params) -> Params:
 
 
 class Search(Spec):
-    """Points of a space, tried one after another, each chosen in the light of the others."""
+    """Points of a space, evaluated one after another and chosen by the results of earlier ones."""
 
     space: Annotated[
         dict[str, Domain], AfterValidator(_some), Field(json_schema_extra={"minProperties": 1})
     ]
-    """What each searched field may be, by its dotted path."""
+    """The domain of each searched field, by its dotted path."""
     objectives: Annotated[tuple[Objective, ...], Field(strict=False, min_length=1)]
     points: Count
-    """How many are tried, `start` included; to go on with a search, ask for more."""
+    """The number of points, `start` included; to continue a finished search, raise it."""
     start: Annotated[tuple[Params, ...], Field(strict=False, max_length=10**4)] = ()
-    """Points that are tried first; the sampler chooses the fields that one leaves out."""
+    """Points that are evaluated first; the sampler chooses the fields that one leaves out."""
     sampler: Sampler = Tpe()
     at_once: Annotated[int, Field(ge=1, le=10**4)] = 8
-    """Points in flight at most: the fewer, the more each knows of the others."""
+    """The most points evaluated at once. The fewer, the more results are known when a point is
+    chosen."""
     stop_hopeless: StopHopeless | None = None
-    """By default no trial is stopped for what the others have."""
+    """The rule for stopping trials early; by default none is stopped."""
 
     @property
     def total(self) -> int:
-        """How many points are tried: no more than the space has."""
+        """The number of points, which is no larger than the space."""
         size = 1
         for domain in self.space.values():
             if domain.size is None:
@@ -307,8 +309,10 @@ class Search(Spec):
         return min(self.points, size)
 
     def bases(self) -> list[Params]:
-        """Points from which every value is reached by changing one field: those to start from,
-        what they leave out at its first value, then the first values of all fields and the last.
+        r"""Points from which every value is reached by changing one field.
+
+        They are the starting points, with the first value of each field that they leave out, then
+        the first values of all fields and the last.
         """
         first, last = (
             {path: domain.corners()[end][1] for path, domain in self.space.items()}
@@ -317,7 +321,7 @@ class Search(Spec):
         return [*(first | point for point in self.start), first, last]
 
     def conflicts(self) -> Iterator[Mistake]:
-        """All that is wrong although each part alone is right; paths are seen from the search."""
+        """Find parts that are right alone and wrong together; paths are relative to the search."""
         for first, second in combinations(self.space, 2):
             if overlap(first, second):
                 yield Mistake("space", f"{first} and {second} set the same field")
@@ -350,19 +354,19 @@ class Search(Spec):
 
 
 def overlap(first: str, second: str) -> bool:
-    """Whether two dotted paths are of the same field, or one of a part of the other."""
+    """Whether two dotted paths name the same field, or one a part of the other."""
     shorter, longer = sorted((first, second), key=len)
     return longer == shorter or longer.startswith(shorter + ".")
 
 
 def nearest(densities: Sequence[float], wanted: float) -> int | None:
-    """The place of the density that is nearest to the one wanted; None where all are 10 % off."""
+    """The level whose density is nearest to the wanted one; None where all are over 10 % off."""
     place = min(range(len(densities)), key=lambda i: abs(densities[i] - wanted))
     return place if abs(densities[place] - wanted) <= NEAR * wanted else None
 
 
 def key_of(params: Mapping[str, Any]) -> str:
-    """The point as canonical JSON: the same text for the same values."""
+    """A point as canonical JSON, which is equal for equal values."""
     return json.dumps(params, sort_keys=True, separators=(",", ":"))
 
 

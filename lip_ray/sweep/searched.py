@@ -1,4 +1,4 @@
-"""What is searched in a sweep: checked with its trials before the first point is drawn."""
+"""The check of a search together with its trials, before the first point is drawn."""
 
 import hashlib
 import json
@@ -14,9 +14,9 @@ from lip_ray.sweep.search import Params, Search, overlap
 
 
 def checked_search(expansion: Expansion) -> Search | None:
-    """The search of a sweep, None where it has none.
+    r"""The search of a sweep; None where it has none.
 
-    Mistakes are noted, also values in its space that no point can have.
+    Mistakes are noted, values in its space that no point can have among them.
     """
     draft, mistakes = expansion.draft, expansion.mistakes
     if draft.search is None:
@@ -43,7 +43,7 @@ def point_choices(params: Params) -> list[Choice]:
 
 
 def search_id(search: Search, expansion: Expansion) -> str:
-    """The first 16 hexadecimal digits of SHA-256 over all that a search's values depend on."""
+    """The first 16 hexadecimal digits of SHA-256 over all that the scores of a search depend on."""
     axes = [[[(c.path, c.value) for c in part] for part in axis] for axis in expansion.axes]
     space = {path: domain.canonical_json() for path, domain in search.space.items()}
     objectives = [objective.canonical_json() for objective in search.objectives]
@@ -52,7 +52,7 @@ def search_id(search: Search, expansion: Expansion) -> str:
 
 
 def _set_twice(search: Search, expansion: Expansion) -> bool:
-    """Whether a searched field is also set by what is tried in every point, which is noted."""
+    """Whether a searched field is also set by an axis of all points, which is noted."""
     taken = {
         f"{choice.place.removesuffix(choice.path)}{choice.path}": choice.path
         for axis in expansion.axes
@@ -85,11 +85,10 @@ def _too_many(search: Search, expansion: Expansion) -> bool:
 
 
 def _check_values(search: Search, expansion: Expansion) -> None:
-    """Note what is wrong with each end of a range and each item of a list.
+    r"""Note what is wrong with each end of a range and each item of a list.
 
-    A value is right if it goes with the values of one of the points to start from, or with the
-    first, or the last, of every other field. Whether it goes with other values is for the search
-    to find out.
+    A value is right if it goes with the values of one of the starting points, or with the first, or
+    the last, of every other field. The search itself finds out whether it goes with other values.
     """
     bases = search.bases()
     sound = [base for base in bases if not _wrong_at(expansion, base)]
@@ -116,13 +115,14 @@ def _note_outside(search: Search, wrong: Sequence[Mistake], expansion: Expansion
 
 
 def _wrong_with(expansion: Expansion, bases: Sequence[Params], choice: Choice) -> list[Mistake]:
-    """What is wrong with a value in the first of some points; nothing if it goes with one."""
+    """What is wrong with a value in the first of some points; nothing if it is right in any of
+    them."""
     tried = [_wrong_at(expansion, base, choice) for base in bases]
     return tried[0] if all(tried) else []
 
 
 def _wrong_at(expansion: Expansion, params: Params, choice: Choice | None = None) -> list[Mistake]:
-    """What is wrong with the trials of a point, one of whose values may be another choice."""
+    """What is wrong with the trials of a point, in which one value may be replaced."""
     aside = expansion.aside()
     others = {path: v for path, v in params.items() if not choice or path != choice.path}
     aside.trials([*point_choices(others), *([choice] if choice else [])])

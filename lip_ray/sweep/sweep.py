@@ -23,33 +23,33 @@ class Sweep:
 
     name: str
     trials: tuple[AbstractTrial, ...]
-    """The trials in order. A search has none yet: its points decide which trials there will be."""
+    """The trials in order. A search has none at first, as its trials depend on its points."""
     run: Run
     search: Search | None = None
     search_id: str = ""
-    """The first 16 hexadecimal digits of SHA-256 over what the values of a search depend on: the
-    trial, what is tried in every point, the space and the objectives. A search goes on under the
-    same id with more points, others to start from, or another sampler."""
+    """The first 16 hexadecimal digits of SHA-256 over what the scores of a search depend on: the
+    trial, the axes of all points, the space and the objectives. More points, other starting points
+    or another sampler leave it as it is."""
     _expansion: Expansion | None = field(default=None, repr=False, compare=False)
-    """What the points of a search are expanded from."""
+    """The expansion that the points of a search are made of."""
 
     @property
     def id(self) -> str:
-        """The first 16 hexadecimal digits of SHA-256 over the ids of its trials, in order; of a
+        """The first 16 hexadecimal digits of SHA-256 over the ids of its trials, in order; for a
         search, its own id."""
         ids = ",".join(trial.id for trial in self.trials)
         return self.search_id or hashlib.sha256(ids.encode()).hexdigest()[:ID_DIGITS]
 
     @property
     def store(self) -> str:
-        """Where its results go."""
+        """The store that its results are written to."""
         return self.run.store or f"results/{self.name}"
 
     @classmethod
     def from_yaml(cls, path: Path, *, overrides: Iterable[str] = (), quick: bool = False) -> Self:
-        """The sweep in a file, after its `quick` block if asked and `dotted.path=value` overrides.
+        r"""The sweep in a file, after its `quick` block if asked and `dotted.path=value` overrides.
 
-        Raises SweepError with every problem found.
+        Raises SweepError with every mistake found.
         """
         return cls.build(
             read_document(path),
@@ -69,11 +69,10 @@ class Sweep:
         overrides: Iterable[str] = (),
         quick: bool = False,
     ) -> Self:
-        """The sweep that a mapping like the YAML file's describes; its trial may be a spec.
+        r"""The sweep that a mapping like the YAML file's describes; its trial may be a spec.
 
-        The sweep that it names as its sources is looked for from `folder`.
-
-        Raises SweepError with every problem found.
+        A sweep under `sources` is found relative to `folder`. Raises SweepError with every mistake
+        found.
         """
         draft = Draft.read(document, source, folder)
         if quick:
@@ -97,9 +96,8 @@ class Sweep:
         )
 
     def typical_trials(self) -> tuple[AbstractTrial, ...]:
-        """Its trials; of a search, those of the first point to start from whose values go together,
-        or where there is none, of one at an end of the space.
-        """
+        """Its trials. For a search, those of the first starting point whose values go together or,
+        without one, of a point at an end of the space."""
         if self.search is None:
             return self.trials
         points = iter(self.search.bases())
@@ -110,7 +108,7 @@ class Sweep:
                 continue  # one of them is right, or the search would have been refused
 
     def trials_at(self, params: Params) -> tuple[AbstractTrial, ...]:
-        """The trials of a point of the search: each case with each point of the grid, in order.
+        r"""The trials of a point of the search: each case with each point of the grid, in order.
 
         Raises SweepError where the values do not go together.
         """

@@ -29,4 +29,4 @@ Task = Annotated[
     | Projection,
     Family(),
 ]
-"""`denoising` stands for `{kind: denoising}`."""
+"""Any task; `denoising` stands for `{kind: denoising}`."""

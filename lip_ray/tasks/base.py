@@ -1,4 +1,4 @@
-"""What every task turns an image into: an inverse problem made concrete."""
+"""What tasks make of an image: a concrete inverse problem."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from lip_ray.metrics import luma, psnr, ssim
 from lip_ray.spec import Spec
 
 STRENGTHS = {"sigma": "σ", "peak": "peak", "share": "share"}
-"""Fields that say how strong the noise of a task is, with the symbols for them in titles."""
+"""Fields that set the strength of a task's noise, with the symbols for them in titles."""
 
 
 class Operator(ABC):
-    """A linear map from images (N, C, H, W) to as many measurements, each of any shape."""
+    """A linear map from images (N, C, H, W) to one measurement each, of any shape."""
 
     @abstractmethod
     def __call__(self, images: Tensor) -> Tensor:
@@ -36,12 +36,12 @@ class Operator(ABC):
         return pulled_back
 
     def image_shape(self, measurement: Tensor) -> tuple[int, int, int]:
-        """(C, H, W) of the images that are measured so; the measurement's own unless overridden."""
+        """(C, H, W) of the images; by default the shape of the measurement."""
         channels, height, width = measurement.shape[1:]
         return channels, height, width
 
     def view(self, measurement: Tensor) -> Tensor:
-        """How galleries show a measurement (1, …): (1, C, H, W), as large as the image."""
+        """A measurement (1, …) as galleries show it: (1, C, H, W), as large as the image."""
         return measurement
 
 
@@ -55,17 +55,19 @@ class Identity(Operator):
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """A measurement and, where it is known, the image it is of; all on one device."""
+    """A measurement and, where it is known, the clean image; all on one device."""
 
     measured: Tensor
-    """(1, …): what the operator makes of an image, with its noise."""
+    """The measurement with its noise, (1, …)."""
     clean: Tensor | None = None
-    """(1, C, H, W) in [0, 1]; None for a user's own measurement, whose truth nobody knows."""
+    """The clean image, (1, C, H, W) in [0, 1]; None for a user's own measurement, where it is
+    unknown."""
     operator: Operator = field(default_factory=Identity)
     target: Literal["measured", "clean"] = "measured"
-    """What a restored image is fitted to; `clean` is an oracle that no user has."""
+    """What a restored image is fitted to. `clean` makes the fit an oracle, which no user has."""
     luma_border: int | None = None
-    """PSNR and SSIM on the luma with so many pixels cut from each side; None: on all there is."""
+    """With a number, PSNR and SSIM are those of the luma without that many pixels at each side;
+    with None they are those of all values."""
 
     def __post_init__(self) -> None:
         if self.target == "clean" and self.clean is None:
@@ -73,7 +75,7 @@ class Problem:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the image that is looked for."""
+        """(C, H, W) of the image to restore."""
         if self.clean is None:
             return self.operator.image_shape(self.measured)
         channels, height, width = self.clean.shape[1:]
@@ -85,10 +87,10 @@ class Problem:
         return self.operator.view(self.measured)
 
     def loss(self, output: Tensor) -> Tensor:
-        """The data loss of a restored image, a scalar.
+        r"""The data loss of a restored image, a scalar.
 
-        Mean squared error of its measurement to the one at hand, or of itself to the clean image
-        where that is the target.
+        It is the mean squared error of the image's measurement to the given one, or of the image
+        itself to the clean one where that is the target.
         """
         if self.target == "clean" and self.clean is not None:
             return F.mse_loss(output, self.clean)
@@ -131,7 +133,7 @@ class Problem:
         return colour[None, :, None, None].expand(1, -1, height, width)
 
     def _compared(self, image: Tensor) -> Tensor:
-        """The part of an image that metrics look at."""
+        """The part of an image that metrics are computed on."""
         border = self.luma_border
         if border is None:
             return image
@@ -140,16 +142,16 @@ class Problem:
 
 
 class AbstractTask(Spec, ABC):
-    """A way to degrade an image; `realise` makes the problem.
+    r"""A way to degrade an image; `realise` makes the problem.
 
-    A measured image is the degraded one already: nothing is drawn and there is no clean image.
+    A measured image is degraded already: nothing is drawn, and no clean image is known.
     """
 
     kind: str
 
     @property
     def title(self) -> str:
-        """The task and how hard it is: `denoising, σ = 25`."""
+        """The task and its strength, as `denoising, σ = 25`."""
         factor = getattr(self, "factor", None)
         said = [f"{self.kind} × {factor}" if factor else self.kind]
         strengths = {name: getattr(self, name, None) for name in STRENGTHS}
@@ -160,7 +162,7 @@ class AbstractTask(Spec, ABC):
         """The problem of restoring `image` from a measurement drawn with `seed`."""
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
-        """What keeps the task from an image: the path of a field and what is wrong with it.
+        r"""Why the task cannot use an image: the path of a field and what is wrong with it.
 
         Raises ValueError where the image itself cannot be loaded.
         """

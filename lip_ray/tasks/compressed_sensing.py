@@ -1,4 +1,4 @@
-"""Compressed sensing: a few random sums of all pixels are measured."""
+"""Compressed sensing: the measurement consists of a few random sums of all pixels."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -18,17 +18,17 @@ MATRICES = {"gaussian": GaussianMatrix, "orthogonal": OrthogonalRows}
 
 @final
 class CompressedSensing(AbstractTask):
-    """m random linear measurements of all values, y = A x + noise, some of them perhaps wrong.
+    r"""m random linear measurements of all values, y = A x + noise, possibly with outliers.
 
-    A and which of its rows are corrupted are keyed by seed alone: all images of a trial are
+    A and the places of corrupted rows are keyed by the seed alone: all images of a trial are
     measured by one A, which is built once.
     """
 
     kind: Literal["compressed_sensing"] = "compressed_sensing"
     m: Annotated[int, Field(ge=1, le=2**26)]
-    """Number of measurements, of all channels together.
+    r"""The number of measurements, of all channels together.
 
-    A Gaussian A may have more than the image has values, which then is no compression.
+    A Gaussian A may have more rows than the image has values, which then is no compression.
     """
     matrix: Literal["gaussian", "orthogonal"] = "gaussian"
     """Independent entries N(0, 1/m), or m rows of a random orthonormal transform.
@@ -38,12 +38,12 @@ class CompressedSensing(AbstractTask):
     seconds on a CPU; the transform is fast at any size.
     """
     sigma: OptionalNoise = 0.0
-    """White Gaussian noise on each measurement, in 8-bit grey levels."""
+    """Standard deviation of white Gaussian noise on each measurement, in 8-bit grey levels."""
     outliers: Outliers | None = None
-    """Measurements that are wrong; none unless given."""
+    """The kind of outliers among the measurements; by default there are none."""
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
-        """A measured image, more orthogonal rows than there are, outliers that hit nothing."""
+        """A measured image, more orthogonal rows than there are, or outliers that hit nothing."""
         count = image.load().numel()
         if image.measured:
             yield "kind", f"{image.label} is measured already; random measurements are no picture"
@@ -69,7 +69,7 @@ class CompressedSensing(AbstractTask):
 def _operator(
     task: CompressedSensing, shape: tuple[int, int, int], seed: int, device: torch.device
 ) -> Measurements:
-    """A as whoever restores the image knows it; one object for all images of a trial."""
+    """The operator A that restoration is given; one object for all images of a trial."""
     operator: Measurements = MATRICES[task.matrix](task.m, shape, seed=seed, device=device)
     if task.outliers is None:
         return operator

@@ -29,7 +29,8 @@ class GaussianKernel(Spec):
     std: Annotated[float, Field(gt=0, le=500)]
     """Standard deviation in pixels."""
     width: Annotated[int, Field(ge=1, le=4095), AfterValidator(_odd)] | None = None
-    """Side of the kernel in pixels, odd; by default three standard deviations to each side."""
+    """Side of the kernel in pixels, odd; by default it reaches three standard deviations to each
+    side."""
 
     def weights(self) -> Tensor:
         """The kernel, (width, width) float32, normalised to a sum of 1."""
@@ -55,7 +56,7 @@ class MotionKernel(Spec):
     """The direction of the motion in degrees, counter-clockwise from the horizontal."""
 
     def weights(self) -> Tensor:
-        """(h, w) float32, both odd; it reaches to the pixels around the end points."""
+        """The kernel, (h, w) float32, both odd; it reaches to the pixels around the end points."""
         half, angle = (self.length - 1) / 2, math.radians(self.angle)
         right, up = math.cos(angle), math.sin(angle)
         columns, rows = (math.ceil(round(half * abs(reach), 9)) for reach in (right, up))
@@ -68,22 +69,24 @@ class MotionKernel(Spec):
 
 
 Kernel = Annotated[GaussianKernel | MotionKernel, Family()]
-"""What a point turns into."""
+"""The image of a point."""
 
 
 @final
 class Deblurring(AbstractTask):
-    """The image convolved with a kernel that is known."""
+    """The image convolved with a known kernel."""
 
     kind: Literal["deblurring"] = "deblurring"
     kernel: Kernel
     boundary: Boundary = "replicate"
-    """How the image goes on beyond its border: with its outermost pixels, or from its other side.
+    r"""How the image continues beyond its border: with its outermost pixels, or from its other
+    side.
 
-    Photos are continued better by the first; methods by FFT assume the second.
+    The first continues photos better; methods by FFT assume the second.
     """
     sigma: OptionalNoise = 0.0
-    """White Gaussian noise on the blurred image, in 8-bit grey levels, not clipped."""
+    """Standard deviation of white Gaussian noise on the blurred image, in 8-bit grey levels; not
+    clipped."""
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A kernel that is larger than the image."""

@@ -20,7 +20,7 @@ REFUSALS = (
     ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, RuntimeError,
     TypeError, UserWarning, ValueError,
 )  # fmt: skip
-"""What deepinv's classes raise for arguments that do not suit them, or the image."""
+"""The errors that deepinv's classes raise for arguments, or images, that do not suit them."""
 
 
 class Physics(Operator):
@@ -37,13 +37,13 @@ class Physics(Operator):
         return measurement
 
     def image_shape(self, measurement: Tensor) -> Shape:
-        """The shape it was made for."""
+        """(C, H, W) of the images that it was made for."""
         return self.shape
 
     def view(self, measurement: Tensor) -> Tensor:
-        """The measurement itself where it looks like the image, resized where only that differs.
+        r"""The measurement as a picture, resized to the image where it has as many channels.
 
-        Anything else is pulled back by the adjoint and stretched to [0, 1].
+        Any other measurement is mapped back by the adjoint and stretched to [0, 1].
         """
         if measurement.ndim == 4 and measurement.shape[1] == self.shape[0]:
             if measurement.shape[2:] == self.shape[1:]:
@@ -82,14 +82,14 @@ class Deepinv(AbstractTask):
     the class draws any, are keyed by seed and image.
     """
     noise: DeepinvNoise | None = None
-    """On the measurement; none unless given."""
+    """A noise model for the measurement; by default there is none."""
 
     def __hash__(self) -> int:
         """A hash of the names alone, since values may be lists, which have no hash."""
         return hash((self.name, frozenset(self.arguments), self.noise))
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
-        """deepinv that is not installed, names it does not know, arguments it refuses."""
+        """A missing deepinv, names that it does not have, or arguments that it refuses."""
         try:
             found = _deepinv_physics()
         except ImportError as error:
@@ -115,7 +115,7 @@ class Deepinv(AbstractTask):
                 )
 
     def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
-        """The clean image and what the physics makes of it; all draws are made on the CPU."""
+        """The clean image and its measurement by the physics; all draws are made on the CPU."""
         self.refuse_conflicts(image)
         found = _deepinv_physics()
         measured, physics, shape = self._measured(found, image, seed=seed)
@@ -127,7 +127,8 @@ class Deepinv(AbstractTask):
         )
 
     def _measured(self, found: Any, image: Picture, *, seed: int) -> tuple[Tensor, Any, Shape]:
-        """The measurement of the image, or of black where the image is one, and the physics.
+        r"""The physics with the measurement of the image; of black where the image is itself a
+        measurement.
 
         The global generator, which some of the classes use, is seeded meanwhile.
         """
@@ -153,7 +154,7 @@ class Deepinv(AbstractTask):
         return channels, height, width
 
     def _unknown_names(self, found: Any) -> Iterator[tuple[str, str]]:
-        """The classes that deepinv does not have, or that are not linear."""
+        """Names of classes that deepinv does not have, or that are not linear."""
         physics = getattr(found, self.name, None)
         if not (inspect.isclass(physics) and issubclass(physics, found.LinearPhysics)):
             yield "name", f"must be a subclass of deepinv.physics.LinearPhysics, got {self.name!r}"
@@ -164,7 +165,7 @@ class Deepinv(AbstractTask):
                 yield "noise.name", f"{rule}, got {self.noise.name!r}"
 
     def _unknown_of_a_photo(self, found: Any, image: Picture) -> Iterator[tuple[str, str]]:
-        """What a measured photo cannot be given: more noise, or an operator drawn anew."""
+        """Settings that a measured photo cannot have: more noise, or an operator drawn anew."""
         if self.noise is not None:
             yield "noise", f"{image.label} is measured already and gets no more noise"
         physics = getattr(found, self.name, None)
@@ -173,14 +174,15 @@ class Deepinv(AbstractTask):
 
 
 def _deepinv_physics() -> Any:
-    """The package's module. Raises ImportError where it is not installed."""
+    """The module deepinv.physics. Raises ImportError where deepinv is not installed."""
     import deepinv.physics  # type: ignore[import-not-found, unused-ignore]
 
     return deepinv.physics
 
 
 def _made(made: Any, arguments: dict[str, JsonValue], draws: torch.Generator, shape: Shape) -> Any:
-    """An instance, its random generator and the size it needs filled in where they are not given.
+    r"""An instance, with its random generator and the size it needs filled in where they are not
+    given.
 
     Arguments that a class would ignore are an error.
     """

@@ -45,7 +45,8 @@ class PoissonDenoising(AbstractTask):
 
     kind: Literal["poisson"] = "poisson"
     peak: Annotated[float, Field(gt=0)] | None = None
-    """Photons expected at white. Needed but for a measured photo, which has its own."""
+    """The number of photons expected at white. Every image needs it but a measured photo, which has
+    its own noise."""
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A clean image without a strength of noise, or a measured one with it."""
@@ -68,9 +69,9 @@ class ImpulseDenoising(AbstractTask):
 
     kind: Literal["salt_and_pepper"] = "salt_and_pepper"
     share: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Probability of a value to be hit; half of those hit turn black, half white.
+    r"""The probability that a value is hit; half of those turn black, half white.
 
-    Needed but for a measured photo, which has its own.
+    Every image needs it but a measured photo, which has its own noise.
     """
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:

@@ -21,24 +21,24 @@ class RandomMask(Spec):
 
     kind: Literal["random"] = "random"
     kept: Annotated[float, Field(gt=0, lt=1)]
-    """Probability of a pixel to be kept."""
+    """The probability that a pixel is kept."""
     channels: Literal["shared", "independent"] = "shared"
-    """Whether a pixel is missing in all channels, or each channel has a mask of its own.
+    r"""Whether a pixel is missing in all channels, or each channel has a mask of its own.
 
-    The published scripts of the study draw independent ones, which is easier: a missing value
-    mostly has its other colours.
+    The published scripts of the study draw independent ones, which is easier: the other colours of
+    a missing value are mostly known.
     """
 
 
 @final
 class BoxMask(Spec):
-    """A rectangle is missing."""
+    """A mask of a missing rectangle."""
 
     kind: Literal["box"] = "box"
     rows: Range
-    """First missing row and the one after the last."""
+    """The first missing row and the one after the last."""
     columns: Range
-    """First missing column and the one after the last."""
+    """The first missing column and the one after the last."""
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -49,7 +49,7 @@ class BoxMask(Spec):
 
 
 MaskImage = Annotated[RandomMask | FileImage | BoxMask, Family()]
-"""Which pixels are missing. In a file white is kept and black is missing, split at mid-grey."""
+"""A mask in a picture file: white is kept, black is missing, split at mid-grey."""
 
 
 @final
@@ -60,10 +60,11 @@ class Inpainting(AbstractTask):
     mask: MaskImage
     """Which pixels are known. For a measured photo the mask must be a file or a box."""
     sigma: OptionalNoise = 0.0
-    """White Gaussian noise on the pixels that are kept, in 8-bit grey levels, not clipped."""
+    """Standard deviation of white Gaussian noise on the kept pixels, in 8-bit grey levels; not
+    clipped."""
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
-        """A mask that does not fit the image, or noise and chance on a measured one."""
+        """A mask that does not fit the image, or a random mask or noise for a measured one."""
         yield from added_noise_conflicts(image, "sigma", self.sigma)
         if image.measured and isinstance(self.mask, RandomMask):
             yield "mask", f"{image.label} is measured already: its mask is a file or a box"
@@ -96,7 +97,7 @@ class Inpainting(AbstractTask):
         )
 
     def _mask(self, image: Picture, *, seed: int) -> Tensor:
-        """(1, 1 or C, H, W) of 0 and 1. Raises ValueError where there is none."""
+        """The mask, (1, 1 or C, H, W) of 0 and 1. Raises ValueError where it cannot be read."""
         channels, height, width = image.load().shape
         if isinstance(self.mask, FileImage):
             return (self.mask.load()[None] >= 0.5).float()

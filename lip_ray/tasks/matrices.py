@@ -12,9 +12,9 @@ from lip_ray.rng import keyed
 from lip_ray.tasks.base import Operator
 
 BLOCK_NUMBERS = 2**20
-"""Entries of a matrix that are drawn at once, but at least a row of it.
+r"""Entries of a matrix that are drawn at once, at least one row of it.
 
-What a seed means depends on it, so it never changes.
+The meaning of a seed depends on this number, so it never changes.
 """
 
 HELD_BYTES = 128 * 2**20
@@ -22,7 +22,7 @@ HELD_BYTES = 128 * 2**20
 
 
 class Measurements(Operator, ABC):
-    """m numbers of an image: (N, C, H, W) → (N, m)."""
+    """An operator with m numbers per image: (N, C, H, W) → (N, m)."""
 
     def __init__(self, m: int, shape: Sequence[int]) -> None:
         """`shape` is (C, H, W) of the images."""
@@ -31,21 +31,21 @@ class Measurements(Operator, ABC):
         self.count = math.prod(shape)
 
     def image_shape(self, measurement: Tensor) -> tuple[int, int, int]:
-        """The shape it was made for."""
+        """(C, H, W) of the images that it was made for."""
         return self.shape
 
     def view(self, measurement: Tensor) -> Tensor:
-        """Pulled back by the adjoint and clamped to [0, 1]."""
+        """The measurement mapped back by the adjoint and clamped to [0, 1]."""
         return self.adjoint(measurement).clamp(0, 1)
 
 
 class GaussianMatrix(Measurements):
-    """Independent entries N(0, 1/m), so that a squared norm keeps its mean: E‖A x‖² = ‖x‖².
+    r"""Independent entries N(0, 1/m), so that a squared norm keeps its mean: E‖A x‖² = ‖x‖².
 
-    Keyed by seed and shape: a smaller m has the first rows of a larger one, but for the scale.
-    A matrix of at most `HELD_BYTES` is drawn once, on the CPU. A larger one is drawn again, block
-    by block, at every use, forward and backward, on the device itself: there the numbers of the
-    CPU and of CUDA differ.
+    Keyed by seed and shape: a smaller m has the first rows of a larger one, except for the scale. A
+    matrix of at most `HELD_BYTES` is drawn once, on the CPU. A larger one is drawn again, block by
+    block, at every use, forward and backward, on the device itself, where the numbers of the CPU
+    and of CUDA differ.
     """
 
     def __init__(
@@ -63,24 +63,25 @@ class GaussianMatrix(Measurements):
             self._held = held.to(device)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """A x for each image."""
+        """A x for each image x."""
         return _product(images, self, transposed=False)
 
     def adjoint(self, measurement: Tensor) -> Tensor:
-        """Aᵀ y for each measurement, by one pass over the rows."""
+        """Aᵀ y for each measurement y, by one pass over the rows."""
         return _product(measurement, self, transposed=True)
 
     def blocks(self) -> Iterator[Tensor]:
-        """The rows in order times √m, some at a time: (rows, C · H · W) float32.
+        r"""The rows in order times √m, in blocks (rows, C · H · W) float32.
 
-        Each block is gone when the next is there.
+        A block is overwritten when the next one is drawn.
         """
         if self._held is not None:
             return iter(self._held.split(self._rows))
         return self._drawn(self._device)
 
     def _drawn(self, device: torch.device | str) -> Iterator[Tensor]:
-        """One buffer, filled over and over: fresh memory would take longer than the draws."""
+        """The blocks in one buffer, filled over and over, as fresh memory would take longer than
+        the draws."""
         buffer = torch.empty(self._rows, self.count, device=device)
         for index, first in enumerate(range(0, self.m, self._rows)):
             draws = keyed(self._seed, "measurement matrix", level=index, device=device)
@@ -117,11 +118,11 @@ class _Product(torch.autograd.Function):
 
 
 class OrthogonalRows(Measurements):
-    """m distinct rows of a randomised orthonormal transform times √(n/m): A Aᵀ = (n/m) I.
+    r"""m distinct rows of a randomised orthonormal transform times √(n/m): A Aᵀ = (n/m) I.
 
-    Of all n values the signs are drawn; then comes the discrete Hartley transform, Re F − Im F. It
-    is computed by FFT, so it costs about the same whatever m is. A smaller m has the first rows
-    of a larger one, but for the scale.
+    The signs of all n values are drawn; then comes the discrete Hartley transform, Re F − Im F. It
+    is computed by FFT, so it costs about the same whatever m is. A smaller m has the first rows of
+    a larger one, except for the scale.
     """
 
     def __init__(
@@ -131,17 +132,18 @@ class OrthogonalRows(Measurements):
         draws = keyed(seed, "measurement matrix")
         self.signs = (2.0 * torch.randint(2, (self.count,), generator=draws) - 1).to(device)
         self.rows = torch.randperm(self.count, generator=draws)[:m].to(device)
-        """(m,): which of the transform's rows are measured."""
+        """The measured rows of the transform, (m,)."""
 
     def __call__(self, images: Tensor) -> Tensor:
-        """A x for each image."""
+        """A x for each image x."""
         spectrum = torch.fft.fft(images.flatten(1) * self.signs, norm="ortho")
         mixed: Tensor = spectrum.real - spectrum.imag
         return mixed.index_select(1, self.rows) * math.sqrt(self.count / self.m)
 
 
 class WithRowsOfOnes(Measurements):
-    """Another operator with some of its rows replaced by ones: they measure the sum of an image."""
+    """Another operator with some of its rows replaced by ones, which measure the sum of an
+    image."""
 
     def __init__(self, operator: Measurements, replaced: Tensor) -> None:
         """`replaced` is (m,) bool."""
@@ -150,11 +152,11 @@ class WithRowsOfOnes(Measurements):
         self.replaced = replaced
 
     def __call__(self, images: Tensor) -> Tensor:
-        """A x for each image."""
+        """A x for each image x."""
         total = images.sum((1, 2, 3))[:, None]
         return torch.where(self.replaced, total, self._operator(images))
 
     def adjoint(self, measurement: Tensor) -> Tensor:
-        """Aᵀ y for each measurement."""
+        """Aᵀ y for each measurement y."""
         total = measurement.masked_fill(~self.replaced, 0).sum(1)[:, None, None, None]
         return self._operator.adjoint(measurement.masked_fill(self.replaced, 0)) + total

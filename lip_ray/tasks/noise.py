@@ -1,4 +1,4 @@
-"""Noise on a measurement: its unit, its draws, and what a measured photo can be told of it."""
+"""Noise on a measurement: its unit, its draws, and the checks of its settings."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -44,7 +44,8 @@ def with_noise(measurement: Tensor, sigma: float, *, seed: int, image: Picture) 
 def strength_conflicts(
     image: Picture, name: str, strength: float | None
 ) -> Iterator[tuple[str, str]]:
-    """The noise that a task is about: needed for a clean image, refused for a measured one."""
+    """Conflicts of the noise that a task is about: needed for a clean image, refused for a measured
+    one."""
     if not image.measured and strength is None:
         yield name, "is missing"
     yield from added_noise_conflicts(image, name, strength)
@@ -53,6 +54,6 @@ def strength_conflicts(
 def added_noise_conflicts(
     image: Picture, name: str, strength: float | None
 ) -> Iterator[tuple[str, str]]:
-    """Noise that a task adds: refused for a measured image."""
+    """Conflicts of noise that a task adds: it is refused for a measured image."""
     if image.measured and strength:
         yield name, f"{image.label} is measured already and gets no more noise, got {strength:g}"

@@ -12,7 +12,7 @@ Boundary = Literal["replicate", "circular"]
 
 
 class Masking(Operator):
-    """Pixels that are missing are 0, the others as they are."""
+    """Sets missing pixels to 0 and leaves the others as they are."""
 
     def __init__(self, mask: Tensor) -> None:
         """`mask` is (1, 1 or C, H, W): 1 where a value is kept and 0 where it is missing."""
@@ -46,15 +46,15 @@ class Downsampling(Operator):
         return channels, self.factor * height, self.factor * width
 
     def view(self, measurement: Tensor) -> Tensor:
-        """Upsampled by bicubic interpolation and clamped to [0, 1]."""
+        """The measurement upsampled by bicubic interpolation and clamped to [0, 1]."""
         return F.interpolate(measurement, scale_factor=self.factor, mode="bicubic").clamp(0, 1)
 
 
 class Blur(Operator):
-    """Convolution with one kernel in all channels; the measurement is as large as the image.
+    r"""Convolution with one kernel in all channels; the measurement is as large as the image.
 
-    Beyond the border the image continues with its outermost pixels, as photos are better
-    continued so than by their other side; `circular` is what methods by FFT assume.
+    Beyond the border the image continues with its outermost pixels, which suits photos, or with
+    `circular` from its other side, which methods by FFT assume.
     """
 
     def __init__(self, kernel: Tensor, *, boundary: Boundary = "replicate") -> None:
@@ -82,7 +82,7 @@ def lanczos2(factor: int) -> Tensor:
 
 
 def _filtered(images: Tensor, kernel: Tensor, *, stride: int = 1) -> Tensor:
-    """Correlation of each channel with a kernel, where it lies inside."""
+    """Correlation of each channel with a kernel, at all positions inside of the image."""
     channels = images.shape[1]
     weight = kernel.to(images.dtype).expand(channels, 1, -1, -1)
     return F.conv2d(images, weight, stride=stride, groups=channels)

@@ -1,4 +1,4 @@
-"""Measurements that went wrong: corrupted rows, heavy tails, turned signs."""
+"""Outliers among measurements: corrupted rows, heavy tails, flipped signs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -21,22 +21,23 @@ SMALLEST_CHANCE = 2**-54
 
 
 class AbstractOutliers(Spec, ABC):
-    """A way for measurements to go wrong."""
+    """A kind of outliers among measurements."""
 
     kind: str
 
     @property
     def title(self) -> str:
-        """How many of the measurements are wrong or, where that is no setting, in which way."""
+        """The share of wrong measurements or, where that is no setting, their kind."""
         share = getattr(self, "share", 0.0)
         return f"{100 * share:g} % outliers" if share else f"{self.kind} outliers"
 
     def conflicts(self, m: int) -> Iterator[tuple[str, str]]:
-        """What keeps it from m measurements: the path of a field and what is wrong with it."""
+        """Why it cannot be used for m measurements: the path of a field and what is wrong with
+        it."""
         yield from ()
 
     def assumed(self, operator: Measurements, *, seed: int, device: torch.device) -> Measurements:
-        """What whoever restores the image takes for the operator; the same for all images."""
+        """The operator that restoration is given; the same for all images."""
         return operator
 
     @abstractmethod
@@ -46,9 +47,9 @@ class AbstractOutliers(Spec, ABC):
 
 @final
 class CorruptedRows(AbstractOutliers):
-    """The study's: rows of A are all ones, and what they measure is far from the image's sum.
+    r"""Rows of A that are all ones and measure something far from the image's sum.
 
-    Whoever restores the image is given A with these rows, and not told which they are.
+    Restoration is given A with these rows, but not which they are.
     """
 
     kind: Literal["rows"] = "rows"
@@ -56,7 +57,7 @@ class CorruptedRows(AbstractOutliers):
     """The share of measurements that are hit, rounded to a whole number of them; their places are
     keyed by seed."""
     value: float = 10_000.0
-    """What the corrupted rows measure."""
+    """The value that the corrupted rows measure."""
 
     def conflicts(self, m: int) -> Iterator[tuple[str, str]]:
         """A share of less than one measurement."""
@@ -67,14 +68,14 @@ class CorruptedRows(AbstractOutliers):
         return WithRowsOfOnes(operator, _places(self.share, operator.m, seed).to(device))
 
     def hit(self, measurement: Tensor, *, seed: int, image: str) -> Tensor:
-        """`value` at the corrupted rows."""
+        """The measurement with `value` at the corrupted rows."""
         places = _places(self.share, measurement.shape[1], seed)
         return measurement.masked_fill(places, self.value)
 
 
 @final
 class StudentNoise(AbstractOutliers):
-    """Heavy-tailed noise of Student's t on every measurement, keyed by seed and image.
+    r"""Heavy-tailed noise of Student's t on every measurement, keyed by seed and image.
 
     Robust compressed sensing with generative models, https://arxiv.org/abs/2006.09461.
     """
@@ -95,7 +96,7 @@ class StudentNoise(AbstractOutliers):
 
 @final
 class SignFlips(AbstractOutliers):
-    """Some measurements have the opposite sign."""
+    """A share of the measurements has the opposite sign."""
 
     kind: Literal["flips"] = "flips"
     share: Share
@@ -107,7 +108,7 @@ class SignFlips(AbstractOutliers):
         yield from _share_conflicts(self.share, m)
 
     def hit(self, measurement: Tensor, *, seed: int, image: str) -> Tensor:
-        """The measurement with turned signs."""
+        """The measurement with flipped signs."""
         places = _places(self.share, measurement.shape[1], seed)
         return torch.where(places, -measurement, measurement)
 
@@ -125,7 +126,7 @@ def _share_conflicts(share: float, m: int) -> Iterator[tuple[str, str]]:
 
 
 def _places(share: float, m: int, seed: int) -> Tensor:
-    """(m,) bool; the places of a smaller share are among those of a larger one."""
+    """The outliers' places, (m,) bool; those of a smaller share are among those of a larger one."""
     draws = keyed(seed, "corrupted measurements")
     places = torch.zeros(m, dtype=torch.bool)
     places[torch.randperm(m, generator=draws)[: _count(share, m)]] = True

@@ -1,4 +1,4 @@
-"""Projection: the image itself is looked for, to see how near a prior can come."""
+"""Projection: the image itself is measured, to see how near a prior can come to it."""
 
 from collections.abc import Iterator
 from typing import Literal, final
@@ -11,7 +11,7 @@ from lip_ray.tasks.base import AbstractTask, Problem
 
 @final
 class Projection(AbstractTask):
-    """All pixels without noise: what is left is the representation error of the prior.
+    r"""All pixels without noise: the remaining error is the representation error of the prior.
 
     The floor of compressed sensing with a generator, https://arxiv.org/abs/1703.03208.
     """
@@ -19,12 +19,12 @@ class Projection(AbstractTask):
     kind: Literal["projection"] = "projection"
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
-        """A measured image, whose clean one nobody can come near to knowingly."""
+        """A measured image, as its clean image is unknown."""
         if image.measured:
             yield "kind", f"{image.label} is measured already; its clean image is not known"
 
     def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
-        """The clean image, measured as it is; nothing is drawn."""
+        """The clean image as its own measurement; nothing is drawn."""
         self.refuse_conflicts(image)
         clean = image.load()[None].to(device)
         return Problem(clean=clean, measured=clean)

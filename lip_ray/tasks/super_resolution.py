@@ -1,4 +1,4 @@
-"""Super-resolution: a smaller image is measured."""
+"""Super-resolution: the measurement is a smaller image."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, final
@@ -20,15 +20,16 @@ class SuperResolution(AbstractTask):
     factor: Literal[2, 4, 8]
     """How many times smaller the measurement is in height and in width."""
     sigma: OptionalNoise = 0.0
-    """White Gaussian noise on the small image, in 8-bit grey levels, not clipped."""
+    """Standard deviation of white Gaussian noise on the small image, in 8-bit grey levels; not
+    clipped."""
     border: Annotated[int, Field(ge=0, le=4096)] | None = 4
-    """PSNR and SSIM are of the luma, with so many pixels cut from each side, as is customary.
+    r"""The number of pixels cut from each side before PSNR and SSIM of the luma, as is customary.
 
-    null: of all channels and pixels, as for other tasks.
+    null: PSNR and SSIM of all channels and pixels, as for other tasks.
     """
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
-        """A size that the factor does not divide, a border that leaves nothing."""
+        """A size that the factor does not divide, or a border that leaves nothing."""
         yield from added_noise_conflicts(image, "sigma", self.sigma)
         height, width = image.load().shape[1:]
         if image.measured:

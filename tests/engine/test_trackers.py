@@ -3,23 +3,25 @@
 import importlib.machinery
 import json
 import logging
+import os
 import pickle
 import struct
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from ray import tune
-from ray.air.integrations import wandb as ray_wandb
-from ray.tune.logger import LoggerCallback
 from tensorboardX.proto.event_pb2 import Event
 
 from lip_ray.engine import trackers
+from lip_ray.engine.recorders import Recorder, Tracked
 from lip_ray.engine.resources import LaunchError
+from lip_ray.engine.wandb_runs import Runs
 from lip_ray.trials import AbstractTrial, from_json
 
 SPEC = {
@@ -81,24 +83,26 @@ def events(file: Path) -> Iterator[Event]:
         data = data[16 + size :]
 
 
-class Recorder(LoggerCallback):
-    """Keeps what it is told."""
+class Notes:
+    """A tracker that keeps what it is told."""
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
 
-    def log_trial_start(self, trial: Any) -> None:
+    def begin(self, trial: Tracked) -> None:
         self.told.append(("start", trial))
 
-    def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
-        self.told.append(("result", trial, result))
+    def record(self, trial: Tracked, level: int, numbers: Mapping[str, float]) -> None:
+        self.told.append(("result", trial, level, numbers))
 
-    def log_trial_end(self, trial: Any, failed: bool = False) -> None:
+    def end(self, trial: Tracked, *, failed: bool) -> None:
         self.told.append(("end", trial, failed))
 
+    def close(self) -> None: ...
 
-def tracking(inner: LoggerCallback, folder: Path) -> trackers.Tracking:
-    return trackers.Tracking("mlflow", inner, sweep="study", folder=folder)
+
+def tracking(recorder: Recorder, folder: Path) -> trackers.Tracking:
+    return trackers.Tracking("mlflow", recorder, sweep="study", folder=folder)
 
 
 class TestTensorBoard:
@@ -157,7 +161,7 @@ class TestWhatIsTold:
     def test_a_trial_is_its_spec_and_nothing_of_the_worker(
         self, tmp_path: Path, tunes: Any
     ) -> None:
-        inner = Recorder()
+        inner = Notes()
         follow(tracking(inner, tmp_path), tunes)
         (_, seen) = inner.told[0]
         assert seen.config["prior.width"] == 8
@@ -173,7 +177,7 @@ class TestWhatIsTold:
         images = [{"kind": "file", "path": "/photos/../a b.png", "sha256": "0" * 64}]
         spec = from_json(json.dumps(SPEC | {"images": images})).model_dump_json()
         seen = trackers.tracked({"spec": spec}, sweep="study", folder=tmp_path)
-        assert Path(seen.local_path).parent == tmp_path
+        assert seen.folder.parent == tmp_path
         assert " " not in seen.label
 
     def test_the_name_of_many_images_still_makes_a_folder(self, tmp_path: Path) -> None:
@@ -181,11 +185,11 @@ class TestWhatIsTold:
         images = [{"kind": "builtin", "name": name, "size": [32, 32]} for name in names]
         spec = json.dumps(SPEC | {"images": images})
         seen = trackers.tracked({"spec": spec}, sweep="study", folder=tmp_path)
-        seen.init_local_path()
-        assert Path(seen.local_path).is_dir()
+        seen.folder.mkdir()
+        assert seen.folder.is_dir()
 
     def test_what_is_no_level_is_not_told(self, tmp_path: Path, tunes: Any) -> None:
-        inner = Recorder()
+        inner = Notes()
         callback = tracking(inner, tmp_path)
         callback.on_trial_start(0, [], tunes)
         callback.on_trial_result(0, [], tunes, {"level": -1, "ending": "store", "reason": "full"})
@@ -195,7 +199,7 @@ class TestWhatIsTold:
         assert inner.told[-1][2] is True
 
     def test_a_trial_that_is_started_again_stays_the_same(self, tmp_path: Path, tunes: Any) -> None:
-        inner = Recorder()
+        inner = Notes()
         callback = tracking(inner, tmp_path)
         callback.on_trial_start(0, [], tunes)
         follow(callback, tunes)
@@ -208,8 +212,8 @@ class TestHarmless:
     def test_errors_are_told_once_and_the_rest_still_arrives(
         self, tmp_path: Path, tunes: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
-        class Flaky(Recorder):
-            def log_trial_result(self, iteration: int, trial: Any, result: Any) -> None:
+        class Flaky(Notes):
+            def record(self, trial: Any, level: int, numbers: Any) -> None:
                 raise ConnectionError("https://me:hunter2@host/api is gone\nand more")
 
         inner = Flaky()
@@ -230,8 +234,8 @@ class TestHarmless:
     ) -> None:
         gone_on = threading.Event()
 
-        class Hanging(Recorder):
-            def log_trial_start(self, trial: Any) -> None:
+        class Hanging(Notes):
+            def begin(self, trial: Any) -> None:
                 gone_on.wait(20)
 
         monkeypatch.setattr(trackers, "LAST_WAIT_S", 0.05)
@@ -240,7 +244,7 @@ class TestHarmless:
         assert "it has not taken all" in caplog.text
 
     def test_tune_pickles_nothing_of_it(self, tmp_path: Path) -> None:
-        again = pickle.loads(pickle.dumps(tracking(Recorder(), tmp_path)))
+        again = pickle.loads(pickle.dumps(tracking(Notes(), tmp_path)))
         assert type(again) is tune.Callback
 
 
@@ -264,15 +268,18 @@ class TestRefused:
     def test_a_server_that_does_not_answer(
         self, tmp_path: Path, mlflow: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def gone(**_: Any) -> None:
+        def gone(*_: Any, **__: Any) -> None:
             raise ConnectionError("API request to http://me:hunter2@host/ failed")
 
-        monkeypatch.setattr(mlflow, "get_experiment_by_name", gone)
+        monkeypatch.setattr(mlflow.client, "get_experiment_by_name", gone)
         with pytest.raises(LaunchError) as refused:
             trackers.callbacks(("mlflow",), sweep="study", store=tmp_path)
         assert str(refused.value) == "run.trackers: mlflow: API request to http://host/ failed"
 
-    def test_no_key(self, tmp_path: Path, wandb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("login", [lambda: True, lambda prompt, verify: prompt], ids=str)
+    def test_no_key(self, tmp_path: Path, login: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Neither by the call that newer clients have for it, nor by that of older ones."""
+        stand_in(monkeypatch, "wandb", login=login, api=SimpleNamespace(api_key=None))
         monkeypatch.delenv("WANDB_API_KEY")
         monkeypatch.delenv("WANDB_MODE", raising=False)
         with pytest.raises(LaunchError, match=r"run\.trackers: wandb: No WandB API key found"):
@@ -293,11 +300,15 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **names: Any) -> Any:
 
 @pytest.fixture
 def mlflow(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """As much of MLflow as Ray uses; what its client is told is in `calls`."""
+    """As much of MLflow as is used; what its client is told is in `calls`."""
     calls: list[tuple[str, dict[str, Any]]] = []
 
     class Client:
-        def __init__(self, **_: Any) -> None: ...
+        def __init__(self, **told: Any) -> None:
+            calls.append(("client", told))
+
+        def get_experiment_by_name(self, name: str) -> Any:
+            return None
 
         def create_run(self, **told: Any) -> Any:
             calls.append(("create_run", told))
@@ -306,43 +317,13 @@ def mlflow(monkeypatch: pytest.MonkeyPatch) -> Any:
         def __getattr__(self, name: str) -> Any:
             return lambda **told: calls.append((name, told))
 
-    def settle(what: str) -> Any:
-        return lambda uri: calls.append((what, {"uri": uri}))
-
     stand_in(monkeypatch, "mlflow.tracking", MlflowClient=Client)
     stand_in(monkeypatch, "mlflow.exceptions", MlflowException=type("E", (Exception,), {}))
-    stand_in(monkeypatch, "mlflow.utils")
-    stand_in(monkeypatch, "mlflow.utils.mlflow_tags", MLFLOW_RUN_NAME="mlflow.runName")
-    return stand_in(
-        monkeypatch,
-        "mlflow",
-        __version__="3.17.2",
-        calls=calls,
-        set_tracking_uri=settle("set_tracking_uri"),
-        set_registry_uri=settle("set_registry_uri"),
-        get_tracking_uri=lambda: "file:x",
-        get_registry_uri=lambda: "file:x",
-        get_experiment_by_name=lambda name: None,
-        create_experiment=lambda name, artifact_location: calls.append(("create", {"name": name})),
-        get_run=lambda run_id: run_id,
-        active_run=lambda: None,
-    )
-
-
-@pytest.fixture
-def wandb(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """As much of Weights & Biases as Ray's callback uses in the driver."""
-    module = stand_in(monkeypatch, "wandb", ensure_configured=lambda: None, api=None)
-    module.api = SimpleNamespace(api_key=None)
-    monkeypatch.setattr(ray_wandb, "wandb", module)
-    for name in ("WBValue", "Image", "Video"):
-        monkeypatch.setattr(ray_wandb, name, type(name, (), {}), raising=False)
-    monkeypatch.setattr(ray_wandb, "json_dumps_safer", json.dumps)
-    return module
+    return stand_in(monkeypatch, "mlflow", calls=calls, client=Client)
 
 
 class TestMlflow:
-    """Ray's callback as it is, on a stand-in of the library."""
+    """On a stand-in of the library."""
 
     def test_a_run_a_trial_in_the_sweeps_experiment(
         self, mlflow: Any, tmp_path: Path, trial: AbstractTrial, tunes: Any
@@ -350,10 +331,11 @@ class TestMlflow:
         (callback,) = trackers.callbacks(("mlflow",), sweep="study", store=tmp_path)
         follow(callback, tunes)
         told = mlflow.calls
-        assert told[0] == ("set_tracking_uri", {"uri": None})  # MLflow's own settings decide
-        assert ("create", {"name": "study"}) in told
+        assert told[0] == ("client", {})  # MLflow's own settings decide
+        assert ("create_experiment", {"name": "study"}) in told
         (run,) = [made for name, made in told if name == "create_run"]
         assert run["run_name"] == f"camera-skip-magnitude-seed3-{trial.id}"
+        assert run["tags"] == {"trial_name": run["run_name"]}
         params = {made["key"]: made["value"] for name, made in told if name == "log_param"}
         assert (params["prior.width"], params["task.kind"]) == (8, "denoising")
         metrics = [
@@ -365,49 +347,122 @@ class TestMlflow:
         assert told[-1] == ("set_terminated", {"run_id": "run", "status": "FINISHED"})
         assert PLANTED not in repr(told)
 
+    def test_the_experiment_of_the_environment_comes_first(
+        self, mlflow: Any, tmp_path: Path, tunes: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = SimpleNamespace(experiment_id="7")
+        monkeypatch.setattr(mlflow.client, "get_experiment", lambda _, number: own, raising=False)
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
+        (callback,) = trackers.callbacks(("mlflow",), sweep="study", store=tmp_path)
+        follow(callback, tunes)
+        (run,) = [made for name, made in mlflow.calls if name == "create_run"]
+        assert run["experiment_id"] == "7"
+
+
+WANDB = """
+import json, os, sys, time
+
+def note(name, told):
+    with open(os.environ["TOLD"], "a") as file:
+        print(json.dumps([name, told, os.environ.get("WANDB_API_KEY"), sys.argv]), file=file)
+
+class Run:
+    def log(self, **told):
+        print("it prints as it likes")
+        note("log", told)
+
+    def finish(self):
+        note("finish", {})
+        time.sleep(float(os.environ.get("HANGS_S", 0)))
+
+def init(**told):
+    note("init", told)
+    if os.environ.get("REFUSES"):
+        raise RuntimeError("no such entity")
+    return Run()
+"""
+"""A module that stands in for Weights & Biases, and notes what it is told and in what process."""
+
 
 class TestWandb:
-    """Ray's callback but for how it starts its actors, on stand-ins of the library and of Ray."""
+    """Its process is a real one, with a stand-in of the library."""
 
-    def test_the_key_is_never_part_of_a_runtime_environment(
-        self, wandb: Any, tmp_path: Path, tunes: Any, monkeypatch: pytest.MonkeyPatch
+    @pytest.fixture
+    def told(
+        self, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    ) -> Path:
+        """The file of what the stand-in is told."""
+        folder = tmp_path_factory.mktemp("wandb")
+        (folder / "wandb.py").write_text(WANDB)
+        before = os.environ.get("PYTHONPATH", "")
+        monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{before}")
+        monkeypatch.setenv("TOLD", str(folder / "told"))
+        monkeypatch.setattr(trackers, "find_spec", lambda asked: True)
+        return folder / "told"
+
+    def test_a_run_a_trial_and_no_key_on_any_command_line(
+        self, told: Path, tmp_path: Path, tunes: Any
     ) -> None:
-        asked: list[dict[str, Any]] = []
-        begun: list[dict[str, Any]] = []
-        queued: list[Any] = []
-
-        class Actor:
-            def options(self, **options: Any) -> Any:
-                asked.append(options)
-                return SimpleNamespace(remote=self.start)
-
-            def start(self, **settings: Any) -> Any:
-                begun.append(settings)
-                return SimpleNamespace(run=SimpleNamespace(remote=object))
-
-        here = SimpleNamespace(get_node_id=lambda: "0" * 56)
-        stand_in_ray = SimpleNamespace(
-            remote=lambda _: Actor(),
-            get_runtime_context=lambda: here,
-            kill=lambda _: None,
-            wait=lambda futures, **_: (futures, []),
-            is_initialized=lambda: False,
-        )
-        monkeypatch.setattr(trackers, "ray", stand_in_ray)
-        monkeypatch.setattr(ray_wandb, "ray", stand_in_ray)
-        monkeypatch.setattr(ray_wandb, "_force_on_current_node", dict)
-        monkeypatch.setattr(ray_wandb, "Queue", lambda **_: SimpleNamespace(put=queued.append))
-
         (callback,) = trackers.callbacks(("wandb",), sweep="study", store=tmp_path)
         follow(callback, tunes)
-        assert [set(options) for options in asked] == [{"num_cpus", "scheduling_strategy"}]
-        (run,) = begun
+        lines = [json.loads(line) for line in told.read_text().splitlines()]
+        assert [line[0] for line in lines] == ["init", "log", "log", "finish"]
+        run = lines[0][1]
         assert (run["project"], run["id"]) == ("study", tunes.config["trial_id"])
+        assert run["group"] == "study"
         assert run["resume"] == "allow"
         assert run["config"]["prior.width"] == 8
-        assert PLANTED not in repr({k: v for k, v in run.items() if k != "settings"})
-        assert run["settings"]["api_key"] == PLANTED
+        assert run["config"]["trial_log_path"] == run["dir"]
         assert run["settings"]["x_disable_meta"] is True
-        assert Path(run["logdir"]).is_dir()
-        assert [(item[1] or {}).get("psnr_selected_db") for item in queued] == [27.5, 26.5, None]
-        assert PLANTED not in repr(queued)
+        assert Path(run["dir"]).is_dir()
+        logged = [line[1] for line in lines[1:3]]
+        assert [log["data"]["psnr_selected_db"] for log in logged] == [27.5, 26.5]
+        assert [(log["step"], log["data"]["training_iteration"]) for log in logged] == [
+            (0, 0),
+            (1, 1),
+        ]
+        assert {line[2] for line in lines} == {PLANTED}, "its process has the environment's key"
+        assert PLANTED not in repr([(line[1], line[3]) for line in lines])
+
+    def test_what_the_client_refuses_is_told_once(
+        self,
+        told: Path,
+        tmp_path: Path,
+        tunes: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setenv("REFUSES", "1")
+        (callback,) = trackers.callbacks(("wandb",), sweep="study", store=tmp_path)
+        with caplog.at_level(logging.WARNING):
+            follow(callback, tunes)
+        (said,) = caplog.messages
+        assert "wandb lacks some of it: no such entity; the store has all" in said
+
+    def test_what_cannot_be_sent_is_waited_for_only_so_long(
+        self,
+        told: Path,
+        tmp_path: Path,
+        tunes: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("HANGS_S", "600")
+        monkeypatch.setattr(trackers, "LAST_WAIT_S", 2.0)
+        begun = time.monotonic()
+        (callback,) = trackers.callbacks(("wandb",), sweep="study", store=tmp_path)
+        follow(callback, tunes)  # would not return for minutes otherwise
+        assert time.monotonic() - begun < 100
+
+    def test_a_trial_that_is_started_again_keeps_its_run(self) -> None:
+        opened: list[str] = []
+
+        def init(**told: Any) -> Any:
+            opened.append(told["id"])
+            return SimpleNamespace(log=lambda **_: None, finish=lambda: None)
+
+        runs = Runs(SimpleNamespace(init=init))
+        runs.begin("one", {})
+        runs.begin("one", {})
+        runs.record("another", {"step": 0, "data": {}})
+        runs.close(5)
+        assert opened == ["one"]

@@ -40,12 +40,15 @@ ONLY_IN = {
     "dash": {"analysis"},
     "duckdb": {"store"},
     "kaleido": {"analysis"},
+    "mlflow": {"engine"},
     "optuna": {"engine"},
     "plotly": {"analysis"},
     "pyarrow": {"results", "store"},
     "ray": {"engine"},
     "rich": {"cli", "engine"},
+    "tensorboardX": {"engine"},
     "typer": {"cli"},
+    "wandb": {"engine"},
     "yaml": {"strict_yaml"},
 }
 """Packages at home in few units."""

@@ -1,4 +1,4 @@
-"""Generators: networks from latents to images. One file a family, one line here."""
+"""Generators: networks from latents to images. One file per family, one line here."""
 
 from typing import Annotated
 
@@ -13,4 +13,4 @@ from lip_ray.priors.generators.pgan import Pgan as Pgan
 from lip_ray.spec import Family
 
 GeneratorSpec = Annotated[Architecture | GeneratorFile, Family(default="dcgan")]
-"""A mapping without a kind is a DCGAN."""
+"""Any generator; a mapping without a kind is a DCGAN."""

@@ -1,4 +1,4 @@
-"""What every generator is: a network from latents to images, and the critic it is trained with."""
+"""What all generators are: a network from latents to images, and the critic it is trained with."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from lip_ray.spec import Spec
 Law = Literal["normal", "uniform"]
 """The distribution of each number of a latent: N(0, 1), or uniform on (-1, 1)."""
 Output = Literal["unit", "symmetric"]
-"""What the network's numbers mean: black and white are 0 and 1, or -1 and 1."""
+"""The range of the network's output: black and white are 0 and 1, or -1 and 1."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class AbstractGenerator(Spec, ABC):
 
         @property
         def latent_size(self) -> int:
-            """Numbers in a latent."""
+            """The number of entries in a latent."""
 
         @property
         def law(self) -> Law:
@@ -51,7 +51,7 @@ class AbstractGenerator(Spec, ABC):
 
         @property
         def output(self) -> Output:
-            """The range of the network's numbers."""
+            """The range of the network's output."""
 
     @property
     @abstractmethod
@@ -63,23 +63,23 @@ class AbstractGenerator(Spec, ABC):
         """(N, latent_size) → (N, C, H, W) in the network's own range, its weights not yet drawn."""
 
     def initialise(self, module: nn.Module, draws: torch.Generator) -> None:
-        """Draw the weights of `network()` as its paper does; here PyTorch's own distributions."""
+        """Draw the weights of `network()` as its paper does; by default as PyTorch does."""
         initialise(module, draws)
 
     @property
     def critic_width(self) -> int:
-        """Channels of the critic at its finest scale."""
+        """The number of channels of the critic at its finest scale."""
         return 64
 
     def critic_network(self) -> nn.Module:
-        """(N, C, H, W) in the network's own range → (N,) scores, its weights not yet drawn.
+        r"""(N, C, H, W) in the network's own range → (N,) scores, with weights not yet drawn.
 
-        Without normalisation over a batch, as a gradient penalty needs it.
+        It has no batch normalisation, as a gradient penalty requires.
         """
         return critic(self.image_shape, width=self.critic_width)
 
     def initialise_critic(self, module: nn.Module, draws: torch.Generator) -> None:
-        """Draw the weights of `critic_network()`; here PyTorch's own distributions."""
+        """Draw the weights of `critic_network()`; by default as PyTorch does."""
         initialise(module, draws)
 
     def pretrained(self) -> Mapping[str, Tensor] | None:
@@ -91,7 +91,7 @@ class AbstractGenerator(Spec, ABC):
         return None
 
     def module(self, draws: torch.Generator) -> nn.Module:
-        """The network in eval mode, its weights drawn; on the CPU."""
+        """The network in eval mode on the CPU, with drawn weights."""
         return _drawn(self.network, self.initialise, draws)
 
     def build(self, *, seed: int, device: torch.device) -> GeneratorPrior:
@@ -109,7 +109,7 @@ class AbstractGenerator(Spec, ABC):
         return _drawn(self.critic_network, self.initialise_critic, draws)
 
     def latents(self, count: int, draws: torch.Generator) -> Tensor:
-        """(count, latent_size) independent latents by its law, on the CPU."""
+        """(count, latent_size) independent latents from its distribution, on the CPU."""
         shape = (count, self.latent_size)
         if self.law == "uniform":
             return torch.rand(shape, generator=draws) * 2 - 1
@@ -117,12 +117,14 @@ class AbstractGenerator(Spec, ABC):
 
     @property
     def cost(self) -> Cost:
-        """Sizes, and the multiply-adds of one image's forward and backward pass; nothing drawn."""
+        """Sizes, and the multiply-adds of one image's forward and backward pass; nothing is
+        drawn."""
         return _cost(self)
 
     @property
     def critic_macs(self) -> int:
-        """Multiply-adds of the critic's forward and backward pass over one image; nothing drawn."""
+        """Multiply-adds of the critic's forward and backward pass over one image; nothing is
+        drawn."""
         return _critic_macs(self)
 
 
@@ -178,7 +180,7 @@ def _drawn(
 
 
 def _empty(network: Callable[[], nn.Module]) -> nn.Module:
-    """On the CPU, weights not yet set."""
+    """The network on the CPU, with weights not yet set."""
     with torch.device("meta"):  # the constructors would draw from the global generator
         module = network()
     return module.to_empty(device="cpu")

@@ -1,4 +1,4 @@
-"""Layers of generators that PyTorch has none for."""
+"""Layers of generators that PyTorch does not have."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 SLOPE = 0.2
 """The slope of LeakyReLU for negative inputs."""
 GROUP = 4
-"""Images of a batch that are compared with each other."""
+"""The number of images of a batch that are compared with each other."""
 
 
 class View(nn.Module):
@@ -22,7 +22,7 @@ class View(nn.Module):
 
 
 class CropBottomRight(nn.Module):
-    """Without the last row and column."""
+    """A layer that drops the last row and column."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C, H - 1, W - 1); a view."""
@@ -33,7 +33,7 @@ class PixelNorm(nn.Module):
     """Every pixel's channels divided by their root mean square (Karras et al. 2018, 1710.10196)."""
 
     transparent = True
-    """A signal passes channel by channel, so that it cuts no path."""
+    """True, as the signal passes channel by channel and no path is cut."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise each pixel so that the mean of squares over channels is 1; the shape stays."""
@@ -41,10 +41,10 @@ class PixelNorm(nn.Module):
 
 
 class MinibatchDeviation(nn.Module):
-    """One more channel: how much images near in the batch differ (Karras et al. 2018, section 3).
+    r"""Appends a channel: how much images near in the batch differ (Karras et al. 2018, section 3).
 
-    In groups of four, or of all where four do not divide the batch: the standard deviation over
-    the group, averaged over channels and pixels.
+    It holds the standard deviation over groups of four images, averaged over channels and pixels;
+    the group is the whole batch where four do not divide it.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The critic of a generator that brings none of its own."""
+"""The critic for generators that do not bring one of their own."""
 
 from torch import nn
 
@@ -6,18 +6,18 @@ from lip_ray.priors.base import Shape
 from lip_ray.priors.generators.blocks import SLOPE
 
 SMALLEST = 4
-"""Pixels a side at which the linear layer takes over,"""
+"""The side in pixels at which the linear layer takes over,"""
 FEWEST = 2
-"""though not before so many convolutions, or images of 8 pixels would hardly be judged."""
+"""but not before this number of convolutions, as images of 8 pixels would hardly be judged."""
 WIDEST = 512
 
 
 def critic(image_shape: Shape, *, width: int) -> nn.Module:
-    """(N, C, H, W) → (N,) scores: convolutions 4×4 of stride 2, then one linear layer.
+    r"""(N, C, H, W) → (N,) scores: convolutions 4×4 of stride 2, then one linear layer.
 
-    `width` channels at first, twice as many at each scale up to 512; LeakyReLU 0.2; no
-    normalisation, so that the score of an image depends on no other (Gulrajani et al. 2017,
-    arXiv 1704.00028, section 4).
+    It has `width` channels at first, twice as many at each scale up to 512; LeakyReLU 0.2; no
+    normalisation, so that the score of an image depends on no other (Gulrajani et al. 2017, arXiv
+    1704.00028, section 4).
     """
     inward, height, width_px = image_shape
     layers: list[nn.Module] = []

@@ -11,7 +11,7 @@ from lip_ray.priors.generators.blocks import View
 from lip_ray.priors.hourglass import Count
 
 SMALLEST = 4
-"""Pixels a side of the first layer's output."""
+"""The side in pixels of the first layer's output."""
 STD = 0.02
 """The standard deviation of initial weights."""
 
@@ -31,9 +31,9 @@ class Dcgan(AbstractGenerator):
     channels: Literal[1, 3] = 3
     """The channels of the images: 1 for grey, 3 for colour."""
     latent_size: Count = 100
-    """Numbers in a latent."""
+    """The number of entries in a latent."""
     width: Count = 64
-    """Channels at the finest scale, before the image; twice as many at each coarser one."""
+    """Channels at the finest scale, before the image; twice as many at each coarser scale."""
     law: Law = "normal"
     """The distribution of latents: N(0, 1), or uniform on (-1, 1) as in the paper."""
 
@@ -49,7 +49,7 @@ class Dcgan(AbstractGenerator):
 
     @property
     def critic_width(self) -> int:
-        """The critic is as wide as the generator."""
+        """The number of channels of the critic at its finest scale: that of the generator."""
         return self.width
 
     def network(self) -> nn.Module:
@@ -75,5 +75,5 @@ class Dcgan(AbstractGenerator):
 
 
 def _block(layer: nn.ConvTranspose2d) -> list[nn.Module]:
-    """A layer, normalised and activated."""
+    """A layer, batch normalisation and an activation."""
     return [layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU()]

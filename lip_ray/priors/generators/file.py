@@ -1,8 +1,8 @@
-"""A trained generator in a file of its own: safetensors that says what it is.
+r"""A trained generator in a file of its own: safetensors with a description of the network.
 
-The tensors are the generator's state dict, and under `critic.` that of the critic it was trained
+The tensors are the generator's state dict and, under `critic.`, that of the critic it was trained
 with, where there is one. The file's metadata holds, as JSON under `generator`, the spec of the
-architecture and where the weights come from. Equal generators make equal bytes.
+architecture and the origin of the weights. Equal generators make equal bytes.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ from lip_ray.spec import RunOnly
 SUFFIX = ".safetensors"
 KEY = "generator"
 CRITIC = "critic."
-"""Before the names of the critic's tensors."""
+"""The prefix of the names of the critic's tensors."""
 DIGITS = 12
-"""Hexadecimal digits of the content in a file's name."""
+"""The number of hexadecimal digits of its content's hash in a file's name."""
 
 Architecture = Dcgan | Pgan | LayerList
 _ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(
@@ -43,23 +43,24 @@ _ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(
 
 
 class GeneratorError(UserError):
-    """There is no such generator, or it is not the one that is wanted; the message says why."""
+    """There is no such generator, or it does not fit; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A trained generator; tensors on the CPU."""
+    """A trained generator, with tensors on the CPU."""
 
     architecture: AbstractGenerator
     weights: Mapping[str, Tensor] = field(repr=False)
     critic: Mapping[str, Tensor] | None = field(repr=False)
     """The weights of the critic that it was trained with; None where they are not known."""
     origin: Mapping[str, Any]
-    """Where it comes from, in JSON's types: `sha256` of that file, and what is known beside."""
+    """The origin of the weights as JSON: `sha256` of the published file, and what else is known."""
 
 
 def write(trained: Trained, folder: Path, name: str) -> Path:
-    """The file FOLDER/NAME-<12 digits of its content>.safetensors, written. Raises OSError."""
+    """Write FOLDER/NAME-<12 digits of its content's hash>.safetensors and return its path. Raises
+    OSError."""
     critic = {CRITIC + n: value for n, value in (trained.critic or {}).items()}
     tensors = {  # copies, as the format refuses tensors that share memory
         n: value.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -79,7 +80,7 @@ def write(trained: Trained, folder: Path, name: str) -> Path:
 
 
 def read(path: Path) -> Trained:
-    """The generator in a file. Raises GeneratorError when it is missing or none."""
+    """The generator in a file. Raises GeneratorError when the file is missing or holds none."""
     return _parsed(path, _bytes(path))
 
 
@@ -119,7 +120,7 @@ def _metadata(data: bytes) -> dict[str, str]:
 
 
 def unfit(found: Mapping[str, Tensor], network: nn.Module) -> str:
-    """What of the tensors is not as the network has it; empty where all is."""
+    """How the tensors differ from those of the network; empty where they do not."""
     expected = network.state_dict()
     wrong = misfits(shapes(found), shapes(expected), owner="the network")
     if wrong:
@@ -145,9 +146,9 @@ def _no_generator(path: Path, reason: str) -> GeneratorError:
 
 @final
 class GeneratorFile(AbstractGenerator):
-    """A trained generator out of a file that `lip import generator` wrote.
+    r"""A trained generator in a file that `lip import generator` wrote.
 
-    It is known by its content: moving the file changes no id.
+    It is known by its content, so moving the file changes no id.
     """
 
     kind: Literal["file"] = "file"
@@ -174,12 +175,13 @@ class GeneratorFile(AbstractGenerator):
         return _architecture(self.path, self.sha256)
 
     def read(self) -> Trained:
-        """What the file holds. Raises GeneratorError when it is missing, changed or none."""
+        """The content of the file. Raises GeneratorError when it is missing, changed or no
+        generator."""
         return _checked(self.path, self.sha256)
 
     @property
     def latent_size(self) -> int:
-        """Numbers in a latent."""
+        """The number of entries in a latent."""
         return self.architecture.latent_size
 
     @property
@@ -189,26 +191,25 @@ class GeneratorFile(AbstractGenerator):
 
     @property
     def output(self) -> Output:
-        """The range of the network's numbers."""
+        """The range of the network's output."""
         return self.architecture.output
 
     @property
     def image_shape(self) -> Shape:
-        """(channels, height, width) of the images."""
         return self.architecture.image_shape
 
     def network(self) -> nn.Module:
         return self.architecture.network()
 
     def initialise(self, module: nn.Module, draws: torch.Generator) -> None:
-        """As the architecture's paper does: for those who want its network untrained."""
+        """Draw weights as the architecture's paper does, for an untrained network."""
         self.architecture.initialise(module, draws)
 
     def critic_network(self) -> nn.Module:
         return self.architecture.critic_network()
 
     def initialise_critic(self, module: nn.Module, draws: torch.Generator) -> None:
-        """As the architecture's paper does."""
+        """Draw the critic's weights as the architecture does."""
         self.architecture.initialise_critic(module, draws)
 
     def pretrained(self) -> Mapping[str, Tensor]:

@@ -1,4 +1,4 @@
-"""A generator written down layer by layer."""
+"""A generator that is given layer by layer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from lip_ray.priors.generators.blocks import CropBottomRight, View
 from lip_ray.priors.hourglass import Count
 
 LARGEST = 1 << 20
-"""The limit of any number in a layer: a larger one is taken for a typing error."""
+"""The largest number in a layer; a larger one is taken for a typing error."""
 Row = tuple[str | bool | int | float, ...]
 """A layer: its name, then its numbers."""
 Sizes = tuple[int, ...]
@@ -23,18 +23,18 @@ Sizes = tuple[int, ...]
 
 
 Pattern = tuple[int | str, ...]
-"""Sizes that a layer takes, a letter where any will do; () where any at all will."""
+"""The sizes that a layer takes: a letter matches any number, () matches any sizes."""
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """One word of the vocabulary."""
+    """A kind of layer."""
 
     takes: str
-    """Names of its numbers, in order."""
+    """The names of its numbers, in order."""
     module: Callable[..., nn.Module]
     input: Callable[..., Pattern] = lambda *_: ()
-    """What must come in, given the numbers."""
+    """The sizes of its input, given its numbers."""
 
 
 def _image(inward: int | str = "C", *_: object) -> Pattern:
@@ -71,15 +71,15 @@ VOCABULARY: Mapping[str, _Layer] = {
     "tanh": _Layer("", nn.Tanh),
     "sigmoid": _Layer("", nn.Sigmoid),
 }
-"""Every layer that there is, by its name in a card."""
+"""Every kind of layer, by its name in a card."""
 RESHAPING = ("view", "flatten", "crop_br")
-"""Layers that leave the numbers as they are."""
+"""Layers that change the shape of their input and none of its numbers."""
 RANGES: Mapping[str, Output] = {"tanh": "symmetric", "sigmoid": "unit"}
 
 
 @final
 class LayerList(AbstractGenerator):
-    """The layers of a published generator, one after the other, in its own order.
+    r"""The layers of a published generator, one after the other, in its own order.
 
     Layers are `[linear, in, out]`, `[convT, in, out, k, stride, pad, bias]`, `[conv, …]` alike,
     `[bn1d, n, eps]`, `[bn2d, n, eps]`, `[view, c, h, w]`, `[flatten]`, `[crop_br]` (drops the last
@@ -92,13 +92,13 @@ class LayerList(AbstractGenerator):
         tuple[Annotated[Row, Field(strict=False, min_length=1)], ...],
         Field(strict=False, max_length=256),
     ]
-    """From the latent to the image."""
+    """The layers from the latent to the image."""
     latent_size: Count
-    """Numbers in a latent."""
+    """The number of entries in a latent."""
     law: Law = "normal"
     """The distribution of latents: N(0, 1), or uniform on (-1, 1)."""
     output: Output
-    """What the last layer's numbers mean: black and white are 0 and 1, or -1 and 1."""
+    """The range of the last layer's output: black and white are 0 and 1, or -1 and 1."""
 
     @model_validator(mode="after")
     def _layers_fit(self) -> Self:
@@ -128,7 +128,7 @@ def _module(row: Row) -> nn.Module:
 
 
 def _require_known(name: object, numbers: Sequence[object]) -> None:
-    """Raises ValueError unless the layer is in the vocabulary, with the numbers it takes."""
+    """Raise ValueError unless the layer is in the vocabulary, with the numbers it takes."""
     if name == "logsoftmax":
         raise ValueError("logsoftmax makes scores of classes, so this is no generator of images")
     if name not in VOCABULARY:
@@ -187,7 +187,7 @@ _sizes_again = cache(_sizes)
 
 
 def _after(row: Row, sizes: Sizes) -> Sizes:
-    """The sizes of what a layer makes of an input of these sizes."""
+    """The sizes of a layer's output, for an input of these sizes."""
     name, *numbers = row
     _require_known(name, numbers)
     wanted = VOCABULARY[str(name)].input(*numbers)

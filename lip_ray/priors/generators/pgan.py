@@ -16,7 +16,7 @@ from lip_ray.priors.generators.blocks import SLOPE, MinibatchDeviation, PixelNor
 from lip_ray.priors.hourglass import Count
 
 SMALLEST = 4
-"""Pixels a side at the coarsest scale."""
+"""The side in pixels at the coarsest scale."""
 DEPTHS = (512, 512, 512, 512, 256, 128, 64)
 
 
@@ -32,15 +32,15 @@ class Pgan(AbstractGenerator):
 
     kind: Literal["pgan"] = "pgan"
     depths: Annotated[tuple[Count, ...], Field(strict=False, min_length=1, max_length=9)] = DEPTHS
-    """Channels at each scale, coarsest first: 4×4 pixels, then twice as high and wide each."""
+    """Channels at each scale, coarsest first: 4×4 pixels, then twice as high and wide each time."""
     latent_size: Count = 512
-    """Numbers in a latent."""
+    """The number of entries in a latent."""
     channels: Literal[1, 3] = 3
     """The channels of the images: 1 for grey, 3 for colour."""
     law: Law = "normal"
     """The distribution of latents: N(0, 1), or uniform on (-1, 1)."""
     minibatch_deviation: bool = True
-    """Whether the discriminator is also shown how much the images of a batch differ."""
+    """Whether the discriminator also sees how much the images of a batch differ."""
 
     @property
     def output(self) -> Output:
@@ -97,7 +97,7 @@ class Pgan(AbstractGenerator):
 
     @property
     def _last(self) -> str:
-        """The number of the finest scale."""
+        """The number of the finest scale, from 0."""
         return str(len(self.depths) - 1)
 
     def _doubling(self, layers: Iterable[nn.Module]) -> nn.Sequential:
@@ -121,12 +121,12 @@ class Pgan(AbstractGenerator):
 
 
 def _named(**layers: nn.Module) -> nn.Sequential:
-    """One after the other, under these names."""
+    """Layers one after the other, under these names."""
     return nn.Sequential(OrderedDict(layers))
 
 
 def _counted(layers: Iterable[nn.Module], *, normalised: bool) -> OrderedDict[str, nn.Module]:
-    """Named by their number, each activated; in the generator every pixel is normalised too."""
+    """Layers named by their number, each activated; in the generator with normalised pixels."""
     named: OrderedDict[str, nn.Module] = OrderedDict()
     for i, layer in enumerate(layers):
         named[str(i)] = layer

@@ -1,7 +1,7 @@
-"""Published generators: what the files that others trained and saved hold, without running them.
+r"""Published generators, read from the files of those who trained them without running their code.
 
-Two kinds are read: checkpoints of the GAN zoo's progressive GAN, whose sizes show in the tensors,
-and weights with a card, a JSON that lists the layers.
+Two kinds are read: checkpoints of the GAN zoo's progressive GAN, whose sizes follow from the
+tensors, and weights with a card, a JSON that lists the layers.
 """
 
 import hashlib
@@ -41,24 +41,24 @@ AnySpec = TypeVar("AnySpec", bound=Spec)
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A generator as a file has it, ready to be written."""
+    """A published generator, ready to be written."""
 
     trained: Trained
     name: str
-    """For its file: the card's, or that of the file it comes from."""
+    """The name for its file: the card's, or that of the published file."""
     notes: tuple[str, ...] = ()
-    """What of the file is not taken over."""
+    """Notes on parts of the published file that are not used."""
 
 
 def read_published(
     path: Path, *, card: Path | None = None, network: str | None = None
 ) -> Published:
-    """The generator in a published file.
+    r"""The generator in a published file.
 
-    With a card: a state dict of torch.save or safetensors, layer i's weights under `<i>.weight`.
-    Without: a checkpoint of the GAN zoo, of whose generators `network` is taken, by default the
-    average. Nothing but tensors is ever made of a pickle. Raises CheckpointError or GeneratorError,
-    both ValueErrors, that say what was expected.
+    With a card: a state dict of torch.save or safetensors, with layer i's weights under
+    `<i>.weight`. Without: a checkpoint of the GAN zoo, of whose generators `network` is taken, by
+    default the average. Nothing but tensors is ever built from a pickle. Raises CheckpointError or
+    GeneratorError, both ValueErrors, that say what was expected.
     """
     if card is not None and network is not None:
         raise GeneratorError(f"network: {network} is one of the GAN zoo's; a card describes one")
@@ -118,12 +118,12 @@ def _grown(state: Mapping[str, Tensor], name: str) -> Pgan:
 
 
 def _first(shape: Sequence[int]) -> int:
-    """Zero, which no network has, where a tensor has too few dimensions."""
+    """The first size of a tensor; zero, which no network has, where it has too few dimensions."""
     return next(iter(shape), 0)
 
 
 def _its_critic(content: object, spec: Pgan) -> tuple[dict[str, Tensor] | None, Pgan, list[str]]:
-    """The weights of the zoo's discriminator, the spec with it, and notes on what is not used."""
+    """The weights of the zoo's discriminator, the spec with it, and notes on unused parts."""
     try:
         state = _state(content, "netD")
         shown = _first(state.get("groupScaleZero.0.module.weight", torch.empty(0)).shape[1:])
@@ -139,9 +139,9 @@ def _its_critic(content: object, spec: Pgan) -> tuple[dict[str, Tensor] | None, 
 
 
 def _used(state: Mapping[str, Tensor], network: nn.Module) -> tuple[dict[str, Tensor], list[str]]:
-    """What of a state dict the network at its final size has, and a note on the rest.
+    r"""The part of a state dict that the network at its final size has, and a note on the rest.
 
-    The rest may only be what turned coarser scales into images, or images into coarser scales.
+    The rest may only be layers that turn coarser scales into images, or images into coarser scales.
     """
     names = network.state_dict().keys()
     unused = [n for n in state if n not in names and n.startswith(("toRGBLayers", "fromRGBLayers"))]
