@@ -276,25 +276,24 @@ def _located(mistake: Mistake, choices: Sequence[Choice]) -> str:
 
 
 def _fits(trial: AbstractTrial, where: Mapping[str, Any]) -> bool:
-    """Whether the trial's fields have these values, each one or one of a list."""
+    """Whether the trial's fields have these values, each one or one of a list.
+
+    A field that the trial does not have is null.
+    """
     written = trial.model_dump(mode="json")
     for path, allowed in where.items():
-        try:
-            value = _at(written, path)
-        except LookupError:
-            return False
-        if value not in (allowed if isinstance(allowed, list) else [allowed]):
+        if _at(written, path) not in (allowed if isinstance(allowed, list) else [allowed]):
             return False
     return True
 
 
 def _at(written: Any, path: str) -> Any:
-    """The value of a dotted field. Raises LookupError where there is none."""
+    """The value of a dotted field; None where there is no such field."""
     for part in path.split("."):
-        if isinstance(written, list) and part.isdecimal():
+        if isinstance(written, dict):
+            written = written.get(part)
+        elif isinstance(written, list) and part.isdecimal() and int(part) < len(written):
             written = written[int(part)]
-        elif isinstance(written, dict):
-            written = written[part]
         else:
-            raise LookupError(part)
+            return None
     return written
