@@ -13,11 +13,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchem
 ID_DIGITS = 16
 
 Steps = Annotated[int, Field(ge=1, le=10**7)]
-"""Of an optimizer: a row of numbers is held for each."""
+"""A number of steps of an optimizer; a row of numbers is held for each."""
 Level = Annotated[int, Field(ge=0, le=10**4)]
-"""Of a ladder; each is a fit."""
+"""A level of a ladder, each of which is a fit."""
 Batch = Annotated[int, Field(ge=1, le=2**16)]
-"""What is computed at once."""
+"""A number of items that are computed at once."""
 
 
 class RunOnly:

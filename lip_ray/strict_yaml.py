@@ -8,11 +8,11 @@ import yaml
 
 MERGE_KEY = "<<"
 LONGEST = 2**22
-"""Characters of a text."""
+"""The most characters of a text."""
 MOST_VALUES = 10**6
-"""Values of a text, each counted wherever an alias repeats it."""
+"""The most values of a text, each counted wherever an alias repeats it."""
 MOST_DIGITS = 1000
-"""Of a whole number."""
+"""The longest whole number."""
 
 
 class YamlError(ValueError):

@@ -17,7 +17,7 @@ WHITES: dict[str, float | None] = {"uint8": 255, "uint16": None, "float32": 1}
 made the array knows."""
 MOST_ARRAYS = 10_000
 MOST_BYTES = 2**32
-"""Of one array, unpacked."""
+"""The largest array, unpacked."""
 LONGEST_HEADER = 2**16
 
 Header = tuple[tuple[int, ...], np.dtype[Any]]
