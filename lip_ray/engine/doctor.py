@@ -18,7 +18,7 @@ PACKAGES = ("lip-ray", "torch", "ray", "pyarrow", "duckdb", "pandas", "plotly", 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     passed: bool
