@@ -4,10 +4,10 @@ Ray's own processes are the GCS, which knows the cluster, and one raylet per mac
 workers. A driver cannot go on without the GCS and the raylet of its own machine.
 """
 
+import errno
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -20,10 +20,10 @@ LOOK_S = 1.0
 OWN_PATIENCE_S = 5.0
 """How long the GCS of one's own Ray may be silent. Nobody starts it again."""
 
-CLUSTER_PATIENCE_S = 30.0
+CLUSTER_PATIENCE_S = 25.0
 """How long that of a cluster may be: where it is fault-tolerant, another takes its place.
 
-After 60 s Ray would end this process.
+A look at a machine that is gone takes `LOOK_S` more, and after 60 s Ray would end this process.
 """
 
 LAST_WORDS_S = 10.0
@@ -76,14 +76,13 @@ class _Watch(threading.Thread):
         self._patience_s = patience_s
 
     def run(self) -> None:
-        heard = time.monotonic()
+        silent_s = 0.0  # counted by looks, since this process too may have been stopped for a while
         while not self._over.wait(LOOK_S):
-            if answers(self._gcs):
-                heard = time.monotonic()
-                if self._is_lost():
-                    return self._say("the raylet of this machine has died")
-            elif time.monotonic() - heard > self._patience_s:
+            silent_s = silent_s + LOOK_S if is_gone(self._gcs) else 0.0
+            if silent_s and silent_s >= self._patience_s:
                 return self._say(f"its GCS at {self._gcs} has died")
+            if not silent_s and self._is_lost():
+                return self._say("the raylet of this machine has died")
 
     def _is_lost(self) -> bool:
         """Whether the GCS counts this machine as dead: it is never taken back."""
@@ -97,11 +96,16 @@ class _Watch(threading.Thread):
             self._died(f"Ray cannot go on: {what}. {RESUME}.")
 
 
-def answers(address: str) -> bool:
-    """Whether a process listens at HOST:PORT."""
+def is_gone(address: str) -> bool:
+    """Whether nobody listens at HOST:PORT, or there is no way to that machine.
+
+    Anything else that fails, such as a lack of file handles here, says nothing of it.
+    """
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_S).close()
-    except OSError:
-        return False
-    return True
+    except (ConnectionError, TimeoutError):
+        return True
+    except OSError as error:
+        return error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH)
+    return False

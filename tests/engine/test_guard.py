@@ -1,5 +1,6 @@
 """What is noticed of a Ray that dies, without one; with one: `tests/ray/test_ray_dies.py`."""
 
+import errno
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from lip_ray.engine import guard
-from lip_ray.engine.guard import answers, guarded
+from lip_ray.engine.guard import guarded, is_gone
 from lip_ray.engine.ray_session import Session
 
 WAIT_S = 20.0
@@ -88,9 +89,28 @@ def test_what_is_over_is_not_watched(gcs: socket.socket, told: list[str]) -> Non
     assert told == []
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "[::1]:1", "no.such.host.invalid:1"])
-def test_nobody_answers(address: str) -> None:
-    assert not answers(address)
+def test_nobody_listens() -> None:
+    assert is_gone("127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("error", "gone"),
+    [
+        (ConnectionResetError(), True),
+        (TimeoutError(), True),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), True),
+        (OSError(errno.EMFILE, "Too many open files"), False),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), False),
+    ],
+)
+def test_what_fails_on_this_machine_says_nothing(
+    error: OSError, gone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(guard.socket, "create_connection", fail)
+    assert is_gone("10.0.0.1:6379") == gone
 
 
 @pytest.mark.parametrize("last_words", ["print('bye', flush=True)", "time.sleep(600)", "1 / 0"])
