@@ -223,6 +223,10 @@ class Progress(tune.Callback):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Leave the panel as one line."""
         if self._live:
             self._in_flight.stop()
             self._live.update(Text(self._tally.line()))
