@@ -1,30 +1,18 @@
 """The check of each machine of a cluster before any trial is sent to it."""
 
-import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lip_ray import __version__
+from lip_ray.engine.node_report import NodeReport, node_report
 from lip_ray.engine.resources import LaunchError
-from lip_ray.store import Reader, StoreError, Writer
+from lip_ray.store import Writer
 
 SURVEY_S = 120.0
-"""The seconds that a machine may take to answer; its first task imports lip-ray."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeReport:
-    """The findings of a worker on one machine."""
-
-    host: str
-    version: str
-    """The version of lip-ray on that machine."""
-    problem: str
-    """Why the store cannot be used from there; empty where it can."""
+"""The seconds that a machine may take to answer: it starts a process and imports the store."""
 
 
 def refuse_unready(store: str) -> None:
@@ -42,8 +30,9 @@ def refuse_unready(store: str) -> None:
 def _node_reports(store: str, beacon: str) -> dict[str, NodeReport | str]:
     """For each machine, its report, or why it did not answer."""
     alive = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    reporting = ray.remote(num_cpus=0, max_retries=0)(node_report)
     asked = {
-        f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": _look.options(
+        f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": reporting.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote(store, beacon)
         for node in alive
@@ -59,16 +48,6 @@ def _node_reports(store: str, beacon: str) -> dict[str, NodeReport | str]:
         except RayError as error:
             found[host] = str(error).strip().splitlines()[-1]
     return found
-
-
-@ray.remote(num_cpus=0, max_retries=0)
-def _look(store: str, beacon: str) -> NodeReport:
-    try:
-        seen = Reader(store).sees(beacon)
-        problem = "" if seen else "it has another store there"
-    except StoreError as error:
-        problem = str(error)
-    return NodeReport(host=platform.node(), version=__version__, problem=problem)
 
 
 def _problems(store: str, reports: dict[str, NodeReport | str]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from ray.exceptions import RayError
 from lip_ray import strict_yaml
 from lip_ray.engine import ray_private
 from lip_ray.engine.cores import available_cpus
+from lip_ray.engine.node_report import bootstrap
 from lip_ray.engine.resources import Capacity, LaunchError
 from lip_ray.engine.temporary import private_folder
 
@@ -23,8 +24,6 @@ OBJECT_STORE_BYTES = 100_000_000
 """Nothing but specs and short reports passes through it."""
 
 LOOPBACK = "127.0.0.1"
-BOOTSTRAP = "~/ray_bootstrap_config.yaml"
-"""Where Ray's cluster launcher leaves the cluster's file on its head."""
 
 TOKEN_HINT = (
     " (where a cluster asks for a token, RAY_AUTH_MODE=token and RAY_AUTH_TOKEN must be set)"
@@ -132,18 +131,12 @@ def most() -> list[Capacity]:
     The launcher's file on the head lists them. Where there is none, as under Kubernetes, Ray may
     know what they come to in sum, which is then taken for one machine.
     """
-    on_head = ray.remote(_bootstrap).options(num_cpus=0, resources=ray_private.HEAD)
+    on_head = ray.remote(bootstrap).options(num_cpus=0, resources=ray_private.HEAD)
     text = ray.get(on_head.remote())
     if text:
         return launched(strict_yaml.parse(text))
     resources = ray_private.most_resources()
     return [_capacity(resources)] if resources else []
-
-
-def _bootstrap() -> str | None:
-    """What Ray's cluster launcher left on this machine, if it made it."""
-    path = Path(BOOTSTRAP).expanduser()
-    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def launched(config: Any) -> list[Capacity]:
