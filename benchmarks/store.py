@@ -93,8 +93,8 @@ def views(
                 spent = time.perf_counter() - started, time.process_time() - cpu
                 taken[name] += [spent] if number else []
     base = statistics.median(wall for wall, _ in taken["plain join"])
-    for name, spent in taken.items():
-        wall, cpu_s = ([one[place] for one in spent] for place in (0, 1))
+    for name, rounds_taken in taken.items():
+        wall, cpu_s = ([one[place] for one in rounds_taken] for place in (0, 1))
         ratio = statistics.median(wall) / base
         print(f"  {name:<12} {spread_ms(wall)}; CPU {spread_ms(cpu_s)}; ÷ plain {ratio:.1f}")
 
