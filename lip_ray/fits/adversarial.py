@@ -19,7 +19,7 @@ from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
 from lip_ray.rng import keyed
-from lip_ray.spec import Spec
+from lip_ray.spec import Batch, Spec, Steps
 
 INTERVAL = 20
 """The number of steps between two looks of the host at the device and at the clock."""
@@ -75,15 +75,15 @@ class AdversarialFit(Spec):
     1710.10196). Networks normalise by batch statistics while they learn.
     """
 
-    steps: Annotated[int, Field(ge=1)] = 5600
+    steps: Steps = 5600
     """The steps of the generator. The default is the study's 30 epochs over 12000 pictures."""
-    batch: Annotated[int, Field(ge=1)] = 64
+    batch: Batch = 64
     """Pictures of each kind that a step of either network sees."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     """The learning rate of Adam for both networks."""
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.0
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    critic_steps: Annotated[int, Field(ge=1)] = 1
+    critic_steps: Annotated[int, Field(ge=1, le=10**4)] = 1
     """Steps of the critic before each step of the generator."""
     gradient_penalty: Annotated[float, Field(ge=0)] = 10.0
     drift: Annotated[float, Field(ge=0)] = 1e-3

@@ -19,6 +19,7 @@ from lip_ray.rng import keyed
 from lip_ray.trials.base import Conflict, Description, Size
 from lip_ray.trials.context import Context
 from lip_ray.trials.facets import View, chosen, image_columns, part, setting_of
+from lip_ray.trials.lacking import ADVERSARIAL, COMPARED, of_other_kinds
 from lip_ray.trials.origin import Origin
 from lip_ray.trials.recording import identity_columns, machine_columns, reset_peak_memory
 from lip_ray.trials.sources import Source
@@ -46,7 +47,7 @@ class Classification(AbstractTakeover):
     kind: Literal["classification"] = "classification"
     source: Source
     dataset: Dataset
-    side: Annotated[int, Field(ge=2)] | None = None
+    side: Annotated[int, Field(ge=2, le=4096)] | None = None
     """Height and width in pixels of the pictures that the network gets; by default the smallest
     multiple of their own that it takes. Published: 50 for CIFAR-10."""
     travels: Travels = "mask_and_weights"
@@ -151,6 +152,10 @@ class Classification(AbstractTakeover):
             classes=self.dataset.classes,
             draws=draws,
         )
+
+    def lacks(self) -> dict[str, str]:
+        """All comparisons of images, numbers of generators, and multiply-adds."""
+        return of_other_kinds(self.kind, *COMPARED, *ADVERSARIAL, "macs")
 
     def conflicts(self) -> Iterator[Conflict]:
         """Find what does not go together. Reads the dataset, the source's images and ticket

@@ -30,6 +30,7 @@ from lip_ray.spec import kind_of, members
 from lip_ray.trials.base import AbstractTrial, Conflict, Description, Size
 from lip_ray.trials.context import Context
 from lip_ray.trials.facets import View, chosen, image_columns, part, setting_of
+from lip_ray.trials.lacking import ADVERSARIAL, CLASSIFIED, COMPARED, of_other_kinds
 from lip_ray.trials.ladder import AbstractLadder
 from lip_ray.trials.recording import (
     adversarial_curve,
@@ -208,6 +209,13 @@ class Generator(AbstractTrial):
         brief = self.fit.model_copy(update={"batch": batch})
         seconds = brief.rehearse(made, critic, self.prior, self.images.load(), dense, steps=steps)
         return seconds * self.fit.batch / batch
+
+    def lacks(self) -> dict[str, str]:
+        """All comparisons of images and accuracies; without a fit what training tells too."""
+        untold = "it tells of training, and without fit there is none"
+        told = () if self.fit else (*ADVERSARIAL, "loss_final")
+        others = of_other_kinds(self.kind, *COMPARED, *CLASSIFIED, "selected_step")
+        return others | dict.fromkeys(told, untold)
 
     def conflicts(self) -> Iterator[Conflict]:
         """Find what does not go together. Reads the images; trains nothing."""

@@ -50,6 +50,13 @@ from lip_ray.trials.facets import (
     without,
 )
 from lip_ray.trials.generator import ONE_IMAGE, Generator
+from lip_ray.trials.lacking import (
+    ADVERSARIAL,
+    CLASSIFIED,
+    of_other_kinds,
+    uncomparable,
+    without_ssim,
+)
 from lip_ray.trials.recording import (
     curve,
     fit_columns,
@@ -272,6 +279,16 @@ class Reconstruction(AbstractTakeover):
         if isinstance(self.source, Cosines):
             raise AssertionError("only lasso does without a generator, as is checked above")
         return LatentBench(self, self.source, self.solver, context)
+
+    def lacks(self) -> dict[str, str]:
+        """Accuracies and numbers of generators; of a basis also paths; comparisons as ever."""
+        pathless = ("effective", "macs") if isinstance(self.source, Cosines) else ()
+        pictures = [image for image in self.images if not isinstance(image, Sample)]
+        others = of_other_kinds(self.kind, *CLASSIFIED, *ADVERSARIAL)
+        without = dict.fromkeys(pathless, "without a generator there are no weights")
+        made = self.source.image_shape  # of samples too
+        small = without_ssim(made[1:]) if made else {}
+        return small | uncomparable(pictures, self.task) | others | without
 
     def conflicts(self) -> Iterator[Conflict]:
         """Find what does not go together. Reads the images; neither trains nor fits anything."""

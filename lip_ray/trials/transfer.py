@@ -28,6 +28,13 @@ from lip_ray.trials.facets import (
     setting_of,
     task_part,
 )
+from lip_ray.trials.lacking import (
+    ADVERSARIAL,
+    CLASSIFIED,
+    OF_LATENTS,
+    of_other_kinds,
+    uncomparable,
+)
 from lip_ray.trials.origin import Origin, elsewhere
 from lip_ray.trials.recording import reset_peak_memory, with_found
 from lip_ray.trials.sources import Source
@@ -144,6 +151,11 @@ class Transfer(AbstractTakeover, AbstractRestoration):
             fit=self.fit,
             seed=self.seed_used,
         )
+
+    def lacks(self) -> dict[str, str]:
+        """Accuracies, numbers of generators, and what cannot be compared with a clean image."""
+        others = of_other_kinds(self.kind, *CLASSIFIED, *ADVERSARIAL, *OF_LATENTS)
+        return uncomparable(self.images, self.task) | others
 
     def conflicts(self) -> Iterator[Conflict]:
         """Find what does not go together. Reads images and ticket files; fits nothing."""
