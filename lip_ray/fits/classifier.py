@@ -152,25 +152,25 @@ class EpochFit(Spec):
         """
         device = next(classifier.parameters()).device
         with arithmetic(self.precision, device):
-            descent = _Descent(self, classifier, mask)
-            return descent.run(split.to(device), seed=seed, level=level, callback=callback)
+            loop = _Training(self, classifier, mask)
+            return loop.run(split.to(device), seed=seed, level=level, callback=callback)
 
     def rehearse(self, classifier: Classifier, mask: Mask, split: Split, *, steps: int) -> float:
         """The measured seconds of `steps` steps on the device of the classifier."""
         device = next(classifier.parameters()).device
         training = split.training.to(device)
         with arithmetic(self.precision, device):
-            descent = _Descent(self, classifier, mask)
+            loop = _Training(self, classifier, mask)
             started, done = time.perf_counter(), 0
             while done < steps:
-                epoch = descent.epoch(training, torch.arange(len(training)))
+                epoch = loop.epoch(training, torch.arange(len(training)))
                 losses = list(islice(epoch, steps - done))
                 done += len(losses)
             bool(losses[-1].isfinite())  # waits for the device
             return time.perf_counter() - started
 
 
-class _Descent:
+class _Training:
     """A classifier and its optimizer during training."""
 
     def __init__(self, fit: EpochFit, classifier: Classifier, mask: Mask) -> None:

@@ -21,6 +21,7 @@ from lip_ray.fits import (
     LatentSolver,
 )
 from lip_ray.fits.progress import unknown
+from lip_ray.priors import shapes
 from lip_ray.priors.generators.base import Output
 from lip_ray.priors.network import Cost
 from lip_ray.pruning import Mask, effective
@@ -59,10 +60,12 @@ from lip_ray.trials.lacking import (
 from lip_ray.trials.recording import (
     curve,
     fit_columns,
+    identity_columns,
     machine_columns,
     pictures,
     reset_peak_memory,
 )
+from lip_ray.trials.takeover import AbstractTakeover
 from lip_ray.trials.trajectory import Seed
 
 
@@ -142,7 +145,7 @@ AnySolver = Annotated[LatentSolver | Lasso, Family(default="erm")]
 
 
 @final
-class Reconstruction(AbstractTrial):
+class Reconstruction(AbstractTakeover):
     r"""Images recovered with the tickets of `source`, level by level; level 0 is the dense network.
 
     A latent is fitted until the measurement of the generated image is that of the image to recover
@@ -191,11 +194,6 @@ class Reconstruction(AbstractTrial):
         return 1 if isinstance(self.solver, Lasso) else self.solver.steps
 
     @property
-    def seed_used(self) -> int:
-        """The trial's own seed, or the source's where it has none."""
-        return self.source.seed if self.seed is None else self.seed
-
-    @property
     def floor(self) -> "Reconstruction | None":
         r"""The trial that fits the same generators to the images themselves, with as many restarts.
 
@@ -214,7 +212,7 @@ class Reconstruction(AbstractTrial):
     def sources(self) -> tuple[AbstractTrial, ...]:
         """The generators of the source, and the floor."""
         floor = self.floor
-        return (*self.source.finders, *([floor] if floor else []))
+        return (*super().sources, *([floor] if floor else []))
 
     @property
     def images_per_level(self) -> int:
@@ -313,8 +311,8 @@ class Reconstruction(AbstractTrial):
         if shape != made:
             yield (
                 "images",
-                f"{image.label} is {_shape(shape)}, but the generator makes {_shape(made)}: set "
-                "size and channels",
+                f"{image.label} is {shapes.size(shape)}, but the generator makes "
+                f"{shapes.size(made)}: set size and channels",
             )
             return
         wrong = [(f"task.{path}", message) for path, message in self.task.conflicts(picture)]
@@ -380,14 +378,8 @@ class AbstractBench(ABC):
 
     def identity(self, level: int, kept: int, total: int, unpruned: int = 0) -> dict[str, Any]:
         """The columns that all images of a level have in common."""
-        return {
-            "trial_id": self.spec.id,
-            "level": level,
-            "kept": kept,
-            "total": total,
-            "kept_all": kept + unpruned,
-            "total_all": total + unpruned,
-        } | machine_columns(self.context.device)
+        counted = identity_columns(self.spec.id, level, kept=kept, total=total, unpruned=unpruned)
+        return counted | machine_columns(self.context.device)
 
     def found(
         self, level: int, picture: Picture, problem: Problem, result: FitResult
@@ -565,7 +557,3 @@ def _known(image: AnyImage | Sample, source: Generator | Cosines) -> Picture:
     if isinstance(source, Cosines):
         raise ValueError(f"{image.label}: there is no generator that could draw it")
     return Drawn(image.label, torch.full(source.prior.image_shape, 0.5))
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
