@@ -43,7 +43,7 @@ LEGEND_CHARACTERS = 44
 """Characters after which an entry of a legend begins another line."""
 
 LARGEST = {"width_mm": 2000.0, "height_mm": 2000.0, "font_size_pt": 100.0, "dpi": 2400.0}
-"""Of what can be asked for: a poster."""
+"""The largest allowed values: those of a poster."""
 
 GRACE_S = 5.0
 """Seconds for a browser to close, or to end when it was killed."""
