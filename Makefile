@@ -18,11 +18,13 @@ test: $(VENV)/installed-dev ## Everything but the slow tests.
 test-slow: $(VENV)/installed-dev ## The tests that take minutes.
 	$(BIN)/python -m pytest -m slow
 
-test-combinations: $(VENV)/installed-dev ## All tasks with all priors and criteria; the study in short.
+test-combinations: $(VENV)/installed-dev ## All tasks with all priors and criteria; the study in short; all choices of a page.
 	$(BIN)/python -m pytest -m slow -n logical \
 		tests/laws/test_combinations.py tests/laws/test_sweep_files.py \
 		tests/analysis/test_print.py \
-		tests/analysis/live/test_every_control.py::test_pages_of_the_quickstarts
+		tests/analysis/live/test_every_control.py::test_pages_of_the_quickstarts \
+		tests/analysis/live/test_every_control.py::test_the_page_of_many_trajectories \
+		tests/analysis/parts/explorer/test_explorer_browser.py::test_every_choice_is_drawn_as_in_python
 
 lint: $(VENV)/installed-dev ## Lint, format and types.
 	$(BIN)/ruff check .
@@ -30,7 +32,7 @@ lint: $(VENV)/installed-dev ## Lint, format and types.
 	$(BIN)/mypy lip_ray analysis sweeps benchmarks
 
 test-faults: $(VENV)/installed-dev ## What a terminal, a machine or a cluster can do to a run.
-	$(BIN)/python -m pytest -m slow tests/ray --ignore tests/ray/test_soak.py
+	$(BIN)/python -m pytest -m slow -n logical tests/ray --ignore tests/ray/test_soak.py
 
 test-soak: $(VENV)/installed-dev ## A hundred faults over one sweep: half an hour.
 	$(BIN)/python -m pytest -s -m slow tests/ray/test_soak.py

@@ -4,7 +4,7 @@ import pandas as pd
 
 from .parts import generators
 from .parts.classification import classification_table
-from .parts.frontier import frontier_table
+from .parts.frontier.table import frontier_table
 from .parts.sensing import table as sensing
 from .rows.identity import KINDS
 from .rows.points import FAILURES, WHICH, frontier_points

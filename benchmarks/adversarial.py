@@ -48,7 +48,7 @@ def main(
 
 
 def pictures(spec: Dcgan) -> Tensor:
-    """Noise to learn from, uint8."""
+    """Noise as training images, (count, channels, size, size) uint8."""
     draws = keyed(0, "benchmark pictures")
     return torch.randint(256, (1000, *spec.image_shape), generator=draws, dtype=torch.uint8)
 
@@ -106,7 +106,7 @@ def bare(spec: Dcgan, fit: AdversarialFit, device: torch.device, steps: int) -> 
 
 
 def adam(fit: AdversarialFit, module: nn.Module) -> torch.optim.Adam:
-    """As the fit's own."""
+    """Adam with the settings of the fit."""
     betas = (fit.beta_1, fit.beta_2)
     return torch.optim.Adam(module.parameters(), lr=fit.learning_rate, betas=betas, fused=True)
 

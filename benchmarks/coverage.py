@@ -24,10 +24,10 @@ SEEDS = 2
 IMAGE_SD_DB, SEED_SD_DB = 0.4, 0.3
 NOMINAL = 0.95
 DRAWS = 1_000
-"""With replacement, for each bootstrap."""
+"""The number of draws with replacement in each bootstrap."""
 
 CHUNK = 200
-"""Stores at a time, for a bootstrap's draws to fit into memory."""
+"""The number of stores at a time, for a bootstrap's draws to fit into memory."""
 
 Fits = np.ndarray[tuple[int, int, int], np.dtype[np.float64]]
 """Simulated PSNRs by store, image and seed; the true difference is 0."""
@@ -71,7 +71,7 @@ def coverage_table(stores: int, *, seed: int = 0) -> pd.DataFrame:
 
 
 def coverage_figure(table: pd.DataFrame) -> go.Figure:
-    """Coverage against the number of images, with the nominal one as a line."""
+    """Coverage against the number of images, with the nominal coverage as a line."""
     figure = go.Figure(layout=layout("Intervals that hold the truth"))
     for place, (name, rows) in enumerate(table.groupby("interval", sort=False)):
         style = method_style(place)

@@ -39,7 +39,7 @@ def main(
     rounds: int = 5,
     threads: int = torch.get_num_threads(),
 ) -> None:
-    """Print what a training step and each criterion cost, and what a level comes to."""
+    """Print the cost of a training step and of each criterion, in time and memory."""
     torch.set_num_threads(threads)
     where = torch.device(device)
     network = Skip(width=width, scales=scales)
@@ -65,7 +65,7 @@ def main(
 
 
 def report(seconds: dict[str, list[float]], memory: dict[str, int]) -> None:
-    """The table, and what the default of each criterion comes to, in training steps a level."""
+    """Print the table, and the cost of each default criterion in training steps per level."""
     step = seconds["training step"]
     ratios = {
         name: [one / other for one, other in zip(took, step, strict=True)]
@@ -89,7 +89,7 @@ def report(seconds: dict[str, list[float]], memory: dict[str, int]) -> None:
 
 
 def context(problem: Problem, prior: UntrainedPrior, network: Skip) -> ScoreContext:
-    """The dense network at initialisation, to be cut to a fifth."""
+    """The context of the dense network at initialisation, to be pruned to a fifth."""
     weights = {name: weight.detach() for name, weight in prior.prunable().items()}
     side = network.minimum_side
     return ScoreContext(
@@ -126,7 +126,7 @@ def seconds_of(work: Work, device: torch.device) -> float:
 
 
 def peak_of(work: Work, device: torch.device) -> int:
-    """Bytes of the tensors that a call makes, at their highest."""
+    """The highest sum of bytes of the tensors that a call makes."""
     work()  # what is made once and kept, as the optimiser's moments, is made now
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -54,7 +54,8 @@ def sleeping(
     seconds: Annotated[float, typer.Option(help="That a trial sleeps.")] = 5.0,
     slots: int = 2,
 ) -> None:
-    """Wall time over that of trials without any gap; the exit status says whether it is met."""
+    """Compare wall time with that of trials without gaps; the exit status says whether the target
+    is met."""
     with beside() as folder:
         found = scheduled(folder, trials, seconds, slots)
     ratio = found.wall_s / (trials * seconds / slots)
@@ -68,7 +69,7 @@ def sleeping(
 
 @app.command()
 def pending(trials: int = 2000, slots: int = 2) -> None:
-    """Trials of no length: how fast they begin, and how much memory the driver takes."""
+    """Print how fast trials that take no time begin, and how much memory the driver takes."""
     with beside() as folder:
         found = scheduled(folder, trials, 0.0, slots)
     print(f"{trials} trials of no length on {slots} slots, {found.processes} processes")
@@ -81,7 +82,7 @@ def pending(trials: int = 2000, slots: int = 2) -> None:
 
 @app.command()
 def done(trials: int = 2000) -> None:
-    """A sweep that the store has whole: the seconds until `lip run` knows that."""
+    """Print the seconds until `lip run` finds that the store has the whole sweep."""
     with beside() as folder:
         sweep = of_many(trials, folder)
         writer = Writer.open(folder / "store")
@@ -99,7 +100,8 @@ def done(trials: int = 2000) -> None:
 
 @app.command()
 def parts(rounds: int = 5) -> None:
-    """What a trial pays for beside its work: a process once a slot, the rest every time."""
+    """Print what a trial costs beside its work: a process once per slot, the rest for every
+    trial."""
     with beside() as folder:
         sweep = of_many(1, folder)
         [trial] = sweep.trials
@@ -128,7 +130,7 @@ def parts(rounds: int = 5) -> None:
 
 
 class Found:
-    """What the workers noted."""
+    """The notes of the workers."""
 
     def __init__(self, log: Path, started: float, ended: float, first_mb: float) -> None:
         rows = [json.loads(line) for line in log.read_text().splitlines()]
@@ -144,7 +146,7 @@ class Found:
             for (_, end), (later, _) in pairwise(sorted(times))
         ]
         self.driver_mb = first_mb, peak_mb()
-        """This process's peak when the first trial ran, and in all."""
+        """This process's peak memory when the first trial ran, and in all."""
 
 
 def scheduled(folder: Path, trials: int, seconds: float, slots: int) -> Found:
@@ -183,7 +185,7 @@ def peak_mb() -> float:
 
 
 def of_many(trials: int, folder: Path, **run: Any) -> Sweep:
-    """A sweep of so many trials of one level."""
+    """A sweep of this many trials with one level each."""
     return Sweep.build(
         {
             "name": "many",
@@ -202,7 +204,7 @@ def of_many(trials: int, folder: Path, **run: Any) -> Sweep:
 
 
 def level_of_nothing(trial_id: str) -> LevelRecord:
-    """The row of a level that nobody fitted."""
+    """The row of a level without a fit."""
     return LevelRecord(
         trial_id=trial_id,
         level=0,
@@ -240,7 +242,7 @@ def spread_ms(seconds: list[float]) -> str:
 
 @contextmanager
 def beside() -> Iterator[Path]:
-    """A folder that is gone afterwards."""
+    """A folder that is removed afterwards."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)

@@ -80,12 +80,12 @@ def main(
 
 
 def spread(values: list[float]) -> str:
-    """Median, lowest and highest."""
+    """The median, the lowest and the highest of some values."""
     return f"{statistics.median(values):.3f} [{min(values):.3f}, {max(values):.3f}]"
 
 
 def noisy_photo(size: int, network: Skip, device: torch.device) -> tuple[Problem, UntrainedPrior]:
-    """What every loop restores, and with what."""
+    """The problem and the network that every loop fits."""
     image = BuiltinImage(name="astronaut", size=(size, size))
     problem = Denoising(sigma=25.0).realise(image, seed=0, device=device)
     prior = network.build(problem.image_shape, seed=0, image=image.label, device=device)
@@ -138,7 +138,7 @@ def bare(problem: Problem, prior: UntrainedPrior, fit: Fit) -> Loop:
 
 
 def plain(problem: Problem, prior: UntrainedPrior, steps: int) -> Loop:
-    """The published scripts' way: the plain layout, a mask inside every forward, PSNR of two
+    """The published scripts' loop: contiguous layout, a mask inside every forward pass, PSNR of two
     images on the host and a copy of all parameters there, at every step."""
     network = prior.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     latent = prior.latent.contiguous()

@@ -21,7 +21,7 @@ from lip_ray.trials import Context, Trajectory, run
 
 
 def main(steps: int = 60) -> None:
-    """Print bytes by level and in all, beside the same masks saved as float tensors."""
+    """Print bytes by level and in total, beside the same masks saved as float tensors."""
     trial = Trajectory(
         images=(BuiltinImage(name="astronaut", size=(64, 64)),),
         task=Denoising(sigma=25.0),

@@ -33,7 +33,7 @@ DIGIT = (1, 28, 28)
 DIGIT_LATENT = 20
 
 DTYPES = torch.float32, torch.float64
-"""The precision of the measurement, and that of the comparison."""
+"""The precision that is timed, and that in which results are compared."""
 
 
 def main(
@@ -45,7 +45,7 @@ def main(
     rounds: int = 7,
     threads: int = torch.get_num_threads(),
 ) -> None:
-    """Print the milliseconds a step of each loop, the ratios, and the memory."""
+    """Print the milliseconds per step of each loop, the ratios, and the memory."""
     torch.set_num_threads(threads)
     kinds = [torch.empty((), device=device, dtype=dtype) for dtype in DTYPES]
     print(f"{device}, {threads} threads, {rounds} rounds of {steps} steps; median [low, high]")
@@ -62,7 +62,7 @@ def main(
 
 
 def compare(loops: Mapping[str, Loop], case: "Case", rounds: int) -> None:
-    """Time and memory of the two, and the first divided by the second."""
+    """Time and memory of two loops, and those of the first divided by those of the second."""
     device, steps = case.problem.measured.device, case.solver.steps
     memory = {name: peak_of(loop, device) / MEBIBYTE for name, loop in loops.items()}  # warm
     seconds = [
@@ -79,19 +79,19 @@ def compare(loops: Mapping[str, Loop], case: "Case", rounds: int) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A fit to what a generator made, with a Gaussian matrix."""
+    """A fit to an image that a generator made, with a Gaussian matrix."""
 
     prior: Callable[[Tensor], Tensor]
     problem: Problem
     rows: Tensor
-    """(m, n), the matrix."""
+    """The matrix, (m, n)."""
     solver: AbstractSolver
     start: Tensor
-    """(players, 1, restarts, latent)."""
+    """The latents that the fit begins with, (players, 1, restarts, latent)."""
 
     @classmethod
     def of_a_face(cls, solver: AbstractSolver, width: int, m: int, like: Tensor) -> "Case":
-        """64×64 in colour, by a drawn generator."""
+        """A colour image of 64×64 pixels, by an untrained generator."""
         spec = Dcgan(size=64, width=width)
         prior = spec.build(seed=0, device=like.device)
         prior.module.to(like)
@@ -99,7 +99,7 @@ class Case:
 
     @classmethod
     def of_a_digit(cls, solver: AbstractSolver, like: Tensor) -> "Case":
-        """28×28 in grey, by two drawn linear layers, from 100 measurements."""
+        """A grey image of 28×28 pixels, by two untrained linear layers, from 100 measurements."""
         prior = nn.Sequential(
             nn.utils.skip_init(nn.Linear, DIGIT_LATENT, 400),
             nn.ReLU(),
@@ -133,11 +133,11 @@ class Case:
         return cls(prior, problem, rows, solver, start.to(like))
 
     def ours(self) -> Tensor:
-        """All players and restarts at once."""
+        """The loop with all players and restarts in one batch."""
         return self._selected(self.solver, self.start)[1]
 
     def one_by_one(self) -> Tensor:
-        """A fit for each restart."""
+        """The loop with one fit per restart."""
         alone = self.solver.model_copy(update={"restarts": 1})
         ends = [self._selected(alone, start) for start in self.start.split(1, dim=2)]
         return min(ends, key=lambda end: end[0])[1]

@@ -105,7 +105,7 @@ def training_step(problem: Problem, prior: UntrainedPrior, precision: Precision)
 
 
 def statistic(rule: AbstractStopping, image: Tensor) -> Watch:
-    """One rule's update, the strides and windows that come due included."""
+    """One rule's update, including strides and windows that end."""
     monitor, taken = rule.monitor(image), iter(range(2**31))
 
     def watch(output: Tensor) -> None:
@@ -115,7 +115,7 @@ def statistic(rule: AbstractStopping, image: Tensor) -> Watch:
 
 
 def everything(rule: WindowedVariance | ExponentialVariance, problem: Problem, steps: int) -> Watch:
-    """All that a fit does beside training: average, PSNRs, statistic, the images worth keeping."""
+    """All that a fit does beside training: average, PSNRs, statistic, and the images to keep."""
     trace, taken = Trace(problem, steps=steps, decay=0.99, stopping=rule), iter(range(steps))
 
     def watch(output: Tensor) -> None:
@@ -125,7 +125,7 @@ def everything(rule: WindowedVariance | ExponentialVariance, problem: Problem, s
 
 
 def timed(device: torch.device, work: Callable[[], object], times: int) -> float:
-    """Seconds of one call, over so many."""
+    """The seconds per call, over `times` calls."""
     with Stopwatch(device) as clock:
         for _ in range(times):
             work()

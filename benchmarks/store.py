@@ -47,7 +47,7 @@ def queries(
     loose: Annotated[bool, typer.Option(help="A file a table and level.")] = False,
     rounds: int = 5,
 ) -> None:
-    """Each question asked of a store that was just opened, and again of the same reader."""
+    """Print what each query costs in a store just opened, and again with the same reader."""
     with beside() as folder:
         made_s = seconds_of(lambda: write(folder / "store", levels, compacted=not loose))
         print(f"{levels:,} levels, {'loose' if loose else 'compacted'}, made in {made_s:.1f} s")
@@ -123,7 +123,7 @@ def compaction(levels: int) -> None:
 
 @app.command()
 def page(levels: int) -> None:
-    """The page of a compacted store."""
+    """Print what writing the page of a compacted store costs."""
     from lip_ray.analysis import frontier_report
 
     with beside() as folder:
@@ -141,7 +141,7 @@ def report(
     rounds: int,
     plain: Sequence[float] = (),
 ) -> None:
-    """Print what a question costs, of a store just opened and of one that was asked before."""
+    """Print the costs of queries in a store just opened, and in one that was queried before."""
     opened = timed(lambda: ask(Reader(store)), rounds)
     reader = Reader(store)
     again = timed(lambda: ask(reader), rounds)
@@ -150,7 +150,7 @@ def report(
 
 
 def fetched(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
-    """The answer as Arrow, as the reader gives it."""
+    """The answer to a query as Arrow, as the reader gives it."""
     return connection.sql(sql).to_arrow_table()
 
 
@@ -178,7 +178,7 @@ def seconds_of(action: Callable[[], Any]) -> float:
 
 
 def spread_ms(seconds: Sequence[float]) -> str:
-    """Median, and lowest and highest, in milliseconds."""
+    """The median, the lowest and the highest, in milliseconds."""
     low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
     return f"{1000 * middle:.4g} ms [{1000 * low:.3g}, {1000 * high:.3g}]"
 
@@ -190,7 +190,7 @@ def bytes_of(folder: Path) -> int:
 
 @contextmanager
 def beside() -> Iterator[Path]:
-    """A folder that is gone afterwards."""
+    """A folder that is removed afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 

@@ -54,19 +54,19 @@ TASKS: tuple[tuple[dict[str, Any], float, float], ...] = (
     ({"kind": "denoising", "sigma": 50.0}, 14.8, 25.0),
     ({"kind": "deblurring", "kernel": {"kind": "gaussian", "std": 1.6}}, 22.5, 27.0),
 )
-"""With the PSNR of the measurement and of a dense fit, in dB."""
+"""Tasks, with the PSNR of the measurement and of a dense fit, in dB."""
 
 LAYERS = (
     ("1.1.1.1.weight", (8, 4, 3, 3)),
     ("1.1.4.1.weight", (8, 8, 3, 3)),
     ("9.1.weight", (3, 8, 1, 1)),
 )
-"""What masks are stored of: a few small layers, not the whole network."""
+"""The layers that masks are stored for: a few small ones, not the whole network."""
 
 MASK_POOL = 64
 PICTURE_SIDE = 16
 PICTURE_POOL = 6
-"""How many pictures of each image there are, from bad to good."""
+"""The number of pictures of each image, from bad to good."""
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 
@@ -85,7 +85,7 @@ class Network:
 
     @property
     def levels(self) -> int:
-        """One where nothing is pruned."""
+        """The number of levels; one where nothing is pruned."""
         return len(DENSITIES) if self.pruners != ("magnitude",) else 1
 
 
@@ -131,14 +131,15 @@ KNEE_AND_SLOPE = {
     "snip": (0.3, 1.1),
     "grasp": (0.4, 1.0),
 }
-"""Down to which density a method costs nothing, and the dB lost for each factor of e below it."""
+"""The density down to which a method costs nothing, and the dB lost for each factor of e below
+it."""
 
 COLLAPSING = {"snip": (0.5, 4), "random": (0.08, 6)}
-"""The share of trials whose networks are cut through, and from which level on."""
+"""The share of trials whose networks lose all paths, and the level from which on they have."""
 
 METHODS = tuple((network, pruner) for network in NETWORKS for pruner in network.pruners)
 ROWS_PER_PROBLEM = sum(network.levels for network, _ in METHODS)
-"""The rows of one task, image and seed."""
+"""The number of rows of one task, image and seed."""
 
 
 def write(
@@ -149,9 +150,9 @@ def write(
     pictures: bool = False,
     seed: int = 0,
 ) -> None:
-    """Make a store with so many rows of `levels` in a folder that is not there yet.
+    r"""Make a store with `levels` rows of the table `levels` in a folder that does not exist yet.
 
-    The last trial is incomplete where the number does not come out even.
+    The last trial is incomplete where the number of rows requires it.
     """
     root = Path(path)
     root.mkdir(parents=True)
@@ -172,7 +173,7 @@ def write(
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Which trials there are, in order of their ids: a column an array."""
+    """All trials, in order of their ids: one array per column."""
 
     images: tuple[dict[str, Any], ...]
     ids: list[str]
@@ -183,11 +184,11 @@ class Plan:
     method: Numbers
     seed: Numbers
     done: Numbers
-    """How many levels are in the store."""
+    """The number of each trial's levels in the store."""
 
     @classmethod
     def of(cls, levels: int) -> "Plan":
-        """Enough for so many levels: with more of them come more images, and more seeds."""
+        """The plan of a store with so many levels: larger ones have more images, and more seeds."""
         problems = max(4, isqrt(2 * levels // ROWS_PER_PROBLEM))
         tasks = min(len(TASKS), isqrt(problems))
         images = _images(problems // tasks)
@@ -214,12 +215,12 @@ class Plan:
         )
 
     def chunks(self, size: int) -> Iterator[slice]:
-        """Neighbouring trials, so many at a time."""
+        """The plan in chunks of neighbouring trials."""
         return (slice(i, min(i + size, len(self.ids))) for i in range(0, len(self.ids), size))
 
 
 def _images(count: int) -> tuple[dict[str, Any], ...]:
-    """Photos that come with lip-ray, then files that exist nowhere."""
+    """Photos that come with lip-ray, then files that do not exist."""
     found: list[dict[str, Any]] = [{"kind": "builtin", "name": name} for name in PHOTOS[:count]]
     for number in range(len(found), count):
         name = f"photo-{number:03d}"
@@ -310,14 +311,15 @@ def _table(table: str, columns: dict[str, Any]) -> pa.Table:
 
 
 def _column(values: Any, kind: pa.DataType) -> pa.Array:
-    """NaN is null; fractions of whole numbers are cut off."""
+    """A column of values, with NaN as null and fractions of whole numbers cut off."""
     if isinstance(values, np.ndarray):
         return pa.array(values, from_pandas=True).cast(kind, safe=False)
     return values if isinstance(values, pa.Array) else pa.array(values, kind)
 
 
 def _facets(plan: Plan, trials: Numbers) -> dict[str, list[Any]]:
-    """What each trial means, by column; said once for trials that differ by their seeds alone."""
+    """The facets of each trial, by column; computed once for trials that differ by their seeds
+    alone."""
     known: dict[tuple[int, int, int], dict[str, Any]] = {}
     found = []
     axes = (axis[trials].tolist() for axis in (plan.task, plan.image, plan.method, plan.seed))
@@ -363,7 +365,7 @@ def _trial_columns(plan: Plan, trials: Numbers) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """How each fit went: a row an entry."""
+    """The results of all fits: one entry per row."""
 
     measured: Numbers
     peak: Numbers
@@ -386,7 +388,8 @@ BUDGET, STOPPED, COLLAPSED, DIVERGED, FAILED = range(len(OUTCOMES))
 
 
 def _scores(plan: Plan, trial: Numbers, level: Numbers, rng: np.random.Generator) -> Scores:
-    """Dense fits of one problem, network and seed are the same whatever prunes them later."""
+    """Scores that fits may have: dense fits of one problem, network and seed are equal, whatever
+    prunes them later."""
     method = plan.method[trial]
     network = np.array([NETWORKS.index(network) for network, _ in METHODS])[method]
     place = (plan.task[trial], plan.image[trial], network, plan.seed[trial])
@@ -416,7 +419,8 @@ def _scores(plan: Plan, trial: Numbers, level: Numbers, rng: np.random.Generator
 
 
 def _outcomes(plan: Plan, trial: Numbers, level: Numbers, rng: np.random.Generator) -> Numbers:
-    """Most use their budget; a network that is cut through stays so at all levels below."""
+    """Outcomes: most fits use their budget; a collapsed network is collapsed at all levels
+    below."""
     outcome = np.where(rng.random(len(level)) < 0.2, STOPPED, BUDGET)
     rare = rng.random(len(level))
     outcome[(level > 0) & (rare < 0.002)] = DIVERGED
@@ -430,7 +434,7 @@ def _outcomes(plan: Plan, trial: Numbers, level: Numbers, rng: np.random.Generat
 
 
 def _keyed_normal(*key: Numbers) -> Numbers:
-    """A standard normal draw for each row, the same wherever the key is the same."""
+    """A standard normal draw for each row, equal for equal keys."""
     mixed = np.full(len(key[0]), 0x9E3779B97F4A7C15, np.uint64)
     for value in key:
         mixed ^= value.astype(np.uint64) + np.uint64(0x632BE59BD9B4E019)
@@ -505,7 +509,7 @@ def _curve_columns(scores: Scores) -> dict[str, Any]:
 
 
 def _lists(values: Numbers, kind: pa.DataType, like: Numbers | None = None) -> pa.Array:
-    """One list a row."""
+    """A column of lists, one per row."""
     if like is not None:
         values = np.broadcast_to(values, like.shape)
     rows, length = values.shape
@@ -542,7 +546,7 @@ def _ladder_of(trial_ids: Sequence[str]) -> Numbers:
 
 
 def _mask_pool() -> pa.Table:
-    """Every level of `MASK_POOL` ladders, layer by layer."""
+    """`MASK_POOL` ladders of masks, level by level and layer by layer."""
     rng = np.random.default_rng(0)
     rows = []
     for _ in range(MASK_POOL):
@@ -569,7 +573,7 @@ def _mask_pool() -> pa.Table:
 
 
 def _picture_rows(keys: dict[str, Any], image: Numbers, level: Numbers, scores: Scores) -> pa.Table:
-    """What each fit made, and at level 0 what it was to find and was given."""
+    """Pictures of each fit's result and, at level 0, of the clean image and the measurement."""
     pool = pa.array(_picture_pool(int(image.max()) + 1), pa.binary())
     roles = {
         "clean": (np.full(len(level), PICTURE_POOL - 1), level == 0),
@@ -618,7 +622,7 @@ def _picture_pool(images: int) -> list[bytes]:
 
 
 def _write_part(root: Path, table: str, rows: pa.Table, number: int) -> str:
-    """The rows as one part of a compacted store; its name."""
+    """Write the rows as one part of a compacted store; its name."""
     name = f"{FOLDER}/{table}-{number:08x}.parquet"
     (root / FOLDER).mkdir(exist_ok=True)
     (root / name).write_bytes(part(rows))
@@ -637,12 +641,12 @@ def _write_files(root: Path, table: str, rows: pa.Table) -> None:
 
 
 def _write_file(path: Path, table: str, rows: pa.Table) -> None:
-    """As the writer does."""
+    """Write a file as the store's writer does."""
     path.write_bytes(lean(table, rows))
 
 
 def _write_sweep(root: Path, plan: Plan) -> None:
-    """One sweep that asked for all of it."""
+    """Write one sweep that lists all trials."""
     count = len(plan.ids)
     columns = {
         "sweep": ["synthetic"] * count,
@@ -666,7 +670,7 @@ def main(
     loose: Annotated[bool, typer.Option(help="A file a table and level.")] = False,
     pictures: Annotated[bool, typer.Option(help="With small PNGs.")] = False,
 ) -> None:
-    """Make a store with so many rows of `levels` in a folder that is not there yet."""
+    """Make a store with `levels` rows of the table `levels` in a folder that does not exist yet."""
     started = time.perf_counter()
     write(path, levels, compacted=not loose, pictures=pictures)
     print(f"{path}: {levels} levels in {time.perf_counter() - started:.1f} s")

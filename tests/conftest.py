@@ -15,20 +15,32 @@ settings.register_profile("steady", deadline=None, derandomize=True, max_example
 settings.load_profile("steady")
 
 
-RAY = Path(__file__).parent / "ray"
+TESTS = Path(__file__).parent
+RAY = TESTS / "ray"
+FIRST = [RAY, *(TESTS / name for name in ("analysis", "trials", "fits", "conformance"))]
+"""Folders in the order in which workers begin them: what takes long is not left for the end, and
+what waits for Ray leaves the processor to others meanwhile."""
 
 LONG_CPU_S = 20.0
 _begun: dict[str, float] = {}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of tests that run side by side, a file's stay together: what they share is made once.
+    """Keep the tests of a file together where tests run side by side: what they share is made once.
 
-    Those that start a Ray take turns.
+    Tests that start a Ray take turns, unless they are slow and begin a Ray for a file anyway.
     """
     for item in items:
-        together = "ray" if item.path.is_relative_to(RAY) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(together))
+        in_turn = item.path.is_relative_to(RAY) and item.get_closest_marker("slow") is None
+        item.add_marker(pytest.mark.xdist_group("ray" if in_turn else str(item.path)))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    """Where in FIRST a test's folder is; after it for all others."""
+    places = (at for at, folder in enumerate(FIRST) if item.path.is_relative_to(folder))
+    return next(places, len(FIRST))
 
 
 @pytest.hookimpl(tryfirst=True)

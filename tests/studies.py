@@ -9,13 +9,14 @@ import torch
 
 from lip_ray.engine import trainable
 from lip_ray.engine.launch import sweep_record
+from lip_ray.engine.plan import plan
 from lip_ray.engine.resources import Slot
 from lip_ray.engine.trainable import config_of, run_trial
 from lip_ray.store import Reader, Writer
 from lip_ray.store.schema import TABLES
 from lip_ray.sweep import Sweep
 from lip_ray.sweep.run import Run
-from lip_ray.trials import Trial
+from lip_ray.trials import AbstractTrial
 
 TINY = """
 name: tiny
@@ -37,17 +38,17 @@ UNLIKE_BETWEEN_RUNS = {"fit_s", "memory_mb", "host", "finished_at", "started_at"
 KEYS = ("trial_id", "level", "image", "layer", "name", "role")
 
 
-def run_all(sweep: Path, store: Path) -> None:
+def run_all(sweep: Path, store: Path, *, quick: bool = False) -> None:
     """Run a whole sweep here, one trial after another, with no Ray."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainable.tune, "report", lambda report: None)
-        asked = Sweep.from_yaml(sweep)
-        for trial in asked.trials:
-            run_trial(config(trial, store))
+        asked = Sweep.from_yaml(sweep, quick=quick)
+        for planned in plan(asked, {}):
+            run_trial(config(planned.trial, store))
         Writer.open(store).write_sweep(sweep_record(asked))
 
 
-def config(trial: Trial, store: Path) -> dict[str, Any]:
+def config(trial: AbstractTrial, store: Path) -> dict[str, Any]:
     Writer.open(store)
     slot = Slot(cpus=torch.get_num_threads(), gpus=0, memory_gb=None, at_once=1)
     return config_of(trial, store=str(store), run=Run(store_patience_s=0), slot=slot)

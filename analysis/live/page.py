@@ -46,7 +46,7 @@ KEEP_ZOOM = """
 """In the browser: a new figure takes over the ranges that someone has zoomed the one before to."""
 
 SLOTS = 120
-"""For as many sections; what is beyond them is in the whole page."""
+"""The sections that there is room for; the others are in the whole page alone."""
 
 FEW = 4
 """Choices that are shown side by side; more are a list to choose from."""
@@ -87,7 +87,8 @@ def make_app(live: Live, *, refresh_s: float) -> Dash:
     app.index_string = SHELL.replace("STYLE", shipped("report.css") + STYLE)
     app.layout = _layout(refresh_s)
     _refresh_page(app, live)
-    _refresh_sections(app, live)
+    _refresh_words(app, live)
+    _refresh_figures(app, live)
     _serve_whole_page(app, live)
     return app
 
@@ -132,7 +133,7 @@ def _refresh_page(app: Dash, live: Live) -> None:
         return status, glance.trouble, children, styles, now, new
 
 
-def _refresh_sections(app: Dash, live: Live) -> None:
+def _refresh_words(app: Dash, live: Live) -> None:
     @app.callback(
         Output({"of": MATCH, "is": "lead"}, "children"),
         Output({"of": MATCH, "is": "rest"}, "children"),
@@ -151,6 +152,8 @@ def _refresh_sections(app: Dash, live: Live) -> None:
         options = [list(control.labels) for control in _controls(part.section)]
         return lead, rest, options[: len(ctx.outputs_list[2])], part.digest
 
+
+def _refresh_figures(app: Dash, live: Live) -> None:
     @app.callback(
         Output({"of": MATCH, "is": "sent"}, "data"),
         Output({"of": MATCH, "is": "figure"}, "style"),
@@ -163,10 +166,9 @@ def _refresh_sections(app: Dash, live: Live) -> None:
     def draw(_: str, values: list[Any], drawn: str, name: Mapping[str, str]) -> tuple[Any, ...]:
         """The figure as chosen, where it or the choice is another than that drawn."""
         part = live.part(name["of"])
-        if part is None or (part.digest == drawn and ctx.triggered_id == "version"):
-            raise PreventUpdate
-        found = part.section.figure
-        if found is None:
+        found = part.section.figure if part else None
+        same = part is not None and part.digest == drawn and ctx.triggered_id == "version"
+        if part is None or found is None or same:
             raise PreventUpdate
         figure = found.chosen(values)
         figure.layout.margin.t = 40

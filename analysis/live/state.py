@@ -79,7 +79,7 @@ class Live:
             self._lock.release()
 
     def part(self, title: str) -> Part | None:
-        """That of the section with this title, as of the last look; None where it is gone."""
+        """The part with this title, as of the last look; None where it is gone."""
         parts = self._shown.parts if self._shown else ()
         return next((part for part in parts if part.section.title == title), None)
 

@@ -5,7 +5,6 @@ from ..rows.identity import KINDS
 from . import (
     classification,
     cost,
-    frontier,
     generators,
     layers,
     overlap,
@@ -16,6 +15,7 @@ from . import (
     verdicts,
 )
 from .explorer.section import sections as explorer_sections
+from .frontier import section as frontier
 from .sensing import section as sensing_section
 from .sensing import table as reconstructions
 
@@ -49,4 +49,4 @@ PARTS: tuple[Part, ...] = (
     Part(sections=overlap.sections),
     Part(sections=cost.sections),
 )
-"""In the order of the page."""
+"""All parts, in the order of the page."""

@@ -1,4 +1,4 @@
-"""What the levels that are left would cost, by the levels that the store has: time and work."""
+"""Estimates of what the remaining levels will cost in time, from the timed levels in the store."""
 
 import math
 from collections import defaultdict
@@ -19,7 +19,7 @@ from lip_ray.trials import AbstractTrial, from_json
 PROBE_S = 1.0
 PROBE_STEPS = 5
 SHOWN = 5
-"""Labels that a line names before it only counts."""
+"""The number of labels that a line names before it only counts them."""
 
 Device = Literal["cpu", "cuda"]
 
@@ -33,28 +33,28 @@ from (
 ) as level join trials as trial using (trial_id)
 group by all
 """
-"""Seconds per step of every level that was fitted: its rows, one an image, add up to its time."""
+"""The seconds per step of every fitted level: its rows, one per image, add up to its time."""
 
 
 class Given(Protocol):
-    """What a trial of a kind is given to run on."""
+    """The resources of one trial of a kind."""
 
     @property
     def device(self) -> Device:
-        """Where its tensors live."""
+        """The type of device of its tensors."""
 
     @property
     def cpus(self) -> int:
-        """Cores, and so threads."""
+        """The number of cores, and so of threads."""
 
     @property
     def gpus(self) -> float:
-        """A share of one, or several; 0 on the CPU."""
+        """A share of one GPU, or a number of GPUs; 0 on the CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timed:
-    """A trial of the store, by what its levels took on one type of device."""
+    """A trial in the store and the pace of its levels on one type of device."""
 
     spec: str
     """The trial's spec as JSON."""
@@ -63,14 +63,15 @@ class Timed:
     parameters: int
     macs_per_step: int
     images: int
-    """Rows of a level."""
+    """The number of rows per level."""
     device: str
     paces: tuple[float, ...]
-    """Seconds per step, one a level."""
+    """Seconds per step, one number per level."""
 
     @cached_property
     def rehearsal(self) -> str | None:
-        """The trial's key; None where this version cannot read it, or its images are gone."""
+        """The trial's rehearsal key; None where this version cannot read it, or its images are
+        gone."""
         try:
             return from_json(self.spec).rehearsal
         except (ValueError, OSError):
@@ -79,19 +80,19 @@ class Timed:
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How long a step takes, and how that is known."""
+    """The seconds per step, and how they were found."""
 
     seconds_per_step: float
     alike: bool
     """Whether the timed trials agree in everything that a step's cost depends on. Otherwise they
-    agree only in kind, network and size of image."""
+    agree only in kind, network and image size."""
 
 
 class Costs:
-    """Seconds per step of trials: medians over the levels that were timed, or a rehearsal's."""
+    """Seconds per step of trials: medians over timed levels in the store, or rehearsed ones."""
 
     def __init__(self, reader: Reader | None = None) -> None:
-        """The store is read when the first pace is asked for."""
+        """The store is read at the first call of `pace`."""
         self._reader = reader
         self._paces: dict[tuple[str, str, Device], Pace | None] = {}
 
@@ -104,7 +105,7 @@ class Costs:
         return self._paces[key]
 
     def rehearse(self, trial: AbstractTrial, device: Device, *, threads: int) -> None:
-        """Try a few dense steps here, alone, and remember their pace."""
+        """Run a few dense steps on this machine and remember their pace."""
         here = torch.device(device)
         seconds = _seconds_per_step(trial, here, threads)
         self._paces[trial.kind, trial.rehearsal, device] = Pace(
@@ -138,7 +139,7 @@ class Costs:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What is left of a plan, in seconds, as far as it is known; early stopping is not foreseen."""
+    """The remaining time of a plan in seconds, as far as it is known; early stopping is ignored."""
 
     levels_left: int
     trials_left: int
@@ -147,20 +148,21 @@ class Estimate:
     held_s: Mapping[Device, float]
     """By device, these seconds times the cores or GPUs that each trial holds."""
     makespan_s: float
-    """From the first trial's beginning to the last one's end, side by side."""
+    """The seconds from the beginning of the first trial to the end of the last, run side by
+    side."""
     critical_path_s: float
     """The seconds of the longest chain of trials in which each waits for the one before. More
     machines do not make it shorter."""
     critical_path: tuple[str, ...]
     """Labels of that chain, its first source first."""
     unknown: tuple[str, ...]
-    """Labels of the trials, one each, that are counted as 0 s: nothing like them was timed."""
+    """Labels of trials that nothing like them was timed for, each once; they count as 0 s."""
     rough: tuple[str, ...]
-    """Labels of the trials, one each, whose time is of others of their kind and size."""
+    """Labels of trials, each once, whose time is that of others of their kind and size."""
 
     @property
     def line(self) -> str:
-        """How long it takes, in words."""
+        """The estimate in words."""
         trials = _counted(self.trials_left, "trial")
         left = f"{_counted(self.levels_left, 'level')} of {trials} left"
         if not self.levels_left:
@@ -195,11 +197,11 @@ def estimate(
     *,
     measure: bool = False,
 ) -> Estimate:
-    """What the levels left would take where trials of each kind have what is `given` to it.
+    r"""The remaining time of a plan, where trials of each kind have the resources `given`.
 
-    `slots` has, by kind, how many run beside each other where there is no other kind; kinds on the
-    same type of device share it. With `measure` what is unknown is rehearsed here, if here is such
-    a device.
+    `slots` holds, by kind, how many trials run at once where there is no other kind; kinds on the
+    same type of device share it. With `measure`, unknown paces are rehearsed here, if this machine
+    has such a device.
     """
     left = [plan for plan in planned if plan.levels_left]
     seconds, rough, unknown = [], [], []
@@ -242,7 +244,8 @@ def _here(device: Device) -> bool:
 
 
 def _seconds_per_step(trial: AbstractTrial, device: torch.device, threads: int) -> float:
-    """A dense step's, after one to warm up: of one step where that takes long, else of a few."""
+    """The seconds of a dense step, after a warm-up: of a single step if it is slow, else the mean
+    of a few."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -254,12 +257,12 @@ def _seconds_per_step(trial: AbstractTrial, device: torch.device, threads: int) 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A trial that is left, for the simulation of a run."""
+    """A remaining trial, for the simulation of a run."""
 
     kind: str
     seconds: float
     sources: tuple[int, ...] = ()
-    """Places of the tasks that it waits for, all before its own."""
+    """Indices of the tasks that it waits for, all before its own."""
 
 
 def _tasks(left: Sequence[PlannedTrial], seconds: Sequence[float]) -> list[Task]:
@@ -275,7 +278,7 @@ def _tasks(left: Sequence[PlannedTrial], seconds: Sequence[float]) -> list[Task]
 
 
 def critical_path(tasks: Sequence[Task]) -> tuple[int, ...]:
-    """Places of the longest chain in seconds, its first source first; none where all take 0 s."""
+    """Indices of the longest chain in seconds, its first source first; empty where all take 0 s."""
     ends: list[float] = []
     before: list[int | None] = []
     for task in tasks:
@@ -291,10 +294,10 @@ def critical_path(tasks: Sequence[Task]) -> tuple[int, ...]:
 
 
 def makespan(tasks: Sequence[Task], slots: Mapping[str, int], devices: Mapping[str, str]) -> float:
-    """Seconds until the last task has ended, where each begins as soon as it can.
+    r"""Seconds until the last task has ended, where each begins as soon as it can.
 
-    Of those whose sources have ended the first in order is begun that there is room for. A task of
-    a kind with n slots takes a share of 1/n of its type of device.
+    Among tasks whose sources have ended, the first in order that fits begins. A task of a kind with
+    n slots takes a share of 1/n of its type of device.
     """
     whole = math.lcm(*slots.values())
     free = dict.fromkeys(devices.values(), whole)
@@ -334,7 +337,7 @@ def _counted(number: int, thing: str) -> str:
 
 
 def _named(labels: Iterable[str]) -> str:
-    """How many trials there are, and the first few labels."""
+    """The number of trials, and the first few labels."""
     each = tuple(labels)
     names = list(dict.fromkeys(each))
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""

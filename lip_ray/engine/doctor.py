@@ -9,7 +9,8 @@ import torch
 
 from lip_ray.engine import ray_private
 from lip_ray.engine.cores import AFFINITY, tightest
-from lip_ray.engine.ray_session import answers, ray_at
+from lip_ray.engine.ray_session import OBJECT_STORE_BYTES, answers, ray_at
+from lip_ray.engine.temporary import usable_folder
 from lip_ray.store import Writer
 
 PACKAGES = ("lip-ray", "torch", "ray", "pyarrow", "duckdb", "pandas", "plotly", "pydantic")
@@ -17,7 +18,7 @@ PACKAGES = ("lip-ray", "torch", "ray", "pyarrow", "duckdb", "pandas", "plotly", 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     passed: bool
@@ -32,6 +33,7 @@ def checks(store: str) -> Iterator[Check]:
     yield Check("cpu", True, _cores())
     yield Check("gpu", True, _gpus())
     yield _attempt("store", lambda: _store_written(store))
+    yield _attempt("temporary", _temporary_folder)
     yield _attempt("ray", _ray_answered)
 
 
@@ -61,6 +63,10 @@ def _attempt(name: str, action: Callable[[], str]) -> Check:
 def _store_written(store: str) -> str:
     Writer.probe(store)
     return f"{store} can be written to"
+
+
+def _temporary_folder() -> str:
+    return f"{usable_folder(object_store_bytes=OBJECT_STORE_BYTES)} can be written to"
 
 
 def _ray_answered() -> str:

@@ -12,15 +12,15 @@ from ray import tune
 from rich.console import Console
 
 from lip_ray import __version__
-from lip_ray.engine.ledger import Failure, Ledger, Watchdog
+from lip_ray.engine.failures import Failure, FailureLog, Watchdog
 from lip_ray.engine.plan import PlannedTrial, plan
 from lip_ray.engine.preflight import refuse_unready
 from lip_ray.engine.progress import Progress, Tally
 from lip_ray.engine.ray_private import withhold_keys
 from lip_ray.engine.ray_session import most, nodes, ray_at, this_machine
-from lip_ray.engine.resources import Room
+from lip_ray.engine.resources import Allocation
 from lip_ray.engine.search_points import Points, kinds_of
-from lip_ray.engine.stopper import Brake
+from lip_ray.engine.stopper import RunStopper
 from lip_ray.engine.study import Study
 from lip_ray.engine.trackers import callbacks
 from lip_ray.engine.trainable import Config, config_of, run_trial
@@ -34,11 +34,11 @@ withhold_keys()
 Worker = Callable[[Config], None]
 
 DRIVER_PATIENCE_S = 60.0
-"""How long the driver itself waits for a store that cannot be written to: meanwhile it does nothing
-else, and its workers wait longer."""
+"""The seconds that the driver itself waits for a store that cannot be written to. It does nothing
+else meanwhile; its workers wait longer."""
 
 PENDING = 200
-"""Trials that wait for a machine at most: what an autoscaler sees of what is to come."""
+"""The most trials that wait for a machine, from which an autoscaler sees the demand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +46,15 @@ class Summary:
     """How a launch ended."""
 
     planned: tuple[PlannedTrial, ...]
-    """As the store has them now; of a search, none."""
+    """The planned trials with their present levels in the store; empty for a search."""
     points: tuple[int, int] | None = None
     """For a search: how many points have a score, and how many points it has."""
     failures: tuple[Failure, ...] = ()
-    """The trials that were given up."""
+    """The trials that failed."""
     problem: str = ""
     """Why the run ended early by itself: the store could not be written to."""
     unnoted: str = ""
-    """Why the store has no row of a failure, where it could not be written to just then."""
+    """Why the store has no row of a failure, where it could not be written to at that moment."""
 
     @property
     def complete(self) -> bool:
@@ -64,12 +64,12 @@ class Summary:
 
     @property
     def interrupted(self) -> bool:
-        """Whether a person or a scheduler ended it: nothing failed, yet levels are missing."""
+        """Whether a person or a scheduler ended the run: nothing failed, yet levels are missing."""
         return not (self.complete or self.failures or self.problem)
 
     @property
     def line(self) -> str:
-        """How much of the sweep the store has."""
+        """How much of the sweep the store has, in words."""
         if self.points:
             return "{}/{} points".format(*self.points)
         tally = Tally(self.planned)
@@ -85,15 +85,15 @@ def launch(
     address: str | None = None,
     worker: Worker = run_trial,
 ) -> Summary:
-    """Run what the store lacks of the sweep, here or on the cluster at `address`.
+    r"""Run the missing levels of the sweep, here or on the cluster at `address`.
 
     Ctrl-C lets levels in flight end and begins no others; a second one, or SIGTERM, ends it at
-    once. Either way levels already recorded stay, and the same call goes on from there. Raises
-    LaunchError or StoreError before any trial begins.
+    once. Either way recorded levels stay, and the same call resumes. Raises LaunchError or
+    StoreError before any trial begins.
     """
     kinds = kinds_of(sweep)
     if address is None:
-        Room.of(sweep.run, kinds, [this_machine()])
+        Allocation.of(sweep.run, kinds, [this_machine()])
     patience_s = min(sweep.run.store_patience_s, DRIVER_PATIENCE_S)
     writer = Writer.open(store, patience_s=patience_s)
     launched = _Launch(sweep, Reader(store), writer, console)
@@ -104,9 +104,9 @@ def launch(
     with ray_at(address) as folder:
         if address:
             refuse_unready(writer.where)
-        room = Room.of(sweep.run, kinds, nodes(), most() if address else ())
+        allocation = Allocation.of(sweep.run, kinds, nodes(), most() if address else ())
         launched.note_sweep()
-        launched.fit(room, folder, worker, trackers)
+        launched.fit(allocation, folder, worker, trackers)
     return launched.summary()
 
 
@@ -121,63 +121,71 @@ class _Launch:
         self._study = Study(sweep, reader, writer) if sweep.search else None
         self._planned = plan(sweep, reader.levels_done())
         self._tally = Tally(self._planned, self._told if self._study else None)
-        self._ledger = Ledger(reader, writer, self._tally)
+        self._failure_log = FailureLog(reader, writer, self._tally)
         self._problem = ""
 
     @property
     def nothing_left(self) -> bool:
-        """Whether the store has all of it."""
+        """Whether the store has all levels of the sweep."""
         if self._study:
             return self._study.told == self._study.total
         return not any(planned.levels_left for planned in self._planned)
 
     def note_sweep(self) -> None:
-        """Note in the store what was asked for; the points of a search are noted one by one."""
+        """Write to the store what the sweep asks for; points of a search are written one by one."""
         if not self._study:
             self._writer.write_sweep(sweep_record(self._sweep))
 
     def summary(self) -> Summary:
-        """How it stands now."""
+        """The present state of the run."""
         return Summary(
             planned=plan(self._sweep, self._reader.levels_done()),
             points=(self._study.told, self._study.total) if self._study else None,
-            failures=tuple(self._ledger.failures),
+            failures=tuple(self._failure_log.failures),
             problem=self._problem,
-            unnoted=self._ledger.unwritten,
+            unnoted=self._failure_log.unwritten,
         )
 
     def fit(
-        self, room: Room, folder: Path, worker: Worker, trackers: Sequence[tune.Callback]
+        self,
+        allocation: Allocation,
+        folder: Path,
+        worker: Worker,
+        trackers: Sequence[tune.Callback],
     ) -> None:
-        """Run until nothing more can be: then what is missing was given up or stopped."""
+        """Run until no trial is left that can run; trials that are still incomplete failed or were
+        stopped."""
         run, tally = self._sweep.run, self._tally
-        begins = f"{self._sweep.name}: {tally.line()}; {room.line}"
+        begins = f"{self._sweep.name}: {tally.line()}; {allocation.line}"
         self._console.print(begins, highlight=False)
         if self._reader.damaged:
             lost = ", ".join(self._reader.damaged)
             told = f"damaged or missing, so their levels run again: {lost}: see lip store check"
             self._console.print(told, highlight=False)
-        points = self._points(room)
+        points = self._points(allocation)
         searcher = PlanSearcher(
-            self._configs(room, self._planned), self._ledger, at_once=run.concurrent, supply=points
+            self._configs(allocation, self._planned),
+            self._failure_log,
+            at_once=run.concurrent,
+            supply=points,
         )
         watchdog = Watchdog(
-            self._ledger, limit_s=run.level_limit_s, now=time.monotonic, kill=ray.kill
+            self._failure_log, limit_s=run.level_limit_s, now=time.monotonic, kill=ray.kill
         )
-        brake = Brake(searcher, watchdog.running, points.hopeless if points else None)
+        stopper = RunStopper(searcher, watchdog.running, points.hopeless if points else None)
         progress = Progress(
-            tally, self._console, standings=self._standings, stopping=lambda: brake.pulled
+            tally, self._console, standings=self._standings, stopping=lambda: stopper.interrupted
         )
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._pending(room))
-        with progress, brake.on_signals():
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._pending(allocation))
+        with progress, stopper.on_signals():
             tune.Tuner(
-                tune.with_resources(worker, room.request),
+                tune.with_resources(worker, allocation.request),
                 tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
                 run_config=tune.RunConfig(
                     name="sweep",
                     storage_path=str(folder),
                     verbose=0,
-                    stop=brake,
+                    stop=stopper,
                     callbacks=[watchdog, progress, *trackers],
                     failure_config=tune.FailureConfig(max_failures=run.retries),
                 ),
@@ -188,13 +196,13 @@ class _Launch:
         assert self._study
         return f"{self._study.told}/{self._study.total} points"
 
-    def _points(self, room: Room) -> Points | None:
+    def _points(self, allocation: Allocation) -> Points | None:
         if self._study is None:
             return None
 
         def take_in(planned: Sequence[PlannedTrial]) -> Sequence[Config]:
             self._tally.add(planned)
-            return self._configs(room, planned)
+            return self._configs(allocation, planned)
 
         return Points(
             sweep=self._sweep,
@@ -203,14 +211,14 @@ class _Launch:
             take_in=take_in,
         )
 
-    def _configs(self, room: Room, planned: Sequence[PlannedTrial]) -> list[Config]:
-        """What is left to do, as workers are told."""
+    def _configs(self, allocation: Allocation, planned: Sequence[PlannedTrial]) -> list[Config]:
+        """The configurations of workers, for trials with levels left."""
         return [
             config_of(
                 one.trial,
                 store=self._writer.where,
                 run=self._sweep.run,
-                slot=room.slots[one.trial.kind],
+                slot=allocation.slots[one.trial.kind],
             )
             for one in planned
             if one.levels_left
@@ -219,13 +227,13 @@ class _Launch:
     def _standings(self) -> list[Standing]:
         return [standing for standing, _, _ in self._reader.standings()]
 
-    def _pending(self, room: Room) -> int:
+    def _pending(self, allocation: Allocation) -> int:
         """How many trials Tune holds ready: enough for a process that ends one to get another."""
-        return max(1, min(PENDING, 2 * room.trials_at_once))
+        return max(1, min(PENDING, 2 * allocation.trials_at_once))
 
 
 def sweep_record(sweep: Sweep) -> SweepRecord:
-    """What the sweep asks for, as the store notes it."""
+    """The record of the sweep for the store."""
     return SweepRecord(
         sweep=sweep.name,
         sweep_id=sweep.id,

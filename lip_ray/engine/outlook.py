@@ -1,4 +1,4 @@
-"""What a sweep would run, and what that would take, before anything runs."""
+"""The forecast of a run: its trials and the time they will take."""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +7,7 @@ import pandas as pd
 from lip_ray.engine.cost import Costs, estimate
 from lip_ray.engine.plan import PlannedTrial, graph_table, plan, plan_table
 from lip_ray.engine.ray_session import most, nodes, ray_at, this_machine
-from lip_ray.engine.resources import Room
+from lip_ray.engine.resources import Allocation
 from lip_ray.engine.search_points import kinds_of
 from lip_ray.store import Reader
 from lip_ray.sweep import Sweep
@@ -15,29 +15,29 @@ from lip_ray.sweep import Sweep
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
-    """A plan, for people."""
+    """The plan of a sweep, for people."""
 
     trials: pd.DataFrame
-    """One row a label."""
+    """One row per label."""
     graph: pd.DataFrame
-    """One row a kind."""
+    """One row per kind of trial."""
     lines: tuple[str, ...]
-    """What is left and what it takes."""
+    """What is left to do and how long it will take."""
 
 
 def look_ahead(
     sweep: Sweep, store: str, *, address: str | None = None, measure: bool = False
 ) -> Outlook:
-    """What the store lacks of the sweep, on this machine or the cluster at `address`.
+    r"""The missing levels of the sweep and their cost, on this machine or the cluster at `address`.
 
-    Times are those that the store has of trials like these; with `measure` a few steps of those it
-    has none of are tried here. Raises LaunchError where a trial would wait for ever.
+    Times come from similar trials in the store; with `measure`, a few steps of others are rehearsed
+    here. Raises LaunchError where a trial would wait for ever.
     """
-    room = _room(sweep, address)
+    allocation = _allocation(sweep, address)
     reader = Reader(store) if Reader.exists(store) else None
     planned = _planned(sweep, reader)
-    found = estimate(planned, Costs(reader), room.at_once, room.slots, measure=measure)
-    said = [*found.lines, f"{room.line}; results in {store}"]
+    found = estimate(planned, Costs(reader), allocation.at_once, allocation.slots, measure=measure)
+    said = [*found.lines, f"{allocation.line}; results in {store}"]
     if sweep.search:
         told = len(reader.scores(sweep.name, sweep.search_id)) if reader else 0
         said[0] = f"of one point like this, {found.line}"
@@ -46,15 +46,15 @@ def look_ahead(
 
 
 def _planned(sweep: Sweep, reader: Reader | None) -> tuple[PlannedTrial, ...]:
-    """All trials; of a search, those of one point."""
+    """All trials; for a search, those of one point."""
     if sweep.search:
         return plan(replace(sweep, trials=sweep.typical_trials()), {})
     return plan(sweep, reader.levels_done() if reader else {})
 
 
-def _room(sweep: Sweep, address: str | None) -> Room:
+def _allocation(sweep: Sweep, address: str | None) -> Allocation:
     kinds = kinds_of(sweep)
     if address is None:
-        return Room.of(sweep.run, kinds, [this_machine()])
+        return Allocation.of(sweep.run, kinds, [this_machine()])
     with ray_at(address):
-        return Room.of(sweep.run, kinds, nodes(), most())
+        return Allocation.of(sweep.run, kinds, nodes(), most())

@@ -1,4 +1,4 @@
-"""What a sweep has left to do: its trials less what the store holds."""
+"""The plan of a sweep: its trials, and the levels that the store lacks."""
 
 import json
 from collections import defaultdict
@@ -17,7 +17,7 @@ GRAPH_COLUMNS = [
 ]  # fmt: skip
 
 IDENTITY = ("kind", "name")
-"""The fields that say what something is; its others tell it from its own like only."""
+"""The fields that tell what an object is; its other fields are compared only between equal ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class PlannedTrial:
 
     trial: AbstractTrial
     label: str
-    """What tells it from the sweep's other trials, the seed apart."""
+    """The differences to the sweep's other trials, apart from the seed."""
     levels_done: int
     source_ids: tuple[str, ...] = ()
     """The trials that it waits for; those that are not in the plan are complete."""
@@ -38,7 +38,7 @@ class PlannedTrial:
 
     @property
     def levels_left(self) -> int:
-        """Levels that are not in the store."""
+        """The number of levels that are not in the store."""
         return self.trial.levels - self.levels_done
 
 
@@ -65,7 +65,7 @@ def plan(sweep: Sweep, levels_done: Mapping[str, int]) -> tuple[PlannedTrial, ..
 def _gather(
     trials: Iterable[AbstractTrial], found: dict[str, tuple[AbstractTrial, tuple[str, ...]]]
 ) -> tuple[str, ...]:
-    """Their ids; each trial is noted once, after its sources and with their ids."""
+    """The ids of some trials, after each of them was noted once, after its sources."""
     ids = {trial.id: trial for trial in trials}
     for trial_id, trial in ids.items():
         if trial_id not in found:
@@ -88,11 +88,11 @@ def plan_table(planned: Sequence[PlannedTrial]) -> pd.DataFrame:
 
 
 def graph_table(planned: Sequence[PlannedTrial]) -> pd.DataFrame:
-    """One row a kind: its trials and levels, how many are done, and what waits for what.
+    r"""One row per kind: its trials and levels, how many are done, and what waits for what.
 
-    `edges` are sources of its trials, each counted for every trial that takes tickets from it;
-    `waiting` are trials left of which a source is left. `depth` is the most trials one after
-    another, the kind's own included: 1 where it has no sources.
+    `edges` counts the sources of its trials, each once for every trial that takes tickets from it;
+    `waiting` counts incomplete trials with an incomplete source. `depth` is the longest chain of
+    trials that must run one after another, the kind's own included: 1 where it has no sources.
     """
     depth: dict[str, int] = {}
     rows = []
@@ -137,13 +137,13 @@ def _labels(trials: Sequence[AbstractTrial]) -> list[str]:
 
 
 def _unseeded(leaf: dict[str, str]) -> dict[str, str]:
-    """Without the seed that the trial uses: its own, or where it has none its source's."""
+    """The trial without its seed, its own or the source's."""
     used = "seed" if leaf.get("seed") != "null" else f"{SOURCE}.seed"
     return {name: value for name, value in leaf.items() if name not in ("seed", used)}
 
 
 def _compared(name: str, leaf: Mapping[str, str]) -> tuple[str, ...]:
-    """A field, and the kind and name of what it is of: only the same things are compared in it."""
+    """A field, with the kind and name of its object: only fields of equal objects are compared."""
     parent, _, own = name.rpartition(".")
     asked = IDENTITY[: IDENTITY.index(own)] if own in IDENTITY else IDENTITY
     return (name, *(leaf.get(f"{parent}.{part}".lstrip("."), "") for part in asked))

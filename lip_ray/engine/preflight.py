@@ -1,56 +1,45 @@
-"""What each machine of a cluster says of itself before any trial is sent to it."""
+"""The check of each machine of a cluster before any trial is sent to it."""
 
-import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lip_ray import __version__
+from lip_ray.engine.node_report import NodeReport, node_report
 from lip_ray.engine.resources import LaunchError
-from lip_ray.store import Reader, StoreError, Writer
+from lip_ray.store import Writer
 
 SURVEY_S = 120.0
-"""How long a machine may take to answer; its first task imports lip-ray."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sighting:
-    """What a worker on one machine found."""
-
-    host: str
-    version: str
-    """The version of lip-ray on that machine."""
-    problem: str
-    """Why the store cannot be used from there; empty where it can."""
+"""The seconds that a machine may take to answer: it starts a process and imports the store."""
 
 
 def refuse_unready(store: str) -> None:
-    """Raise LaunchError where a machine lacks this lip-ray, or does not see this very store.
+    r"""Raise LaunchError where a machine lacks this lip-ray, or does not see this very store.
 
-    Every machine with cores for trials is asked; one that joins later finds out with its first
+    Every machine with cores for trials is asked. One that joins later checks itself with its first
     trial, which it then refuses.
     """
     with Writer.open(store).beacon() as name:
-        problems = list(_problems(store, _sightings(store, name)))
+        problems = list(_problems(store, _node_reports(store, name)))
     if problems:
         raise LaunchError("\n".join(problems))
 
 
-def _sightings(store: str, beacon: str) -> dict[str, Sighting | str]:
-    """For each machine, what it saw of the store, or why it did not answer."""
+def _node_reports(store: str, beacon: str) -> dict[str, NodeReport | str]:
+    """For each machine, its report, or why it did not answer."""
     alive = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    reporting = ray.remote(num_cpus=0, max_retries=0)(node_report)
     asked = {
-        f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": _look.options(
+        f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": reporting.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote(store, beacon)
         for node in alive
     }
     if asked:
         ray.wait(list(asked.values()), num_returns=len(asked), timeout=SURVEY_S)
-    found: dict[str, Sighting | str] = {}
+    found: dict[str, NodeReport | str] = {}
     for host, answer in asked.items():
         try:
             found[host] = ray.get(answer, timeout=0)
@@ -61,18 +50,8 @@ def _sightings(store: str, beacon: str) -> dict[str, Sighting | str]:
     return found
 
 
-@ray.remote(num_cpus=0, max_retries=0)
-def _look(store: str, beacon: str) -> Sighting:
-    try:
-        seen = Reader(store).sees(beacon)
-        problem = "" if seen else "it has another store there"
-    except StoreError as error:
-        problem = str(error)
-    return Sighting(host=platform.node(), version=__version__, problem=problem)
-
-
-def _problems(store: str, sightings: dict[str, Sighting | str]) -> Iterator[str]:
-    for host, seen in sightings.items():
+def _problems(store: str, reports: dict[str, NodeReport | str]) -> Iterator[str]:
+    for host, seen in reports.items():
         if isinstance(seen, str):
             yield f"{host} cannot run lip-ray: {seen}: install lip-ray {__version__} there"
         elif seen.version != __version__:
@@ -80,7 +59,7 @@ def _problems(store: str, sightings: dict[str, Sighting | str]) -> Iterator[str]
                 f"{host} has lip-ray {seen.version}, this machine {__version__}: "
                 "install the same on all"
             )
-    blind = [host for host, seen in sightings.items() if not isinstance(seen, str) and seen.problem]
+    blind = [host for host, seen in reports.items() if not isinstance(seen, str) and seen.problem]
     if blind:
         yield (
             f"--store {store}: not shared with {_some(blind)}: give a folder that all machines of "

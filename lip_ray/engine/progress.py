@@ -1,4 +1,4 @@
-"""What a person sees while a sweep runs: a live panel on a terminal, plain lines elsewhere."""
+"""The display of a running sweep: a live panel on a terminal, plain lines elsewhere."""
 
 import threading
 import time
@@ -23,34 +23,35 @@ from lip_ray.trials import AbstractTrial
 
 HEARTBEAT_S = 60.0
 LINES_A_MINUTE = 30
-"""Levels that are told one by one in a log; more of them are only counted."""
+"""The most levels per minute that get a line each in a log; more of them are only counted."""
 
 SHOWN_IN_FLIGHT = 8
 SHOWN_BEST = 12
-"""Rows of the panel, which has to fit on a terminal."""
+"""The number of rows of the panel, which has to fit on a terminal."""
 
 DRAW_S = 0.5
-"""Between two drawings of the panel."""
+"""Seconds between two drawings of the panel."""
 
 LOOK_S = 5.0
-"""How often the panel looks into the store for how far trials in flight are."""
+"""Seconds between two looks of the panel into the store for the progress of running trials."""
 
 KIND_COLUMNS = ("running", "waiting", "done", "failed")
 
 
 class Tally:
-    """What is done and what is left, and the frontier so far."""
+    """The counts of done and remaining levels, and the frontier so far."""
 
     def __init__(
         self, planned: Iterable[PlannedTrial], points: Callable[[], str] | None = None
     ) -> None:
-        """`points` tells how far a search is, whose trials are not all known."""
+        """`points` gives the progress of a search, whose trials are not all known."""
         self._points = points
         self.levels_now = 0
-        """Levels finished by this run."""
+        """The number of levels finished by this run."""
         self._started = time.monotonic()
         self._first: float | None = None
-        """When the first of them was: before it processes start, which says nothing of the rest."""
+        """The time of the first of them: before it processes start, which says nothing about the
+        rest."""
         self._of: dict[str, PlannedTrial] = {}
         self._left: dict[str, int] = {}
         self._running: set[str] = set()
@@ -60,7 +61,7 @@ class Tally:
         self.add(planned)
 
     def add(self, planned: Iterable[PlannedTrial]) -> None:
-        """Take in more trials, as a search finds them; those known stay as they are."""
+        """Add trials, as a search finds them; known ones stay as they are."""
         for one in planned:
             self._of.setdefault(one.trial.id, one)
             self._left.setdefault(one.trial.id, one.levels_left)
@@ -87,7 +88,7 @@ class Tally:
 
     @property
     def pace_s(self) -> float | None:
-        """Seconds a level, of all of this run; unknown before its first."""
+        """Seconds per level over this whole run; None before its first."""
         if self._first is None:
             return None
         if self.levels_now == 1:
@@ -95,11 +96,11 @@ class Tally:
         return (time.monotonic() - self._first) / (self.levels_now - 1)
 
     def find(self, trial_id: str) -> tuple[AbstractTrial, str]:
-        """The trial, and what it is called."""
+        """The trial with this id, and its label."""
         return self._of[trial_id].trial, self.label(trial_id)
 
     def knows(self, trial_id: str) -> bool:
-        """Whether it is one of these trials."""
+        """Whether the trial is part of this sweep."""
         return trial_id in self._of
 
     def label(self, trial_id: str) -> str:
@@ -108,20 +109,20 @@ class Tally:
         return f"{planned.label} seed {planned.trial.seed_used}"
 
     def begin(self, trial_id: str) -> None:
-        """A worker has the trial."""
+        """Note that a worker has the trial."""
         self._running.add(trial_id)
 
     def end(self, trial_id: str) -> None:
-        """No worker has it any more."""
+        """Note that no worker has the trial any more."""
         self._running.discard(trial_id)
 
     def give_up(self, trial_id: str) -> None:
-        """It will not run again."""
+        """Note that the trial failed and will not run again."""
         self.end(trial_id)
         self.given_up[trial_id] = None
 
     def count(self, trial_id: str, report: dict[str, Any]) -> None:
-        """Take in one finished level."""
+        """Count one finished level."""
         planned = self._of[trial_id]
         self._left[trial_id] = planned.trial.levels - report["level"] - 1
         self.levels_now += 1
@@ -130,7 +131,7 @@ class Tally:
             self._psnr[planned.label][report["density"]].append(report["psnr_selected_db"])
 
     def found(self, trial_id: str, level: int) -> None:
-        """Levels up to this one were there already."""
+        """Count levels up to this one, which were in the store already."""
         left = self._of[trial_id].trial.levels - level - 1
         self._left[trial_id] = min(self._left[trial_id], left)
 
@@ -170,7 +171,7 @@ class Tally:
         return table
 
     def line(self) -> str:
-        """Where the sweep stands."""
+        """The state of the sweep in words."""
         kinds = self.kinds().values()
         counted = {name: sum(row[name] for row in kinds) for name in KIND_COLUMNS}
         parts = [
@@ -197,7 +198,8 @@ class Progress(tune.Callback):
         standings: Callable[[], Sequence[Standing]] = tuple,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`standings` tells how far trials in flight are, `stopping` whether Ctrl-C was pressed."""
+        """`standings` gives the progress of running trials, `stopping` whether Ctrl-C was
+        pressed."""
         self._tally = tally
         self._console = console
         self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
@@ -227,13 +229,13 @@ class Progress(tune.Callback):
             self._live.stop()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker has it."""
+        """Note that a worker has the trial."""
         self._tally.begin(trial.config["trial_id"])
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """A level is in the store, or the worker says why there is none."""
+        """Count a stored level, or show the reason that the worker gives instead."""
         trial_id = trial.config["trial_id"]  # the result's own `trial_id` is Tune's
         if result["ending"]:
             self._tally.found(trial_id, result["level"])
@@ -249,16 +251,16 @@ class Progress(tune.Callback):
             self._print(f"{self._tally.label(trial_id)}  {_level(result)}  [{self._tally.line()}]")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """No worker has it any more."""
+        """Note that no worker has the trial any more."""
         self._tally.end(trial.config["trial_id"])
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker failed; Tune starts the trial again while retries last."""
+        """Note that a worker failed; Tune starts the trial again while retries last."""
         self._tally.end(trial.config["trial_id"])
         self._print(f"{self._tally.label(trial.config['trial_id'])}: failed, going on once more")
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Keep the panel, or the log, alive."""
+        """Refresh the panel or the log."""
         if self._stopping() and not self._said_so:
             self._said_so = True
             self._print("levels in flight are finished first; Ctrl-C again to stop at once")
@@ -289,7 +291,7 @@ class Progress(tune.Callback):
 
 
 class _Watcher(threading.Thread):
-    """Looks into the store now and then, so that a slow one holds up nobody."""
+    """Reads progress from the store in a thread of its own, so that a slow store delays nobody."""
 
     def __init__(self, look: Callable[[], Sequence[Standing]]) -> None:
         super().__init__(daemon=True)
@@ -303,12 +305,12 @@ class _Watcher(threading.Thread):
                 self.latest = self._look()
 
     def stop(self) -> None:
-        """Stop watching."""
+        """End the thread."""
         self._over.set()
 
 
 def _sparsest(row: Mapping[float, float]) -> tuple[float, float]:
-    """The sparsest level's density, and its PSNR, so that the least is the best."""
+    """A sort key: the sparsest level's density and PSNR, the best first."""
     density = min(row)
     return density, -row[density]
 
@@ -356,7 +358,7 @@ def _level(report: dict[str, Any]) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A duration as people say it."""
+    """A duration in words."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -1,17 +1,13 @@
 """Ray itself: started inside this process on one machine, or joined where a cluster has it."""
 
-import fcntl
 import logging
 import os
 import secrets
-import shutil
 import socket
-import stat
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import ray
 import torch
@@ -20,24 +16,14 @@ from ray.exceptions import RayError
 from lip_ray import strict_yaml
 from lip_ray.engine import ray_private
 from lip_ray.engine.cores import available_cpus
+from lip_ray.engine.node_report import bootstrap
 from lip_ray.engine.resources import Capacity, LaunchError
+from lip_ray.engine.temporary import private_folder
 
 OBJECT_STORE_BYTES = 100_000_000
 """Nothing but specs and short reports passes through it."""
 
 LOOPBACK = "127.0.0.1"
-PREFIX = "lip-"
-LOCK = "lip-ray.lock"
-
-MARK = "lip-ray's own temporary folder: {folder}\n"
-"""The content of a folder's lock file. A folder without it, or moved, is never removed."""
-
-LONGEST_TEMPORARY_FOLDER = 24
-"""The limit in characters: Linux allows 107 for the name of a socket, and Ray's part of it takes
-82."""
-
-BOOTSTRAP = "~/ray_bootstrap_config.yaml"
-"""Where Ray's cluster launcher leaves the cluster's file on its head."""
 
 TOKEN_HINT = (
     " (where a cluster asks for a token, RAY_AUTH_MODE=token and RAY_AUTH_TOKEN must be set)"
@@ -52,12 +38,20 @@ def ray_at(address: str | None) -> Iterator[Path]:
     """A Ray to run trials on: this machine's own, or that of the cluster at an address.
 
     Yields a folder for Tune's state, which is thrown away: the store is what counts. Raises
-    LaunchError where nothing answers, or a Ray or Python of another version.
+    LaunchError where nothing answers, a Ray or Python of another version does, or the temporary
+    folder is of no use.
     """
-    with _private_folder() as private:
+    with _folder(address) as private:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told at the end
         with joined(address) if address else local_ray(private / "ray"):
             yield private / "tune"
+
+
+def _folder(address: str | None) -> AbstractContextManager[Path]:
+    """The folder for a run; one that joins a cluster has no sockets and objects in it."""
+    if address:
+        return private_folder(sockets=False)
+    return private_folder(object_store_bytes=OBJECT_STORE_BYTES)
 
 
 @contextmanager
@@ -137,18 +131,12 @@ def most() -> list[Capacity]:
     The launcher's file on the head lists them. Where there is none, as under Kubernetes, Ray may
     know what they come to in sum, which is then taken for one machine.
     """
-    on_head = ray.remote(_bootstrap).options(num_cpus=0, resources=ray_private.HEAD)
+    on_head = ray.remote(bootstrap).options(num_cpus=0, resources=ray_private.HEAD)
     text = ray.get(on_head.remote())
     if text:
         return launched(strict_yaml.parse(text))
     resources = ray_private.most_resources()
     return [_capacity(resources)] if resources else []
-
-
-def _bootstrap() -> str | None:
-    """What Ray's cluster launcher left on this machine, if it made it."""
-    path = Path(BOOTSTRAP).expanduser()
-    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def launched(config: Any) -> list[Capacity]:
@@ -210,62 +198,3 @@ def _environment(settings: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    """A temporary folder for this user's eyes only, removed afterwards.
-
-    By itself Ray would open its files to everyone on the machine.
-    """
-    _remove_abandoned_folders()
-    private = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_short_folder()))
-    lock = _locked(private)
-    try:
-        yield private
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
-        lock.close()
-
-
-def _locked(private: Path) -> IO[bytes]:
-    """The folder's lock file, held until it is closed or this process ends, however it ends."""
-    lock = (private / f"{LOCK}.new").open("wb")
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    lock.write(_mark(private))
-    lock.flush()
-    (private / f"{LOCK}.new").rename(private / LOCK)  # it appears only once it is held
-    return lock
-
-
-def _mark(private: Path) -> bytes:
-    return MARK.format(folder=private).encode()
-
-
-def _remove_abandoned_folders() -> None:
-    """Remove what runs that were killed have left in the temporary folder, and nothing else."""
-    for private in Path(_short_folder()).glob(f"{PREFIX}*"):
-        with suppress(OSError):  # it is in use, or gone by now
-            if _is_own(private, stat.S_ISDIR):
-                _remove_unlocked(private)
-
-
-def _remove_unlocked(private: Path) -> None:
-    """Remove a folder whose lock file is ours and held by nobody. Raises OSError otherwise."""
-    handle = os.open(private / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(handle, "rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_own(private / LOCK, stat.S_ISREG) and lock.read() == _mark(private):
-            shutil.rmtree(private, ignore_errors=True)  # follows no links
-
-
-def _is_own(path: Path, is_kind: Callable[[int], bool]) -> bool:
-    """Whether it is of that kind, no link, and belongs to this user."""
-    found = path.lstat()
-    return is_kind(found.st_mode) and found.st_uid == os.getuid()
-
-
-def _short_folder() -> str:
-    """The temporary folder, or /tmp where its name leaves no room for the names of sockets."""
-    folder = tempfile.gettempdir()
-    return folder if len(folder) <= LONGEST_TEMPORARY_FOLDER else "/tmp"

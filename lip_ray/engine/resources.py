@@ -1,4 +1,4 @@
-"""How many trials of each kind fit on the machines there are, and on what."""
+"""How many trials of each kind fit on the available machines, and on which devices."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ Device = Literal["cpu", "cuda"]
 
 
 class LaunchError(UserError):
-    """The machines lack what the sweep's `run` block asks for, or cannot be reached."""
+    """The machines lack the resources that `run` asks for, or cannot be reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
-    """What one machine has for trials, or what a cluster that grows could come to have."""
+    """The resources of one machine, or those that a growing cluster could come to have."""
 
     cpus: float
     gpus: float = 0.0
@@ -30,21 +30,21 @@ class Capacity:
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """What one trial of a kind is given, and how many such trials there is room for."""
+    """The resources of one trial of a kind, and how many such trials fit."""
 
     cpus: int
     gpus: float
-    """0 on the CPU."""
+    """The number or share of GPUs; 0 on the CPU."""
     memory_gb: float | None
     at_once: int
 
     @property
     def device(self) -> Device:
-        """Where its tensors live."""
+        """The type of device of its tensors."""
         return "cuda" if self.gpus else "cpu"
 
     def request(self, *, alone: bool = False) -> PlacementGroupFactory:
-        """What Ray is to reserve; a trial that is alone shares its GPU with none."""
+        """The resources that Ray reserves; a trial that is `alone` shares its GPU with none."""
         bundle: dict[str, float] = {"CPU": self.cpus}
         if self.gpus:
             bundle["GPU"] = max(1.0, self.gpus) if alone else self.gpus
@@ -54,8 +54,8 @@ class Slot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Room:
-    """A slot for every kind of trial in a sweep."""
+class Allocation:
+    """The slots of every kind of trial in a sweep."""
 
     slots: Mapping[str, Slot]
     concurrent: int | None = None
@@ -69,7 +69,7 @@ class Room:
         nodes: Sequence[Capacity],
         most: Sequence[Capacity] = (),
     ) -> Self:
-        """What there is for a `run` block on these machines.
+        r"""The allocation for a `run` block on these machines.
 
         `most` are the machines that a cluster can have once it has grown. Raises LaunchError where
         a kind of trial would wait for ever.
@@ -97,12 +97,12 @@ class Room:
 
     @property
     def trials_at_once(self) -> int:
-        """At most, of any kind."""
+        """The most trials of any kind at once."""
         return max(self.at_once.values(), default=0)
 
     @property
     def line(self) -> str:
-        """The room in words."""
+        """The allocation in words."""
         if len(set(self.at_once.values())) == 1 and len({s.device for s in self._all}) == 1:
             return f"{self.trials_at_once} trials at once on {self._all[0].device}"
         kinds = (f"{n} {kind} on {self.slots[kind].device}" for kind, n in self.at_once.items())
@@ -113,7 +113,7 @@ class Room:
         return list(self.slots.values())
 
     def request(self, config: Mapping[str, Any]) -> PlacementGroupFactory:
-        """What Ray is to reserve for the trial with this configuration."""
+        """The resources that Ray reserves for the trial with this configuration."""
         return self.slots[config["kind"]].request(alone=config["alone"])
 
 
@@ -129,7 +129,7 @@ def _slot(
 
 
 def _fitting(slot: Slot, node: Capacity) -> int:
-    """How many such trials one machine holds."""
+    """How many such trials fit on one machine."""
     counts = [int(node.cpus // slot.cpus)]
     if slot.gpus:
         # A trial never has parts of two GPUs, so two trials of 0.4 share one and 0.2 lies idle.
@@ -143,7 +143,8 @@ def _fitting(slot: Slot, node: Capacity) -> int:
 
 
 def _missing(kind: str, slot: Slot, nodes: Sequence[Capacity]) -> str:
-    """Which field asks for more than any machine has; or that no machine has all of it at once."""
+    """The field that asks for more than any machine has, or a note that no machine has all of
+    it."""
     cpus = max((node.cpus for node in nodes), default=0)
     gpus = max((node.gpus for node in nodes), default=0)
     memory = [node.memory_gb for node in nodes if node.memory_gb is not None]

@@ -1,4 +1,4 @@
-"""A search as the scheduler sees it: points become trials, and what they came to is told."""
+"""A search as seen by the scheduler: points become trials, and scores when these end."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,16 +13,16 @@ from lip_ray.sweep import Sweep
 
 @dataclass
 class _Open:
-    """A point in flight."""
+    """A point whose trials are running."""
 
     point: Point
     left: set[str]
-    """Its trials, and their sources, that have not ended."""
+    """Those of its trials and their sources that have not ended."""
     stopped: str = ""
     short: str = ""
     """Why GPU memory did not suffice; empty where it did."""
     lost: bool = False
-    """Whether a trial was given up: the point is left for the next run."""
+    """Whether a trial failed, so that the point is left for the next run."""
 
 
 @dataclass
@@ -36,14 +36,14 @@ class Points:
     study: Study
     reader: Reader
     take_in: Callable[[Sequence[PlannedTrial]], Sequence[Config]]
-    """Makes planned trials known, and configurations of those with levels left."""
+    """Registers planned trials, and returns configurations of those with levels left."""
     exhausted: bool = False
     _in_vain: bool = False
     """True after the sampler returned no point, until the next trial ends."""
     _open: dict[int, _Open] = field(default_factory=dict)
 
     def more(self) -> Sequence[Config]:
-        """The trials of the next point that has any left; none while enough are in flight."""
+        """The trials of the next point that has any left; empty while enough are running."""
         assert self.sweep.search
         while len(self._open) < self.sweep.search.at_once and not self._in_vain:
             point = self.study.ask()
@@ -57,7 +57,8 @@ class Points:
         return ()
 
     def ended(self, trial_id: str, *, given_up: bool = False, short: str = "") -> None:
-        """A trial is complete or was stopped; or given up, of GPU memory where `short` says why."""
+        """Note that a trial is complete or was stopped, or failed; `short` is why GPU memory did
+        not suffice."""
         self._in_vain = False
         for number, one in list(self._open.items()):
             if trial_id in one.left:
@@ -69,8 +70,11 @@ class Points:
                     self._tell(one)
 
     def hopeless(self, trial_id: str, report: dict[str, Any]) -> bool:
-        """Whether a trial is stopped with the level that it reports: it is far behind, or another
-        of its point was, and the point's score is decided."""
+        r"""Whether to stop a trial after the level that it reports.
+
+        It is stopped if it is far behind or another trial of its point was, so that the score is
+        decided.
+        """
         mine = [one for one in self._open.values() if trial_id in (t.id for t in one.point.trials)]
         if report["ending"] or not mine:
             return False

@@ -13,11 +13,11 @@ from ray.tune.stopper import NoopStopper
 from lip_ray.engine.tune_searcher import PlanSearcher
 
 Hopeless = Callable[[str, dict[str, Any]], bool]
-"""From a trial's id and the report of its latest level to whether it is not worth going on."""
+"""Whether a trial is not worth continuing, by its id and the report of its latest level."""
 
 
-class Brake(Stopper):
-    """Tune asks it after every level whether that was the trial's last."""
+class RunStopper(Stopper):
+    """Tells Tune after every level whether the trial, or the whole run, is to end."""
 
     def __init__(
         self,
@@ -25,13 +25,13 @@ class Brake(Stopper):
         running: Callable[[], Set[str]],
         hopeless: Hopeless | None = None,
     ) -> None:
-        """`running` tells Tune's ids of the trials that a worker has."""
-        self.pulled = False
+        """`running` gives Tune's ids of the trials that have a worker."""
+        self.interrupted = False
         self._searcher = searcher
         self._running = running
         self._hopeless = hopeless
         self._awaited: Set[str] | None = None
-        """The trials whose levels were in flight when they became the last."""
+        """The trials whose levels were running when stopping began."""
 
     def __reduce__(self) -> tuple[type[NoopStopper], tuple[()]]:
         """Tune pickles its stopper for a restore that never happens."""
@@ -46,13 +46,13 @@ class Brake(Stopper):
 
     @property
     def _stopping(self) -> bool:
-        """Whether levels in flight are the last: somebody says so, or the store takes no more."""
-        return self.pulled or bool(self._searcher.store_problem)
+        """Whether no further level begins: after Ctrl-C, or when the store cannot be written to."""
+        return self.interrupted or bool(self._searcher.store_problem)
 
     def stop_all(self) -> bool:
-        """Whether all levels have ended that were in flight when they became the last.
+        r"""Whether all levels have ended that were running when stopping began.
 
-        Tune may have begun others meanwhile, which it held ready: they are broken off.
+        Tune may have begun others meanwhile, which it held ready: they are interrupted.
         """
         if not self._stopping:
             return False
@@ -62,7 +62,8 @@ class Brake(Stopper):
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """While it lasts, SIGINT pulls the brake and a second one, or SIGTERM, ends the run.
+        r"""Within this context SIGINT stops after the running levels; a second one, or SIGTERM,
+        ends the run.
 
         Tune ends an experiment on SIGUSR1.
         """
@@ -81,9 +82,9 @@ class Brake(Stopper):
                 signal.signal(number, handler)
 
     def _on_interrupt(self, *_: object) -> None:
-        if self.pulled:
+        if self.interrupted:
             self._end_now()
-        self.pulled = self._searcher.closed = True
+        self.interrupted = self._searcher.closed = True
 
     def _end_now(self, *_: object) -> None:
         self._searcher.closed = True
@@ -91,4 +92,4 @@ class Brake(Stopper):
 
 
 def _begin_nothing(*_: object) -> None:
-    """The searcher is closed already, so Tune ends as soon as it begins."""
+    """Do nothing: the searcher is closed already, so Tune ends as soon as it begins."""

@@ -1,4 +1,4 @@
-"""A search as Optuna sees it: asked and told over the store, which alone remembers anything."""
+"""A search as seen by Optuna: asked and told over the store, which alone keeps its state."""
 
 import json
 import math
@@ -46,7 +46,8 @@ from lip_ray.trials import AbstractTrial, from_json
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 TRIES = 10
-"""How often a sampler may come up with a point that was asked for before, until chance decides."""
+"""How often a sampler may propose a point that has been drawn before, until one is drawn at
+random."""
 UNUSABLE = (Outcome.DIVERGED, Outcome.FAILED)
 """Outcomes of a level whose numbers mean nothing."""
 
@@ -62,7 +63,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A point of the space that is to be tried, and the trials that it stands for."""
+    """A point of the space to evaluate, and its trials."""
 
     number: int
     params: Params
@@ -70,11 +71,10 @@ class Point:
 
 
 class Study:
-    """Which point to try next, in the light of what the store has.
+    r"""Chooses the next point of a search from the results in the store.
 
-    Whoever is killed and begins again goes on with the same points: what was asked for and not
-    told comes first, and what the sampler draws for a point depends on its number and on what is
-    in the store, never on the process.
+    A process that is killed resumes with the same points: points without a score come first, and
+    what the sampler draws for a point depends on its number and on the store, never on the process.
     """
 
     def __init__(self, sweep: Sweep, reader: Reader, writer: Writer) -> None:
@@ -86,13 +86,13 @@ class Study:
         self._points: dict[int, PointRecord] = {}
         self._scores: dict[int, ScoreRecord] = {}
         self._shared = False
-        """Whether another process was seen to ask for points of this search too."""
+        """Whether another process was seen to draw points of this search too."""
         self._handed: set[int] = set()
-        """Points that this process was given."""
+        """Numbers of the points that this process was given."""
         self._places: dict[str, tuple[int, int]] = {}
-        """By trial: its point, and which of the point's trials it is."""
+        """For each trial, the number of its point and its index among the point's trials."""
         self._reached: dict[tuple[int, int], list[float]] = defaultdict(list)
-        """By which of a point's trials, and level: the selected PSNRs of completed points."""
+        """By index of a trial and level, the selected PSNRs of completed points."""
         self._read()
         self._waiting = deque(self._untold())
         if self._search.stop_hopeless:
@@ -100,24 +100,24 @@ class Study:
 
     @property
     def total(self) -> int:
-        """How many points there will be."""
+        """The number of points of the search."""
         return self._search.total
 
     @property
     def asked(self) -> int:
-        """How many of them were asked for."""
+        """The number of points that have been drawn."""
         return sum(number < self.total for number in self._points)
 
     @property
     def told(self) -> int:
-        """How many of them have a score."""
+        """The number of points that have a score."""
         return sum(number < self.total for number in self._scores)
 
     def ask(self) -> Point | None:
-        """The next point to try; None when all have been asked for.
+        r"""The next point to evaluate; None when all have been drawn.
 
-        Points that are stored without a score come first. What turns out not to go together is
-        recorded as failed and passed over.
+        Stored points without a score come first. A point whose values do not go together is
+        recorded as failed and skipped.
         """
         while self._waiting:
             point = self._opened(self._waiting.popleft())
@@ -137,10 +137,10 @@ class Study:
         return self._left_over() if self._shared else None
 
     def tell(self, number: int, *, problem: str = "", stopped: str = "") -> ScoreRecord:
-        """Score a point by what the store has of its trials, all of which must be complete there.
+        r"""Score a point by the results of its trials, all of which must be complete in the store.
 
-        With `problem` it failed for that reason, with `stopped` it was stopped for that one.
-        Raises StoreError where a level is missing.
+        With `problem` it failed for that reason, with `stopped` it was stopped for that one. Raises
+        StoreError where a level is missing.
         """
         if problem:
             return self._score(number, "failed", reason=problem)
@@ -153,10 +153,10 @@ class Study:
         return score
 
     def hopeless(self, trial_id: str, level: int, psnr_selected_db: float | None) -> str | None:
-        """Why a trial is to be stopped after a level; None where it may go on.
+        r"""Why a trial is to be stopped after a level; None where it may continue.
 
-        `psnr_selected_db` is the mean over its images. Points to start from always go on, as they
-        are what the search is compared with, and so do the sources of a point's trials.
+        `psnr_selected_db` is the mean over its images. Starting points, which the search is
+        compared with, and the sources of a point's trials always continue.
         """
         rule, place = self._search.stop_hopeless, self._places.get(trial_id)
         if rule is None or place is None or psnr_selected_db is None:
@@ -176,9 +176,9 @@ class Study:
         )
 
     def before(self, number: int, attempt: int = 0) -> optuna.Study:
-        """All that is known, as Optuna is told before it draws a point of that number.
+        r"""The Optuna study of all other points, from which the point with this number is drawn.
 
-        Points in flight are running, those that collapsed are complete and beyond a constraint.
+        Unscored points are running; collapsed ones are complete and violate a constraint.
         """
         seed = _seed(self._search.sampler.seed, number, attempt)
         study = optuna.create_study(
@@ -190,7 +190,7 @@ class Study:
         return study
 
     def _read(self) -> None:
-        """Take over all that the store has of this search."""
+        """Read all points and scores of this search from the store."""
         key = self._sweep.name, self._sweep.search_id
         self._points = {point.number: point for point in self._reader.points(*key)}
         self._scores = self._reader.scores(*key)
@@ -200,13 +200,13 @@ class Study:
         return [n for n in self._points if n in wanted and n not in self._scores]
 
     def _left_over(self) -> Point | None:
-        """A point that another process asked for and has not told: it may be dead."""
+        """A point that another process drew and has not scored, as that process may be dead."""
         self._read()
         left = (self._opened(n) for n in self._untold() if n not in self._handed)
         return next((point for point in left if point), None)
 
     def _opened(self, number: int) -> Point | None:
-        """The point, whose trials are known from here on; None where it has none."""
+        """The point, after registering its trials; None where it has none."""
         record = self._points[number]
         self._handed.add(number)
         if record.problem:
@@ -240,7 +240,7 @@ class Study:
     def _score(
         self, number: int, state: PointState, *, values: Sequence[float] = (), reason: str = ""
     ) -> ScoreRecord:
-        """Write what a point came to; what another process wrote before stands."""
+        """Write the score of a point, unless another process wrote one before."""
         score = ScoreRecord(
             search=self._sweep.name,
             search_id=self._sweep.search_id,
@@ -257,7 +257,7 @@ class Study:
         return self._scores[number]
 
     def _params(self, number: int) -> Params:
-        """A point that was not asked for before: one to start from, or one that a sampler draws."""
+        """A point that has not been drawn before: a starting point, or one from the sampler."""
         asked = {point.params for point in self._points.values()}
         fixed = next((start for start in self._start if not self._started(start)), {})
         for attempt in count():
@@ -271,7 +271,7 @@ class Study:
         raise AssertionError  # no more points are asked for than there are
 
     def _started(self, start: Params) -> bool:
-        """Whether a point to start from was asked for."""
+        """Whether a starting point has been drawn."""
         return any(_agrees(point, start) for point in self._points.values())
 
     def _by_chance(self, number: int, attempt: int) -> optuna.Study:
@@ -279,7 +279,7 @@ class Study:
         return optuna.create_study(sampler=RandomSampler(seed=seed))
 
     def _known(self, point: PointRecord, score: ScoreRecord | None) -> FrozenTrial:
-        """A point as Optuna is told of it."""
+        """A point as an Optuna trial."""
         state = STATES[score.state] if score else TrialState.RUNNING
         complete = score is not None and state == TrialState.COMPLETE
         return create_trial(
@@ -296,7 +296,7 @@ class Study:
         return {path: _distribution(domain) for path, domain in self._search.space.items()}
 
     def _inner(self, params: Params) -> Params:
-        """A point in Optuna's values: what is chosen from a list is its place there."""
+        """A point in Optuna's values: for choices, the index in the list."""
         return {
             path: domain.values.index(value) if isinstance(domain, Choice) else value
             for path, value in params.items()
@@ -307,7 +307,7 @@ class Study:
         return {path: _value(self._search.space[path], drawn) for path, drawn in params.items()}
 
     def _found(self, point: PointRecord) -> "_Found":
-        """What a point came to, by the rows of its trials."""
+        """The result of a point, from the rows of its trials."""
         rows = self._rows([point])
         ladders = [_Ladder(trial_id, rows[trial_id]) for trial_id in point.trial_ids]
         for ladder, levels in zip(ladders, point.levels, strict=True):
@@ -330,7 +330,7 @@ class Study:
         return _Found("collapsed" if collapsed else "complete", tuple(values), reason)
 
     def _learn(self, numbers: Iterable[int]) -> None:
-        """Note which selected PSNRs completed points have reached, level by level."""
+        """Add the selected PSNRs of completed points to `_reached`."""
         points = [self._points[number] for number in numbers]
         rows = self._rows(points)
         for point in points:
@@ -342,7 +342,7 @@ class Study:
                         self._reached[position, level].append(fmean(psnrs))
 
     def _rows(self, points: Sequence[PointRecord]) -> Mapping[str, list[Row]]:
-        """The levels in the store, by trial."""
+        """The rows of the points' levels in the store, by trial."""
         ids = sorted({trial_id for point in points for trial_id in point.trial_ids})
         rows = defaultdict(list)
         if ids:
@@ -354,7 +354,7 @@ class Study:
 
 @dataclass(frozen=True)
 class _Found:
-    """What the trials of a point came to."""
+    """The result of a point."""
 
     state: PointState
     values: tuple[float, ...] = ()
@@ -366,7 +366,7 @@ class _UnusableError(Exception):
 
 
 class _Ladder:
-    """What the store has of one trial, level by level."""
+    """The rows of one trial in the store, by level."""
 
     def __init__(self, trial_id: str, rows: Sequence[Row]) -> None:
         self.trial_id = trial_id
@@ -396,7 +396,7 @@ class _Ladder:
         return list(self.levels)[place]
 
     def value(self, objective: Objective) -> float:
-        """Its number: the mean over images, or all seconds up to there."""
+        """The value of an objective: the mean over images, or all seconds up to its level."""
         level, column = self.level(objective), objective.column
         rows = self.levels[level]
         for row in rows:
@@ -414,20 +414,20 @@ class _Ladder:
         return fmean(numbers)
 
     def collapsed(self, level: int) -> bool:
-        """Whether one of its images was lost there."""
+        """Whether the fit of one of the level's images collapsed."""
         return any(row["outcome"] == Outcome.COLLAPSED for row in self.levels[level])
 
 
 class _Generations(NSGAIISampler):
-    """NSGA-II whose generations follow from the order of the points alone: none is lost with a
-    process that asked for it."""
+    """NSGA-II whose generations follow from the order of the points alone, so that none is lost
+    with a killed process."""
 
     def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
-        """As many as there are full ones."""
+        """The number of full generations."""
         return len(_complete(study)) // self._size
 
     def get_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
-        """Its share of the points, in their order."""
+        """The points of a generation, in their order."""
         return _complete(study)[generation * self._size : (generation + 1) * self._size]
 
     @property
@@ -465,14 +465,14 @@ def _distribution(domain: AbstractDomain) -> BaseDistribution:
 
 
 def _value(domain: AbstractDomain, drawn: Any) -> Any:
-    """What a sampler drew, as the field takes it."""
+    """A value that a sampler drew, as the field takes it."""
     if isinstance(domain, Choice):
         return domain.values[drawn]
     return domain.rounded(drawn) if isinstance(domain, FloatRange) else drawn
 
 
 def _agrees(point: PointRecord, start: Params) -> bool:
-    """Whether a point has all the values that one to start from gives."""
+    """Whether a point has all the values that a starting point gives."""
     params = json.loads(point.params)
     return all(params[path] == value for path, value in start.items())
 

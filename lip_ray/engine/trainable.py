@@ -40,10 +40,10 @@ REPORTED = (
 
 
 class Ending(StrEnum):
-    """How a worker says that its trial ended without a level to report."""
+    """Why a worker ended its trial without a level to report."""
 
     FOUND = "found complete"
-    """Another run has finished it meanwhile."""
+    """Another run has completed the trial meanwhile."""
     OUT_OF_MEMORY = "out_of_memory"
     """The GPU's memory did not suffice."""
     STORE = "store"
@@ -51,7 +51,7 @@ class Ending(StrEnum):
 
 
 def config_of(trial: AbstractTrial, *, store: str, run: Run, slot: Slot) -> Config:
-    """What Ray passes to a worker: plain values, so that no pickled class is ever needed."""
+    """The configuration of a worker in plain values, so that no pickled class is ever needed."""
     return {
         "trial_id": trial.id,
         "source_ids": [source.id for source in trial.sources],
@@ -69,10 +69,10 @@ def config_of(trial: AbstractTrial, *, store: str, run: Run, slot: Slot) -> Conf
 
 
 def run_trial(config: Config) -> None:
-    """Run the levels that the store lacks; each is committed before it is reported.
+    r"""Run the missing levels; each is committed before it is reported.
 
-    A worker's process runs one trial after another, so what a trial fails by is reported, where
-    the process can go on, and its memory is given back.
+    A worker's process runs one trial after another. So where the process can continue, a failure is
+    reported instead of raised, and its memory is freed.
     """
     torch.set_num_threads(config["threads"])
     device = torch.device(config["device"])
@@ -90,7 +90,7 @@ def run_trial(config: Config) -> None:
 
 
 def _run_missing(config: Config, device: torch.device) -> int:
-    """The last level that it has run; -1 where the store had all."""
+    """Run the missing levels; the last one that was run, or -1 where the store had all."""
     trial = from_json(config["spec"])
     writer = Writer.open(config["store"], patience_s=config["store_patience_s"], must_exist=True)
     reader = Reader(config["store"])
@@ -132,10 +132,10 @@ def _share_of_gpu(device: torch.device, share: float) -> Iterator[None]:
 
 
 def _run_until_overtaken(trial: Any, context: Context, writer: Writer) -> int:
-    """Run to the last level, or until another worker's rows turn out to be in the store before.
+    r"""Run to the last level, or until rows of another worker turn out to be in the store first;
+    the last level that was run.
 
-    A worker cut off from its node may live on for a while beside the one that replaced it. Returns
-    the last level that it has run.
+    A worker cut off from its node may live on for a while beside the one that replaced it.
     """
     rows = iter(run(trial, context))
     last = context.first_level - 1
@@ -149,13 +149,13 @@ def _run_until_overtaken(trial: Any, context: Context, writer: Writer) -> int:
 
 
 def resumed(trial: AbstractTrial, reader: Reader, device: torch.device) -> Context:
-    """Where the store says the trial is to go on."""
+    """The context in which the trial resumes at the first level that the store lacks."""
     first_level = reader.levels_done_of(trial.id)
     return Context(device=device, first_level=first_level, artifacts=reader)
 
 
 def trial_record(trial: AbstractTrial, *, device: str) -> TrialRecord:
-    """The row of a trial that begins here and now."""
+    """The row of a trial that begins now, on this machine."""
     described, size = trial.description, trial.size
     return TrialRecord(
         trial_id=trial.id,
@@ -194,7 +194,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _report(records: Sequence[LevelRecord]) -> Config:
-    """What the driver shows of a level, means over its images; the store has all of it."""
+    """The report of a level for the driver's display, with means over its images."""
     outcomes = dict.fromkeys(str(record.outcome) for record in records)
     return {
         "ending": None,

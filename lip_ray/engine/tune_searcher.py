@@ -1,4 +1,4 @@
-"""How Tune comes by our trials: in the order of the plan, each once its sources are complete."""
+"""The order in which Tune gets trials: that of the plan, each after its sources are complete."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -10,21 +10,22 @@ from lip_ray.store import StoreError
 
 
 class Supply(Protocol):
-    """Where more trials come from once those handed out are under way: a search."""
+    """A search, which supplies more trials while those handed out are running."""
 
     def more(self) -> Sequence[Config]:
-        """The next trials, sources first; empty where none are to begin now."""
+        """The next trials, sources first; empty where none can begin now."""
 
     @property
     def exhausted(self) -> bool:
-        """Whether no more will ever come."""
+        """Whether no more trials will ever come."""
 
     def ended(self, trial_id: str, *, given_up: bool = False, short: str = "") -> None:
-        """A trial is complete or was stopped; or given up, of GPU memory where `short` says why."""
+        """Note that a trial is complete or was stopped, or failed; `short` is why GPU memory did
+        not suffice."""
 
 
-class NothingMore:
-    """All trials are known from the beginning."""
+class NoSupply:
+    """The supply of a plan whose trials are all known from the beginning."""
 
     exhausted = True
 
@@ -33,30 +34,30 @@ class NothingMore:
         return ()
 
     def ended(self, trial_id: str, *, given_up: bool = False, short: str = "") -> None:
-        """Nothing follows from it."""
+        """Do nothing."""
 
 
-class Sink(Protocol):
-    """Who is told of trials that were given up for a reason that Tune does not know."""
+class FailureListener(Protocol):
+    """Learns of failed trials whose reason Tune does not know."""
 
     def out_of_memory(self, config: Config, reason: str) -> None:
-        """The GPU's memory did not suffice, even for this trial alone."""
+        """Note a trial that the GPU's memory did not suffice for, even alone."""
 
-    def source_given_up(self, config: Config, source_id: str) -> None:
-        """It waited for a trial that was given up."""
+    def source_failed(self, config: Config, source_id: str) -> None:
+        """Note a trial whose source failed."""
 
 
 class PlanSearcher(Searcher):
-    """Hands out the planned configurations, each once its sources are complete.
+    r"""Hands out the planned configurations, each once its sources are complete.
 
-    What waits for a source that was given up is given up too. A trial for which the GPU's memory
-    did not suffice is handed out once more, alone on its GPU.
+    Trials whose source failed fail too. A trial for which the GPU's memory did not suffice is
+    handed out once more, alone on its GPU.
     """
 
     def __init__(
         self,
         configs: Sequence[Config],
-        sink: Sink,
+        listener: FailureListener,
         *,
         at_once: int | None = None,
         supply: Supply | None = None,
@@ -64,28 +65,28 @@ class PlanSearcher(Searcher):
         super().__init__(metric="level", mode="max")  # Tune wants one; nothing is searched
         self.waiting = list(configs)
         self.closed = False
-        """Whether no trial is to begin any more."""
+        """Whether no further trial may begin."""
         self.store_problem = ""
-        """Why the store could not be written to, where that closed it."""
-        self._sink = sink
+        """Why the store could not be written to; empty unless that closed the searcher."""
+        self._listener = listener
         self._at_once = at_once
-        self._supply = supply or NothingMore()
+        self._supply = supply or NoSupply()
         self._open = {config["trial_id"] for config in configs}
-        """Ids of trials that are not complete; those that the plan leaves out are."""
+        """Ids of incomplete trials; those outside of the plan are complete."""
         self._running: dict[str, Config] = {}
-        """By Tune's id of a trial."""
+        """Configurations of running trials, by Tune's id."""
 
     def __reduce__(self) -> tuple[type[Searcher], tuple[()]]:
         """Tune pickles it for a restore that never happens."""
         return Searcher, ()
 
     def trial(self, tune_id: str) -> str | None:
-        """Our id of a trial that runs under an id of Tune's; None where none does."""
+        """The id of the trial that runs under an id of Tune's; None where none does."""
         config = self._running.get(tune_id)
         return config["trial_id"] if config else None
 
     def suggest(self, trial_id: str) -> Any:  # Tune annotates it without its own FINISHED
-        """The first configuration that can begin; None while it is worth asking again."""
+        """The first configuration that can begin; None where one may come later."""
         if self.closed:
             return str(Searcher.FINISHED)
         if self._at_once and len(self._running) >= self._at_once:
@@ -104,7 +105,7 @@ class PlanSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """What is complete is in the store, and what waited for it may begin."""
+        """Note how a trial ended; trials that waited for a complete one may begin."""
         config = self._running.pop(trial_id, None)
         if config is None:
             return
@@ -117,7 +118,7 @@ class PlanSearcher(Searcher):
             self.waiting.insert(0, config | {"alone": True})
         elif ending == Ending.OUT_OF_MEMORY:
             reason = str((result or {}).get("reason"))
-            self._sink.out_of_memory(config, reason)
+            self._listener.out_of_memory(config, reason)
             self._give_up(config, short=reason)
         elif not result or result["level"] + 1 == config["levels"]:
             self._open.discard(config["trial_id"])
@@ -133,7 +134,7 @@ class PlanSearcher(Searcher):
         return None
 
     def _refill(self) -> bool:
-        """Whether the supply had more."""
+        """Take more trials from the supply; whether it had any."""
         try:
             found = self._supply.more()
         except StoreError as error:
@@ -145,12 +146,12 @@ class PlanSearcher(Searcher):
         return bool(more)
 
     def _give_up(self, config: Config, *, given_up: bool = True, short: str = "") -> None:
-        """The trial, and in turn all that wait for it."""
+        """Remove a trial from the plan, and in turn all that wait for it."""
         trial_id = config["trial_id"]
         self._open.discard(trial_id)
         while doomed := next((c for c in self.waiting if trial_id in c["source_ids"]), None):
             self.waiting.remove(doomed)
-            self._sink.source_given_up(doomed, trial_id)
+            self._listener.source_failed(doomed, trial_id)
             self._give_up(doomed)
         self._ended(trial_id, given_up=given_up, short=short)
 
@@ -161,12 +162,12 @@ class PlanSearcher(Searcher):
             self._halt(str(error))
 
     def _halt(self, problem: str) -> None:
-        """Begin nothing more: the store cannot be written to."""
+        """Begin no further trials, as the store cannot be written to."""
         self.closed = True
         self.store_problem = self.store_problem or problem
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to keep: the store decides what is done."""
+        """Save nothing, as the store holds all state."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing, since `save` stores nothing."""

@@ -29,7 +29,7 @@ from lip_ray.store.paths import Damaged, StoreError
 NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 DELAYED = "allow_delayed_open=true"
-"""Without it S3 is asked thrice for every file that is put there."""
+"""The option of Arrow's S3 file system without which every upload needs three requests."""
 
 CREDENTIALS = re.compile(r"(?<=//)\S+@")
 """Name and password within a URI."""
@@ -45,11 +45,12 @@ class Files(ABC):
 
     @abstractmethod
     def names(self, folder: str) -> list[str]:
-        """Its complete files in order, hidden ones left out; none where there is no folder."""
+        """The complete files in a folder, in order, without hidden ones; empty where there is no
+        folder."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """All of a file."""
+        """The content of a file."""
 
     @abstractmethod
     def exists(self, name: str) -> bool:
@@ -57,11 +58,11 @@ class Files(ABC):
 
     @abstractmethod
     def publish(self, name: str, content: bytes) -> bool:
-        """Make a file appear whole, unless it is there; whether it now holds this content."""
+        """Make a file appear whole unless there is one; whether it now has this content."""
 
     @abstractmethod
     def replace(self, name: str, content: bytes, *, durable: bool = True) -> None:
-        """Make a file appear whole, in place of one that is there.
+        r"""Make a file appear whole, in place of an existing one.
 
         A durable one is safe on disk, so that not even a power cut leaves a name without its
         content.
@@ -69,15 +70,15 @@ class Files(ABC):
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Have the file gone; one that is not there is."""
+        """Remove a file, if it exists."""
 
     @abstractmethod
     def modified(self, name: str) -> float:
-        """When it was written, in seconds since 1970 by the store's own clock."""
+        """The time of its last change in seconds since 1970, by the store's own clock."""
 
     @abstractmethod
     def clock(self) -> float:
-        """What the store's own clock shows: those of hosts may differ."""
+        """The time by the store's own clock, since those of hosts may differ."""
 
     @abstractmethod
     def probe(self) -> None:
@@ -85,11 +86,11 @@ class Files(ABC):
 
     @abstractmethod
     def local(self, name: str) -> Path | None:
-        """Its path on this machine, where it has one."""
+        """The path on this machine; None where the file has none."""
 
     @abstractmethod
     def _key(self, name: str) -> str:
-        """What the file is called by Arrow's file system."""
+        """The name of a file in Arrow's file system."""
 
     def table(
         self,
@@ -125,7 +126,7 @@ class Files(ABC):
             raise Damaged(f"{self.where}/{name} is damaged: {_first_line(error)}") from error
 
     def dataset(self, names: Sequence[str], schema: pa.Schema) -> Dataset:
-        """The rows of Parquet files, read as far as and when they are asked for."""
+        """The rows of Parquet files, which are read only as they are needed."""
         return FileSystemDataset.from_paths(
             [self._key(name) for name in names],
             schema=schema,
@@ -172,7 +173,8 @@ class Folder(Files):
             return False
 
     def publish(self, name: str, content: bytes) -> bool:
-        """A hard link fails where the name is taken: the first writer wins, files never change."""
+        """Hard-link a finished file: that fails where the name is taken, so the first writer
+        wins."""
         path = self._ready(name)
         with _drafted(path, content) as draft:
             ours = _linked(draft, path, content)
@@ -191,7 +193,7 @@ class Folder(Files):
         return (self._root / name).stat().st_mtime
 
     def clock(self) -> float:
-        """The time that a file written there now has; this host's where none can be."""
+        """The time of a file that is written there now; this host's where none can be written."""
         try:
             with tempfile.TemporaryFile(dir=self._root) as file:
                 return os.fstat(file.fileno()).st_mtime
@@ -210,14 +212,15 @@ class Folder(Files):
         return str(self._root / name)
 
     def _ready(self, name: str) -> Path:
-        """Its path, with the folder there. Only a file of the root itself makes the root."""
+        """The path of a file, after making its folder. Only a file at the root itself makes the
+        root."""
         path = self._root / name
         path.parent.mkdir(parents=path.parent == self._root, exist_ok=True)
         return path
 
 
 class Bucket(Files):
-    """A place in an object store: every file is put there in one piece."""
+    """A place in an object store, where every file is uploaded in one piece."""
 
     def __init__(self, uri: str) -> None:
         shown = CREDENTIALS.sub("…@", uri)
@@ -260,7 +263,8 @@ class Bucket(Files):
         return bool(self._info(name).type is FileType.File)
 
     def publish(self, name: str, content: bytes) -> bool:
-        """It looks first. Of two writers at the same moment the last wins, and neither learns."""
+        """Upload a file unless one exists. Of two writers at the same moment the last wins,
+        unnoticed."""
         try:
             return self.read(name) == content
         except FileNotFoundError:
@@ -268,7 +272,7 @@ class Bucket(Files):
             return True
 
     def replace(self, name: str, content: bytes, *, durable: bool = True) -> None:
-        """As any store's; always durable."""
+        """Upload a file in place of an existing one, which is always durable."""
 
         def put() -> None:
             file = self._system.open_output_stream(self._key(name), compression=None)
@@ -288,7 +292,8 @@ class Bucket(Files):
         return float(info.mtime_ns) / 1e9
 
     def clock(self) -> float:
-        """This host's: object stores refuse requests of clocks that are far from their own."""
+        """The clock of this host: object stores refuse requests from clocks that are far from
+        theirs."""
         return time.time()
 
     def probe(self) -> None:
@@ -297,7 +302,7 @@ class Bucket(Files):
         self.remove(name)
 
     def local(self, name: str) -> None:
-        """None: it is elsewhere."""
+        """None, as the files are elsewhere."""
 
     def _key(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -306,7 +311,10 @@ class Bucket(Files):
         return self._system.get_file_info(self._key(name))
 
     def _in_folder(self, name: str, act: Callable[[], None]) -> None:
-        """Object stores have no folders; what lacks one has them."""
+        r"""Call `act`, and again after making the file's folder if that is missing.
+
+        Object stores need no folders; other file systems behind a URI do.
+        """
         try:
             act()
         except FileNotFoundError:
@@ -337,7 +345,7 @@ def _linked(draft: Path, path: Path, content: bytes) -> bool:
 
 @contextmanager
 def _drafted(path: Path, content: bytes, *, durable: bool = True) -> Iterator[Path]:
-    """The content in a file beside `path`, gone afterwards unless it was moved."""
+    """A temporary file beside `path` with this content, removed afterwards unless it was moved."""
     unique = f"{platform.node()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
     draft = path.with_name(f".{path.name}.{unique}.tmp")  # hidden: no reader takes it for data
     try:
@@ -353,7 +361,7 @@ def _drafted(path: Path, content: bytes, *, durable: bool = True) -> Iterator[Pa
 
 
 def _sync_folder(folder: Path) -> None:
-    """Without this a power cut may take the name away again."""
+    """Flush a folder to disk, as a power cut could otherwise lose the new name."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

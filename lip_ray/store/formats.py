@@ -53,7 +53,7 @@ def _flat(result: pa.Table) -> pa.Table:
 
 
 def _table(result: pa.Table) -> bytes:
-    """Aligned columns, wide cells cut short; nothing else is."""
+    """Aligned columns as text, with wide cells cut short."""
     if not result.num_rows:
         return ("  ".join(result.column_names) + "\n").encode()
     frame = result.to_pandas(types_mapper=pd.ArrowDtype)  # keeps integers whole beside nulls
@@ -63,7 +63,7 @@ def _table(result: pa.Table) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold; it has no bytes, no times, and neither NaN nor infinity."""
+    """A value as JSON can hold it: without bytes, times, NaN or infinity."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,8 +1,8 @@
-"""What trials of older stores mean, read off their spec JSON: stores from before schema version 6
-lack the columns in which a trial's class says it, and those that say which kind was asked for.
+r"""Facets of trials in older stores, read off their spec JSON: before schema version 6 there were
+no columns for them, nor for the kinds of trials that were asked for.
 
-Frozen: specs of those versions gain no field any more. What trials of today mean, their classes say
-(`facets`).
+This module is frozen, as specs of those versions gain no fields. For later trials their classes
+give the facets.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ ASKED_FOR = ("sweeps", "points")
 """Tables of trials that need not have begun."""
 
 NEEDED = ("kind", "pruner", "prior", "task", "image", "seed", "travels", "spec", "canonical")
-"""The columns that facets are read off."""
+"""The columns that facets are read from."""
 
 DEFAULTS: Mapping[str, Any] = {
     "prior": {"kind": "skip"},
@@ -33,7 +33,7 @@ DEFAULTS: Mapping[str, Any] = {
     "rewind": {"kind": "init"},
     "fit": {},
 }
-"""Parts that canonical specs leave out where they are defaults, as keys say them."""
+"""The parts that canonical specs leave out where they are defaults, as they appear in keys."""
 
 DENSE = "dense"
 FINDS = ("pruner", "schedule", "rewind", "target", "latents")
@@ -100,7 +100,8 @@ def may_lack_facets(footer: pq.FileMetaData) -> bool:
 
 
 def columns_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The facets of a row of `trials` by column; of a spec that is not understood the setting."""
+    """The facets of a row of `trials`, by column; for a spec that is not understood only the
+    setting."""
     spec = json.loads(row["spec"])
     key = json.loads(row["canonical"] or row["spec"])
     try:
@@ -110,7 +111,8 @@ def columns_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _remembered(known: dict[tuple[Any, ...], Mapping[str, Any]], row: dict[str, Any]) -> Any:
-    """As `columns_of`: trajectories that differ by their seeds alone are read once."""
+    """`columns_of` with a cache, as trajectories that differ by their seeds alone share their
+    facets."""
     texts = [SEED.subn("", text) for text in (row["spec"], row["canonical"] or row["spec"])]
     if row["kind"] != "trajectory" or texts[0][1] != 1:
         return columns_of(row)
@@ -251,7 +253,7 @@ BY_KIND: Mapping[str, Callable[[Spec, Spec, Spec], Facets]] = {
 
 
 def _restoring(spec: Spec, key: Spec) -> dict[str, Any]:
-    """What all that restores images with an untrained network has."""
+    """The facets of all trials that restore images with an untrained network."""
     return {
         "setting": _setting(key),
         **_images(spec["images"], key["images"], list(map(_label, spec["images"]))),
@@ -293,7 +295,7 @@ def _sources(spec: Spec) -> dict[str, Any]:
 
 
 def _finders(spec: Spec) -> list[Any]:
-    """The trajectories that found the tickets."""
+    """The specs of the trajectories that found the tickets."""
     source = spec["source"]
     return [source] if source["kind"] == "trajectory" else list(source.get("trajectories", []))
 
@@ -363,7 +365,7 @@ def _dense(spec: Spec) -> tuple[str, dict[str, Any]]:
 
 
 def _like(spec: Spec) -> dict[str, Any]:
-    """What a transfer may have in common with a trajectory of its source."""
+    """The fields that a transfer may have in common with a trajectory of its source."""
     return {"fit": spec.get("fit", {}), "task": spec["task"], "images": spec["images"]}
 
 

@@ -10,14 +10,14 @@ from lip_ray.store.schema import VERSION
 
 
 def mark(files: Files) -> None:
-    """Make it a store of today's layout, unless it is one already."""
+    """Make the folder a store of the present layout, unless it is a store already."""
     if not files.exists(MARKER):
         with suppress(IsADirectoryError):  # whoever reads it says so
             files.publish(MARKER, _today())
 
 
 def renew(files: Files) -> None:
-    """Have it say today's layout: a lip-ray that does not know it would miss rows.
+    r"""Set the layout to the present one, as versions that do not know it would miss rows.
 
     Raises an OSError where that cannot be written.
     """
@@ -26,7 +26,7 @@ def renew(files: Files) -> None:
 
 
 def check_there(files: Files) -> None:
-    """Raise an OSError unless the store is there: below a mount that is gone lies another disk."""
+    """Raise an OSError unless the store is there: under a lost mount lies another disk."""
     try:
         files.modified(MARKER)
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Masks on disk: a nested one is stored as what it keeps of the one before.
+r"""Masks on disk: a nested mask is stored relative to the one before.
 
 Sixteen levels of the study's network take a third of the bytes that whole masks would.
 """
@@ -19,7 +19,7 @@ from lip_ray.store.paths import Damaged, StoreError, level_file
 from lip_ray.store.schema import TABLES
 
 LADDERS_KEPT = 32
-"""Trials whose masks in parts, which never change, are remembered by a process."""
+"""The number of trials whose masks in parts, which never change, a process caches."""
 
 Booleans = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
@@ -67,8 +67,8 @@ def _stored(files: Files, name: str, trial_id: str, level: int) -> pa.Table | No
 
 @lru_cache(maxsize=LADDERS_KEPT)
 def _ladder(files: Files, part: str, trial_id: str) -> dict[int, pa.Table]:
-    """The masks of one trial in a part, by level. They are read at once, since each mask is nested
-    in others."""
+    """The masks of one trial in a part, by level. They are read together, as each is nested in the
+    one before."""
     rows = files.table(part, TABLES["masks"], filters=[("trial_id", "=", trial_id)])
     levels = pc.unique(rows["level"]).to_pylist()
     return {level: rows.filter(pc.field("level") == level) for level in levels}
@@ -95,5 +95,5 @@ def _unfolded(layer: LayerMask, outer: LayerMask) -> LayerMask:
 
 
 def booleans(bits: bytes, count: int) -> Booleans:
-    """As many flags, unpacked, most significant first."""
+    """`count` flags, unpacked, most significant bit first."""
     return np.unpackbits(np.frombuffer(bits, np.uint8), count=count).astype(bool)

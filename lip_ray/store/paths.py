@@ -35,7 +35,7 @@ class StoreUnavailable(StoreError):  # noqa: N818 (a state of the store, no mist
 
 
 class Damaged(StoreError):  # noqa: N818 (a state of a file, no mistake)
-    """A file is there but cannot be understood."""
+    """A file exists but cannot be understood."""
 
 
 class QueryError(UserError):
@@ -43,17 +43,17 @@ class QueryError(UserError):
 
 
 def sweep_file(sweep: str, sweep_id: str) -> str:
-    """Which trials a sweep asked for."""
+    """The file with the trials of a sweep."""
     return f"sweeps/{sweep}-{sweep_id}{SUFFIX}"
 
 
 def trial_file(trial_id: str) -> str:
-    """What a trial is."""
+    """The file with the row of a trial."""
     return f"trials/{trial_id}{SUFFIX}"
 
 
 def level_file(table: str, trial_id: str, level: int) -> str:
-    """One table's rows of one level of a trial."""
+    """The file with one table's rows of one level of a trial."""
     return f"{table}/{trial_id}-{level:03d}{SUFFIX}"
 
 
@@ -63,12 +63,12 @@ def unfinished_file(trial_id: str, level: int) -> str:
 
 
 def failure_file(trial_id: str, number: int) -> str:
-    """Why a trial was given up, the `number`-th time from 0."""
+    """The file of a trial's failure with this number, from 0."""
     return f"failures/{trial_id}-{number:03d}{SUFFIX}"
 
 
 def point_file(table: str, search: str, search_id: str, number: int) -> str:
-    """One table's rows of one point of a search."""
+    """The file with one table's rows of one point of a search."""
     return f"{table}/{search}-{search_id}-{number:05d}{SUFFIX}"
 
 

@@ -1,4 +1,4 @@
-"""A store that cannot be written to for a while is waited for: a disk is full, a mount is gone."""
+"""Writing with patience, to a store that is unavailable for a while: a full disk, a lost mount."""
 
 import errno
 import re
@@ -20,8 +20,8 @@ PASSING = frozenset(
         *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
     }
 )
-"""What may be over in a while: room that somebody makes, a mount or a server that comes back.
-Among them is a folder that is not there, as under a mount that is gone."""
+"""Errors that may pass: lack of space that somebody frees, a mount or a server that comes back. A
+missing folder is among them, as under a lost mount."""
 
 PASSING_OF_S3 = re.compile(
     r"AWS Error (INTERNAL_FAILURE|NETWORK_CONNECTION|REQUEST_TIMEOUT|SERVICE_UNAVAILABLE|SLOW_DOWN"
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 
 class Patience:
-    """Tries again, with longer and longer pauses, for as long as it is told to."""
+    """Tries again, with longer and longer pauses, for a given time."""
 
     def __init__(
         self,
@@ -47,10 +47,10 @@ class Patience:
         self._clock = clock
 
     def insist(self, where: str, act: Callable[[], Result]) -> Result:
-        """What `act` returns, once it does; `where` is for the message.
+        r"""The result of `act`, tried until it succeeds; `where` is for the message.
 
-        Raises StoreUnavailable when it could not within the time, StoreError at once for what
-        waiting does not mend.
+        Raises StoreUnavailable when it did not succeed within the time, and StoreError at once for
+        errors that waiting does not mend.
         """
         deadline = self._clock() + self._limit_s
         pause_s = FIRST_PAUSE_S
@@ -75,12 +75,12 @@ class Patience:
 
 
 def unwritable(where: str, error: OSError) -> StoreError:
-    """That nothing can be written there, and why."""
+    """The message that nothing can be written there, and why."""
     return StoreError(f"the store cannot be written to: {where}: {error.strerror or error}")
 
 
 def _passing(error: OSError | StoreError) -> OSError | None:
-    """The system's error behind it, if it is one that passes."""
+    """The system's error behind an error, if it is one that may pass."""
     cause = error.__cause__ if isinstance(error, StoreError) else error
     if not isinstance(cause, OSError):
         return None

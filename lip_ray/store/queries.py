@@ -33,11 +33,11 @@ ATTEMPTS = 5
 """Looks at a store that compaction changes meanwhile."""
 
 BY_TRIAL = ("trials", "levels", "failures", *PER_LEVEL)
-"""Tables that can be cut down to some trials without changing what is said of these."""
+"""Tables of which a query about some trials needs the rows of those trials only."""
 
 UNREADABLE = (Damaged, OSError, pa.ArrowException, duckdb.Error)
-"""What a damaged file, or one that is gone, may end a query with: DuckDB's own reader of Parquet
-has many errors."""
+"""Errors of queries that damaged or vanished files cause; DuckDB's own reader of Parquet has
+many."""
 
 MISTAKES = (
     duckdb.BinderException,
@@ -47,13 +47,13 @@ MISTAKES = (
     duckdb.ParserException,
     duckdb.PermissionException,
 )
-"""What no file is to blame for, so that none is looked at."""
+"""Errors of queries that no file can cause, so that no file is checked."""
 
 DONE = """
 select trial_id, len(list_filter(list_sort(list_distinct(list(level))), lambda n, i: n = i - 1))
 from {rows} group by trial_id order by trial_id
 """
-"""Levels are counted from 0 up to the first gap."""
+"""Counts the levels of each trial from 0 up to the first gap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +71,13 @@ class Queries:
         self._files = files
         self._loaded: dict[str, tuple[frozenset[str], pa.Table]] = {}
         self._folded: defaultdict[str, dict[str, bool]] = defaultdict(dict)
-        """By part, of loose files that were looked for, whether their rows are in it."""
+        """For each part, whether it has the rows of a loose file that was looked for."""
         self._damaged: dict[str, float | None] = {}
-        """When each was written; none for a part that is missing."""
+        """Damaged files and the times of their last change; None for a part that is missing."""
         self._sound: set[tuple[str, bool]] = set()
         self._older: dict[str, pa.Table | None] = {}
-        """By part of `trials`, its rows with their facets; none where DuckDB reads it itself."""
+        """For each part of `trials`, its rows with facets; None where DuckDB reads the part
+        itself."""
 
     @property
     def damaged(self) -> tuple[str, ...]:
@@ -84,9 +85,10 @@ class Queries:
         return tuple(sorted(self._damaged))
 
     def answer(self, query: str, trials: Collection[str] | None = None) -> pa.Table:
-        """What one statement comes to, where all that counts are the rows of some trials.
+        r"""The result of one statement, of which only the rows of the given trials are used.
 
-        Raises QueryError for one that is wrong or no select, StoreError for a store that is away.
+        Raises QueryError for one that is wrong or no select, StoreError for a store that is
+        unavailable.
         """
         for _ in range(ATTEMPTS):
             listing: dict[str, Listed] = {}
@@ -196,7 +198,7 @@ class Queries:
         listing: Mapping[str, Listed],
         trials: Collection[str] | None,
     ) -> None:
-        """All that queries see; tables that are not listed are without rows, and open no file."""
+        """Define all tables and views; those that are not listed are empty and open no file."""
         connection.execute("create schema files")
         without_rows(connection, TABLES.keys() - listing.keys())
         for table, listed in listing.items():
@@ -339,7 +341,7 @@ class Queries:
 
 
 def _table_of(name: str) -> str:
-    """Of a loose file or a part."""
+    """The table of a loose file or a part."""
     folder, _, stem = name.partition("/")
     return stem.rpartition("-")[0] if folder == FOLDER else folder
 
@@ -348,7 +350,7 @@ LEVELS_SEEN = pa.schema([("trial_id", pa.string()), ("level", pa.int32())])
 
 
 def _of(trials: Collection[str] | None, listing: dict[str, Listed]) -> dict[str, Listed]:
-    """Without loose files that hold nothing but rows of other trials."""
+    """The listing without loose files that hold only rows of other trials."""
     if trials is None:
         return listing
     chosen = frozenset(trials)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOTES_AT_ONCE = 8
-"""Over a network each takes its time."""
+"""The number of small files that are read in parallel, as each takes its time over a network."""
 
 
 class Reader:
@@ -76,7 +76,10 @@ class Reader:
         return self._queries.levels_done()
 
     def levels_done_of(self, trial_id: str) -> int:
-        """The same of one trial, of which there need not be any: few files are looked for."""
+        r"""The number of committed levels of one trial, which need not exist.
+
+        Like `levels_done`, but it checks a few file names instead of listing the folder.
+        """
         try:
             check_there(self._files)
             loose = self._first_missing(trial_id, frozenset())
@@ -122,7 +125,7 @@ class Reader:
             return None
 
     def points(self, search: str, search_id: str) -> list[PointRecord]:
-        """What a search asked for, in order of number.
+        r"""The stored points of a search, in order of number.
 
         Raises StoreError for a file that cannot be read.
         """
@@ -130,7 +133,7 @@ class Reader:
         return [_point(self._rows(name, "points")) for _, name in found]
 
     def scores(self, search: str, search_id: str) -> dict[int, ScoreRecord]:
-        """What its points came to, by number, as far as they have come to an end.
+        r"""The stored scores of a search's points, by number.
 
         Raises StoreError for a file that cannot be read.
         """
@@ -192,7 +195,7 @@ class Reader:
         )
 
     def _standing(self, name: str, now: float) -> tuple[Standing, float, str] | None:
-        """None for a note that is gone by now, or of another lip-ray."""
+        """The note of a running trial; None for one that is gone by now or from another version."""
         try:
             note = json.loads(self._files.read(name))
             host = note.pop("host")

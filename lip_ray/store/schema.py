@@ -9,11 +9,11 @@ from lip_ray.columns import REGISTRY, Column, Type
 from lip_ray.columns import VERSION as VERSION
 
 VERSION_KEY = "lip_ray_schema"
-"""Under which every file says its version too."""
+"""The key of the schema version in the metadata of every file."""
 
 
 def arrow_schema(columns: tuple[Column, ...]) -> pa.Schema:
-    """Columns of the registry, in their order."""
+    """The Arrow schema of columns of the registry, in their order."""
     return pa.schema([(column.name, _arrow_type(column.type)) for column in columns])
 
 
@@ -29,4 +29,4 @@ TABLES: dict[str, pa.Schema] = {
 """The schemas of all tables that files hold, in the registry's order."""
 
 PACKED = frozenset({"masks", "networks", "weights"})
-"""Tables worth compressing; the others' loose files grow by it, or hold PNGs."""
+"""Tables worth compressing: loose files of the others would grow by it, or hold PNGs."""

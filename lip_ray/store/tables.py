@@ -8,7 +8,7 @@ from lip_ray.store.paths import QueryError
 
 
 def require_known(table: str) -> None:
-    """Raise QueryError, with the nearest name, for what is no table or view."""
+    """Raise QueryError, with the nearest name, unless there is such a table or view."""
     if table not in REGISTRY:
         near = difflib.get_close_matches(table.lower(), REGISTRY, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""

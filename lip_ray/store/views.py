@@ -1,4 +1,4 @@
-"""The views that queries see: tables with what follows from them, ready-made answers.
+r"""The views that queries see: tables with derived columns, and ready-made answers.
 
 Each reads `files.<table>`, the stored rows, or a view above it.
 """
@@ -23,7 +23,8 @@ select *, effective / total as effective_density,
        pow(10, -psnr_selected_db / 10) as mse_selected
 from files.levels
 """
-"""With what follows from the columns: a gap of 0 dB is a stopping rule as good as an oracle."""
+"""Levels with derived columns. A gap of 0 dB means that the stopping rule did as well as an
+oracle."""
 
 SENSING_VIEW = """
 create view sensing as
@@ -42,8 +43,8 @@ on list_contains(trial.source_ids, floor.trial_id)
    and floor.level = level.level and floor.image = level.image
 where trial.kind = 'reconstruction'
 """
-"""Reconstructions with what tells them apart. The floor is the best fit of the same generator to
-the image itself, from as many restarts: what no solver can be expected to pass."""
+"""Reconstructions with their settings. The floor is the best fit of the same generator to the image
+itself, from as many restarts, which no solver can be expected to pass."""
 
 WORST_LAST = [str(outcome) for outcome in (
     Outcome.BUDGET, Outcome.STOPPED, Outcome.COLLAPSED, Outcome.DIVERGED, Outcome.FAILED,
@@ -64,15 +65,16 @@ left join (
 ) as done using (trial_id)
 left join (select trial_id from files.failures group by trial_id) as failed using (trial_id)
 """
-"""A trial ended as the worst of its levels did; rows are never rewritten to say so. One that was
-given up and completed later ended like any other. The first lip-ray stored no canonical specs."""
+"""Trials with their outcome, which is the worst of their levels'; rows are never rewritten. A trial
+that failed and was completed later has an ordinary outcome. The first version stored no canonical
+specs."""
 
 FAILURES_VIEW = """
 create view failures as
 select failure.*, coalesce(trial.levels_done < trial.levels, true) as open
 from files.failures as failure left join trials as trial using (trial_id)
 """
-"""A trial without a row never began."""
+"""Failures of trials. One without a row in `trials` never began."""
 
 TIMINGS_VIEW = """
 create view timings as
@@ -94,8 +96,8 @@ where fit.steps > 0
 group by trial.kind, trial.prior, trial.task, trial.image, fit.device, size.height, size.width,
          trial.macs_per_step
 """
-"""What a fit, of all images of a level together, took by what it was of: medians. A sheet of a
-generator's samples says nothing of its images' size."""
+"""Median times of fits, over all images of a level together, by what was fitted. A sheet of a
+generator's samples does not give the size of its images."""
 
 POINTS_VIEW = """
 create view points as
@@ -125,7 +127,8 @@ from files.points as point
 left join told using (search, search_id, number)
 left join dominated using (search, search_id, number)
 """
-"""Points of equal values are all on the front, or all off it."""
+"""Points of searches with their scores. Points of equal values are all on the front, or all off
+it."""
 
 PARETO_VIEW = """
 create view pareto as
@@ -133,12 +136,12 @@ select distinct on (search, search_id, number)
        search, search_id, number, params, objectives, "values", losses
 from points where pareto order by search, search_id, number
 """
-"""The front of each search: one row a point."""
+"""The front of each search: one row per point."""
 
 SETTINGS_VIEW = """
 create view settings as select trial_id, setting from files.trials
 """
-"""Which trials differ by their seeds alone: they have a setting in common."""
+"""Trials with their setting: those that differ by their seeds alone have the same."""
 
 FRONTIER_VIEW = """
 create view frontier as
@@ -286,11 +289,11 @@ VIEWS = (
     LEVELS_VIEW, TRIALS_VIEW, FAILURES_VIEW, TIMINGS_VIEW, POINTS_VIEW, PARETO_VIEW, SENSING_VIEW,
     SETTINGS_VIEW, FRONTIER_VIEW, MATCHING_VIEW, TRANSFER_VIEW,
 )  # fmt: skip
-"""In the order in which they rest on each other."""
+"""All views, each after those that it reads."""
 
 
 def without_rows(connection: duckdb.DuckDBPyConnection, tables: Collection[str]) -> None:
-    """Make stored tables, in the schema `files`, that are empty."""
+    """Create empty stored tables in the schema `files`."""
     for table in tables:
         connection.register("empty", TABLES[table].empty_table())
         connection.execute(f"create table files.{table} as from empty")
@@ -298,7 +301,7 @@ def without_rows(connection: duckdb.DuckDBPyConnection, tables: Collection[str])
 
 
 def define(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make all that queries see, over the stored rows in the schema `files`."""
+    """Create all views over the stored rows in the schema `files`."""
     connection.execute(";".join(_definitions()))
 
 
@@ -338,17 +341,17 @@ select (tree->>'$.error')::boolean, tree->>'$..table_name',
        tree->>'$..function.function_name', tree->>'$..function'
 from (select json_serialize_sql(?::varchar) as tree)
 """
-"""What the syntax tree of a select names. DuckDB looks for it: Python's parser of JSON refuses what
-is nested as deeply as sums of many terms are."""
+"""The query for the names in a select's syntax tree. DuckDB evaluates it, as Python's parser of
+JSON refuses trees as deep as those of sums of many terms."""
 
 READS_ANY = ("query", "histogram", "json_execute_serialized_sql")
-"""How table functions begin that read from what they are given as text, or run it."""
+"""Beginnings of the names of table functions that read from, or run, the text they are given."""
 
 
 def _named_in(connection: duckdb.DuckDBPyConnection, select: str) -> set[str] | None:
-    """What it may read from, in lower case; None where that may be anything.
+    r"""The names that a select may read from, in lower case; None where it may read from anything.
 
-    Of what a table function is given, every word counts.
+    Every word in the arguments of a table function counts as a name.
     """
     [(unknown, tables, functions, given)] = connection.execute(NAMED, [select]).fetchall()
     if unknown or any(function.lower().startswith(READS_ANY) for function in functions):

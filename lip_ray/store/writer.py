@@ -54,7 +54,7 @@ class Writer:
 
     @property
     def where(self) -> str:
-        """The store's address, absolute, for whoever is to open it from elsewhere."""
+        """The store's absolute address, by which others can open it from elsewhere."""
         return self._files.where
 
     @property
@@ -111,7 +111,7 @@ class Writer:
             self._files.remove(name)
 
     def write_sweep(self, record: SweepRecord) -> None:
-        """Note which trials a sweep asked for."""
+        """Write the trials of a sweep."""
         rows = [
             {"position": position, "trial_id": trial_id, "kind": kind, "levels": levels}
             | {"spec": spec}
@@ -129,7 +129,7 @@ class Writer:
         self._write(name, "sweeps", [shared | row for row in rows])
 
     def write_trial(self, record: TrialRecord) -> None:
-        """Note that a trial has begun."""
+        """Write that a trial has begun."""
         facets = record.facets.columns() if record.facets else {}
         self._write(trial_file(record.trial_id), "trials", [asdict(record) | facets])
 
@@ -175,7 +175,7 @@ class Writer:
         return all(ours)
 
     def write_failure(self, record: FailureRecord) -> None:
-        """Note that a run gave a trial up, beside what was noted before."""
+        """Write a failure of a trial, beside earlier ones."""
         row = asdict(record) | {"cause": str(record.cause)}
         names = (failure_file(record.trial_id, number) for number in count())
         next(name for name in names if self._write(name, "failures", [row]))
@@ -200,9 +200,9 @@ class Writer:
         return self._write(name, "scores", [asdict(record)])
 
     def note_standing(self, standing: Standing) -> None:
-        """Note how far a trial has come, in place of what was noted before.
+        r"""Write the progress of a trial, in place of the last note.
 
-        Nothing depends on it: where it cannot be written, nothing is.
+        Nothing depends on the note: errors in writing it are ignored.
         """
         name = running_file(standing.trial_id)
         note = json.dumps(asdict(standing) | {"host": platform.node()})
@@ -211,12 +211,12 @@ class Writer:
             self._files.replace(name, note.encode(), durable=False)
 
     def end_standing(self, trial_id: str) -> None:
-        """Remove what was noted of a trial that no longer runs here."""
+        """Remove the note of a trial that no longer runs here."""
         with suppress(OSError):
             self._files.remove(running_file(trial_id))
 
     def keep_unfinished(self, trial_id: str, level: int, state: bytes) -> None:
-        """Note how far a level has come, in place of what was noted before."""
+        """Write the checkpoint of a level, in place of the last one."""
         name = unfinished_file(trial_id, level)
 
         self._insist(name, partial(self._files.replace, name, state))

@@ -178,6 +178,8 @@ class Bench:
         )
         self.initial = self.prior.snapshot()
         self.dense = Mask.dense(self.prior.prunable())
+        self._counted: tuple[Mask, int] | None = None
+        """The mask whose weights on a path were counted last, and their number."""
 
     def drawn(self, seed: int) -> dict[str, Tensor]:
         """The initial weights of another seed."""
@@ -238,7 +240,9 @@ class Bench:
 
     def effective(self, mask: Mask) -> int:
         """The number of kept weights on a path from latent to image."""
-        return effective(self.prior.module, mask, self._latent_shape)
+        if self._counted is None or self._counted[0] is not mask:
+            self._counted = mask, effective(self.prior.module, mask, self._latent_shape)
+        return self._counted[1]
 
     @property
     def _latent_shape(self) -> tuple[int, int, int]:

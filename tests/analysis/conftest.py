@@ -231,9 +231,9 @@ def _fit(trial: dict[str, Any], level: int) -> dict[str, Any]:
     return make_level(trial, level, psnr=psnr, reason="no path from input to output", **flat)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """One browser for all tests of a file."""
+    """One browser for all tests: each opens windows of its own."""
     with chromium() as opened:
         yield opened
 

@@ -18,14 +18,21 @@ Row = dict[str, Any]
 STORES = ("study", "travelled", "classifiers", "sensing")
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(scope="module", params=STORES)
 def store(request: pytest.FixtureRequest) -> Any:
     """One store after the other."""
     return request.getfixturevalue(request.param)
 
 
-def test_every_figure_is_drawn_for_a_page_and_as_a_file(store: Any) -> None:
-    sections = report_sections(store)
+@pytest.fixture(scope="module")
+def sections(store: Any) -> list[Section]:
+    """All that the page shows of it."""
+    return list(report_sections(store))
+
+
+def test_every_figure_is_drawn_for_a_page_and_as_a_file(
+    store: Any, sections: list[Section], monkeypatch: pytest.MonkeyPatch
+) -> None:
     figures = [one.figure for one in sections if one.figure]
     assert set(figure_names(store)) == {figure.name for figure in figures}
     assert len({figure.place for figure in figures}) == len(figures)
@@ -33,21 +40,22 @@ def test_every_figure_is_drawn_for_a_page_and_as_a_file(store: Any) -> None:
         for place in range(max(map(len, (one.labels for one in figure.controls)), default=1)):
             labels = [one.labels[min(place, len(one.labels) - 1)] for one in figure.controls]
             assert not figure.chosen(labels).layout.updatemenus
+    monkeypatch.setattr("lip_ray.analysis.print.report_sections", lambda store: sections)
     for name, titles in figure_names(store).items():
         assert isinstance(figure_of(store, name, part=len(titles) - 1), go.Figure)
 
 
-def test_controls_have_names_of_their_own(store: Any) -> None:
-    figures = [one.figure for one in report_sections(store) if one.figure]
+def test_controls_have_names_of_their_own(sections: list[Section]) -> None:
+    figures = [one.figure for one in sections if one.figure]
     names = [control.name for figure in figures for control in figure.controls]
     assert len(set(names)) == len(names)
 
 
-def test_every_section_is_shown_by_both_renderers(store: Any) -> None:
+def test_every_section_is_shown_by_both_renderers(sections: list[Section]) -> None:
     pytest.importorskip("dash", reason="dash is not installed")
     from lip_ray.analysis.live.blocks import components
 
-    for section in report_sections(store):
+    for section in sections:
         page = section_html(section)
         tables = [block for block in section.blocks if isinstance(block, Table)]
         shown = [one for one in components(section.blocks) if one._type == "H3"]

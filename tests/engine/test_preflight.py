@@ -1,19 +1,22 @@
 """Machines that cannot run trials are named before any trial is sent to them."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from lip_ray import __version__
 from lip_ray.engine import preflight
-from lip_ray.engine.preflight import Sighting, refuse_unready
+from lip_ray.engine.node_report import NodeReport
+from lip_ray.engine.preflight import refuse_unready
 from lip_ray.engine.resources import LaunchError
 
-Seen = dict[str, Sighting | str]
+Seen = dict[str, NodeReport | str]
 
 
-def sighting(host: str, *, version: str = __version__, problem: str = "") -> Sighting:
-    return Sighting(host=host, version=version, problem=problem)
+def sighting(host: str, *, version: str = __version__, problem: str = "") -> NodeReport:
+    return NodeReport(host=host, version=version, problem=problem)
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, store: Path, seen: Seen) -> str:
@@ -23,7 +26,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, store: Path, seen: Seen) -> str:
         assert (Path(path) / beacon).exists()
         return seen
 
-    monkeypatch.setattr(preflight, "_sightings", look)
+    monkeypatch.setattr(preflight, "_node_reports", look)
     try:
         refuse_unready(str(store))
     except LaunchError as error:
@@ -59,3 +62,12 @@ def test_another_version_or_none_is_refused(
     old, bare = refused(monkeypatch, tmp_path, seen).splitlines()
     assert old.startswith(f"old (1) has lip-ray 0.0.1, this machine {__version__}")
     assert bare.startswith("bare (2) cannot run lip-ray: ModuleNotFoundError: ")
+
+
+def test_machines_are_asked_by_what_is_imported_at_once() -> None:
+    """A worker that only looks at the store need not wait for torch and Tune."""
+    script = "import sys, lip_ray.engine.node_report; print(*{'torch', 'ray'} & sys.modules.keys())"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.split() == []

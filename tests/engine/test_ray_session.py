@@ -2,13 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lip_ray import strict_yaml
-from lip_ray.engine import ray_session
-from lip_ray.engine.ray_session import LOCK, MARK, launched, refuse_silent, unreachable
+from lip_ray.engine.ray_session import launched, refuse_silent, unreachable
 from lip_ray.engine.resources import Capacity
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,62 +65,3 @@ def test_keys_of_the_driver_are_not_handed_to_workers_through_ray() -> None:
 
     assert not {name for name in ENV_VARS_TO_PROPAGATE if "AWS" in name or "KEY" in name}
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
-
-
-def abandoned(folder: Path, content: str, lock: str = LOCK) -> Path:
-    """A folder with work in it and an unlocked lock file."""
-    folder.mkdir()
-    (folder / "work").write_text("precious")
-    (folder / lock).write_text(content.format(folder=folder))
-    return folder
-
-
-class TestAbandonedFolders:
-    @pytest.fixture
-    def temporary(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setattr(ray_session, "_short_folder", lambda: str(tmp_path))
-        return tmp_path
-
-    def test_what_a_killed_run_left_is_removed(self, temporary: Path) -> None:
-        left = abandoned(temporary / "lip-killed", MARK)
-        with ray_session._private_folder() as own:
-            assert own.is_dir()
-            assert not left.exists()
-            ray_session._remove_abandoned_folders()
-            assert own.is_dir(), "it is in use"
-        assert list(temporary.iterdir()) == []
-
-    @pytest.mark.parametrize(
-        ("content", "lock"), [("", "lock"), ("", LOCK), ("lip-ray", LOCK), (MARK, "lock")]
-    )
-    def test_what_looks_like_it_stays(self, temporary: Path, content: str, lock: str) -> None:
-        mine = abandoned(temporary / "lip-smith", content, lock)
-        with ray_session._private_folder():
-            pass
-        assert (mine / "work").read_text() == "precious"
-
-    def test_a_folder_that_was_copied_or_moved_stays(self, temporary: Path) -> None:
-        moved = abandoned(temporary / "lip-killed", MARK).rename(temporary / "lip-kept")
-        ray_session._remove_abandoned_folders()
-        assert (moved / "work").exists()
-
-    def test_links_are_not_followed(self, temporary: Path, tmp_path_factory: Any) -> None:
-        mine = tmp_path_factory.mktemp("mine")
-        (mine / "work").write_text("precious")
-        (mine / LOCK).write_text(MARK.format(folder=temporary / "lip-link"))
-        (temporary / "lip-link").symlink_to(mine)
-        other = temporary / "lip-other"
-        other.mkdir()
-        (other / LOCK).symlink_to(mine / "mark")
-        (mine / "mark").write_text(MARK.format(folder=other))
-        ray_session._remove_abandoned_folders()
-        assert (mine / "work").exists()
-        assert other.is_dir()
-
-    def test_what_another_user_owns_stays(
-        self, temporary: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        theirs = abandoned(temporary / "lip-killed", MARK)
-        monkeypatch.setattr(ray_session.os, "getuid", lambda: os.geteuid() + 1)
-        ray_session._remove_abandoned_folders()
-        assert (theirs / "work").exists()

@@ -5,15 +5,17 @@ from typing import Any
 
 import pytest
 
-from lip_ray.engine.resources import Capacity, LaunchError, Room
+from lip_ray.engine.resources import Allocation, Capacity, LaunchError
 from lip_ray.sweep.run import Run
 
 KINDS = ("trajectory",)
 
 
-def room_for(*nodes: tuple[float, float], most: Sequence[Capacity] = (), **run: Any) -> Room:
+def allocation_for(
+    *nodes: tuple[float, float], most: Sequence[Capacity] = (), **run: Any
+) -> Allocation:
     capacities = [Capacity(cpus=cpus, gpus=gpus, memory_gb=16) for cpus, gpus in nodes]
-    return Room.of(Run(**run), KINDS, capacities, most)
+    return Allocation.of(Run(**run), KINDS, capacities, most)
 
 
 @pytest.mark.parametrize(
@@ -36,38 +38,38 @@ def room_for(*nodes: tuple[float, float], most: Sequence[Capacity] = (), **run: 
 def test_as_many_trials_as_fit(
     cpus: int, gpus: int, run: dict[str, Any], device: str, at_once: int
 ) -> None:
-    found = room_for((cpus, gpus), **run)
+    found = allocation_for((cpus, gpus), **run)
     assert (found.slots["trajectory"].device, found.trials_at_once) == (device, at_once)
     assert found.line == f"{at_once} trials at once on {device}"
 
 
 def test_a_trial_is_never_spread_over_machines() -> None:
-    assert room_for((3, 0), (3, 0), (1, 0), cpus=2).trials_at_once == 2
+    assert allocation_for((3, 0), (3, 0), (1, 0), cpus=2).trials_at_once == 2
 
 
 def test_each_kind_has_a_slot_of_its_own() -> None:
     run = Run(cpus=2, kinds={"transfer": {"gpus": 0.25, "cpus": 1}})
-    room = Room.of(run, ("trajectory", "transfer"), [Capacity(cpus=8, gpus=1)])
-    assert room.at_once == {"trajectory": 1, "transfer": 4}
-    assert room.line == "trials at once: 1 trajectory on cuda, or 4 transfer on cuda"
+    allocation = Allocation.of(run, ("trajectory", "transfer"), [Capacity(cpus=8, gpus=1)])
+    assert allocation.at_once == {"trajectory": 1, "transfer": 4}
+    assert allocation.line == "trials at once: 1 trajectory on cuda, or 4 transfer on cuda"
     config = {"kind": "transfer", "alone": False}
-    assert room.request(config).bundles == [{"CPU": 1, "GPU": 0.25}]
-    assert room.request(config | {"alone": True}).bundles == [{"CPU": 1, "GPU": 1}]
-    assert room.request(config | {"kind": "trajectory"}).bundles == [{"CPU": 2, "GPU": 1}]
+    assert allocation.request(config).bundles == [{"CPU": 1, "GPU": 0.25}]
+    assert allocation.request(config | {"alone": True}).bundles == [{"CPU": 1, "GPU": 1}]
+    assert allocation.request(config | {"kind": "trajectory"}).bundles == [{"CPU": 2, "GPU": 1}]
 
 
 def test_memory_is_set_aside() -> None:
-    room = room_for((8, 0), memory_gb=1.5)
+    allocation = allocation_for((8, 0), memory_gb=1.5)
     config = {"kind": "trajectory", "alone": False}
-    assert room.request(config).bundles == [{"CPU": 1, "memory": 1.5e9}]
+    assert allocation.request(config).bundles == [{"CPU": 1, "memory": 1.5e9}]
 
 
 def test_a_cluster_that_grows_has_room_for_what_it_can_become() -> None:
     most = [Capacity(cpus=8, gpus=1)] * 8
-    room = room_for(most=most)
-    assert (room.slots["trajectory"].device, room.trials_at_once) == ("cuda", 8)
+    allocation = allocation_for(most=most)
+    assert (allocation.slots["trajectory"].device, allocation.trials_at_once) == ("cuda", 8)
     with pytest.raises(LaunchError, match=r"run\.gpus: a trajectory asks for 2 GPUs"):
-        room_for(most=most, gpus=2)  # no single machine will have them
+        allocation_for(most=most, gpus=2)  # no single machine will have them
 
 
 @pytest.mark.parametrize(
@@ -86,4 +88,4 @@ def test_what_no_machine_has_is_refused(
     nodes: list[tuple[float, float]], run: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(LaunchError, match=message):
-        room_for(*nodes, **run)
+        allocation_for(*nodes, **run)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ray.tune.stopper import NoopStopper
 
-from lip_ray.engine.stopper import Brake
+from lip_ray.engine.stopper import RunStopper
 from lip_ray.engine.tune_searcher import PlanSearcher
 
 
@@ -18,7 +18,7 @@ class Nobody:
     def out_of_memory(self, config: dict[str, Any], reason: str) -> None:
         raise AssertionError
 
-    def source_given_up(self, config: dict[str, Any], source_id: str) -> None:
+    def source_failed(self, config: dict[str, Any], source_id: str) -> None:
         raise AssertionError
 
 
@@ -41,49 +41,49 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_once_lets_levels_in_flight_end(searcher: PlanSearcher, ended: list[int]) -> None:
     running = {"1", "2"}
-    brake = Brake(searcher, lambda: running)
-    with brake.on_signals():
-        assert not brake("1", {"level": 0})
-        assert not brake.stop_all()
+    stopper = RunStopper(searcher, lambda: running)
+    with stopper.on_signals():
+        assert not stopper("1", {"level": 0})
+        assert not stopper.stop_all()
         signal.raise_signal(signal.SIGINT)
-        assert brake.pulled
+        assert stopper.interrupted
         assert searcher.suggest("3") == "FINISHED", "no other begins"
-        assert not brake.stop_all(), "two levels are in flight"
-        assert brake("1", {"level": 1})
+        assert not stopper.stop_all(), "two levels are in flight"
+        assert stopper("1", {"level": 1})
         running.remove("1")
         running.add("4")  # Tune held it ready and has begun it
-        assert not brake.stop_all()
-        assert brake("2", {"level": 0})
+        assert not stopper.stop_all()
+        assert stopper("2", {"level": 0})
         running.remove("2")
-        assert brake.stop_all()
+        assert stopper.stop_all()
     assert ended == []
 
 
 def test_so_does_a_store_that_takes_no_more(searcher: PlanSearcher) -> None:
     running = {"1", "2"}
-    brake = Brake(searcher, lambda: running)
+    stopper = RunStopper(searcher, lambda: running)
     searcher.on_trial_complete("1", {"level": -1, "ending": "store", "reason": "disk full"})
     running.remove("1")
-    assert brake("2", {"level": 0}), "the level in flight is the last"
-    assert not brake.stop_all()
+    assert stopper("2", {"level": 0}), "the level in flight is the last"
+    assert not stopper.stop_all()
     running.remove("2")
-    assert brake.stop_all()
+    assert stopper.stop_all()
 
 
 def test_a_second_signal_before_tune_listens_ends_nothing_else(searcher: PlanSearcher) -> None:
-    brake = Brake(searcher, set)
-    with brake.on_signals():
+    stopper = RunStopper(searcher, set)
+    with stopper.on_signals():
         signal.raise_signal(signal.SIGTERM)  # SIGUSR1 would end the process, were it not ours
         assert searcher.closed
 
 
 def test_a_trial_that_is_not_known_goes_on(searcher: PlanSearcher) -> None:
-    assert not Brake(searcher, set, lambda *_: True)("9", {"level": 0})
+    assert not RunStopper(searcher, set, lambda *_: True)("9", {"level": 0})
 
 
 def test_twice_ends_all_at_once(searcher: PlanSearcher, ended: list[int]) -> None:
-    brake = Brake(searcher, set)
-    with brake.on_signals():
+    stopper = RunStopper(searcher, set)
+    with stopper.on_signals():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
     assert ended == [signal.SIGUSR1]
@@ -91,11 +91,11 @@ def test_twice_ends_all_at_once(searcher: PlanSearcher, ended: list[int]) -> Non
 
 def test_so_does_a_scheduler_s_sigterm(searcher: PlanSearcher, ended: list[int]) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    brake = Brake(searcher, set)
-    with brake.on_signals():
+    stopper = RunStopper(searcher, set)
+    with stopper.on_signals():
         signal.raise_signal(signal.SIGTERM)
     assert ended == [signal.SIGUSR1]
-    assert not brake.pulled
+    assert not stopper.interrupted
     assert searcher.closed
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -107,11 +107,11 @@ def test_what_is_hopeless_ends_with_its_level(searcher: PlanSearcher) -> None:
         asked.append((trial_id, report["level"]))
         return trial_id == "b"
 
-    brake = Brake(searcher, set, hopeless)
-    assert not brake("1", {"level": 1})
-    assert brake("2", {"level": 1})
+    stopper = RunStopper(searcher, set, hopeless)
+    assert not stopper("1", {"level": 1})
+    assert stopper("2", {"level": 1})
     assert asked == [("a", 1), ("b", 1)]
 
 
 def test_tune_may_pickle_it(searcher: PlanSearcher) -> None:
-    assert isinstance(copy.deepcopy(Brake(searcher, set)), NoopStopper)
+    assert isinstance(copy.deepcopy(RunStopper(searcher, set)), NoopStopper)

@@ -27,7 +27,7 @@ class Given:
     def out_of_memory(self, config: Config, reason: str) -> None:
         self.up.append((config["trial_id"], reason))
 
-    def source_given_up(self, config: Config, source_id: str) -> None:
+    def source_failed(self, config: Config, source_id: str) -> None:
         self.up.append((config["trial_id"], source_id))
 
 

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files
 from pathlib import Path
@@ -119,14 +120,21 @@ class Module:
         """Its row in the tables."""
         return unit_of(self.name)
 
-    def imports(self) -> Iterator[Import]:
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The source, parsed."""
+        return ast.parse(self.source)
+
+    @cached_property
+    def imports(self) -> tuple[Import, ...]:
         """All imports, wherever they are written."""
-        tree = ast.parse(self.source)
-        late = {id(inner) for outer in ast.walk(tree) for inner in postponed(outer)}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                for name in self._names(node):
-                    yield Import(name, node.lineno, at_start=id(node) not in late)
+        late = {id(inner) for outer in ast.walk(self.tree) for inner in postponed(outer)}
+        return tuple(
+            Import(name, node.lineno, at_start=id(node) not in late)
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in self._names(node)
+        )
 
     def _names(self, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
         if isinstance(node, ast.Import):
@@ -169,10 +177,10 @@ def violations(module: Module) -> list[str]:
         return [f"{module.name} is in no table of tests/laws/test_layers.py"]
     found = [
         f"{module.name}:{node.lineno} imports by a computed name"
-        for node in ast.walk(ast.parse(module.source))
+        for node in ast.walk(module.tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in DYNAMIC
     ]
-    for imported in module.imports():
+    for imported in module.imports:
         package = imported.name.partition(".")[0]
         where = f"{module.name}:{imported.line}"
         if package == "lip_ray":
@@ -214,7 +222,7 @@ def cycle(among: Iterable[Module]) -> list[str]:
     known = {module.name: module for module in among}
     graph: dict[str, set[str]] = {}
     for module in known.values():
-        names = {imported.name for imported in module.imports() if imported.at_start}
+        names = {imported.name for imported in module.imports if imported.at_start}
         direct = {name if name in known else name.rpartition(".")[0] for name in names}
         graph[module.name] = direct & known.keys()
     try:
@@ -242,7 +250,7 @@ class TestThePackage:
         inside = {
             f"{module.name}:{imported.line}"
             for module in ALL.values()
-            for imported in module.imports()
+            for imported in module.imports
             if module.unit != "store" and imported.name.rpartition(".")[0] in INSIDE_THE_STORE
         }
         assert not inside
@@ -313,7 +321,7 @@ class TestEveryModule:
         assert {name: functions for name, functions in long.items() if functions} == {}
 
     def test_what_is_public_is_documented(self) -> None:
-        trees = {name: ast.parse(module.source) for name, module in ALL.items()}
+        trees = {name: module.tree for name, module in ALL.items()}
         classes = ancestry(trees.values())
         assert [b for name, tree in trees.items() for b in undocumented(tree, name, classes)] == []
 
@@ -397,12 +405,12 @@ class TestTheChecker:
 
     def test_relative_names_are_resolved(self) -> None:
         inside = Module("lip_ray.fits.latent", "from .trace import Trace\nfrom .. import rng")
-        assert [imported.name for imported in inside.imports()] == [
+        assert [imported.name for imported in inside.imports] == [
             "lip_ray.fits.trace.Trace",
             "lip_ray.rng",
         ]
         package = Module("lip_ray.fits", "from .trace import Trace\nfrom . import base", True)
-        assert [imported.name for imported in package.imports()] == [
+        assert [imported.name for imported in package.imports] == [
             "lip_ray.fits.trace.Trace",
             "lip_ray.fits.base",
         ]

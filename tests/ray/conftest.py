@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from faulty import FAULTS, FaultyCluster
+from faulty import FAULTS, WORKER, FaultyCluster
 from studies import TINY, assert_same
+from warm import WarmProcess
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +34,7 @@ def assert_same_store() -> Callable[[Path, Path], None]:
 class Lip:
     """A running `lip` command, the leader of a process group of its own."""
 
-    process: "subprocess.Popen[str]"
+    process: "subprocess.Popen[str] | WarmProcess"
     mark: str
 
     def lines(self) -> Iterator[str]:
@@ -68,6 +69,14 @@ class Lip:
         """All processes that it has started, and itself."""
         return [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if self._owns(folder)]
 
+    def workers(self) -> list[int]:
+        """The processes that have trials."""
+        return [
+            pid
+            for pid in self.processes()
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(WORKER)
+        ]
+
     def _owns(self, process: Path) -> bool:
         try:
             return self.mark.encode() in (process / "environ").read_bytes()
@@ -85,10 +94,13 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def lip(home: Path, tmp_path: Path) -> Iterator[Callable[..., Lip]]:
-    """Starts `lip` with arguments; what still runs afterwards is ended."""
+    """Starts `lip` with arguments; what still runs afterwards is ended.
+
+    With `cold` it is the installed command in an interpreter of its own, as from a shell.
+    """
     started: list[Lip] = []
 
-    def start(*arguments: object) -> Lip:
+    def start(*arguments: object, cold: bool = False) -> Lip:
         mark = uuid.uuid4().hex
         (home / "tmp").mkdir(exist_ok=True)
         environment = os.environ | {
@@ -96,14 +108,19 @@ def lip(home: Path, tmp_path: Path) -> Iterator[Callable[..., Lip]]:
             "TMPDIR": str(home / "tmp"),
             "LIP_TEST_MARK": mark,
         }
-        process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("lip")), *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=tmp_path,
-            env=environment,
-            start_new_session=True,
+        words = list(map(str, arguments))
+        process = (
+            subprocess.Popen(
+                [str(Path(sys.executable).with_name("lip")), *words],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                cwd=tmp_path,
+                env=environment,
+                start_new_session=True,
+            )
+            if cold
+            else WarmProcess(words, folder=tmp_path, environment=environment)
         )
         started.append(Lip(process, mark))
         return started[-1]

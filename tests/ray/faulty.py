@@ -5,6 +5,7 @@ import random
 import signal
 import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ MEMORY = 100_000_000
 """Of each node's object store, in bytes: next to nothing passes through it."""
 
 WORKER = b"ray::ImplicitFunc"
+
+PATIENCE_S = 300.0
+"""For what must come, on a machine with much else to do."""
 
 
 class FaultyCluster:
@@ -59,6 +63,15 @@ class FaultyCluster:
     def mend(self, name: str) -> None:
         """Switch a fault off."""
         (self.folder / name).unlink(missing_ok=True)
+
+    def wait_for_refusals(self, count: int) -> None:
+        """Return once the full disk has let nothing in so many times more."""
+        log = self.folder / "refused"
+        before = log.stat().st_size if log.exists() else 0
+        until = time.monotonic() + PATIENCE_S
+        while not log.exists() or log.stat().st_size < before + count:
+            assert time.monotonic() < until, f"nothing was refused in {PATIENCE_S:g} s"
+            time.sleep(0.05)
 
     def replace_node(self, which: int) -> None:
         """Lose a node without a word, and get another."""

@@ -41,7 +41,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_a_sweep_in_a_bucket(bucket: str, tiny: Path, lip: Start) -> None:
-    command = ("run", "--set", "grid.seed=[0]", tiny, "--store", bucket)
+    settings = ("--set", "grid.seed=[0]", "--set", "run.concurrent=1")
+    command = ("run", *settings, tiny, "--store", bucket)
     first = lip(*command)
     first.wait_for_levels(3)
     os.kill(first.process.pid, signal.SIGKILL)

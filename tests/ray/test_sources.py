@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ trial:
   fit: {steps: 20, stopping: {kind: wmv, window: 10, stride: 5}}
 grid:
   seed: [0, 1]
+run: {concurrent: 1}
 """
 
 MOVING = """
@@ -27,6 +29,7 @@ trial: {kind: transfer}
 cases:
   - {travels: layer_densities}
   - {images: {kind: builtin, name: moon, size: [16, 16]}, travels: mask}
+run: {concurrent: 1}
 """
 
 
@@ -45,9 +48,7 @@ def files_of(store: Path) -> dict[str, int]:
     }
 
 
-def test_nothing_that_is_stored_runs_again(
-    run_there: Callable, folder: Path, assert_same_store: Callable[[Path, Path], None]
-) -> None:
+def test_nothing_that_is_stored_runs_again(run_there: Callable[..., Any], folder: Path) -> None:
     code, output = run_there("finding.yaml", "--store", "shared").finish()
     assert code == 0, output
     before = files_of(folder / "shared")

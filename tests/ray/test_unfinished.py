@@ -66,15 +66,6 @@ def steps_kept(store: Path, level: int) -> Iterator[int]:
     raise AssertionError(f"level {level} was not finished in {PATIENCE_S} s")
 
 
-def worker_of(running: Any) -> int:
-    [worker] = (
-        pid
-        for pid in running.processes()
-        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::ImplicitFunc")
-    )
-    return int(worker)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker", "driver"])
 def test_killed_inside_a_level_it_goes_on_from_the_last_state(
@@ -89,7 +80,8 @@ def test_killed_inside_a_level_it_goes_on_from_the_last_state(
     running = lip("run", sweep, "--store", store)
     reached = next(step for step in steps_kept(store, 1) if step >= 100)
     assert Reader(store).levels_done() == {next(iter(Reader(store).levels_done())): 1}
-    os.kill(worker_of(running) if victim == "worker" else running.process.pid, signal.SIGKILL)
+    [worker] = running.workers()
+    os.kill(worker if victim == "worker" else running.process.pid, signal.SIGKILL)
     if victim == "driver":
         running.finish()
         running = lip("run", sweep, "--store", store)

@@ -1,1 +1,1 @@
-"""How a store is looked after: checked, compacted, merged, exported."""
+"""Maintenance of a store: check, compaction, merge, repair and export."""

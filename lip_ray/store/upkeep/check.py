@@ -1,4 +1,4 @@
-"""A look at every byte of a store: is every file sound, every level complete, every mask right?"""
+"""A check of every byte of a store: sound files, complete levels, correct masks."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,10 +60,10 @@ NAMED_AFTER: Mapping[str, str] = {
     "points": "printf('%s-%s-%05d', search, search_id, number)",
     **dict.fromkeys(OF_LEVELS, "printf('%s-%03d', trial_id, level)"),
 }
-"""What a row's file is called, without folder and suffix."""
+"""The SQL for the name of a row's file, without folder and suffix, by table."""
 
 MENDED = (*OF_LEVELS, "trials", "sweeps")
-"""Tables whose rows a sweep that is run again writes anew, where they are missing."""
+"""Tables whose missing rows are written anew when the sweep is run again."""
 
 OF_TABLE = re.compile(rf".+{re.escape(SUFFIX)}")
 OF_COMPACTION = re.compile(
@@ -98,7 +98,7 @@ HAS_MASK = f"outcome != '{Outcome.FAILED}'"
 
 
 def _missing(table: str) -> str:
-    """A fit that came to its end has what any other of its trial has."""
+    """SQL for rows that a completed fit lacks although other fits of its trial have them."""
     key = "trial_id, level" if table == "masks" else "trial_id, level, image"
     return f"""
     select distinct '{table}/' || file || '{SUFFIX}', 'missing: other levels of its trial have one'
@@ -108,7 +108,7 @@ def _missing(table: str) -> str:
 
 
 def _implied(table: str, kinds: str, of_levels: str, why: str) -> str:
-    """What each level of some trials has, whether or not another level has it."""
+    """SQL for rows that each level of these kinds of trials must have."""
     return f"""
     select distinct '{table}/' || level.file || '{SUFFIX}', 'missing: {why}'
     from levels as level join trials as trial using (trial_id)
@@ -167,7 +167,7 @@ where trial_id not in (select trial_id from sweeps where trial_id is not null)
   and trial_id not in (select unnest(source_ids) from trials)
 having count(*) > 0
 """
-"""A sweep notes its trials before any of them begins."""
+"""Trials that no sweep lists, although a sweep lists its trials before they begin."""
 
 NO_POINT = f"""
 select distinct printf('points/%s-%s-%05d{SUFFIX}', search, search_id, number),
@@ -226,7 +226,8 @@ from nested
 where places is null or layer != outer_layer or size != (places + 7) // 8 or ones != kept
 group by origin
 """
-"""One a file. A mask has a bit for each weight, or for each that the mask it is within keeps."""
+"""Masks with a wrong number of bits, one per file. There is a bit for each weight, or for each that
+the mask it is within keeps."""
 
 RULES = (
     *((_renamed(table), False) for table in TABLES),
@@ -235,33 +236,34 @@ RULES = (
     *((rule, True) for rule in (GAP, NO_TRIAL, NOT_ASKED, WRONG_BITS, *IMPLIED, NEXT_MASK)),
     *((rule, False) for rule in (NO_POINT, NO_FAILURE)),
 )
-"""Each gives files and what is wrong with them; with it, whether running again may mend that."""
+"""SQL for each kind of damage: files and what is wrong with them, and whether running again may
+mend it."""
 
 BATCH = 512
-"""Files at a time, of those that are compared with a part."""
+"""The number of files that are compared with a part at a time."""
 
 ATTEMPTS = 3
 
 
 class Damage(NamedTuple):
-    """What is wrong with a file."""
+    """A damaged file and what is wrong with it."""
 
     file: str
     what: str
     mended: bool
-    """Whether the sweep, run again, writes its rows anew once the file is deleted, and with it the
-    `levels` files of its trial: these say that the trial is done."""
+    """Whether running the sweep again restores its rows, once the file is deleted and with it the
+    `levels` files of its trial, by which the trial counts as done."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """What was looked at, and what is wrong with it."""
+    """The result of a check: what was read, and what is wrong with it."""
 
     problems: tuple[Damage, ...]
     counts: Mapping[str, int]
-    """Rows by table that could be read."""
+    """The number of readable rows, by table."""
     files: int
-    """How many files were read."""
+    """The number of files that were read."""
 
     @property
     def lines(self) -> Iterator[str]:
@@ -281,7 +283,7 @@ class Health:
 
 
 def check(store: str | Path) -> Health:
-    """Read all of a store and say what is wrong; nothing is changed.
+    r"""Read all of a store and report what is wrong; nothing is changed.
 
     Others may read, write and compact meanwhile. Raises StoreError where there is no store.
     """
@@ -295,21 +297,22 @@ def check(store: str | Path) -> Health:
 
 
 class Examination:
-    """One look at a store as it is now."""
+    """One check of a store in its present state."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
         self._found: dict[str, str] = {}
-        """What is wrong, by file; the first that is found of each."""
+        """What is wrong with each file; only the first finding is kept."""
         self._beyond: set[str] = set()
-        """The files of these that no run mends."""
+        """Those of the damaged files that no run mends."""
         self._read = 0
         order = ("levels", *(table for table in TABLES if table != "levels"))
         self._loose = {table: loose_files(files, table) for table in order}
         self._manifest = self._newest()
 
     def health(self) -> Health:
-        """What all rules find. Raises FileNotFoundError where a file is gone by now."""
+        """The findings of all rules. Raises FileNotFoundError where a file has vanished
+        meanwhile."""
         counts = {}
         with duckdb.connect() as connection:
             for table in TABLES:
@@ -365,7 +368,8 @@ class Examination:
                     self._say(name, "no file of a store: nothing reads it", mended=False)
 
     def _rows(self, table: str) -> pa.Table:
-        """What rules look at of every row that counts: those of parts, and of files in none."""
+        """The columns that rules need of every row that counts: in parts, and in loose files of no
+        part."""
         kept = [_looked_at(table, part_schema(table).empty_table(), None)]
         parts = [
             name for name in self._manifest.parts.get(table, ()) if self._whole(table, name, kept)
@@ -382,7 +386,7 @@ class Examination:
         return pa.concat_tables(kept)
 
     def _whole(self, table: str, part: str, kept: list[pa.Table]) -> bool:
-        """Whether all of a part can be read; what rules look at is added to `kept`."""
+        """Whether all of a part can be read; the columns that rules need are added to `kept`."""
         try:
             dataset = self._files.dataset([part], part_schema(table))
             found = [_looked_at(table, rows, part) for rows in dataset.to_batches()]
@@ -399,7 +403,8 @@ class Examination:
         return True
 
     def _compare(self, table: str, parts: Sequence[str], names: Sequence[str]) -> None:
-        """Files that parts cover, and that will be deleted, with what the parts hold of them."""
+        """Compare files that parts cover, and that will be deleted, with their rows in the
+        parts."""
         for start in range(0, len(names), BATCH):
             batch = {stem_of(name): name for name in names[start : start + BATCH]}
             held = folded_rows_of(self._files, table, parts, batch)
@@ -414,7 +419,8 @@ class Examination:
 
 
 def _looked_at(table: str, rows: pa.Table | pa.RecordBatch, part: str | None) -> pa.Table:
-    """Keys, the file and the part; of masks also how many bits there are and how many are set."""
+    """Keys, file and part of each row; for masks also how many bits there are and how many are
+    set."""
     names = [*KEYS[table], *ALSO.get(table, ()), FILE]
     found = pa.table({name: rows.column(name) for name in names})
     found = found.append_column("part", pa.array([part] * len(rows), pa.string()))
@@ -438,7 +444,7 @@ def _counted(bits: pa.Array | pa.ChunkedArray) -> tuple[Integers, Integers]:
 
 
 def _mended(file: str, folded: frozenset[str]) -> bool:
-    """Whether it is of a sweep or a trial whose `levels` files can still be deleted."""
+    """Whether a file is of a sweep, or of a trial whose `levels` files can still be deleted."""
     table, _, name = file.partition("/")
     if table == "sweeps":
         return True

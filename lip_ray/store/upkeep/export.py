@@ -14,10 +14,11 @@ SUFFIXES: dict[str, Format] = {".parquet": "parquet", ".csv": "csv"}
 
 
 def export(store: str | Path, table: str, output: Path, *, overwrite: bool = False) -> int:
-    """Write all rows of a table or view to a file, Parquet or CSV by its suffix; how many.
+    r"""Write all rows of a table or view to a file, Parquet or CSV by its suffix; the number of
+    rows.
 
-    The file appears whole or not at all. Raises QueryError for a table that is not there,
-    StoreError for another suffix, a file that is there, unless `overwrite`, or that cannot be
+    The file appears whole or not at all. Raises QueryError for a table that does not exist, and
+    StoreError for another suffix, for an existing file unless `overwrite`, for one that cannot be
     written, and for a store that cannot be read.
     """
     form = _form(output)

@@ -1,4 +1,4 @@
-"""Merging: what other stores have and this one lacks, copied into it."""
+"""Merging: copying into a store what others have and it lacks."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,28 +34,28 @@ from lip_ray.store.upkeep.rows import (
 from lip_ray.store.writer import Writer
 
 OF_TRIALS = ("trials", "curves", "masks", "weights", "networks", "reconstructions", "levels")
-"""Tables whose rows go together: a mask is stored within the one of the level before."""
+"""Tables whose rows belong together: a mask is stored within the one of the level before."""
 
 ORDER = ("points", "scores", "failures", "sweeps", *OF_TRIALS)
 """The order in which tables are copied. The `levels` rows of a level make it visible, so they come
 last."""
 
 BATCH = 512
-"""Files at a time, of those that two stores have."""
+"""The number of files of two stores that are compared at a time."""
 
 ATTEMPTS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Merged:
-    """What was copied, and what was not."""
+    """The result of a merge: what was copied, and what was not."""
 
     copied: int
-    """Files, or what a part holds of as many."""
+    """The number of copied files; rows in parts count as the files that they came from."""
     known: int
-    """That were there already, with the same rows."""
+    """The number of files that were in the store already, with the same rows."""
     conflicts: tuple[str, ...]
-    """Files that were left out, and why; so were all levels of their trials."""
+    """Files that were left out, with all levels of their trials, and why."""
 
     @property
     def lines(self) -> Iterator[str]:
@@ -70,12 +70,12 @@ class Merged:
 
 
 def merge(into: str | Path, *sources: str | Path) -> Merged:
-    """Copy into a store, made if there is none, what others have and it lacks.
+    r"""Copy into a store, made if there is none, what other stores have and it lacks.
 
-    Where both have a file of one name the store's own stays; unless the rows are the same, nothing
-    of its trial is taken from the other, as rows of one trial rest on each other. Sources are left
-    as they are, and states of unfinished levels in them. Raises StoreError, before anything is
-    copied, for a source that is no store, of a newer layout, or the store itself.
+    Where both have a file of one name the store's own stays. Unless the rows are equal, nothing of
+    its trial is then taken from the other, as rows of one trial depend on each other. Sources are
+    left unchanged; checkpoints of unfinished levels are not copied. Raises StoreError, before
+    anything is copied, for a source that is no store, of a newer layout, or the store itself.
     """
     target = files_of(into)
     found = [opened(source) for source in sources]
@@ -109,7 +109,7 @@ def _merged(target: Files, source: Files) -> Merged:
 
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
-    """What a store has of each table, by the stems of files."""
+    """The files of a store, by table and stem."""
 
     files: Files
     parts: Mapping[str, tuple[str, ...]]
@@ -118,7 +118,7 @@ class Inventory:
 
     @classmethod
     def of(cls, files: Files) -> "Inventory":
-        """As it is now."""
+        """The inventory of a store in its present state."""
         listed = {table: loose_files(files, table) for table in reversed(ORDER)}
         parts = newest(files).parts
         folded = {table: covered_by(files, table, parts.get(table, ())) for table in ORDER}
@@ -142,7 +142,7 @@ class Inventory:
 
 
 class Merge:
-    """One source, copied into the store."""
+    """One source that is copied into the store."""
 
     def __init__(self, target: Inventory, source: Inventory) -> None:
         self._target = target
@@ -154,8 +154,11 @@ class Merge:
         """Trials, and files of no trial, of which nothing more is copied."""
 
     def run(self) -> Merged:
-        """Compare what both have, then copy the rest. Raises FileNotFoundError for a file that is
-        gone by now; what was copied is known then."""
+        r"""Compare what both have, then copy the rest.
+
+        Raises FileNotFoundError for a file that has vanished meanwhile; then it is known what was
+        copied.
+        """
         for table in ORDER:
             self._compare(table)
         for table in ORDER[:-1]:
@@ -200,7 +203,7 @@ class Merge:
                     self._copy_file(table, name, content)
 
     def _copy_file(self, table: str, name: str, content: bytes) -> None:
-        """As it is, whatever version wrote it."""
+        """Copy a file byte by byte, whatever version wrote it."""
         if _owner(table, stem_of(name)) in self._closed:  # another file of its trial was damaged
             return
         if rows_of(table, name, content) is None:
@@ -211,7 +214,7 @@ class Merge:
             self._close(table, stem_of(name), "unlike the one that was written meanwhile")
 
     def _copy_parts(self) -> None:
-        """What the store lacks of each part, as a part of its own; all appear at once."""
+        """Copy the missing rows of each part as a part of its own; all appear at once."""
         written: dict[str, list[str]] = {}
         lacking = {
             table: frozenset(self._new(table, self._source.folded[table])) for table in ORDER
@@ -232,14 +235,14 @@ class Merge:
 
 
 def _owner(table: str, stem: str) -> str:
-    """The trial whose file it is; of others the file itself."""
+    """The trial that a file belongs to, or the file itself where it belongs to none."""
     if table == "trials":
         return stem
     return level_of(stem)[0] if table in OF_TRIALS else f"{table}/{stem}"
 
 
 def add_parts(files: Files, new: Mapping[str, Sequence[str]]) -> None:
-    """Have parts count beside those that do, whoever compacts meanwhile."""
+    """Add parts to those that count, also while others compact."""
     for _ in range(ATTEMPTS):
         old = newest(files)
         parts = {
@@ -251,5 +254,5 @@ def add_parts(files: Files, new: Mapping[str, Sequence[str]]) -> None:
 
 
 def _beside(old: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
-    """The old and the new parts, each once: a repair may have made a new one count already."""
+    """The old and the new parts, each once, as a repair may have added a new one already."""
     return tuple(dict.fromkeys((*old, *new)))

@@ -29,23 +29,23 @@ from lip_ray.store.paths import StoreError
 from lip_ray.store.upkeep.rows import alike, folded_rows_of, opened
 
 BATCH = 512
-"""Files at a time, of those whose rows two parts have."""
+"""The number of files with rows in two parts that are compared at a time."""
 
 ATTEMPTS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
-    """Which parts are to count, by what they hold."""
+    """Which parts are to count, judged by their content."""
 
     manifest: Manifest
     """The one that counts, or the one that would."""
     needed: bool = False
-    """Whether it has to be written: it is lost, cannot be read, or lacks parts."""
+    """Whether a manifest must be written, because it is lost, unreadable, or lacks parts."""
     undecided: tuple[str, ...] = ()
-    """Parts that have rows of the same files, and not the same ones: which count is not known."""
+    """Parts with different rows of the same files, so that it is not known which of them count."""
     damaged: tuple[str, ...] = ()
-    """Parts that cannot be read; the manifest names them, so that every answer does."""
+    """Parts that cannot be read. The manifest names them, so that every answer reports them."""
 
     @property
     def lines(self) -> Iterator[str]:
@@ -77,7 +77,7 @@ def repair(store: str | Path) -> Recovery:
 
 
 def recovery(files: Files) -> Recovery:
-    """What repair has to do."""
+    """The manifest that a repair would write, and why."""
     known = _known(files)
     if known and not any(_readable(files, part) for part in strays(files, known)):
         return Recovery(manifest=known)
@@ -110,7 +110,7 @@ def _known(files: Files) -> Manifest | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part that can be read."""
+    """A readable part."""
 
     name: str
     stems: frozenset[str]
@@ -121,7 +121,7 @@ class Part:
 
     @property
     def rank(self) -> tuple[bool, int, int]:
-        """The rank among parts with the same rows: the highest is kept, the others are left out."""
+        """The rank among parts with the same rows: the part of highest rank is kept."""
         return self.named, self.origin.version, len(self.stems)
 
 
@@ -154,7 +154,7 @@ def _solved(files: Files, table: str, known: Manifest | None) -> Solution:
 
 
 def _part(files: Files, table: str, name: str, named: Collection[str]) -> Part | None:
-    """The part; None where it cannot be read."""
+    """The part with this name; None where it cannot be read."""
     with suppress(OSError, pa.ArrowException):
         return Part(
             name=name,
@@ -170,16 +170,16 @@ def _readable(files: Files, name: str) -> bool:
 
 
 def _stems_of(files: Files, table: str, names: Iterable[str]) -> frozenset[str]:
-    """The loose files whose rows those of the parts hold that can be read."""
+    """The loose files whose rows the readable parts hold."""
     found = (_part(files, table, name, ()) for name in names)
     return frozenset().union(*(part.stems for part in found if part))
 
 
 def _needed(parts: Sequence[Part], loose: frozenset[str]) -> list[Part]:
-    """The parts without those all of whose rows others have.
+    r"""The parts without those whose rows all are in others.
 
-    Loose files take the place of a part that no manifest names, and of no other: they may be about
-    to be deleted as their rows are in a part that counts.
+    Loose files replace a part that no manifest names, and no other: they may be about to be deleted
+    because their rows are in a part that counts.
     """
     kept = sorted(parts, key=lambda part: part.name)
     for part in sorted(parts, key=lambda part: part.rank):

@@ -1,4 +1,4 @@
-"""Rows with the file that each came from: what the tools that look after a store share."""
+"""Rows with the file that each came from, as needed for the maintenance of a store."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from lip_ray.store.paths import StoreError
 from lip_ray.store.reader import Reader
 
 READERS = 16
-"""Files that are read at once: over a network each takes its time."""
+"""The number of files that are read in parallel, as each takes its time over a network."""
 
 
 def opened(store: str | Path) -> Files:
@@ -25,7 +25,7 @@ def opened(store: str | Path) -> Files:
 
 
 class Reading:
-    """The rows of files, one after another, each with the `file` that it came from; counted."""
+    """Iterates over the rows of files, each with the `file` that it came from, and counts them."""
 
     def __init__(self, files: Files, table: str, names: Sequence[str]) -> None:
         self._files = files
@@ -34,10 +34,10 @@ class Reading:
         self.count = 0
         self.size = 0
         self.damaged: list[str] = []
-        """Those without rows, as they cannot be read."""
+        """Files that could not be read, and so have no rows."""
 
     def __iter__(self) -> Iterator[pa.Table]:
-        """Raises FileNotFoundError for one that is gone."""
+        """The rows of each readable file. Raises FileNotFoundError for one that has vanished."""
         with ThreadPoolExecutor(READERS) as pool:
             for start in range(0, len(self._names), 64 * READERS):
                 names = self._names[start : start + 64 * READERS]
@@ -81,7 +81,7 @@ def rows_of(table: str, name: str, content: bytes) -> pa.Table | None:
 
 
 def _aligned(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """With the columns that an older version did not have, and without any that it had more."""
+    """Rows with exactly the present columns: missing ones are null, unknown ones are dropped."""
     missing = [field for field in schema if field.name not in rows.column_names]
     for field in missing:
         rows = rows.append_column(field, pa.nulls(len(rows), field.type))
@@ -107,5 +107,5 @@ def folded_rows_of(
 
 
 def alike(one: pa.Table, other: pa.Table) -> bool:
-    """Whether two have the same rows; NaN is like NaN."""
+    """Whether two tables have the same rows, with NaN equal to NaN."""
     return repr(one.to_pylist()) == repr(other.to_pylist())

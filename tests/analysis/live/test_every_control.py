@@ -1,19 +1,19 @@
 """Every control of a page, whatever is on it: each choice is drawn, and none is without effect."""
 
-import subprocess
-import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsers import needs_chromium
+from studies import run_all
 
 from benchmarks.synthetic import write
-from lip_ray.analysis import frontier_report
 from lip_ray.analysis.page.writing import write_report
 from lip_ray.store import Reader
 
 TIMEOUT_MS = 120_000
+SWEEPS = Path(str(files("lip_ray.sweeps")))
 
 pytestmark = needs_chromium
 
@@ -71,8 +71,9 @@ def without_effect(browser: Any, page: Path) -> list[str]:
     return idle
 
 
-def test_the_page_of_many_trajectories(browser: Any, tmp_path: Path) -> None:
-    write(tmp_path / "store", 200, compacted=True, pictures=True)
+@pytest.mark.parametrize("levels", [70, pytest.param(200, marks=pytest.mark.slow)])
+def test_the_page_of_many_trajectories(browser: Any, tmp_path: Path, levels: int) -> None:
+    write(tmp_path / "store", levels, compacted=True, pictures=True)
     page = write_report(Reader(tmp_path / "store"), tmp_path / "page")
     assert without_effect(browser, page) == []
 
@@ -86,16 +87,13 @@ def test_the_page_of_generators_and_what_they_restore(
 @pytest.mark.slow
 @pytest.mark.parametrize("sweep", ["quickstart", "quickstart_sensing"])
 def test_pages_of_the_quickstarts(browser: Any, tmp_path: Path, sweep: str) -> None:
-    lip = str(Path(sys.executable).with_name("lip"))
-    subprocess.run([lip, "run", sweep, "--quick", "--store", "store"], cwd=tmp_path, check=True)
-    page = tmp_path / "page.html"
-    page.write_text(frontier_report(Reader(tmp_path / "store")), encoding="utf-8")
+    run_all(SWEEPS / f"{sweep}.yaml", tmp_path / "store", quick=True)
+    page = write_report(Reader(tmp_path / "store"), tmp_path / "page.html")
     assert without_effect(browser, page) == []
 
 
 @pytest.mark.slow
 def test_the_page_of_a_hundred_thousand_levels(browser: Any, tmp_path: Path) -> None:
     write(tmp_path / "store", 100_000, compacted=True)
-    page = tmp_path / "page.html"
-    page.write_text(frontier_report(Reader(tmp_path / "store")), encoding="utf-8")
+    page = write_report(Reader(tmp_path / "store"), tmp_path / "page.html")
     assert without_effect(browser, page) == []

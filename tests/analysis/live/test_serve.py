@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsers import chromium, needs_chromium
+from browsers import needs_chromium
 
 pytest.importorskip("dash", reason="dash is not installed")
 
@@ -510,9 +510,11 @@ class TestServed:
             urllib.request.urlopen(foreign, timeout=60)
 
     @needs_chromium
-    def test_a_browser_sees_it_change_and_keeps_its_choice(self, served: str, fill: Fill) -> None:
-        with chromium() as browser:
-            page = browser.new_page()
+    def test_a_browser_sees_it_change_and_keeps_its_choice(
+        self, served: str, fill: Fill, browser: Any
+    ) -> None:
+        with browser.new_context() as context:
+            page = context.new_page()
             page.set_default_timeout(TIMEOUT_MS)
             complaints: list[str] = []
             asked: list[str] = []

@@ -1,7 +1,8 @@
 """Python loads this first in every process of a test's cluster: files in $LIP_FAULTS are faults.
 
-`full`: the disk is; `short`: so is the GPU's memory, when a level is stored; `clock`: how many
-seconds the clock is off; `held`: files of the store that match this wait.
+`full`: the disk is, and `refused` gets a byte whenever it lets nothing in; `short`: so is the GPU's
+memory, when a level is stored; `clock`: how many seconds the clock is off; `held`: files of the
+store that match this wait.
 """
 
 import datetime
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(os.environ["LIP_FAULTS"])
+OURS = "lip_ray."
 
 _link, _time = os.link, time.time
 
@@ -25,6 +27,8 @@ def link(*arguments: Any, **keywords: Any) -> None:
     while held(str(arguments[-1])):
         time.sleep(0.05)
     if (FOLDER / "full").exists():
+        with (FOLDER / "refused").open("a") as refused:
+            refused.write("!")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if (FOLDER / "short").exists() and "/levels/" in str(arguments[-1]):
         import torch
@@ -62,7 +66,7 @@ class Clocks(importlib.abc.MetaPathFinder):
     """Gives the moved clock to our modules that tell the time: compiled ones take no other."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        if not name.startswith("lip_ray."):
+        if not name.startswith(OURS):
             return None
         found = importlib.machinery.PathFinder.find_spec(name, path, target)
         if found and found.loader:
@@ -70,13 +74,20 @@ class Clocks(importlib.abc.MetaPathFinder):
 
             def then_moved(module: Any) -> None:
                 execute(module)
-                if getattr(module, "datetime", None) is datetime.datetime:
-                    module.datetime = Shifted
+                move_clock(module)
 
             found.loader.exec_module = then_moved  # type: ignore[method-assign]
         return found
 
 
+def move_clock(module: Any) -> None:
+    """Let a module that imports `datetime` tell the time by the moved clock."""
+    if getattr(module, "datetime", None) is datetime.datetime:
+        module.datetime = Shifted
+
+
 os.link = link
 time.time = lambda: _time() + off()
+for name in [name for name in sys.modules if name.startswith(OURS)]:
+    move_clock(sys.modules[name])  # in a process that was forked from one that had imported them
 sys.meta_path.insert(0, Clocks())

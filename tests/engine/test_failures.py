@@ -10,7 +10,7 @@ import pytest
 from ray import tune
 from ray.exceptions import RayActorError
 
-from lip_ray.engine.ledger import Ledger, Watchdog
+from lip_ray.engine.failures import FailureLog, Watchdog
 from lip_ray.engine.plan import plan
 from lip_ray.engine.progress import Tally
 from lip_ray.records import Cause
@@ -25,10 +25,10 @@ def tally(tiny: Path) -> Tally:
 
 
 @pytest.fixture
-def ledger(tally: Tally, tmp_path: Path) -> Ledger:
+def failure_log(tally: Tally, tmp_path: Path) -> FailureLog:
     """Of an empty store."""
     writer = Writer.open(tmp_path / "store")
-    return Ledger(Reader(tmp_path / "store"), writer, tally)
+    return FailureLog(Reader(tmp_path / "store"), writer, tally)
 
 
 class Clock:
@@ -62,10 +62,12 @@ def failed(tally: Tally, folder: Path, error: Exception) -> Any:
     return tune_trial(tally, path)
 
 
-def test_a_row_says_what_was_given_up_and_why(ledger: Ledger, tally: Tally, tmp_path: Path) -> None:
+def test_a_row_says_what_was_given_up_and_why(
+    failure_log: FailureLog, tally: Tally, tmp_path: Path
+) -> None:
     first, second = tally.planned[0].trial, tally.planned[2].trial
-    ledger.note(first.id, Cause.ERROR, "ValueError: no", traceback="Traceback\nValueError: no")
-    ledger.source_given_up({"trial_id": second.id}, first.id)
+    failure_log.note(first.id, Cause.ERROR, "ValueError: no", traceback="Traceback\nValueError: no")
+    failure_log.source_failed({"trial_id": second.id}, first.id)
     rows = Reader(tmp_path / "store").frame("failures").set_index("trial_id")
     assert rows.loc[first.id, ["cause", "reason", "level", "pruner", "seed"]].tolist() == [
         "error", "ValueError: no", 0, "magnitude", 0,
@@ -77,19 +79,19 @@ def test_a_row_says_what_was_given_up_and_why(ledger: Ledger, tally: Tally, tmp_
     assert tally.kinds() == {
         "trajectory": {"running": 0, "waiting": 2, "done": 0, "failed": 2},
     }
-    assert [f.trial for f in ledger.failures] == ["magnitude seed 0", "random seed 0"]
+    assert [f.trial for f in failure_log.failures] == ["magnitude seed 0", "random seed 0"]
 
 
 def test_a_store_that_takes_no_row_does_not_end_the_run(
-    ledger: Ledger, tally: Tally, monkeypatch: pytest.MonkeyPatch
+    failure_log: FailureLog, tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise StoreUnavailable("disk full")
 
     monkeypatch.setattr(Writer, "write_failure", full)
-    ledger.note(tally.planned[0].trial.id, Cause.DIED, "killed")
-    assert ledger.unwritten == "disk full"
-    assert len(ledger.failures) == 1
+    failure_log.note(tally.planned[0].trial.id, Cause.DIED, "killed")
+    assert failure_log.unwritten == "disk full"
+    assert len(failure_log.failures) == 1
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_a_store_that_takes_no_row_does_not_end_the_run(
     ],
 )
 def test_a_worker_that_kept_failing(
-    ledger: Ledger,
+    failure_log: FailureLog,
     tally: Tally,
     tmp_path: Path,
     error: Exception,
@@ -109,18 +111,18 @@ def test_a_worker_that_kept_failing(
     reason: str,
     clock: Clock,
 ) -> None:
-    dog = Watchdog(ledger, limit_s=None, now=clock, kill=None)
+    dog = Watchdog(failure_log, limit_s=None, now=clock, kill=None)
     dog.on_trial_error(0, [], failed(tally, tmp_path, error))
-    [failure] = ledger.failures
+    [failure] = failure_log.failures
     assert (failure.cause, failure.reason) == (cause, reason)
     assert bool(failure.traceback) == (cause is Cause.ERROR and bool(str(error)))
 
 
 def test_a_level_that_takes_too_long_is_killed(
-    ledger: Ledger, tally: Tally, tmp_path: Path, clock: Clock
+    failure_log: FailureLog, tally: Tally, tmp_path: Path, clock: Clock
 ) -> None:
     killed: list[Any] = []
-    dog = Watchdog(ledger, limit_s=10, now=clock, kill=killed.append)
+    dog = Watchdog(failure_log, limit_s=10, now=clock, kill=killed.append)
     trial = tune_trial(tally)
     dog.on_trial_start(0, [], trial)
     assert set(dog.running()) == {"1"}
@@ -134,15 +136,15 @@ def test_a_level_that_takes_too_long_is_killed(
     dog.on_step_end(0, [])
     assert killed == ["its actor"]
     dog.on_trial_error(0, [], failed(tally, tmp_path, RayActorError()))
-    [failure] = ledger.failures
+    [failure] = failure_log.failures
     assert (failure.cause, failure.reason) == (
         Cause.TIME_LIMIT, "a level took longer than 10 s",
     )  # fmt: skip
 
 
-def test_what_ended_is_not_watched(ledger: Ledger, tally: Tally, clock: Clock) -> None:
+def test_what_ended_is_not_watched(failure_log: FailureLog, tally: Tally, clock: Clock) -> None:
     killed: list[Any] = []
-    dog = Watchdog(ledger, limit_s=10, now=clock, kill=killed.append)
+    dog = Watchdog(failure_log, limit_s=10, now=clock, kill=killed.append)
     for over in (dog.on_trial_complete, dog.on_trial_recover):
         dog.on_trial_start(0, [], tune_trial(tally))
         over(0, [], tune_trial(tally))

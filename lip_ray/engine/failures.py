@@ -1,4 +1,4 @@
-"""What was given up in a run, and why: told at the end, and rows in the store at once."""
+"""The failures of a run: reported at its end, and written to the store at once."""
 
 import platform
 from collections.abc import Callable, Set
@@ -19,33 +19,33 @@ from lip_ray.store import Reader, StoreError, Writer
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A trial that was given up."""
+    """A trial that failed."""
 
     trial: str
     """The trial's label."""
     cause: Cause
     reason: str
     traceback: str
-    """The last failure's, as the worker had it."""
+    """The traceback of the last failure in the worker; empty where there is none."""
 
 
-class Ledger:
-    """Notes every trial that is given up."""
+class FailureLog:
+    """Records every trial that fails."""
 
     def __init__(self, reader: Reader, writer: Writer, tally: Tally) -> None:
         self.failures: list[Failure] = []
         self.unwritten = ""
-        """Why the store could not take a failure's row, where it could not."""
+        """Why a failure's row could not be written to the store; empty where all were."""
         self._reader = reader
         self._writer = writer
         self._tally = tally
 
     def out_of_memory(self, config: Config, reason: str) -> None:
-        """The GPU's memory did not suffice, even for this trial alone."""
+        """Record a trial that the GPU's memory did not suffice for, even alone."""
         self.note(config["trial_id"], Cause.OUT_OF_MEMORY, reason)
 
-    def source_given_up(self, config: Config, source_id: str) -> None:
-        """It waited for a trial that was given up."""
+    def source_failed(self, config: Config, source_id: str) -> None:
+        """Record a trial whose source failed."""
         _, label = self._tally.find(source_id)
         reason = f"its source was given up: {label}"
         self.note(config["trial_id"], Cause.SOURCE, reason, source_id=source_id)
@@ -59,7 +59,7 @@ class Ledger:
         traceback: str = "",
         source_id: str | None = None,
     ) -> None:
-        """Keep the failure for the end, and write its row."""
+        """Keep the failure for the end of the run, and write its row."""
         trial, label = self._tally.find(trial_id)
         self.failures.append(Failure(trial=label, cause=cause, reason=reason, traceback=traceback))
         self._tally.give_up(trial_id)
@@ -89,20 +89,21 @@ class Ledger:
 
 
 class Watchdog(tune.Callback):
-    """Kills the worker of a level that takes too long, and notes trials whose worker kept failing.
+    r"""Kills the worker of a level that takes too long, and records trials whose worker kept
+    failing.
 
     Ray's own kill reaches a process that is stopped or stuck, where a timer inside would not run.
     """
 
     def __init__(
-        self, ledger: Ledger, *, limit_s: float | None, now: Callable[[], float], kill: Any
+        self, failure_log: FailureLog, *, limit_s: float | None, now: Callable[[], float], kill: Any
     ) -> None:
-        self._ledger = ledger
+        self._failure_log = failure_log
         self._limit_s = limit_s
         self._now = now
         self._kill = kill
         self._since: dict[str, tuple[float, Any]] = {}
-        """When the level that a trial is at began, and the trial, by Tune's id."""
+        """When the present level of a trial began, and the trial, by Tune's id."""
         self._overdue: set[str] = set()
 
     def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
@@ -110,30 +111,30 @@ class Watchdog(tune.Callback):
         return tune.Callback, ()
 
     def running(self) -> Set[str]:
-        """Tune's ids of the trials that a worker has."""
+        """Tune's ids of the trials that have a worker."""
         return self._since.keys()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Its first level begins."""
+        """Start the clock of its first level."""
         self._since[trial.trial_id] = self._now(), trial
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """A level ended and the next begins."""
+        """Restart the clock, as one level ended and the next begins."""
         self._since[trial.trial_id] = self._now(), trial
         self._overdue.discard(trial.trial_id)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Nothing of it is left to watch."""
+        """Stop the clock."""
         self._since.pop(trial.trial_id, None)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Until it starts again there is nothing to watch."""
+        """Stop the clock until the trial starts again."""
         self._since.pop(trial.trial_id, None)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Kill what is overdue."""
+        """Kill the workers of overdue levels."""
         if self._limit_s is None:
             return
         for name, (since, trial) in list(self._since.items()):
@@ -144,7 +145,7 @@ class Watchdog(tune.Callback):
                 self._kill(actor)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker failed, and retries are used up."""
+        """Record the trial, as its worker failed and retries are used up."""
         self._since.pop(trial.trial_id, None)
         error = last_error(trial)
         if trial.trial_id in self._overdue:
@@ -153,11 +154,11 @@ class Watchdog(tune.Callback):
             cause = Cause.DIED if isinstance(error, RayActorError) else Cause.ERROR
             said = _reason(error)
         traceback = str(error).strip() if cause is Cause.ERROR else ""
-        self._ledger.note(trial.config["trial_id"], cause, said, traceback=traceback)
+        self._failure_log.note(trial.config["trial_id"], cause, said, traceback=traceback)
 
 
 def _reason(error: Exception | None) -> str:
-    """The error's last line, which names it; of a process that died, its first."""
+    """The error's last line, which names it; for a process that died, the first line."""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     if not lines:
         return repr(error)
