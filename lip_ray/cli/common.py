@@ -1,5 +1,6 @@
 """What commands share: options, one message for a mistake, and printed answers."""
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,13 @@ def require_one_of(
     """Refuse an option's value that is not one of those allowed."""
     if given not in allowed:
         refuse(f"{option}: unknown {what} {given!r}; allowed: {', '.join(allowed)}")
+
+
+def number(value: float | None) -> float | None:
+    """An option's value. Raises BadParameter where it is no number, which no bound excludes."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("nan is no number")
+    return value
 
 
 @contextmanager

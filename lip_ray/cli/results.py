@@ -10,6 +10,7 @@ from lip_ray.cli.common import (
     FormatOption,
     StoreOption,
     mistakes_in_one_message,
+    number,
     own_up,
     print_answer,
     require_one_of,
@@ -68,7 +69,14 @@ def report(
         ),
     ] = Path("report.html"),
     pictures_mb: Annotated[
-        float, typer.Option("--pictures-mb", min=0, help="Room for pictures in the page, in 10⁶ B.")
+        float,
+        typer.Option(
+            "--pictures-mb",
+            min=0,
+            max=10_000,
+            callback=number,
+            help="Room for pictures in the page, in 10⁶ B.",
+        ),
     ] = 40.0,
 ) -> None:
     """Write the page of a store: verdicts, frontiers, galleries, costs. It needs no network."""
@@ -100,12 +108,23 @@ def figure(
         list[str] | None,
         typer.Option("--choose", metavar="WORDS", help="On the figure's buttons; repeatable."),
     ] = None,
-    width_mm: Annotated[float, typer.Option("--width", help="In millimetres.")] = 180.0,
+    width_mm: Annotated[
+        float, typer.Option("--width", min=1, max=2000, callback=number, help="In millimetres.")
+    ] = 180.0,
     height_mm: Annotated[
-        float | None, typer.Option("--height", help="In millimetres, as needed by default.")
+        float | None,
+        typer.Option(
+            "--height",
+            min=1,
+            max=2000,
+            callback=number,
+            help="In millimetres, as needed by default.",
+        ),
     ] = None,
     font: Annotated[str | None, typer.Option("--font", help="A family of fonts.")] = None,
-    font_size_pt: Annotated[float, typer.Option("--font-size", help="In points.")] = 8.0,
+    font_size_pt: Annotated[
+        float, typer.Option("--font-size", min=1, max=100, callback=number, help="In points.")
+    ] = 8.0,
 ) -> None:
     """Write a figure of the page for a paper."""
     from lip_ray.analysis.print import FONT, figure_of, write_figure
@@ -133,9 +152,16 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", help="Whom to answer: by default this machine alone.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="0: any free one.")] = 8050,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one.")] = 8050,
     refresh_s: Annotated[
-        float, typer.Option("--refresh", help="Seconds between looks at the store.")
+        float,
+        typer.Option(
+            "--refresh",
+            min=0.1,
+            max=86_400,
+            callback=number,
+            help="Seconds between looks at the store.",
+        ),
     ] = 10.0,
 ) -> None:
     """Show the page of a store live, in a browser, while a sweep runs; nothing is written."""

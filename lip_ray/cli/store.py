@@ -6,7 +6,13 @@ from typing import Annotated
 import typer
 
 from lip_ray import store as stores
-from lip_ray.cli.common import INCOMPLETE, StoreOption, mistakes_in_one_message, store_or_only
+from lip_ray.cli.common import (
+    INCOMPLETE,
+    StoreOption,
+    mistakes_in_one_message,
+    number,
+    store_or_only,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Compact, check, merge or export a store.")
 
@@ -16,7 +22,13 @@ def compact(
     store: StoreOption = None,
     grace_h: Annotated[
         float,
-        typer.Option("--grace", min=0, help="Hours that a folded file stays for who reads now."),
+        typer.Option(
+            "--grace",
+            min=0,
+            max=100_000,
+            callback=number,
+            help="Hours that a folded file stays for who reads now.",
+        ),
     ] = 24.0,
 ) -> None:
     """Fold the rows of many small files into few large ones, beside whoever reads and writes."""

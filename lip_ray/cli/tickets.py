@@ -83,7 +83,7 @@ def import_ticket(
         str, typer.Option(metavar="PRIOR", help="Of the network, in YAML: {kind: skip, width: 8}.")
     ],
     output: TicketOption,
-    channels: Annotated[int, typer.Option(min=1, help="Of the network's images.")] = 3,
+    channels: Annotated[int, typer.Option(min=1, max=8192, help="Of the network's images.")] = 3,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Rewind to this state dict.")
     ] = None,
@@ -92,8 +92,9 @@ def import_ticket(
         typer.Option(min=0, max=2**63 - 1, help="Rewind to initial weights of this seed."),
     ] = None,
 ) -> None:
-    """Make a ticket of a published file: mask files of lottery-image-prior, flat masks of Optimal
-    Eye Surgeon, state dicts of Deep Image Prior. Which of them it is shows in the file."""
+    """Make a ticket of a published file: mask files of lottery-image-prior and open_lth, flat masks
+    of Optimal Eye Surgeon, state dicts of Deep Image Prior as torch.save, Lightning or safetensors
+    save them. Which of them it is shows in the file."""
     with mistakes_in_one_message(OSError):
         from lip_ray.exchange.tickets import imported, prior_named, write
 
