@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
 
+from lip_ray.errors import UserError
+
 from .charts.style import BUTTONS
 from .page.content import Frames
 from .page.report import report_sections
@@ -42,11 +44,14 @@ ENTRY_PX, CHARACTER_PX, ROW_PX, LINE_PX = 46.0, 6.2, 4.0, 17.0
 LEGEND_CHARACTERS = 44
 """Characters after which an entry of a legend begins another line."""
 
+LARGEST = {"width_mm": 2000.0, "height_mm": 2000.0, "font_size_pt": 100.0, "dpi": 2400.0}
+"""The largest allowed values: those of a poster."""
+
 GRACE_S = 5.0
 """Seconds for a browser to close, or to end when it was killed."""
 
 
-class FigureError(ValueError):
+class FigureError(UserError):
     """A figure cannot be found or written; the message says which, and what would work."""
 
 
@@ -103,8 +108,9 @@ def write_figure(
     to the font. PDF has its fonts embedded; `dpi` counts for PNG alone. The file is whole or not
     there.
 
-    Raises FigureError for another suffix, a size that is not positive, a folder that is not there,
-    without kaleido or a Chromium, and when the browser does not answer within `timeout_s`.
+    Raises FigureError for another suffix, a size that is not positive or beyond LARGEST, a folder
+    that is not there, without kaleido or a Chromium, and when the browser does not answer within
+    `timeout_s`.
     """
     if output.suffix not in SUFFIXES:
         raise FigureError(f"{output}: a figure is written as {', '.join(SUFFIXES)}")
@@ -113,6 +119,8 @@ def write_figure(
     for name, size in sizes.items():
         if not 0 < size < math.inf:
             raise FigureError(f"{name} must be positive, got {size:g}")
+        if size > LARGEST.get(name, size):
+            raise FigureError(f"{name} must be at most {LARGEST[name]:g}, got {size:g}")
     if not output.parent.is_dir():
         raise FigureError(f"{output}: there is no folder {output.parent}")
     scale = font_size_pt / PT_PER_INCH * CSS_PX_PER_INCH / DRAWN_PX

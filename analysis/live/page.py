@@ -11,6 +11,8 @@ from dash import ALL, MATCH, Dash, Input, Output, State, ctx, dcc, html, no_upda
 from dash.exceptions import PreventUpdate
 from flask import Response
 
+from lip_ray.errors import UserError
+
 from ..charts.controls import Control
 from ..page.report import CONFIG, TITLE
 from ..page.section import Block, Figure, Section
@@ -187,7 +189,7 @@ def _serve_whole_page(app: Dash, live: Live) -> None:
     def whole_page() -> Response:
         try:
             return Response(live.page(), mimetype="text/html")
-        except ValueError as error:
+        except (UserError, OSError) as error:
             return Response(str(error), status=503, mimetype="text/plain")
 
     def guard(response: Response) -> Response:
@@ -223,7 +225,7 @@ def _arranged(outline: Sequence[Any], parts: Sequence[Part]) -> tuple[Any, Any, 
     A browser draws all of a slot anew whenever it is given any content, so each section keeps its
     own for as long as it is there, and places in the order of the page are a matter of style.
     """
-    slots = list(outline) or [None] * SLOTS
+    slots = list(outline) if _is_outline(outline) else [None] * SLOTS
     titles = [part.section.title for part in parts]
     children: list[Any] = [no_update] * SLOTS
     for slot, held in enumerate(slots):
@@ -237,10 +239,19 @@ def _arranged(outline: Sequence[Any], parts: Sequence[Part]) -> tuple[Any, Any, 
         if slots[slot] != _outline(part):
             slots[slot] = _outline(part)
             children[slot] = _laid_out(part)
-    if slots == list(outline):
+    if slots == outline:
         return children, [no_update] * SLOTS, no_update
     places = {title: place for place, title in enumerate(titles)}
     return children, [{"order": places[held[0]]} if held else {} for held in slots], slots
+
+
+def _is_outline(found: object) -> bool:
+    """Whether a browser sent back what it was told, and not nothing or anything else."""
+    return (
+        isinstance(found, list)
+        and len(found) == SLOTS
+        and all(held is None or (isinstance(held, list) and len(held) == 3) for held in found)
+    )
 
 
 def _laid_out(part: Part) -> Any:

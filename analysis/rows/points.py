@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from lip_ray.errors import UserError
 from lip_ray.records import Outcome
 
 from .identity import DENSE, KINDS, identities
@@ -29,7 +30,7 @@ def described_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame
         validate="many_to_one",
     )
     if points.empty:
-        raise ValueError("no finished level in the store: run a sweep of trajectories first")
+        raise UserError("no finished level in the store: run a sweep of trajectories first")
     points = points.merge(identities(trials, levels), on=["trial_id", "image"])
     points["problem"] = named(points, "problem")
     dense = points["kept"] == points["total"]

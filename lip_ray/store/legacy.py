@@ -1,5 +1,5 @@
-r"""Facets of trials in older stores, read off their spec JSON: before schema version 6 there were
-no columns for them, nor for the kinds of trials that were asked for.
+"""What trials of older stores mean, read off their spec JSON: stores from before schema version 6
+lack the columns in which a trial's class says it, and those that say which kind was asked for.
 
 This module is frozen, as specs of those versions gain no fields. For later trials their classes
 give the facets.
@@ -101,9 +101,15 @@ def may_lack_facets(footer: pq.FileMetaData) -> bool:
 
 def columns_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """The facets of a row of `trials`, by column; for a spec that is not understood only the
-    setting."""
-    spec = json.loads(row["spec"])
-    key = json.loads(row["canonical"] or row["spec"])
+    setting, and for one that is no mapping nothing."""
+    try:
+        spec, key = (
+            json.loads(text or "") for text in (row["spec"], row["canonical"] or row["spec"])
+        )
+    except (ValueError, RecursionError):
+        return {}
+    if not (isinstance(spec, dict) and isinstance(key, dict)):
+        return {}
     try:
         return BY_KIND[row["kind"]](row, spec, key).columns()
     except (KeyError, TypeError, AttributeError, IndexError):
@@ -113,7 +119,7 @@ def columns_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
 def _remembered(known: dict[tuple[Any, ...], Mapping[str, Any]], row: dict[str, Any]) -> Any:
     """`columns_of` with a cache, as trajectories that differ by their seeds alone share their
     facets."""
-    texts = [SEED.subn("", text) for text in (row["spec"], row["canonical"] or row["spec"])]
+    texts = [SEED.subn("", text or "") for text in (row["spec"], row["canonical"] or row["spec"])]
     if row["kind"] != "trajectory" or texts[0][1] != 1:
         return columns_of(row)
     alike = (row["pruner"], *(text for text, _ in texts))

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from lip_ray.store import legacy
 from lip_ray.store.files import Files
+from lip_ray.store.limits import Limits, beyond_limits, database
 from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
@@ -67,8 +68,10 @@ class Listed:
 class Queries:
     """Answers about one store, remembering what does not change between two of them."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, limits: Limits | None = None) -> None:
+        """Without limits, those of the environment count."""
         self._files = files
+        self._limits = limits
         self._loaded: dict[str, tuple[frozenset[str], pa.Table]] = {}
         self._folded: defaultdict[str, dict[str, bool]] = defaultdict(dict)
         """For each part, whether it has the rows of a loose file that was looked for."""
@@ -92,13 +95,16 @@ class Queries:
         """
         for _ in range(ATTEMPTS):
             listing: dict[str, Listed] = {}
-            with duckdb.connect() as connection:
+            with database(self._limits or Limits.of_environment()) as bounded:
+                connection = bounded.connection
                 connection.execute("set parquet_metadata_cache = true")
                 refuse_writing(connection, query)
                 try:
                     listing = _of(trials, self._listing(needed_by(connection, query)))
                     self._define(connection, listing, trials)
-                    return connection.sql(query).to_arrow_table()
+                    return bounded.answer(query)
+                except duckdb.OutOfMemoryException as error:
+                    raise beyond_limits(error) from error
                 except MISTAKES as error:
                     raise QueryError(in_user_words(error) + _nearest(connection, error)) from error
                 except UNREADABLE as error:
@@ -130,11 +136,12 @@ class Queries:
             for trial_id, levels in loose.items()
             for level in levels
         ]
-        with duckdb.connect() as connection:
+        with database(self._limits or Limits.of_environment()) as bounded:
+            connection = bounded.connection
             connection.register("loose", pa.Table.from_pylist(pairs, LEVELS_SEEN))
             folded = self._source(connection, "levels", listed.parts)
             rows = f"(from loose union all select trial_id, level from {folded})"
-            done = connection.sql(DONE.format(rows=rows)).to_arrow_table()
+            done = bounded.answer(DONE.format(rows=rows))
         return dict(zip(done[0].to_pylist(), done[1].to_pylist(), strict=True))
 
     def _listing(self, tables: Collection[str]) -> dict[str, Listed]:

@@ -30,7 +30,7 @@ BESIDE = {
     "results": {"records", "store"},
     "sweeps": set[str](),
     "store": {"columns", "errors", "records"},
-    "analysis": {"columns", "records", "store"},
+    "analysis": {"columns", "errors", "records", "store"},
 }
 """Units on no floor, and all that they may import."""
 

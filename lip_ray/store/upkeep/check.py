@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
 from lip_ray.records import Outcome
 from lip_ray.store.files import Files
+from lip_ray.store.limits import Limits, database
 from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
@@ -314,7 +314,8 @@ class Examination:
         """The findings of all rules. Raises FileNotFoundError where a file has vanished
         meanwhile."""
         counts = {}
-        with duckdb.connect() as connection:
+        with database(Limits.of_environment()) as bounded:
+            connection = bounded.connection
             for table in TABLES:
                 rows = self._rows(table)
                 counts[table] = len(rows)
