@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from ..charts.controls import Choice
 from ..charts.curves import Plot
-from ..page.content import Content
+from ..page.content import Content, Part
 from ..page.section import Section, one_per
 from ..rows.points import CONFIDENCE
 from .scored import ScoredNetworks
@@ -91,3 +91,6 @@ def _with_datasets(networks: "pd.Series[str]", images: "pd.Series[list[str]]") -
         json.dumps({**json.loads(network), "dataset": json.loads(first)}, sort_keys=True)
         for network, (first, *_) in zip(networks, images, strict=True)
     ]
+
+
+PART = Part(sections=sections, kinds={KIND})

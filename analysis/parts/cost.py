@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from lip_ray.columns import MEMORY_MB
 
 from ..charts.style import OKABE_ITO, axis_lines, layout, numbers, plain
-from ..page.content import Content
+from ..page.content import Content, Part
 from ..page.section import Block, Figure, Heading, Section, Text, table_of
 from ..rows.naming import tuples
 from ..rows.points import FAILURES
@@ -174,3 +174,6 @@ def _failures(table: pd.DataFrame) -> Iterator[Block]:
         label="What went wrong",
         note=f"{FAILURE_NOTE.strip()}{more}",
     )
+
+
+PART = Part(sections=sections)

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from ..charts.controls import Choice
 from ..charts.curves import Plot
-from ..page.content import NO_FITS, Content
+from ..page.content import NO_FITS, Content, Part
 from ..page.gallery import caption, density_caption
 from ..page.pictures import Pictures
 from ..page.section import Block, Gallery, Section, Strip, Tile, one_per
@@ -16,6 +16,7 @@ from ..rows.naming import ENDS, tuples
 from ..rows.points import CONFIDENCE
 from ..rows.texts import density_text, seeds_text
 from .scored import ScoredNetworks
+from .sensing.section import INTRODUCTION
 
 KIND = "generator"
 
@@ -138,3 +139,6 @@ def _tiles(points: pd.DataFrame, pictures: Pictures) -> list[Tile]:
 
 def _distance(fit: Any) -> str:
     return "no Fréchet distance" if pd.isna(fit.frechet) else f"Fréchet {fit.frechet:.4g}"
+
+
+PART = Part(sections=sections, pictured=pictured, kinds={KIND}, introduction=INTRODUCTION)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from ..charts.cells import FULL, PALE, cell_layout, cell_map
 from ..charts.controls import Choice, alternatives, listed
 from ..charts.style import OKABE_ITO, plain
-from ..page.content import Content
+from ..page.content import Content, Part
 from ..page.section import Block, Figure, Section, one_per
 from ..rows.choosing import check_single, leading_seed
 from ..rows.texts import density_text
@@ -151,3 +151,6 @@ def _title(rows: pd.DataFrame, choice: str) -> str:
     """The title of the densities' axis."""
     seed = f", seed {rows['seed'].iloc[0]}" if len(rows) else ": no such ticket"
     return f"Density of the ticket<br><sub>{plain(choice + seed)}</sub>"
+
+
+PART = Part(sections=sections)

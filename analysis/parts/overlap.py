@@ -13,7 +13,7 @@ from lip_ray.records import LayerMask
 
 from ..charts.cells import cell_layout, cell_map, in_lines
 from ..charts.controls import Choice, alternatives
-from ..page.content import Content
+from ..page.content import Content, Part
 from ..page.section import Figure, Section
 from ..rows.choosing import check_single, evenly, shown_text
 from ..rows.naming import tuples
@@ -215,3 +215,6 @@ def _said(row: Any) -> list[float]:
     if row is None:
         return []
     return [float(f"{value:.3g}") for value in (row.iou, row.chance, row.lift, 100 * row.share)]
+
+
+PART = Part(sections=sections)

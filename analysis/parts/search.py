@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from lip_ray.columns import LEVELS, OBJECTIVES
 
 from ..charts.style import FOOT, OKABE_ITO, PALETTE, axis_lines, layout, numbers, plain, spread
-from ..page.content import Content
+from ..page.content import Content, Part
 from ..page.section import Block, Figure, Section, Table, Text
 from ..rows.naming import tuples
 from ..rows.texts import known_text
@@ -393,3 +393,6 @@ def _hover(row: pd.Series, goals: Sequence[Goal]) -> str:
     taken = {*FIXED, *(goal.name for goal in goals)}
     params = [f"{path} {value_text(row[path])}" for path in row.index if path not in taken]
     return "<br>".join(plain(text) for text in [f"point {row['number']}", *values, *params])
+
+
+PART = Part(sections=sections)

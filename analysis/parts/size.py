@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from ..charts.controls import PSNR_SHOWN
 from ..charts.curves import Plot, curve_figure
 from ..charts.style import AXIS_TITLES, log_axis
-from ..page.content import Content
+from ..page.content import Content, Part
 from ..page.section import Block, Figure, Section, Text, table_of
 from ..rows.choosing import check_single, most_frequent
 from ..rows.naming import grouped, named
@@ -157,3 +157,6 @@ def _in_series(fits: pd.DataFrame) -> pd.DataFrame:
     found = pd.concat([kinds, tickets], ignore_index=True)
     order = pd.CategoricalDtype(list(dict.fromkeys(sorted(found["series"]))), ordered=True)
     return found.astype({"series": order})
+
+
+PART = Part(sections=sections)

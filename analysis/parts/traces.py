@@ -20,7 +20,7 @@ from ..charts.style import (
     plain,
     spread,
 )
-from ..page.content import Content
+from ..page.content import Content, Part
 from ..page.pictures import PICTURE_KEY
 from ..page.section import Block, Figure, Section, one_per
 from ..rows.choosing import check_single, evenly, leading_seed, shown_text, with_most
@@ -305,3 +305,6 @@ def _thinned(row: Any) -> tuple[list[Any], ...]:
         mean.round(2).tolist(),
         [float(f"{value:.3g}") for value in statistic],
     )
+
+
+PART = Part(sections=sections)

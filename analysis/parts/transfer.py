@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from ..charts.cells import cell_layout, cell_map, in_lines
 from ..charts.controls import PSNR_SHOWN, Change, Choice, menu, only
 from ..charts.style import PALETTE
-from ..page.content import Content
+from ..page.content import Content, Part
 from ..page.section import Figure, Section, Text, table_of
 from ..rows.choosing import check_single
 from ..rows.naming import named, part_of, tuples
@@ -343,3 +343,6 @@ def _outlines(sources: list[str], targets: list[str]) -> Iterable[dict[str, Any]
             x = targets.index(name)
             ends = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
             yield {"type": "rect", **ends, "line": line, "fillcolor": "rgba(0,0,0,0)"}
+
+
+PART = Part(sections=sections)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..page.content import Content
+from ..page.content import Content, Part
 from ..page.section import Emphasis, Section, Words, table_of
 from ..rows.naming import distinct_names, tuples
 from ..rows.points import CONFIDENCE, described_points, distinct_fits
@@ -284,3 +284,6 @@ def _compared(group: pd.DataFrame, confidence: float) -> dict[str, Any]:
     interval = mean_interval(samples, confidence=confidence)
     bounds = {"mean_db": interval.mean, "low_db": interval.low, "high_db": interval.high}
     return sample | bounds | {"p": no_difference(samples)}
+
+
+PART = Part(sections=sections)

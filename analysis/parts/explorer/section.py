@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ...charts.choices import Packing, packed_columns
-from ...page.content import Content
+from ...page.content import Content, Part
 from ...page.section import Figure, Section
 from ...rows.points import WHICH
 from .figures import (
@@ -102,3 +102,6 @@ def _offers(rows: pd.DataFrame) -> dict[str, list[str]]:
         "prior": [ALL, *rows["network"].astype(str).unique()],
         "method": [ALL, *methods.astype(str).unique()],
     }
+
+
+PART = Part(sections=sections)

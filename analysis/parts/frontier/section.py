@@ -7,10 +7,11 @@ from functools import partial
 import pandas as pd
 
 from ...charts.controls import PSNR_SHOWN
-from ...page.content import NO_FITS, Content
+from ...page.content import NO_FITS, Content, Part
 from ...page.pictures import Pictures
 from ...page.section import Block, Facts, Figure, Section, Strong, Text, Words, table_of
 from ...rows.choosing import most_frequent
+from ...rows.identity import KINDS
 from ...rows.naming import flat_settings, grouped
 from ...rows.points import distinct_fits, without_keys
 from ...rows.texts import (
@@ -155,3 +156,6 @@ def _settings(fits: pd.DataFrame) -> Iterator[Block]:
         f"{first['total']:,} prunable weights{steps}. Seeds: {seeds_text(fits)}."
     )
     yield Facts(title="All settings", rows=settings)
+
+
+PART = Part(sections=sections, pictured=pictured, kinds={*KINDS}, introduction=INTRODUCTION)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...page.content import NO_FITS, Content
+from ...page.content import NO_FITS, Content, Part
 from ...page.pictures import Pictures
 from ...page.section import (
     Block,
@@ -197,3 +197,6 @@ def _numbers(table: pd.DataFrame) -> Block:
     if count <= LONG_TABLE:
         return found
     return Fold(title=f"Numbers, {count} rows", blocks=[found])
+
+
+PART = Part(sections=sections, pictured=pictured, kinds={KIND}, introduction=INTRODUCTION)
