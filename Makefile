@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: quickstart pins test test-combinations test-faults test-soak test-fuzz test-slow lint format check clean
+.PHONY: quickstart pins test test-combinations test-faults test-fuzz test-soak test-slow lint format check clean
 
 quickstart: $(VENV)/installed ## Run the shipped study and write its page.
 	$(BIN)/lip run sweeps/quickstart.yaml
@@ -34,11 +34,11 @@ lint: $(VENV)/installed-dev ## Lint, format and types.
 test-faults: $(VENV)/installed-dev ## What a terminal, a machine or a cluster can do to a run.
 	$(BIN)/python -m pytest -m slow -n logical tests/ray --ignore tests/ray/test_soak.py
 
-test-fuzz: $(VENV)/installed-dev ## Seeded faults and wrong input by the thousand: minutes.
-	$(BIN)/python -m pytest -s -m fuzz
-
 test-soak: $(VENV)/installed-dev ## A hundred faults over one sweep: half an hour.
 	$(BIN)/python -m pytest -s -m slow tests/ray/test_soak.py
+
+test-fuzz: $(VENV)/installed-dev ## Thousands of mutated inputs, and what came of them.
+	$(BIN)/python -m pytest -s -m fuzz
 
 pins: $(VENV)/installed-dev ## Pin new defaults, and write the JSON schema of sweep files.
 	$(BIN)/python -m tests.laws.pins

@@ -19,14 +19,13 @@ from .parts.explorer.figures import first_choice as first_choice
 from .parts.explorer.table import explorer_fits as explorer_fits
 from .parts.explorer.table import explorer_table as explorer_table
 from .parts.explorer.table import hypervolume_table as hypervolume_table
-from .parts.frontier import frontier_figure as frontier_figure
-from .parts.frontier import frontier_table as frontier_table
+from .parts.frontier.figure import frontier_figure as frontier_figure
+from .parts.frontier.table import frontier_table as frontier_table
 from .parts.generators import generator_figure as generator_figure
 from .parts.generators import generator_table as generator_table
 from .parts.layers import layer_figure as layer_figure
 from .parts.layers import layer_table as layer_table
 from .parts.layers import layered_tickets as layered_tickets
-from .parts.layers import pruned_points as pruned_points
 from .parts.overlap import overlap_figure as overlap_figure
 from .parts.overlap import overlap_table as overlap_table
 from .parts.overlap import overlap_tickets as overlap_tickets
@@ -44,6 +43,7 @@ from .parts.status import failures_table as failures_table
 from .parts.status import kinds_table as kinds_table
 from .parts.status import running_table as running_table
 from .parts.status import status_table as status_table
+from .parts.tickets import pruned_points as pruned_points
 from .parts.traces import trace_figure as trace_figure
 from .parts.traces import trace_table as trace_table
 from .parts.transfer import transfer_figure as transfer_figure

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
 
+from lip_ray.errors import UserError
 from lip_ray.outputs import write_whole
 
 from .charts.style import BUTTONS
@@ -25,7 +26,7 @@ from .parts.sensing.figures import STEP_BUTTONS
 SUFFIXES = (".pdf", ".svg", ".png")
 
 FONT = "Arial, Liberation Sans, Helvetica, sans-serif"
-"""By default the first of these that the machine has."""
+"""The fonts, of which the first that the machine has is used."""
 
 DRAWN_PX = 13.0
 """The font size that figures are designed at: lines and marks grow and shrink with it."""
@@ -33,27 +34,30 @@ DRAWN_PX = 13.0
 CSS_PX_PER_INCH, MM_PER_INCH, PT_PER_INCH = 96.0, 25.4, 72.0
 
 MARGIN = {"l": 62, "r": 14, "t": 14, "b": 62}
-"""In pixels around a figure that has no buttons; the legend reserves its own room."""
+"""Pixels around a figure without buttons; the legend reserves its own room."""
 
 PROPORTION = 0.62
-"""Of a plot's height to its width."""
+"""The ratio of a plot's height to its width."""
 
 ENTRY_PX, CHARACTER_PX, ROW_PX, LINE_PX = 46.0, 6.2, 4.0, 17.0
-"""What an entry of a legend takes beside its text, a character of it, a row of entries, a line."""
+"""Pixels of a legend: an entry beside its text, a character, a row of entries, a line."""
 
 LEGEND_CHARACTERS = 44
-"""At which an entry of a legend begins another line."""
+"""Characters after which an entry of a legend begins another line."""
+
+LARGEST = {"width_mm": 2000.0, "height_mm": 2000.0, "font_size_pt": 100.0, "dpi": 2400.0}
+"""The largest allowed values: those of a poster."""
 
 GRACE_S = 5.0
-"""For a browser that is being closed, and one that was killed."""
+"""Seconds for a browser to close, or to end when it was killed."""
 
 
-class FigureError(ValueError):
+class FigureError(UserError):
     """A figure cannot be found or written; the message says which, and what would work."""
 
 
 def figure_names(store: Frames) -> dict[str, list[str]]:
-    """By name of a figure the titles of its parts, in the order of the page."""
+    """The titles of each figure's parts by its name, in the order of the page."""
     return _names(_drawn(store))
 
 
@@ -105,8 +109,9 @@ def write_figure(
     to the font. PDF has its fonts embedded; `dpi` counts for PNG alone. The file is whole or not
     there.
 
-    Raises FigureError for another suffix, a size that is not positive, a folder that is not there,
-    without kaleido or a Chromium, and when the browser does not answer within `timeout_s`.
+    Raises FigureError for another suffix, a size that is not positive or beyond LARGEST, a folder
+    that is not there, without kaleido or a Chromium, and when the browser does not answer within
+    `timeout_s`.
     """
     if output.suffix not in SUFFIXES:
         raise FigureError(f"{output}: a figure is written as {', '.join(SUFFIXES)}")
@@ -115,6 +120,8 @@ def write_figure(
     for name, size in sizes.items():
         if not 0 < size < math.inf:
             raise FigureError(f"{name} must be positive, got {size:g}")
+        if size > LARGEST.get(name, size):
+            raise FigureError(f"{name} must be at most {LARGEST[name]:g}, got {size:g}")
     if not output.parent.is_dir():
         raise FigureError(f"{output}: there is no folder {output.parent}")
     scale = font_size_pt / PT_PER_INCH * CSS_PX_PER_INCH / DRAWN_PX
@@ -159,7 +166,7 @@ def _part(drawn: Sequence[Drawn], part: int | str) -> Figure:
 def _said(
     columns: Sequence[tuple[Sequence[str], str]], words: Sequence[str], required: Sequence[str]
 ) -> list[str]:
-    """Of each column of options the last that one of the words is on, else the one it has.
+    """The last option of each column that one of the words is on, else the one it has.
 
     Raises FigureError for a required word that is on none.
     """

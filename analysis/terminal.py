@@ -2,9 +2,11 @@
 
 import pandas as pd
 
+from lip_ray.errors import UserError
+
 from .parts import generators
 from .parts.classification import classification_table
-from .parts.frontier import frontier_table
+from .parts.frontier.table import frontier_table
 from .parts.sensing import table as sensing
 from .rows.identity import KINDS
 from .rows.points import FAILURES, WHICH, frontier_points
@@ -24,7 +26,7 @@ def summary_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     Raises ValueError when no level is finished.
     """
     if levels.empty:
-        raise ValueError("no finished level in the store: run a sweep first")
+        raise UserError("no finished level in the store: run a sweep first")
     kinds = set(trials.loc[trials["trial_id"].isin(levels["trial_id"]), "kind"])
     parts = []
     if kinds & set(KINDS):

@@ -2,6 +2,7 @@
 
     python benchmarks/store.py queries 10000 --loose   # a file a table and level, as by runs
     python benchmarks/store.py queries 1000000         # compacted
+    python benchmarks/store.py views 1000000           # those that average over a whole store
     python benchmarks/store.py compaction 10000
     python benchmarks/store.py page 100000
 
@@ -35,6 +36,7 @@ from levels join trials using (trial_id) group by all
 """
 ONE_TRIAL = "from levels where trial_id = '{trial}' order by level"
 FRONTIER = "from frontier"
+VIEWS = ("frontier", "matching", "transfer")
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -51,7 +53,7 @@ def queries(
         print(f"{levels:,} levels, {'loose' if loose else 'compacted'}, made in {made_s:.1f} s")
         reader = Reader(folder / "store")
         trial = reader.sql("select min(trial_id) as id from trials").column("id")[0].as_py()
-        plain = plainly(folder)
+        plain = plainly(folder, folder / "store")
         one = ONE_TRIAL.format(trial=trial)
         for name, sql in {"count": COUNT, "join and group": JOIN, "one trial": one}.items():
             base = timed(partial(fetched, plain, sql), rounds)
@@ -60,6 +62,46 @@ def queries(
         for table in ("levels", "curves", "masks"):
             ask = partial(Reader.frame, table=table, trials=[trial])
             report(f"frame of one trial's {table}", folder / "store", ask, rounds)
+
+
+@app.command()
+def views(
+    levels: int,
+    rounds: int = 7,
+    store: Annotated[
+        Path | None, typer.Option(help="Where the store is, or is made and stays.")
+    ] = None,
+) -> None:
+    """Views over a whole compacted store, each asked of a reader just opened.
+
+    Rounds are interleaved with the same join by DuckDB alone, whose time tells how busy the machine
+    was. CPU seconds are those of all threads.
+    """
+    with beside() as folder:
+        path = store or folder / "store"
+        if not path.exists():
+            write(path, levels, compacted=True)
+        plain = plainly(folder, path)
+        asked: dict[str, Callable[[], Any]] = {"plain join": partial(fetched, plain, JOIN)}
+        for view in VIEWS:
+            asked[view] = partial(ask_anew, path, f"from {view}")
+        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in asked}
+        for number in range(rounds + 1):
+            for name, ask in asked.items():
+                started, cpu = time.perf_counter(), time.process_time()
+                ask()
+                spent = time.perf_counter() - started, time.process_time() - cpu
+                taken[name] += [spent] if number else []
+    base = statistics.median(wall for wall, _ in taken["plain join"])
+    for name, rounds_taken in taken.items():
+        wall, cpu_s = ([one[place] for one in rounds_taken] for place in (0, 1))
+        ratio = statistics.median(wall) / base
+        print(f"  {name:<12} {spread_ms(wall)}; CPU {spread_ms(cpu_s)}; ÷ plain {ratio:.1f}")
+
+
+def ask_anew(store: Path, sql: str) -> pa.Table:
+    """The answer of a reader that knows nothing of the store yet."""
+    return Reader(store).sql(sql)
 
 
 @app.command()
@@ -112,12 +154,12 @@ def fetched(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     return connection.sql(sql).to_arrow_table()
 
 
-def plainly(folder: Path) -> duckdb.DuckDBPyConnection:
+def plainly(folder: Path, store: Path) -> duckdb.DuckDBPyConnection:
     """The store's levels and trials as one Parquet file each, for DuckDB alone."""
     connection = duckdb.connect()
     for table in ("levels", "trials"):
         path = folder / f"{table}.parquet"
-        export(folder / "store", table, path)
+        export(store, table, path)
         connection.sql(f"create view {table} as from read_parquet('{path}')")
     return connection
 

@@ -653,6 +653,7 @@ def _write_sweep(root: Path, plan: Plan) -> None:
         "sweep_id": ["0" * 16] * count,
         "position": list(range(count)),
         "trial_id": plan.ids,
+        "kind": ["trajectory"] * count,
         "levels": [METHODS[i][0].levels for i in plan.method],
         "spec": plan.specs,
         "lip_ray_version": ["0.1.0"] * count,

@@ -11,7 +11,7 @@ docs/findings.md says.
 import sys
 from pathlib import Path
 
-from lip_ray.analysis.static import figure_names, figure_of, write_figure
+from lip_ray.analysis import figure_names, figure_of, write_figure
 from lip_ray.store import Reader
 
 FOLDER = Path(__file__).with_name("analysis")

@@ -97,6 +97,7 @@ IMAGE = Column(
 LEVEL_KEY = (TRIAL_ID, LEVEL, IMAGE)
 
 KIND = Column("kind", "string", "trajectory, transfer, classification, generator or reconstruction")
+KIND_ASKED_FOR = replace(KIND, since=6)
 PRUNER = Column("pruner", "string", "criterion by which weights were pruned")
 PRIOR = Column("prior", "string", "kind of network, or of what takes its place")
 TASK = Column("task", "string", "kind of degradation")
@@ -228,6 +229,7 @@ SWEEPS = Table(
         POSITION,
         TRIAL_ID,
         LEVELS_WHEN_COMPLETE.but("that were asked for"),
+        KIND_ASKED_FOR,
         SPEC,
         LIP_RAY_VERSION,
         Column("requested_at", "timestamp[us]", "UTC"),
@@ -544,6 +546,7 @@ POINTS = Table(
         POSITION.but("of the trial among the point's"),
         TRIAL_ID,
         LEVELS_WHEN_COMPLETE.but("of the trial, when complete"),
+        KIND_ASKED_FOR.but("kind of the trial"),
         SPEC,
         Column("problem", "string", "why the values do not go together; empty where they do"),
         LIP_RAY_VERSION,

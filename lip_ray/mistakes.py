@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from lip_ray.errors import UserError
+from lip_ray.errors import UserError, one_line
 from lip_ray.spec import Spec, kind_of
 
 LONGEST_SHOWN = 80
@@ -56,12 +56,14 @@ class Mistake:
 class SweepError(UserError):
     """All mistakes of a sweep at once, found before anything is computed."""
 
+    many_lines = True
+
     def __init__(self, source: str, problems: Sequence[Mistake]) -> None:
         self.source = source
         self.problems = tuple(problems)
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         lines = "\n".join(f"  {problem}" for problem in problems)
-        super().__init__(f"{source}: {count}\n{lines}")
+        super().__init__(f"{one_line(source)}: {count}\n{lines}")
 
 
 @dataclass(frozen=True)

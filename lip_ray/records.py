@@ -277,6 +277,7 @@ class SweepRecord:
     sweep: str
     sweep_id: str
     trial_ids: tuple[str, ...]
+    kinds: tuple[str, ...]
     specs: tuple[str, ...]
     levels: tuple[int, ...]
     lip_ray_version: str
@@ -353,6 +354,7 @@ class PointRecord:
     objectives: str
     """The objectives as JSON: a list of mappings."""
     trial_ids: tuple[str, ...]
+    kinds: tuple[str, ...]
     specs: tuple[str, ...]
     levels: tuple[int, ...]
     """For each trial, its number of levels when complete."""

@@ -12,6 +12,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchem
 
 ID_DIGITS = 16
 
+Steps = Annotated[int, Field(ge=1, le=10**7)]
+"""A number of steps of an optimizer; a row of numbers is held for each."""
+Level = Annotated[int, Field(ge=0, le=10**4)]
+"""A level of a ladder, each of which is a fit."""
+Batch = Annotated[int, Field(ge=1, le=2**16)]
+"""A number of items that are computed at once."""
+
 
 class RunOnly:
     """Annotation marker of a field that says where or how to run, and so is not part of the id."""

@@ -7,6 +7,12 @@ from typing import Any, ClassVar
 import yaml
 
 MERGE_KEY = "<<"
+LONGEST = 2**22
+"""The most characters of a text."""
+MOST_VALUES = 10**6
+"""The most values of a text, each counted wherever an alias repeats it."""
+MOST_DIGITS = 1000
+"""The longest whole number."""
 
 
 class YamlError(ValueError):
@@ -15,6 +21,8 @@ class YamlError(ValueError):
 
 def parse(text: str) -> Any:
     """The plain Python value that a YAML 1.2 text holds. Raises YamlError."""
+    if len(text) > LONGEST:
+        raise YamlError(f"the text has {len(text):,} characters, more than {LONGEST:,}")
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
@@ -41,7 +49,27 @@ class _Loader(yaml.SafeLoader):
 
     def construct_document(self, node: yaml.Node) -> Any:
         """Construct nested values at once, so that a value that contains itself is found."""
+        self._refuse_multitudes(node, {})
         return self.construct_object(node, deep=True)
+
+    def _refuse_multitudes(self, node: yaml.Node, counted: dict[yaml.Node, int]) -> int:
+        """How many values a node holds, each alias as many as what it stands for.
+
+        Raises ConstructorError at more than are meant: a few lines of aliases make billions.
+        """
+        if node in counted:  # 0 while it is being counted: then it holds itself
+            return counted[node]
+        counted[node] = 0
+        count = 1
+        for item in node.value if isinstance(node, yaml.CollectionNode) else ():
+            for part in item if isinstance(item, tuple) else (item,):
+                count += self._refuse_multitudes(part, counted)
+        if count > MOST_VALUES:
+            raise _wrong(
+                node, f"it holds {count:,} values with its aliases, more than {MOST_VALUES:,}"
+            )
+        counted[node] = count
+        return count
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """The value of a node, which no alias inside of it may stand for."""
@@ -70,10 +98,9 @@ class _Loader(yaml.SafeLoader):
         name = node.tag.rpartition(":")[2]
         if not re.fullmatch(_PATTERNS[name], node.value):
             raise _wrong(node, f"{node.value!r} is no {name}")
-        try:
-            return _VALUES[name](node.value)
-        except ValueError as error:  # more digits than Python reads
-            raise _wrong(node, f"an {name} of {len(node.value)} digits is too long") from error
+        if name == "int" and len(node.value) > MOST_DIGITS:
+            raise _wrong(node, f"an int of {len(node.value)} digits is too long")
+        return _VALUES[name](node.value)
 
     def refuse_tag(self, node: yaml.Node) -> Any:
         """Refuse a tag, as a sweep holds plain values and no objects."""

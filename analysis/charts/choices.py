@@ -36,7 +36,7 @@ class Column:
 
     values: Values
     decimals: int | None = None
-    """As many as a page needs, for floats."""
+    """The decimals that a page needs, for floats."""
 
     def at(self, places: Places) -> list[Any]:
         """The values at these places as JSON has them, None for a float that is not finite."""
@@ -60,7 +60,7 @@ class Column:
 
 
 Columns = Mapping[str, Column | Mapping[str, Column]]
-"""By name a column, or by value of a choice's field several."""
+"""A column by name, or several by the value of a choice's field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +68,11 @@ class Piece:
     """Places of a trace's columns, and the choices for which they are drawn."""
 
     when: Mapping[str, Sequence[str]]
-    """By field the values with which they are; any value of a field that is not here."""
+    """By field the values for which they are drawn; a field that is missing here may have any."""
     places: Places
 
     def shown(self, choice: Choice) -> bool:
-        """Whether they are drawn."""
+        """Whether this piece is drawn for a choice."""
         return all(choice[field] in values for field, values in self.when.items())
 
 

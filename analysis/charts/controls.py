@@ -1,9 +1,16 @@
 """What can be chosen in a figure, and the buttons that do it where no mouse can press them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
+
+from .style import BUTTONS
+
+Change: TypeAlias = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""What a button replaces: by path the values of all traces, then by path a value of the layout."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,31 +31,114 @@ class Control:
     chosen: int = 0
     """The place of the label that is chosen at first."""
     menu: int | None = 0
-    """Of the figure's menus the one that it sets; None where a script of its own draws."""
+    """The place of the figure's menu that it sets; None where a script of its own draws."""
 
     def place(self, label: str | None) -> int:
-        """That of a label; of one that is not offered, that of the first choice."""
+        """The place of a label; for one that is not offered, that of the first choice."""
         return self.labels.index(label) if label in self.labels else self.chosen
 
 
-def switch(name: str, legend: str, labels: Mapping[str, str], *, menu: int | None = 0) -> Control:
-    """A row of buttons, one of which is down; `labels` are by their values."""
-    texts, values = tuple(labels.values()), tuple(labels)
-    return Control(name=name, legend=legend, labels=texts, values=values, menu=menu)
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a figure shows one value of at a time: its controls and its menus follow from these."""
+
+    name: str
+    legend: str
+    labels: Mapping[Any, str]
+    """The labels by value, in order."""
+    chosen: int = 0
+    """The place of the value shown first."""
+    row: bool = False
+    """Whether it is a row of buttons, and not a list to choose from."""
+    worded: bool = False
+    """Whether a label alone does not say what it is of, so that a file's words begin with it."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What a label is called where no legend is beside it."""
+        before = f"{self.legend.lower()} " if self.worded else ""
+        return tuple(before + label for label in self.labels.values())
+
+    def value(self, label: str) -> Any:
+        """The value that a label stands for."""
+        return [*self.labels][[*self.labels.values()].index(label)]
+
+    def control(self, place: str, *, menu: int | None = 0) -> Control:
+        """Its control beside the figure at that place, which only one of a page can be without."""
+        return Control(
+            name=f"{self.name}-{place}" if place else self.name,
+            legend=self.legend,
+            labels=tuple(self.labels.values()),
+            words=self.words if self.worded else (),
+            values=tuple(self.labels) if self.row else (),
+            chosen=self.chosen,
+            menu=menu,
+        )
 
 
-def dropdown(
-    name: str,
-    legend: str,
-    labels: Sequence[str],
-    *,
-    words: Sequence[str] = (),
-    chosen: int = 0,
-    menu: int | None = 0,
-) -> Control:
-    """A list to choose one from."""
-    texts, called = tuple(labels), tuple(words)
-    return Control(name=name, legend=legend, labels=texts, words=called, chosen=chosen, menu=menu)
+PSNR_SHOWN = Choice(name="which", legend="PSNR shown", labels=BUTTONS, row=True)
+
+
+def listed(labels: Sequence[str]) -> dict[str, str]:
+    """The labels of a choice whose values are these very words."""
+    return dict(zip(labels, labels, strict=True))
+
+
+def menu(choices: Sequence[Choice], change: Callable[..., Change], *, x: float = 0) -> Any:
+    """Buttons above a figure: one for each combination of values, given to `change` in order.
+
+    They are a row where they are those of a single such choice, else a list.
+    """
+    options = [zip(one.labels, one.words, strict=True) for one in choices]
+    buttons, active = [], 0
+    chosen = tuple([*one.labels][one.chosen] for one in choices)
+    for place, combination in enumerate(product(*options)):
+        values, words = zip(*combination, strict=True)
+        active = place if values == chosen else active
+        args = [*change(*values)]
+        buttons.append({"label": ", ".join(words), "method": "update", "args": args})
+    row = len(choices) == 1 and choices[0].row
+    return {
+        "type": "buttons" if row else "dropdown",
+        "direction": "right" if row else "down",
+        "active": active,
+        "buttons": buttons,
+        "x": x,
+        "xanchor": "left" if x == 0 else "right",
+        "y": 1,
+        "yanchor": "bottom",
+        "pad": {"b": 12},
+    }
+
+
+def first_change(menu: Mapping[str, Any]) -> Change:
+    """What the button of a menu does that is down at first."""
+    traces, layout = menu["buttons"][menu["active"]]["args"]
+    return traces, layout
+
+
+def alternatives(
+    choices: Sequence[Choice],
+    look: Mapping[str, Any],
+    trace: Callable[..., Any],
+    said: Callable[..., Mapping[str, Any]] = lambda *_: {},
+) -> go.Figure:
+    """A figure of one trace for each combination of values, and what else its layout then says."""
+    combinations = [*product(*(one.labels for one in choices))]
+
+    def change(*values: Any) -> Change:
+        return only(combinations.index(values), len(combinations)), said(*values)
+
+    buttons = menu(choices, change)
+    figure = go.Figure([trace(*values) for values in combinations])
+    figure.update_layout(look, updatemenus=[buttons])
+    figure.plotly_update(*first_change(buttons))
+    return figure
+
+
+def only(place: int, count: int) -> dict[str, list[bool]]:
+    """The change that shows one of so many traces."""
+    return {"visible": [other == place for other in range(count)]}
 
 
 def places(controls: Sequence[Control], labels: Sequence[str | None]) -> dict[int, int]:

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from .style import Style, layout, menu, method_style, numbers, plain, spread
+from .controls import Change, Choice, menu
+from .style import Style, layout, method_style, numbers, plain, spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,28 +19,27 @@ class Plot:
     series: str
     end: str = ""
     """How the columns mean, low and high end."""
-    buttons: Mapping[str, str]
-    """By `which`, the first shown first."""
+    which: Choice
+    """The score that is shown, by the column `which`."""
     titles: Mapping[str, str]
-    """Of the vertical axis, by `which`."""
+    """The vertical axis, by `which`."""
     hover: str
     """Plotly's template for a point."""
 
 
 def curve_figure(table: pd.DataFrame, axis: Mapping[str, Any], plot: Plot) -> go.Figure:
     """One line a series in its order, vertical bars for the intervals; n and all at a point."""
-    first, *_ = plot.buttons
     values = table[[f"{name}{plot.end}" for name in ("mean", "low", "high")]].to_numpy().ravel()
-    traces = {which: _traces(table, which, plot) for which in plot.buttons}
-    buttons = []
-    for which, label in plot.buttons.items():
-        bars = [(trace["y"], trace["error_y"]) for trace in traces[which]]
-        change = {"y": [y for y, _ in bars]}
-        for side in ("array", "arrayminus"):
-            change[f"error_y.{side}"] = [error[side] for _, error in bars]
-        title = {"yaxis.title.text": plot.titles[which]}
-        buttons.append({"label": label, "method": "update", "args": [change, title]})
-    look = layout(plot.titles[first]) | {"updatemenus": [menu(buttons)], "xaxis": axis}
+    traces = {which: _traces(table, which, plot) for which in plot.which.labels}
+
+    def change(which: str) -> Change:
+        bars = [trace["error_y"] for trace in traces[which]]
+        sides = {f"error_y.{side}": [bar[side] for bar in bars] for side in ("array", "arrayminus")}
+        heights = {"y": [trace["y"] for trace in traces[which]]}
+        return heights | sides, {"yaxis.title.text": plot.titles[which]}
+
+    first, *_ = plot.which.labels
+    look = layout(plot.titles[first]) | {"updatemenus": [menu([plot.which], change)], "xaxis": axis}
     look["yaxis"]["range"] = _seen(table, values, plot)
     return go.Figure(traces[first], look)
 
@@ -74,8 +74,8 @@ def _line(rows: pd.DataFrame, name: str, style: Style, plot: Plot) -> dict[str, 
         },
         "name": plain(name),
         "mode": "lines+markers",
-        "line": {"color": style.colour, "dash": style.dash, "width": 2},
-        "marker": {"symbol": style.symbol, "size": 9, "opacity": 1},
+        "line": style.line(2),
+        "marker": style.marker(9),
         "customdata": rows["note"].tolist(),
         "hovertemplate": f"{plain(name)}<br>{plot.hover}<br>%{{customdata}}<extra></extra>",
     }

@@ -10,6 +10,9 @@ from typing import Any
 import plotly.io as pio
 
 from lip_ray.columns import LEVELS
+from lip_ray.records import Outcome
+
+from ..rows.texts import density_text, sparsity_text
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("solid", "dash", "dashdot", "dot", "longdashdot", "12px 3px 3px 3px 3px 3px")
@@ -23,6 +26,12 @@ BUTTONS = {"selected": "Selected", "peak": "Peak (oracle)", "final": "Final"}
 
 AXIS_TITLES = {which: LEVELS[f"psnr_{which}_db"].axis_title for which in BUTTONS}
 
+BROKEN_SYMBOLS = {Outcome.COLLAPSED: "x-thin", Outcome.DIVERGED: "asterisk"}
+"""Marks of fits that went wrong but have a PSNR, whatever the method's own symbol."""
+
+FOOT = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
+"""The second axis, for marks along the foot of a figure: of what has no value."""
+
 TICK_GAP = 1 / 7
 """The least share of a log axis between two of its labels, for them to fit on a phone."""
 
@@ -35,12 +44,20 @@ class Style:
     dash: str
     symbol: str | None
 
+    def line(self, width: float) -> dict[str, Any]:
+        """A line of that width."""
+        return {"color": self.colour, "dash": self.dash, "width": width}
+
+    def marker(self, size: Any) -> dict[str, Any]:
+        """Marks of one size, or of a size each."""
+        return {"symbol": self.symbol, "size": size, "opacity": 1}
+
 
 MEASURED_STYLE = Style(colour=PALETTE["muted"], dash="dot", symbol=None)
 
 
 def method_style(place: int) -> Style:
-    """Of the method at that place; colour, dash and symbol go round at different lengths."""
+    """The look of the method at that place; colour, dash and symbol repeat at different lengths."""
     return Style(
         colour=OKABE_ITO[place % len(OKABE_ITO)],
         dash=DASHES[place % len(DASHES)],
@@ -49,7 +66,7 @@ def method_style(place: int) -> Style:
 
 
 def base_style(place: int) -> Style:
-    """Of the dense method at that place."""
+    """The look of the dense method at that place."""
     return Style(
         colour=PALETTE["muted" if place else "ink"],
         dash=BASE_DASHES[place % len(BASE_DASHES)],
@@ -76,7 +93,7 @@ def layout(y_title: str) -> dict[str, Any]:
 
 @cache
 def _template() -> dict[str, Any]:
-    """Of Plotly's white look what these figures draw: each carries its own, and is checked."""
+    """The part of Plotly's white look that these figures use: each figure carries a copy."""
     white = pio.templates["plotly_white"].to_plotly_json()
     parts = {part: white["layout"][part] for part in ("font", "hoverlabel", "xaxis", "yaxis")}
     return {"layout": parts, "data": {"heatmap": white["data"]["heatmap"]}}
@@ -86,14 +103,6 @@ def axis_lines() -> dict[str, Any]:
     """Lines and ticks of an axis."""
     lines = {"linecolor": PALETTE["muted"], "gridcolor": PALETTE["grid"]}
     return {"showline": True, "ticks": "outside", "tickcolor": PALETTE["muted"], **lines}
-
-
-def menu(buttons: list[dict[str, Any]], *, kind: str = "buttons", x: float = 0) -> dict[str, Any]:
-    """Buttons, or a dropdown, above a figure; the first is active."""
-    side = "left" if x == 0 else "right"
-    place = {"x": x, "xanchor": side, "y": 1, "yanchor": "bottom", "pad": {"b": 12}}
-    direction = "right" if kind == "buttons" else "down"
-    return {"type": kind, "direction": direction, "active": 0, "buttons": buttons, **place}
 
 
 def log_axis(labels: Mapping[float, str], title: str, *, gap: float = TICK_GAP) -> dict[str, Any]:
@@ -110,6 +119,12 @@ def log_axis(labels: Mapping[float, str], title: str, *, gap: float = TICK_GAP) 
         "title": {"text": title},
         **axis_lines(),
     }
+
+
+def density_axis(densities: Iterable[float], *, note: str) -> dict[str, Any]:
+    """A log axis from dense on the left to sparse on the right, with sparsity below density."""
+    labels = {one: f"{density_text(one)}<br>{sparsity_text(one)}" for one in densities}
+    return log_axis(labels, f"Density (below it: sparsity)<br><sub>{note}</sub>")
 
 
 def sparse_ticks(values: list[float], share: float) -> list[float]:

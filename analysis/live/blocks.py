@@ -17,7 +17,7 @@ def components(blocks: Iterable[Block]) -> list[Any]:
 
 
 def inline(words: Words) -> list[Any]:
-    """Running text."""
+    """Running text as components."""
     return [_run(run) for run in ((words,) if isinstance(words, str) else words)]
 
 

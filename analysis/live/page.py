@@ -11,6 +11,8 @@ from dash import ALL, MATCH, Dash, Input, Output, State, ctx, dcc, html, no_upda
 from dash.exceptions import PreventUpdate
 from flask import Response
 
+from lip_ray.errors import UserError
+
 from ..charts.controls import Control
 from ..page.report import CONFIG, TITLE
 from ..page.section import Block, Figure, Section
@@ -46,7 +48,7 @@ KEEP_ZOOM = """
 """In the browser: a new figure takes over the ranges that someone has zoomed the one before to."""
 
 SLOTS = 120
-"""For as many sections; what is beyond them is in the whole page."""
+"""The sections that there is room for; the others are in the whole page alone."""
 
 FEW = 4
 """Choices that are shown side by side; more are a list to choose from."""
@@ -87,7 +89,8 @@ def make_app(live: Live, *, refresh_s: float) -> Dash:
     app.index_string = SHELL.replace("STYLE", shipped("report.css") + STYLE)
     app.layout = _layout(refresh_s)
     _refresh_page(app, live)
-    _refresh_sections(app, live)
+    _refresh_words(app, live)
+    _refresh_figures(app, live)
     _serve_whole_page(app, live)
     return app
 
@@ -132,7 +135,7 @@ def _refresh_page(app: Dash, live: Live) -> None:
         return status, glance.trouble, children, styles, now, new
 
 
-def _refresh_sections(app: Dash, live: Live) -> None:
+def _refresh_words(app: Dash, live: Live) -> None:
     @app.callback(
         Output({"of": MATCH, "is": "lead"}, "children"),
         Output({"of": MATCH, "is": "rest"}, "children"),
@@ -151,6 +154,8 @@ def _refresh_sections(app: Dash, live: Live) -> None:
         options = [list(control.labels) for control in _controls(part.section)]
         return lead, rest, options[: len(ctx.outputs_list[2])], part.digest
 
+
+def _refresh_figures(app: Dash, live: Live) -> None:
     @app.callback(
         Output({"of": MATCH, "is": "sent"}, "data"),
         Output({"of": MATCH, "is": "figure"}, "style"),
@@ -163,10 +168,9 @@ def _refresh_sections(app: Dash, live: Live) -> None:
     def draw(_: str, values: list[Any], drawn: str, name: Mapping[str, str]) -> tuple[Any, ...]:
         """The figure as chosen, where it or the choice is another than that drawn."""
         part = live.part(name["of"])
-        if part is None or (part.digest == drawn and ctx.triggered_id == "version"):
-            raise PreventUpdate
-        found = part.section.figure
-        if found is None:
+        found = part.section.figure if part else None
+        same = part is not None and part.digest == drawn and ctx.triggered_id == "version"
+        if part is None or found is None or same:
             raise PreventUpdate
         figure = found.chosen(values)
         figure.layout.margin.t = 40
@@ -185,7 +189,7 @@ def _serve_whole_page(app: Dash, live: Live) -> None:
     def whole_page() -> Response:
         try:
             return Response(live.page(), mimetype="text/html")
-        except ValueError as error:
+        except (UserError, OSError) as error:
             return Response(str(error), status=503, mimetype="text/plain")
 
     def guard(response: Response) -> Response:
@@ -221,7 +225,7 @@ def _arranged(outline: Sequence[Any], parts: Sequence[Part]) -> tuple[Any, Any, 
     A browser draws all of a slot anew whenever it is given any content, so each section keeps its
     own for as long as it is there, and places in the order of the page are a matter of style.
     """
-    slots = list(outline) or [None] * SLOTS
+    slots = list(outline) if _is_outline(outline) else [None] * SLOTS
     titles = [part.section.title for part in parts]
     children: list[Any] = [no_update] * SLOTS
     for slot, held in enumerate(slots):
@@ -235,10 +239,19 @@ def _arranged(outline: Sequence[Any], parts: Sequence[Part]) -> tuple[Any, Any, 
         if slots[slot] != _outline(part):
             slots[slot] = _outline(part)
             children[slot] = _laid_out(part)
-    if slots == list(outline):
+    if slots == outline:
         return children, [no_update] * SLOTS, no_update
     places = {title: place for place, title in enumerate(titles)}
     return children, [{"order": places[held[0]]} if held else {} for held in slots], slots
+
+
+def _is_outline(found: object) -> bool:
+    """Whether a browser sent back what it was told, and not nothing or anything else."""
+    return (
+        isinstance(found, list)
+        and len(found) == SLOTS
+        and all(held is None or (isinstance(held, list) and len(held) == 3) for held in found)
+    )
 
 
 def _laid_out(part: Part) -> Any:

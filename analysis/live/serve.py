@@ -7,6 +7,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lip_ray.errors import UserError
+
 from .state import Live
 
 if TYPE_CHECKING:
@@ -16,10 +18,10 @@ HOST, PORT = "127.0.0.1", 8050
 
 REFRESH_S = 10.0
 
-LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class ServeError(ValueError):
+class ServeError(UserError):
     """The page cannot be served; the message says why, and what would work."""
 
 
@@ -52,12 +54,20 @@ def serve(
     page = app(store, refresh_s=refresh_s)
     from werkzeug.serving import make_server
 
+    from .requests import Handler, guard
+
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # every request would be a line
     listening = _bound(host, port)
     address, port = listening.getsockname()[:2]
-    if ip_address(address).is_loopback:
-        page.server.config["TRUSTED_HOSTS"] = list(LOCAL_NAMES)
-    server = make_server(host, port, page.server, threaded=True, fd=listening.fileno())
+    guard(page.server, LOCAL_NAMES | {address} if ip_address(address).is_loopback else ())
+    server = make_server(
+        address,
+        port,
+        page.server,
+        threaded=True,
+        request_handler=Handler,
+        fd=listening.fileno(),
+    )
     name = f"[{address}]" if ":" in address else address
     print(f"{store} is at http://{name}:{port}/ until Ctrl-C", flush=True)
     try:
@@ -70,11 +80,13 @@ def serve(
 def _bound(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65_535:
         raise ServeError(f"port must be from 0 to 65535, got {port}")
+    bare = host.removeprefix("[").removesuffix("]")
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
+        family, _, _, _, address = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except (OSError, UnicodeError) as error:
+        said = getattr(error, "strerror", None) or "it is no name of a host"
         raise ServeError(
-            f"cannot listen at {host}, port {port}: {error.strerror or error}; choose another with "
-            "--port, or 0 for any that is free"
+            f"cannot listen at {host}, port {port}: {said}; choose another with --port, or 0 for "
+            "any that is free"
         ) from error

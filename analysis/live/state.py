@@ -10,7 +10,8 @@ from threading import Lock
 
 import plotly.io as pio
 
-from lip_ray.store import Reader, StoreError
+from lip_ray.errors import UserError
+from lip_ray.store import Reader
 
 from ..page.report import frontier_report, report_sections
 from ..page.section import Section
@@ -79,14 +80,14 @@ class Live:
             self._lock.release()
 
     def part(self, title: str) -> Part | None:
-        """That of the section with this title, as of the last look; None where it is gone."""
+        """The part with this title, as of the last look; None where it is gone."""
         parts = self._shown.parts if self._shown else ()
         return next((part for part in parts if part.section.title == title), None)
 
     def page(self) -> str:
         """The page as `frontier_report` makes it, with all pictures, once for each version.
 
-        Raises ValueError when the store has no finished level, StoreError where it is away.
+        Raises UserError when the store has no finished level or is away, or OSError.
         """
         version = self.look().shown.version
         with self._lock:
@@ -101,7 +102,7 @@ class Live:
             if self._shown is None or self._seen != (done, running):
                 self._shown = _computed(self._reader)
                 self._seen = (done, running)
-        except StoreError as error:
+        except (UserError, OSError) as error:
             shown = self._shown or _nothing()
             trouble = f"The store is away; this is as of {_time(shown.at)}. {error}"
             return Glance(shown=shown, status=(), trouble=trouble)

@@ -53,7 +53,7 @@ class Content:
 
     store: Frames
     parts: Sequence[Part] = ()
-    """Those whose pictures share the room that there is."""
+    """The parts whose pictures share the room that there is."""
     room: int | None = None
     """Bytes for pictures; None where none are shown, and so none are read."""
     _made: dict[Any, Any] = field(default_factory=dict, repr=False)
@@ -66,27 +66,27 @@ class Content:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """All of them."""
+        """All trials of the store."""
         return self.store.frame("trials")
 
     @cached_property
     def levels(self) -> pd.DataFrame:
-        """All of them."""
+        """All finished levels of the store."""
         return self.store.frame("levels")
 
     @cached_property
     def points(self) -> pd.DataFrame:
-        """Those of searches."""
+        """All points of the store's searches."""
         return self.store.frame("points")
 
     @cached_property
     def kinds(self) -> Set[str]:
-        """Those of all trials with a finished level."""
+        """The kinds of all trials with a finished level."""
         return _fitted(self.trials, self.levels)
 
     @cached_property
     def compared_trials(self) -> pd.DataFrame:
-        """Those that a sweep asked for: what only a search did differs from all others."""
+        """The trials of sweeps: those of a search alone differ too much from all others."""
         searched = self._only_searched
         return self.trials[~self.trials["trial_id"].isin(searched)] if searched else self.trials
 
@@ -100,7 +100,7 @@ class Content:
 
     @cached_property
     def compared_kinds(self) -> Set[str]:
-        """Those of `compared_trials` with a finished level."""
+        """The kinds of `compared_trials` with a finished level."""
         return _fitted(self.compared_trials, self.compared_levels)
 
     @cached_property

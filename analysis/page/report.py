@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from lip_ray.errors import UserError
+
 from ..charts.style import PALETTE
 from ..parts import PARTS
 from ..rows.naming import tuples
@@ -75,7 +77,7 @@ def report_sections(store: Frames, *, pictures_mb: float = 0.0) -> list[Section]
 def _content(store: Frames, room: int | None) -> Content:
     content = Content(store=store, parts=PARTS, room=room)
     if not any(part.kinds & content.kinds for part in PARTS):
-        raise ValueError("no finished level in the store: run a sweep of trajectories first")
+        raise UserError("no finished level in the store: run a sweep of trajectories first")
     return content
 
 

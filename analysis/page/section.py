@@ -4,19 +4,20 @@ Two renderers show them: `page.static` as HTML, `live.blocks` as components. Tex
 wherever it comes from: nothing in a block is markup.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from ..charts.controls import Control, places, pressed
 
 MOST_ROWS = 40
-"""Of a table that are shown at once; the others are folded."""
+"""The rows of a table that are shown at once; the others are folded."""
 
 LONGEST_NUMBER = 30
-"""In characters: a mean with its interval."""
+"""The characters of a mean with its interval."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ Words: TypeAlias = str | tuple[str | Strong | Emphasis, ...]
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph."""
+    """A paragraph of running text."""
 
     words: Words
 
@@ -86,12 +87,24 @@ class Table:
         return [_kind(column) for column in zip(*rows, strict=True)] or [""] * len(self.heads)
 
 
+Cells: TypeAlias = Mapping[str, Callable[[Any], object]]
+"""By the head of a column what its cell says of whatever a row is made from."""
+
+
+def table_of(
+    entries: Iterable[Any], cells: Cells, *, label: str, note: Words, title: str = "Numbers"
+) -> Table:
+    """A table that has a row for each entry."""
+    rows = [[str(cell(entry)) for cell in cells.values()] for entry in entries]
+    return Table(title=title, label=label, note=note, heads=[*cells], rows=rows)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Figure:
     """A figure with the controls that choose what it shows."""
 
     name: str
-    """By which `lip figure` knows it; several sections may have figures of one name."""
+    """Its name for `lip figure`; several sections may have figures of one name."""
     place: str
     """Where a page draws it, different from all other places."""
     label: str
@@ -150,7 +163,7 @@ class Grid:
 
     @property
     def columns(self) -> int:
-        """As many as the longest row has."""
+        """The length of the longest row."""
         return max(map(len, self.rows))
 
 
@@ -188,18 +201,33 @@ class Section:
     """One part of a page under its own heading."""
 
     name: str
-    """For links to it."""
+    """Its fragment in links."""
     title: str
     blocks: tuple[Block, ...]
     cards: Callable[[], Mapping[str, Any]] = dict
     """What the page shows of each fit at its marks and in its tiles, by the name of the fit."""
     neighbours: Callable[[], Mapping[str, Any]] = dict
-    """What the page shows beside a fit's card, by the same names: see `gallery_entries`."""
+    """What the page shows beside a fit's card, by the same names: see `Album.neighbours`."""
 
     @property
     def figure(self) -> Figure | None:
         """The figure, where there is one."""
         return next((block for block in self.blocks if isinstance(block, Figure)), None)
+
+
+def one_per(
+    table: pd.DataFrame,
+    column: str,
+    name: str,
+    blocks: Callable[[pd.DataFrame, str], Iterable[Block]],
+    *,
+    title: str = "{}",
+) -> Iterator[Section]:
+    """A section for each value of a column, of blocks made from its rows and its place."""
+    for number, (value, rows) in enumerate(table.groupby(column, observed=True)):
+        place = f"{name}-{number}"
+        shown = tuple(blocks(rows, place))
+        yield Section(name=f"of-{place}", title=title.format(value), blocks=shown)
 
 
 def _kind(column: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from .section import Section, Words
 
 STYLES = ("report.css", "gallery.css")
 SCRIPTS = ("page.js", "choices.js", "explorer.js", "report.js", "gallery.js")
-"""In the order in which they run."""
+"""The scripts in the order in which they run."""
 
 CONTENT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "

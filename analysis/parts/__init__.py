@@ -1,52 +1,31 @@
 """The parts of a page, each with its tables, its figures and its sections."""
 
-from ..page.content import Part
-from ..rows.identity import KINDS
-from . import (
-    classification,
-    cost,
-    frontier,
-    generators,
-    layers,
-    overlap,
-    search,
-    size,
-    traces,
-    transfer,
-    verdicts,
-)
-from .explorer.section import sections as explorer_sections
-from .sensing import section as sensing_section
-from .sensing import table as reconstructions
+from importlib import import_module
 
-PARTS: tuple[Part, ...] = (
-    Part(sections=verdicts.sections),
-    Part(sections=explorer_sections),
-    Part(
-        sections=frontier.sections,
-        pictured=frontier.pictured,
-        kinds={*KINDS},
-        introduction=frontier.INTRODUCTION,
-    ),
-    Part(sections=size.sections),
-    Part(sections=transfer.sections),
-    Part(sections=classification.sections, kinds={classification.KIND}),
-    Part(
-        sections=generators.sections,
-        pictured=generators.pictured,
-        kinds={generators.KIND},
-        introduction=sensing_section.INTRODUCTION,
-    ),
-    Part(
-        sections=sensing_section.sections,
-        pictured=sensing_section.pictured,
-        kinds={reconstructions.KIND},
-        introduction=sensing_section.INTRODUCTION,
-    ),
-    Part(sections=search.sections),
-    Part(sections=traces.sections),
-    Part(sections=layers.sections),
-    Part(sections=overlap.sections),
-    Part(sections=cost.sections),
+from ..page.content import Part
+
+NAMES = (
+    "verdicts",
+    "explorer.section",
+    "frontier.section",
+    "size",
+    "transfer",
+    "classification",
+    "generators",
+    "sensing.section",
+    "search",
+    "traces",
+    "layers",
+    "overlap",
+    "cost",
 )
-"""In the order of the page."""
+"""The modules of the parts, in the order of the page; what each shows is its `PART`."""
+
+
+def _part(name: str) -> Part:
+    part: Part = import_module(f".{name}", __name__).PART
+    return part
+
+
+PARTS = tuple(_part(name) for name in NAMES)
+"""All parts, in the order of the page."""

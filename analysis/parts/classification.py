@@ -1,40 +1,49 @@
 """Classifiers: accuracy of every ticket against the share of weights it keeps."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..charts.controls import switch
-from ..charts.curves import Plot, curve_figure
-from ..page.content import Content
-from ..page.section import Block, Figure, Section, Table
-from ..rows.points import CONFIDENCE, sample_text
-from ..statistics.aggregate import from_dense, ladder_points, ladder_row, ladder_table
-from .frontier import density_axis
-
-SCORES = {"selected": "accuracy", "final": "accuracy_final"}
-"""The columns of `levels`, by which epoch they are of."""
-
-NOTE = """
-Accuracy on the held-out test set: selected is at the epoch that validation chose, final after the
-last. Points are means over seeds, bars their Student-t intervals, cut off where they are very wide.
-"""
-
-HEADS = ("Method", "Density", "Kept", "Selected", "Final", "Seeds", "Note")
+from ..charts.controls import Choice
+from ..charts.curves import Plot
+from ..page.content import Content, Part
+from ..page.section import Section, one_per
+from ..rows.points import CONFIDENCE
+from .scored import ScoredNetworks
 
 KIND = "classification"
 
-PLOT = Plot(
-    x="density",
-    series="method",
-    buttons={"selected": "Selected", "final": "Final"},
-    titles={
-        "selected": "Test accuracy at the validated epoch",
-        "final": "Test accuracy after the last epoch",
-    },
-    hover="density %{x:.3g}<br>accuracy %{y:.4f}",
+SCORED = ScoredNetworks(
+    noun="classifier",
+    score="accuracy",
+    scores={"selected": "accuracy", "final": "accuracy_final"},
+    form=".4f",
+    plot=Plot(
+        x="density",
+        series="method",
+        which=Choice(
+            name="which",
+            legend="Accuracy shown",
+            labels={"selected": "Selected", "final": "Final"},
+            row=True,
+        ),
+        titles={
+            "selected": "Test accuracy at the validated epoch",
+            "final": "Test accuracy after the last epoch",
+        },
+        hover="density %{x:.3g}<br>accuracy %{y:.4f}",
+    ),
+    name="accuracy",
+    label="Accuracy against density",
+    note="""
+Accuracy on the held-out test set: selected is at the epoch that validation chose, final after the
+last. Points are means over seeds, bars their Student-t intervals, cut off where they are very wide.
+""",
+    numbers_label="Mean accuracy by method and density",
+    numbers_note="Mean test accuracy.",
+    heads=("Selected", "Final"),
 )
 
 
@@ -50,7 +59,15 @@ def classification_table(
 
     Raises ValueError when no classifier is trained, or `confidence` is not within 0 and 1.
     """
-    return ladder_table(_points(trials, levels), SCORES, confidence=confidence)
+    chosen = trials.loc[trials["kind"] == KIND]
+    points = SCORED.points(
+        chosen,
+        levels,
+        name=chosen["image"] + ": " + chosen["task"],
+        key=_with_datasets(chosen["network_key"], chosen["image_keys"]),
+        settings=_with_datasets(chosen["network_settings"], chosen["image_settings"]),
+    )
+    return SCORED.table(points, confidence=confidence)
 
 
 def classification_figure(table: pd.DataFrame) -> go.Figure:
@@ -58,66 +75,22 @@ def classification_figure(table: pd.DataFrame) -> go.Figure:
 
     Raises ValueError when that is more than one problem, or when there is no accuracy at all.
     """
-    if table["problem"].nunique() != 1:
-        raise ValueError("a figure of classifiers shows one problem: choose its rows")
-    if not table["n"].any():
-        raise ValueError("no classifier has an accuracy")
-    noted = from_dense(table).assign(note=lambda rows: "n = " + rows["n"].astype(str))
-    return curve_figure(noted, density_axis(table["density"], note=sample_text(table)), PLOT)
+    return SCORED.figure(table)
 
 
 def sections(shown: Content) -> Iterator[Section]:
     """One per problem of classifiers."""
-    if KIND not in shown.compared_kinds:
-        return
-    table = classification_table(shown.compared_trials, shown.compared_levels)
-    for place, (problem, rows) in enumerate(table.groupby("problem", observed=True)):
-        name = f"accuracy-{place}"
-        blocks = tuple(_blocks(rows, name))
-        yield Section(name=f"of-{name}", title=str(problem), blocks=blocks)
+    if KIND in shown.compared_kinds:
+        table = classification_table(shown.compared_trials, shown.compared_levels)
+        yield from one_per(table, "problem", "accuracy", SCORED.blocks)
 
 
-def _blocks(rows: pd.DataFrame, place: str) -> Iterator[Block]:
-    """The figure where there is anything to draw, and the numbers."""
-    drawn = bool(rows["n"].any())
-    if drawn:
-        yield Figure(
-            name="accuracy",
-            place=place,
-            label="Accuracy against density",
-            note=NOTE,
-            lines=rows["method"].nunique(),
-            figure=classification_figure(rows),
-            controls=(switch(f"which-{place}", "Accuracy shown", PLOT.buttons),),
-        )
-    groups = rows.groupby(["method", "kept"], observed=True, sort=False)
-    yield Table(
-        label="Mean accuracy by method and density",
-        note=f"Mean test accuracy. {sample_text(rows)}." if drawn else "",
-        heads=HEADS,
-        rows=[ladder_row(group, ".4f", unknown="accuracy") for _, group in groups],
-    )
+def _with_datasets(networks: "pd.Series[str]", images: "pd.Series[list[str]]") -> list[str]:
+    """JSON of each network together with what it is trained on."""
+    return [
+        json.dumps({**json.loads(network), "dataset": json.loads(first)}, sort_keys=True)
+        for network, (first, *_) in zip(networks, images, strict=True)
+    ]
 
 
-def _points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
-    chosen = trials.loc[trials["kind"] == KIND]
-    described = chosen[["trial_id", "pruner", "seed", "method_key", "method_settings"]].assign(
-        name=chosen["image"] + ": " + chosen["task"],
-        **{
-            end: [
-                _with_dataset(network, images)
-                for network, images in zip(
-                    chosen[f"network_{end}"], chosen[f"image_{ends}"], strict=True
-                )
-            ]
-            for end, ends in (("key", "keys"), ("settings", "settings"))
-        },
-    )
-    points = ladder_points(levels, described)
-    if points.empty:
-        raise ValueError("no finished level of a classifier in the store")
-    return points.astype(dict.fromkeys(SCORES.values(), float))
-
-
-def _with_dataset(network: str, images: Sequence[str]) -> str:
-    return json.dumps({**json.loads(network), "dataset": json.loads(images[0])}, sort_keys=True)
+PART = Part(sections=sections, kinds={KIND})

@@ -1,7 +1,6 @@
 """What a store's fits cost, and what went wrong in them."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -9,10 +8,11 @@ import plotly.graph_objects as go
 from lip_ray.columns import MEMORY_MB
 
 from ..charts.style import OKABE_ITO, axis_lines, layout, numbers, plain
-from ..page.content import Content
-from ..page.section import Block, Figure, Heading, Section, Table, Text
+from ..page.content import Content, Part
+from ..page.section import Block, Figure, Heading, Section, Text, table_of
 from ..rows.naming import tuples
 from ..rows.points import FAILURES
+from ..rows.texts import known_text
 
 COST_KEY = ["kind", "prior", "device"]
 
@@ -40,8 +40,24 @@ Fits that went wrong are rows of the store like all others. A trial that was giv
 by the next run: the last column counts those that are incomplete to this day.
 """
 
-COST_HEADS = ("Kind", "Prior", "Device", "Trials", "Fits", "Fitting", "Core time", "Memory")
-FAILURE_HEADS = ("Outcome", "Times", "Trials", "Incomplete", "Reason")
+COST_CELLS = {
+    "Kind": lambda row: row.kind,
+    "Prior": lambda row: row.prior,
+    "Device": lambda row: row.device,
+    "Trials": lambda row: f"{row.trials:,}",
+    "Fits": lambda row: f"{row.fits:,}",
+    "Fitting": lambda row: time_text(row.fit_s),
+    "Core time": lambda row: "none" if pd.isna(row.core_s) else time_text(row.core_s),
+    "Memory": lambda row: known_text(row.memory_mb, unit=MEMORY_MB.unit),
+}
+
+FAILURE_CELLS = {
+    "Outcome": lambda row: row.outcome,
+    "Times": lambda row: f"{row.count:,}",
+    "Trials": lambda row: f"{row.trials:,}",
+    "Incomplete": lambda row: f"{row.open:,}",
+    "Reason": lambda row: row.reason,
+}
 
 
 def cost_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -128,12 +144,7 @@ def sections(shown: Content) -> Iterator[Section]:
     """What all fits cost, and what went wrong."""
     table = cost_table(shown.trials, shown.levels)
     reasons = failure_reason_table(shown.levels, shown.store.frame("failures"))
-    blocks = (_drawn(table), _numbers(table), *_failures(reasons))
-    yield Section(name="cost", title="Cost and failures", blocks=blocks)
-
-
-def _drawn(table: pd.DataFrame) -> Figure:
-    return Figure(
+    figure = Figure(
         name="cost",
         place="chart-cost",
         label="Hours of fitting by kind and prior",
@@ -141,12 +152,10 @@ def _drawn(table: pd.DataFrame) -> Figure:
         lines=len(table[["kind", "prior"]].drop_duplicates()),
         figure=cost_figure(table),
     )
-
-
-def _numbers(table: pd.DataFrame) -> Table:
-    rows = [_cost_row(row) for row in tuples(table)]
     label = "Cost by kind, prior and device"
-    return Table(label=label, note=NUMBERS_NOTE, heads=COST_HEADS, rows=rows)
+    numbers = table_of(tuples(table), COST_CELLS, label=label, note=NUMBERS_NOTE)
+    blocks = (figure, numbers, *_failures(reasons))
+    yield Section(name="cost", title="Cost and failures", blocks=blocks)
 
 
 def _failures(table: pd.DataFrame) -> Iterator[Block]:
@@ -158,27 +167,13 @@ def _failures(table: pd.DataFrame) -> Iterator[Block]:
     left = table.iloc[MOST_REASONS:]
     times = left["count"].sum()
     more = f" {len(left)} rarer reasons, {times} times in all, are left out." if len(left) else ""
-    yield Table(
+    yield table_of(
+        tuples(table.head(MOST_REASONS)),
+        FAILURE_CELLS,
         title="Failures",
         label="What went wrong",
         note=f"{FAILURE_NOTE.strip()}{more}",
-        heads=FAILURE_HEADS,
-        rows=[_reason_row(row) for row in tuples(table.head(MOST_REASONS))],
     )
 
 
-def _cost_row(row: Any) -> Sequence[str]:
-    return [
-        str(row.kind),
-        str(row.prior),
-        str(row.device),
-        f"{row.trials:,}",
-        f"{row.fits:,}",
-        time_text(row.fit_s),
-        "none" if pd.isna(row.core_s) else time_text(row.core_s),
-        "none" if pd.isna(row.memory_mb) else f"{row.memory_mb:,.0f} {MEMORY_MB.unit}",
-    ]
-
-
-def _reason_row(row: Any) -> Sequence[str]:
-    return [row.outcome, f"{row.count:,}", f"{row.trials:,}", f"{row.open:,}", row.reason]
+PART = Part(sections=sections)

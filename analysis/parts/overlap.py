@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations_with_replacement
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,20 @@ import plotly.graph_objects as go
 
 from lip_ray.records import LayerMask
 
-from ..charts.controls import dropdown, switch
-from ..charts.style import menu, numbers, plain
-from ..page.content import Content
+from ..charts.cells import cell_layout, cell_map, in_lines
+from ..charts.controls import Choice, alternatives
+from ..page.content import Content, Part
 from ..page.section import Figure, Section
-from ..rows.choosing import evenly, shown_text
+from ..rows.choosing import check_single, evenly, shown_text
 from ..rows.naming import tuples
-from ..rows.points import density_text
-from .layers import SCALE, cell_grid, masked_tickets
+from ..rows.texts import density_text
+from .tickets import masked_tickets
 
 MOST_TICKETS = 24
-"""Of a matrix of overlaps: more cannot be read."""
+"""The tickets of a matrix: more cannot be read."""
 
 MOST_DENSITIES = 3
-"""At which the masks of a network are compared on a page."""
+"""Densities at which a page compares the masks of a network."""
 
 MEASURES = {"iou": "IoU", "lift": "Times chance"}
 """What a matrix of overlaps shows, by the column of its table."""
@@ -41,7 +40,7 @@ TOLD = ("method", "image", "target_task_name", "seed")
 """What tells the tickets of a matrix apart, by the columns of points."""
 
 LABEL_WIDTH = 34
-"""Of a ticket's name, in characters a line."""
+"""Characters in a line of a ticket's name."""
 
 HOVER = (
     "tickets %{y} and %{x}<br>IoU %{customdata[0]}, by chance %{customdata[1]}: "
@@ -96,25 +95,20 @@ def overlap_figure(table: pd.DataFrame) -> go.Figure:
 
     Raises ValueError when that is more than one network, or no pair.
     """
-    if table["network"].nunique() != 1:
-        raise ValueError("a matrix of overlaps shows one network: choose its rows")
-    counts = sorted(set(table["kept"]), reverse=True)
-    choices = [(kept, measure) for kept in counts for measure in MEASURES]
-    figure = go.Figure([_matrix(table[table["kept"] == kept], one) for kept, one in choices])
-    buttons = []
-    for place, (kept, measure) in enumerate(choices):
-        density = density_text(table.loc[table["kept"] == kept, "density"].iloc[0])
-        visible = [other == place for other in range(len(choices))]
-        label = f"{density}, {MEASURES[measure]}"
-        buttons.append({"label": label, "method": "update", "args": [{"visible": visible}, {}]})
-        figure.data[place].visible = not place
-    figure.update_layout(cell_grid(), updatemenus=[menu(buttons, kind="dropdown")])
-    return figure
+    check_single(table, "network", "a matrix of overlaps shows one network: choose its rows")
+    return alternatives(
+        overlap_choices(table),
+        cell_layout(),
+        lambda kept, measure: _matrix(table[table["kept"] == kept], measure),
+    )
 
 
-def overlap_densities(table: pd.DataFrame) -> list[str]:
-    """Those of a network that its matrix offers."""
-    return list(map(density_text, sorted(set(table["density"]), reverse=True)))
+def overlap_choices(table: pd.DataFrame) -> tuple[Choice, Choice]:
+    """The densities of a network, by how many weights are kept, and what is shown of them."""
+    sizes = table.drop_duplicates("kept").sort_values("kept", ascending=False)
+    densities = dict(zip(sizes["kept"], map(density_text, sizes["density"]), strict=True))
+    density = Choice(name="density", legend="Density", labels=densities)
+    return density, Choice(name="measure", legend="Shown", labels=MEASURES, row=True)
 
 
 def sections(shown: Content) -> Iterator[Section]:
@@ -143,10 +137,7 @@ def _drawn(rows: pd.DataFrame, place: str, more: str) -> Figure:
         note=NOTE + more,
         lines=rows["a"].nunique(),
         figure=overlap_figure(rows),
-        controls=(
-            dropdown(f"density-{place}", "Density", overlap_densities(rows)),
-            switch(f"measure-{place}", "Shown", MEASURES),
-        ),
+        controls=tuple(choice.control(place) for choice in overlap_choices(rows)),
     )
 
 
@@ -203,26 +194,15 @@ def _matrix(rows: pd.DataFrame, measure: str) -> go.Heatmap:
     ]
     top = 1.0 if measure == "iou" else max(float(rows["lift"].max()), 2.0)
     scaled = values if measure == "iou" else np.log10(np.maximum(values, 1.0))
-    return go.Heatmap(
-        x=[str(place + 1) for place in range(len(names))],
-        y=[_label(f"{place + 1}: {name}") for place, name in enumerate(names)],
-        z=[numbers(row) for row in scaled],
+    return cell_map(
+        [str(place + 1) for place in range(len(names))],
+        [in_lines(f"{place + 1}: {name}", LABEL_WIDTH) for place, name in enumerate(names)],
+        scaled,
+        ends=(0, top if measure == "iou" else math.log10(top)),
         text=[["" if math.isnan(value) else _short(value) for value in row] for row in values],
         customdata=[[_said(cell) for cell in row] for row in cells],
-        texttemplate="%{text}",
         hovertemplate=HOVER,
-        hoverongaps=False,
-        colorscale=SCALE,
-        zmin=0,
-        zmax=top if measure == "iou" else math.log10(top),
-        showscale=False,
-        xgap=1,
-        ygap=1,
     )
-
-
-def _label(name: str) -> str:
-    return "<br>".join(plain(line) for line in wrap(name, LABEL_WIDTH))
 
 
 def _short(value: float) -> str:
@@ -235,3 +215,6 @@ def _said(row: Any) -> list[float]:
     if row is None:
         return []
     return [float(f"{value:.3g}") for value in (row.iou, row.chance, row.lift, 100 * row.share)]
+
+
+PART = Part(sections=sections)

@@ -12,18 +12,11 @@ import plotly.graph_objects as go
 
 from lip_ray.columns import LEVELS, OBJECTIVES
 
-from ..charts.style import (
-    OKABE_ITO,
-    PALETTE,
-    axis_lines,
-    layout,
-    numbers,
-    plain,
-    spread,
-)
-from ..page.content import Content
+from ..charts.style import FOOT, OKABE_ITO, PALETTE, axis_lines, layout, numbers, plain, spread
+from ..page.content import Content, Part
 from ..page.section import Block, Figure, Section, Table, Text
 from ..rows.naming import tuples
+from ..rows.texts import known_text
 
 NOTE = """
 Each mark is a point of the search, its values means over its trials and their images at the level
@@ -57,9 +50,7 @@ FIXED = ("number", "state", "pareto", "trials", "reason", "text")
 """Columns of a search's table that are neither an objective nor a field."""
 
 COLLAPSED = "collapsed, at the foot"
-"""What such a point has is no image's worth, and its PSNR would press all others together."""
-
-FOOT = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
+"""Such a point shows no image, and its PSNR would press all others together."""
 
 MARKS: dict[str, dict[str, Any]] = {
     "other points": {"symbol": "circle-open", "size": 8, "color": PALETTE["muted"]},
@@ -87,18 +78,18 @@ class Goal:
     at: str
     """The level that counts, in words."""
     short: str
-    """The same in a few characters; empty for the sparsest."""
+    """The level in a few characters; empty for the sparsest."""
 
     @classmethod
     def of(cls, objective: Mapping[str, Any]) -> Self:
-        """As a search wrote it down."""
+        """The goal that a search wrote down as JSON."""
         at, short = _level(objective.get("level", "last"))
         column, direction = objective["column"], objective["direction"]
         return cls(column=column, direction=direction, at=at, short=short)
 
     @property
     def name(self) -> str:
-        """For a column of a table: `kept`, `psnr_selected_db@3`."""
+        """Its column in tables of a search: `kept`, `psnr_selected_db@3`."""
         return f"{self.column}@{self.short}" if self.short else self.column
 
     @property
@@ -108,23 +99,19 @@ class Goal:
 
     @property
     def title(self) -> str:
-        """The same for an axis."""
+        """The title of its axis."""
         return self.words[:1].upper() + self.words[1:]
 
     @property
     def grows(self) -> bool:
-        """Whether more is better."""
+        """Whether larger values are better."""
         return self.direction == "maximize"
 
     def text(self, value: float) -> str:
         """A value as tables write it."""
-        if pd.isna(value):
-            return "none"
-        if self.column.endswith("_db"):
-            return f"{value:.2f}".replace("-", "−")
-        if self.column in SIZES and self.column != "density":
-            return f"{value:,.0f}"
-        return f"{value:.4g}".replace("-", "−")
+        counted = self.column in SIZES and self.column != "density"
+        form = ".2f" if self.column.endswith("_db") else ",.0f" if counted else ".4g"
+        return known_text(value, form).replace("-", "−")
 
 
 def goals_of(points: pd.DataFrame) -> tuple[Goal, ...]:
@@ -197,19 +184,16 @@ def front_figure(points: pd.DataFrame, *, starts: int = 0) -> go.Figure:
         raise ValueError("no point of the search has values yet")
     known = known.assign(text=[_hover(row, goals) for _, row in known.iterrows()])
     if len(goals) == 2:
-        x, line, axis = (
-            goals[1].name,
-            _staircase(front_table(points), goals),
-            _axis(known, goals[1]),
-        )
+        line = _staircase(front_table(points), goals)
+        x, axis = goals[1].name, _axis(known, goals[1])
     else:
-        x, line, axis = "number", _best_so_far(known, goals[0]), _asking_axis()
-    figure = go.Figure([line, *_marks(known, x, goals[0].name, starts)])
-    figure.update_layout(layout(goals[0].title))
+        line = _best_so_far(known, goals[0])
+        x, axis = "number", _plain_axis("Point, in the order of asking")
     complete = known.loc[known["state"] == "complete", goals[0].name]
-    figure.update_yaxes(range=spread(complete))
-    figure.update_layout(yaxis2=FOOT)
-    figure.update_xaxes(axis)
+    look = layout(goals[0].title) | {"xaxis": axis, "yaxis2": FOOT}
+    look["yaxis"]["range"] = spread(complete)
+    figure = go.Figure([line, *_marks(known, x, goals[0].name, starts)])
+    figure.update_layout(look)
     return figure
 
 
@@ -237,7 +221,7 @@ def _level(level: Any) -> tuple[str, str]:
 
 
 def sections(shown: Content) -> Iterator[Section]:
-    """One per search."""
+    """One section per search."""
     if shown.points.empty:
         return
     names = shown.points.groupby("search")["search_id"].nunique().to_dict()
@@ -392,17 +376,15 @@ def _line(x: list[Any], y: list[Any], *, name: str, shape: str) -> go.Scatter:
 def _axis(known: pd.DataFrame, goal: Goal) -> dict[str, Any]:
     """From most on the left to least on the right for sizes, as in other figures; else as usual."""
     values = known[goal.name]
-    common = {"title": {"text": goal.title}, "tickfont": {"size": 12}, "zeroline": False}
+    axis = _plain_axis(goal.title)
     if goal.column in SIZES and values.min() > 0:
         low, high = (math.log10(value) for value in (values.min(), values.max()))
-        ends = [end + room for end, room in zip((high, low), (0.06, -0.06), strict=True)]
-        return {**common, **axis_lines(), "type": "log", "range": ends, "tickformat": "~s"}
-    return {**common, **axis_lines(), "range": spread(values)}
+        return {**axis, "type": "log", "range": [high + 0.06, low - 0.06], "tickformat": "~s"}
+    return {**axis, "range": spread(values)}
 
 
-def _asking_axis() -> dict[str, Any]:
-    title = {"text": "Point, in the order of asking"}
-    return {"title": title, "tickfont": {"size": 12}, "zeroline": False, **axis_lines()}
+def _plain_axis(title: str) -> dict[str, Any]:
+    return {"title": {"text": title}, "tickfont": {"size": 12}, "zeroline": False, **axis_lines()}
 
 
 def _hover(row: pd.Series, goals: Sequence[Goal]) -> str:
@@ -411,3 +393,6 @@ def _hover(row: pd.Series, goals: Sequence[Goal]) -> str:
     taken = {*FIXED, *(goal.name for goal in goals)}
     params = [f"{path} {value_text(row[path])}" for path in row.index if path not in taken]
     return "<br>".join(plain(text) for text in [f"point {row['number']}", *values, *params])
+
+
+PART = Part(sections=sections)

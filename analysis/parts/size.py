@@ -1,27 +1,19 @@
 """Networks of different kinds on one image and task: PSNR against the parameters left."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..charts.controls import switch
+from ..charts.controls import PSNR_SHOWN
 from ..charts.curves import Plot, curve_figure
-from ..charts.style import AXIS_TITLES, BUTTONS, log_axis
-from ..page.content import Content
-from ..page.section import Block, Figure, Section, Table, Text
-from ..rows.choosing import most_frequent
-from ..rows.naming import distinct_names, grouped
-from ..rows.points import (
-    CONFIDENCE,
-    WHICH,
-    density_text,
-    described_points,
-    distinct_fits,
-    mean_text,
-    sample_text,
-)
+from ..charts.style import AXIS_TITLES, log_axis
+from ..page.content import Content, Part
+from ..page.section import Block, Figure, Section, Text, table_of
+from ..rows.choosing import check_single, most_frequent
+from ..rows.naming import grouped, named
+from ..rows.points import CONFIDENCE, WHICH, described_points, distinct_fits
+from ..rows.texts import count_text, density_text, interval_text, sample_text
 from ..statistics.aggregate import IN_DB, SCORES, Groups, dense_first, score_table
 
 SIZED = [
@@ -29,10 +21,10 @@ SIZED = [
     *("density", "network_name", "network_key", "network_settings"),
     *(f"psnr_{which}_db" for which in WHICH),
 ]
-"""Of `described_points` what sizes are compared by: few columns are sorted fast."""
+"""The columns that sizes are compared by: few are sorted fast."""
 
 MOST_COMPARISONS = 12
-"""Of networks by size that have a part of a page each; the explorer has all."""
+"""Comparisons that have a section each; the explorer has all."""
 
 NOTE = """
 Parameters are all that the network has left: weights, biases and normalisation. Points are means
@@ -40,16 +32,25 @@ over seeds, bars their Student-t intervals, cut off where they are very wide. Th
 networks begin at the dense one.
 """
 
-HEADS = ("Network and method", "Parameters", "Density", "Selected", "Peak", "Final", "n")
+CELLS = {
+    "Network and method": lambda rows: rows[0].series,
+    "Parameters": lambda rows: count_text(rows[0].kept_all),
+    "Density": lambda rows: density_text(rows[0].density),
+    "Selected": lambda rows: interval_text(rows[0], end="_db"),
+    "Peak": lambda rows: interval_text(rows[1], end="_db"),
+    "Final": lambda rows: interval_text(rows[2], end="_db"),
+    "n": lambda rows: rows[0].n,
+}
+"""The cells of a series and size, from its rows, one per PSNR."""
 
 TICK_GAP = 1 / 5
-"""Of the axis: counts are wider than densities."""
+"""The gap between labels: counts are wider than densities."""
 
 PLOT = Plot(
     x="kept_all",
     series="series",
     end="_db",
-    buttons=BUTTONS,
+    which=PSNR_SHOWN,
     titles=AXIS_TITLES,
     hover="%{x:,} parameters<br>%{y:.2f} dB",
 )
@@ -74,8 +75,7 @@ def size_table(
 
 def sizes_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
     """The `size_table` of `described_points`."""
-    scene = (points[f"scene_{end}"] for end in ("name", "key", "settings"))
-    points = points[SIZED].assign(comparison=distinct_names(*scene))
+    points = points[SIZED].assign(comparison=named(points, "scene"))
     single = ~points["method_key"].str.contains('"images"', regex=False)
     fits = points[(points["kind"] == "trajectory") & single]
     kinds = fits.groupby("comparison", observed=True)["network_key"].nunique()
@@ -93,22 +93,13 @@ def size_figure(table: pd.DataFrame) -> go.Figure:
 
     Raises ValueError when that is more than one comparison, or when there is no PSNR at all.
     """
-    if table["comparison"].nunique() != 1:
-        raise ValueError("a size figure shows one comparison: choose its rows")
+    check_single(table, "comparison", "a size figure shows one comparison: choose its rows")
     if not table["n"].any():
         raise ValueError("no fit has a PSNR: a comparison needs a clean image")
     notes = table["network"] + "<br>n = " + table["n"].astype(str)
     counts = {one: count_text(one) for one in table["kept_all"]}
     title = f"Parameters left, biases and all<br><sub>{sample_text(table)}</sub>"
     return curve_figure(table.assign(note=notes), log_axis(counts, title, gap=TICK_GAP), PLOT)
-
-
-def count_text(count: float) -> str:
-    """A number of parameters in three digits: 83.2 k, 2.22 M."""
-    for unit, size in (("M", 1e6), ("k", 1e3)):
-        if count >= size * 0.9995:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:g}"
 
 
 def sections(shown: Content) -> Iterator[Section]:
@@ -137,33 +128,19 @@ def _blocks(rows: pd.DataFrame, place: str) -> Iterator[Block]:
         note=NOTE,
         lines=rows["series"].nunique(),
         figure=size_figure(rows),
-        controls=(switch(f"which-{place}", "PSNR shown", BUTTONS),),
+        controls=(PSNR_SHOWN.control(place),),
     )
-    yield Table(
+    yield table_of(
+        grouped(rows, "series", "network", "kept_all"),
+        CELLS,
         label="Mean PSNR by network and size",
         note=f"Mean PSNR in dB over seeds. {sample_text(rows)}.",
-        heads=HEADS,
-        rows=[_row(group) for group in grouped(rows, "series", "network", "kept_all")],
     )
-
-
-def _row(group: Sequence[Any]) -> Sequence[str]:
-    first = group[0]
-    return [
-        first.series,
-        count_text(first.kept_all),
-        density_text(first.density),
-        *(mean_text(row.mean_db, row.low_db, row.high_db) for row in group),
-        str(first.n),
-    ]
 
 
 def _in_series(fits: pd.DataFrame) -> pd.DataFrame:
     """The fits with `series` and `network`; a dense fit is in the series of all its tickets."""
-    network = distinct_names(
-        fits["network_name"], fits["network_key"], fits["network_settings"]
-    ).astype(str)
-    fits = fits.assign(network=network)
+    fits = fits.assign(network=named(fits, "network").astype(str))
     same = ["comparison", "network", "reference"]
     tickets = fits[fits["kept"] < fits["total"]]
     methods = tickets[[*same, "method"]].drop_duplicates()
@@ -180,3 +157,6 @@ def _in_series(fits: pd.DataFrame) -> pd.DataFrame:
     found = pd.concat([kinds, tickets], ignore_index=True)
     order = pd.CategoricalDtype(list(dict.fromkeys(sorted(found["series"]))), ordered=True)
     return found.astype({"series": order})
+
+
+PART = Part(sections=sections)

@@ -1,16 +1,15 @@
 """How far a store's sweeps and searches have come, and what was given up."""
 
-import json
 from collections.abc import Sequence
 
 import pandas as pd
 
 from lip_ray.records import Standing
 
-from ..rows.points import BAD_OUTCOMES
+from ..rows.points import FAILURES
 
 Noted = tuple[Standing, float, str]
-"""As the reader gives it: how far a trial has come, seconds since it was noted, and the host."""
+"""How far a trial has come, the seconds since it was noted, and the host."""
 
 FRESH_S = 120.0
 """A note this old is of a trial whose process ended: those that run note every few seconds."""
@@ -33,17 +32,11 @@ def status_table(
     that was given up is tried again by the next run. A search grows: its trials are those asked for
     so far. Sweeps share trials, so counts of two sweeps may overlap.
     """
-    bad = [outcome.value for outcome in BAD_OUTCOMES]
     asked = _with_state(_asked(sweeps, points), levels, failures, standings)
-    table = asked.groupby(["requested_at", "sweep", "sweep_id"], as_index=False)[
-        [*COUNTS, *bad]
-    ].sum()
-    last = asked.groupby(["requested_at", "sweep", "sweep_id"], as_index=False)["last_fit"].max()
-    return (
-        table.merge(last, on=["requested_at", "sweep", "sweep_id"])
-        .sort_values("requested_at", ignore_index=True)
-        .drop(columns="requested_at")
-    )
+    sums = dict.fromkeys([*COUNTS, *FAILURES], "sum")
+    groups = asked.groupby(["requested_at", "sweep", "sweep_id"], as_index=False)
+    table = groups.agg(sums | {"last_fit": "max"})
+    return table.sort_values("requested_at", ignore_index=True).drop(columns="requested_at")
 
 
 def kinds_table(
@@ -59,7 +52,6 @@ def kinds_table(
     `status_table`.
     """
     asked = _asked(sweeps, points).drop_duplicates("trial_id")
-    asked["kind"] = [json.loads(spec)["kind"] for spec in asked["spec"]]
     asked = _with_state(asked, levels, failures, standings)
     return asked.groupby("kind", sort=False, as_index=False)[list(COUNTS)].sum()
 
@@ -93,8 +85,8 @@ def failures_table(failures: pd.DataFrame) -> pd.DataFrame:
 
 
 def _asked(sweeps: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
-    """One row per trial of each sweep or search: when asked, of whom, its levels and spec."""
-    names = ["requested_at", "sweep", "sweep_id", "trial_id", "levels", "spec"]
+    """One row per trial of each sweep or search: when asked, of whom, its levels and kind."""
+    names = ["requested_at", "sweep", "sweep_id", "trial_id", "levels", "kind"]
     searched = points.rename(columns={"search": "sweep", "search_id": "sweep_id"})
     begun = searched.groupby(["sweep", "sweep_id"])["asked_at"].transform("min")
     searched = searched.assign(requested_at=begun).dropna(subset="trial_id")
@@ -112,15 +104,14 @@ def _with_state(
     standings: Sequence[Noted],
 ) -> pd.DataFrame:
     """Each row with its COUNTS: a one in the column of what its trial is doing, its levels done."""
-    bad = [outcome.value for outcome in BAD_OUTCOMES]
-    fits = levels.assign(**{name: levels["outcome"] == name for name in bad})
+    fits = levels.assign(**{name: levels["outcome"] == name for name in FAILURES})
     per_trial = fits.groupby("trial_id", as_index=False).agg(
         levels_done=("level", "nunique"),
         last_fit=("finished_at", "max"),
-        **{name: (name, "sum") for name in bad},
+        **{name: (name, "sum") for name in FAILURES},
     )
     rows = asked.merge(per_trial, on="trial_id", how="left")
-    counted = ["levels", "levels_done", *bad]
+    counted = ["levels", "levels_done", *FAILURES]
     rows[counted] = rows[counted].fillna(0).astype(int)
     fresh = {standing.trial_id for standing, noted_s, _ in standings if noted_s < FRESH_S}
     done = rows["levels_done"] >= rows["levels"]

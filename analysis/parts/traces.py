@@ -1,14 +1,14 @@
 """Learn, then overfit: PSNR by step, with the steps that were selected, best and last."""
 
 import math
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..charts.controls import dropdown, switch
+from ..charts.controls import Change, Choice, first_change, listed, menu
 from ..charts.style import (
     DASHES,
     MEASURED_STYLE,
@@ -16,36 +16,36 @@ from ..charts.style import (
     PALETTE,
     axis_lines,
     layout,
-    menu,
     numbers,
     plain,
     spread,
 )
-from ..page.content import Content
+from ..page.content import Content, Part
 from ..page.pictures import PICTURE_KEY
-from ..page.section import Figure, Section
-from ..rows.choosing import evenly, leading_seed, shown_text
+from ..page.section import Block, Figure, Section, one_per
+from ..rows.choosing import check_single, evenly, leading_seed, shown_text, with_most
 from ..rows.naming import flat_settings, tuples
-from ..rows.points import WHICH, density_text, distinct_fits, frontier_points
+from ..rows.points import WHICH, distinct_fits, frontier_points
+from ..rows.texts import density_text
 
 MOST_PROBLEMS = 12
-"""Have a figure of curves."""
+"""The problems that have a figure of curves."""
 
 MOST_METHODS = 6
-"""Of a problem are shown on a page."""
+"""The methods of a problem that a page shows."""
 
 MOST_DENSITIES = 6
-"""Of a method are shown on a page."""
+"""The densities of a method that a page shows."""
 
 MOST_STEPS = 140
-"""Of a curve are kept, which the width of a page cannot tell from all."""
+"""The steps of a curve that are kept: the width of a page cannot tell them from all."""
 
 TRACED = [
     *("trial_id", "level", "image", "problem", "settings", "method", "reference", "seed", "kept"),
     *("total", "density", "outcome", "selected_step", "peak_step", "psnr_measured_db"),
     *(f"psnr_{which}_db" for which in WHICH),
 ]
-"""Of points what their curves are shown with: few columns are sorted fast."""
+"""The columns that curves are shown with: few are sorted fast."""
 
 NOTE = """
 One fit, step by step: PSNR rises while the network learns the image, and falls when it learns the
@@ -55,7 +55,7 @@ lowest. The dashed line is the dense network from the same initial weights.
 """
 
 Trace = dict[str, Any]
-"""As Plotly takes it: checked once, with the figure."""
+"""A trace of Plotly, which is checked once, with the figure."""
 
 LISTS = ("psnr_raw_db", "psnr_db", "statistic")
 
@@ -69,10 +69,10 @@ MARKS = {
 BELOW_DB = 4.0
 """What is shown below the worst mark: how the curve rises, not where it comes from."""
 
-SCALES = ("Linear", "Log")
+SCALE = Choice(name="scale", legend="Steps", labels=listed(["Linear", "Log"]), row=True)
 
 PANELS = {"main": [0.32, 1.0], "statistic": [0.0, 0.2]}
-"""Shares of the height."""
+"""The shares of the height that each panel takes."""
 
 
 def trace_table(curves: pd.DataFrame, levels: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
@@ -106,11 +106,9 @@ def traced_fits(points: pd.DataFrame, *, problems: int) -> pd.DataFrame:
     Of each problem the seed with the most fits, its first `MOST_METHODS` methods and of each
     `MOST_DENSITIES` densities, evenly down its ladder; and the dense fits that these begin with.
     """
-    distinct = distinct_fits(points)
-    counts = distinct["problem"].value_counts(sort=False).sort_index()
-    largest = counts.sort_values(ascending=False, kind="stable").index[:problems]
     chosen = []
-    for _, own in distinct[distinct["problem"].isin(largest)].groupby("problem", observed=True):
+    shown = with_most(distinct_fits(points), "problem", problems)
+    for _, own in shown.groupby("problem", observed=True):
         fits = leading_seed(own)
         sparse = fits[fits["kept"] < fits["total"]]
         ladders = list(sparse.groupby("method", observed=True))[:MOST_METHODS]
@@ -121,18 +119,16 @@ def traced_fits(points: pd.DataFrame, *, problems: int) -> pd.DataFrame:
     return pd.concat(chosen) if chosen else points.iloc[:0]
 
 
-def trace_choices(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+def trace_choices(table: pd.DataFrame) -> tuple[Choice, Choice]:
     """Methods and densities of a `trace_table` as they are offered: dense is a density of all."""
     sparse = table[table["kept"] < table["total"]]
     there = set(sparse["method"] if len(sparse) else table["method"])
-    methods = [str(one) for one in table["method"].cat.categories if one in there]
-    densities = sorted(set(table["density"]), reverse=True)
-    return methods, list(dict.fromkeys(map(density_text, densities)))
-
-
-def chosen_density(densities: Sequence[str]) -> int:
-    """The place of the one that a figure begins with."""
-    return len(densities) // 2
+    methods = listed([str(one) for one in table["method"].cat.categories if one in there])
+    found = map(density_text, sorted(set(table["density"]), reverse=True))
+    densities = listed(list(dict.fromkeys(found)))
+    middle = len(densities) // 2
+    density = Choice(name="density", legend="Density", labels=densities, chosen=middle)
+    return Choice(name="method", legend="Method", labels=methods), density
 
 
 def trace_figure(table: pd.DataFrame) -> go.Figure:
@@ -143,27 +139,24 @@ def trace_figure(table: pd.DataFrame) -> go.Figure:
 
     Raises ValueError when that is more than one problem, or no fit.
     """
-    if table["problem"].nunique() != 1:
-        raise ValueError("a figure of curves shows one problem: choose its rows")
+    check_single(table, "problem", "a figure of curves shows one problem: choose its rows")
     rows = list(tuples(table))
     watched = any(_positive(row.statistic) for row in rows)
     context, fits = _context(rows), [_traces(row, watched=watched) for row in rows]
-    methods, densities = trace_choices(table)
-    buttons: list[dict[str, Any]] = []
-    for method in methods:
+
+    def change(method: str, density: str) -> Change:
         references = set(table.loc[table["method"] == method, "reference"].astype(str))
-        for density in densities:
-            shown = [_is(row, method, references, density) for row in rows]
-            pairs = zip(fits, shown, strict=True)
-            visible = [True] * len(context) + [one for own, one in pairs for _ in own]
-            change = _axes_of(rows, shown, f"{method}, density {density}")
-            args = [{"visible": visible}, change]
-            buttons.append({"label": f"{method}, {density}", "method": "update", "args": args})
-    active = chosen_density(densities)
+        shown = [_is(row, method, references, density) for row in rows]
+        pairs = zip(fits, shown, strict=True)
+        visible = [True] * len(context) + [one for own, one in pairs for _ in own]
+        return {"visible": visible}, _axes_of(rows, shown, f"{method}, density {density}")
+
+    buttons = menu(trace_choices(table), change)
     traces = [*context, *(trace for own in fits for trace in own)]
-    first = buttons[active]["args"][0]["visible"]
-    data = [trace | {"visible": one} for trace, one in zip(traces, first, strict=True)]
-    return go.Figure(data, _dress(rows, buttons, active=active, watched=watched))
+    visible, axes = first_change(buttons)
+    data = [trace | {"visible": one} for trace, one in zip(traces, visible["visible"], strict=True)]
+    look = _dress(rows, axes, watched=watched)
+    return go.Figure(data, look | {"updatemenus": [buttons, menu([SCALE], _scales(rows), x=1)]})
 
 
 def sections(shown: Content) -> Iterator[Section]:
@@ -175,46 +168,37 @@ def sections(shown: Content) -> Iterator[Section]:
     table = traces_of(fits, shown.store.frame("curves", trials=set(fits["trial_id"])))
     count = points["problem"].nunique()
     more = shown_text(count, MOST_PROBLEMS, "problems the {} with the most fits")
-    for place, (problem, rows) in enumerate(table.groupby("problem", observed=True)):
-        figure = _drawn(rows, f"trace-{place}", more)
-        title = f"Learn, then overfit: {problem}"
-        yield Section(name=f"of-trace-{place}", title=title, blocks=(figure,))
+
+    def blocks(rows: pd.DataFrame, place: str) -> Iterator[Block]:
+        yield Figure(
+            name="curves",
+            place=place,
+            label="PSNR of one fit by step",
+            note=NOTE + more,
+            lines=7,
+            figure=trace_figure(rows),
+            controls=(
+                *(choice.control(place) for choice in trace_choices(rows)),
+                SCALE.control(place, menu=1),
+            ),
+        )
+
+    yield from one_per(table, "problem", "trace", blocks, title="Learn, then overfit: {}")
 
 
-def _drawn(rows: pd.DataFrame, place: str, more: str) -> Figure:
-    methods, densities = trace_choices(rows)
-    chosen = chosen_density(densities)
-    return Figure(
-        name="curves",
-        place=place,
-        label="PSNR of one fit by step",
-        note=NOTE + more,
-        lines=7,
-        figure=trace_figure(rows),
-        controls=(
-            dropdown(f"method-{place}", "Method", methods),
-            dropdown(f"density-{place}", "Density", densities, chosen=chosen),
-            switch(f"scale-{place}", "Steps", dict(zip(SCALES, SCALES, strict=True)), menu=1),
-        ),
-    )
-
-
-def _dress(
-    rows: Sequence[Any], buttons: list[dict[str, Any]], *, active: int, watched: bool
-) -> dict[str, Any]:
-    """Axes and menus."""
-    change = buttons[active]["args"][1]
+def _scales(rows: Sequence[Any]) -> Callable[[str], Change]:
+    """What the choice of the scale of steps changes."""
     last = max(row.step[-1] for row in rows)
     linear = {"xaxis.type": "linear", "xaxis.range": [0, last]}
     logarithmic = {"xaxis.type": "log", "xaxis.range": [0, math.log10(max(last, 2))]}
-    scales = [
-        {"label": label, "method": "update", "args": [{}, axis]}
-        for label, axis in zip(SCALES, (linear, logarithmic), strict=True)
-    ]
-    title = {"text": change["xaxis.title.text"]}
+    return lambda scale: ({}, linear if scale == "Linear" else logarithmic)
+
+
+def _dress(rows: Sequence[Any], change: Mapping[str, Any], *, watched: bool) -> dict[str, Any]:
+    """The layout, with a panel for the statistic where it is `watched`."""
     found = layout("PSNR (dB)")
-    found["updatemenus"] = [menu(buttons, kind="dropdown") | {"active": active}, menu(scales, x=1)]
-    found["xaxis"] = {"range": [0, last], "title": title, **axis_lines()}
+    ends = [0, max(row.step[-1] for row in rows)]
+    found["xaxis"] = {"range": ends, "title": {"text": change["xaxis.title.text"]}, **axis_lines()}
     found["yaxis"]["range"] = change["yaxis.range"]
     if watched:
         rules = " or ".join(dict.fromkeys(row.stopping.upper() for row in rows if row.stopping))
@@ -247,15 +231,11 @@ def _context(rows: Sequence[Any]) -> list[Trace]:
     lines = []
     measured = rows[0].psnr_measured_db
     if math.isfinite(measured):
-        line = {"color": MEASURED_STYLE.colour, "dash": MEASURED_STYLE.dash, "width": 1.5}
         ends = [0, max(row.step[-1] for row in rows)]
-        lines.append(_line(ends, [measured] * 2, "measurement", line))
+        lines.append(_line(ends, [measured] * 2, "measurement", MEASURED_STYLE.line(1.5)))
     for place, row in enumerate(row for row in rows if row.kept == row.total):
-        line = {
-            "color": PALETTE["ink"],
-            "dash": DASHES[1 + place % (len(DASHES) - 1)],
-            "width": 1.5,
-        }
+        dash = DASHES[1 + place % (len(DASHES) - 1)]
+        line = {"color": PALETTE["ink"], "dash": dash, "width": 1.5}
         lines.append(_line(row.step, row.psnr_db, f"{row.method}, averaged", line))
     return lines
 
@@ -298,7 +278,7 @@ def _line(x: Sequence[int], y: Sequence[float], name: str, line: dict[str, Any])
 
 
 def _marks(row: Any) -> list[float]:
-    """The three PSNRs."""
+    """The PSNRs at the three marked steps."""
     return [getattr(row, f"psnr_{which}_db") for which in WHICH]
 
 
@@ -325,3 +305,6 @@ def _thinned(row: Any) -> tuple[list[Any], ...]:
         mean.round(2).tolist(),
         [float(f"{value:.3g}") for value in statistic],
     )
+
+
+PART = Part(sections=sections)

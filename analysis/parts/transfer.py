@@ -1,27 +1,21 @@
 """Transfers: tickets of one image or task on another, against those found there."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from textwrap import wrap
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..charts.controls import dropdown, switch
-from ..charts.style import BUTTONS, PALETTE, layout, menu, numbers, plain
-from ..page.content import Content
-from ..page.section import Figure, Section, Table, Text
-from ..rows.naming import distinct_names, tuples
-from ..rows.points import (
-    CONFIDENCE,
-    WHICH,
-    density_text,
-    described_points,
-    distinct_fits,
-    mean_text,
-    sparsity_text,
-)
+from ..charts.cells import cell_layout, cell_map, in_lines
+from ..charts.controls import PSNR_SHOWN, Change, Choice, menu, only
+from ..charts.style import PALETTE
+from ..page.content import Content, Part
+from ..page.section import Figure, Section, Text, table_of
+from ..rows.choosing import check_single
+from ..rows.naming import named, part_of, tuples
+from ..rows.points import CONFIDENCE, WHICH, described_points, distinct_fits
+from ..rows.texts import density_text, known_text, mean_text, removed_text
 from ..statistics.aggregate import Groups, dense_first
 
 MATRIX = ("network", "method", "travels")
@@ -30,7 +24,7 @@ MATRIX = ("network", "method", "travels")
 GROUP = (*MATRIX, "source", "target", "kept")
 
 PAIR = ("problem_key", "finder_key", "kept", "seed")
-"""What a transfer has in common with its native ticket."""
+"""The columns in which a transfer and its native ticket are equal."""
 
 NOTE = """
 In a cell: PSNR of the transferred ticket − that of the native one, which the same method found on
@@ -44,7 +38,15 @@ Mean PSNR in dB at the selected step, and the mean difference to the native tick
 fit from the same initial weights, over seeds; in brackets Student-t intervals.
 """
 
-HEADS = ("Found on", "Fitted on", "Density", "PSNR", "To native", "To dense", "n")
+CELLS = {
+    "Found on": lambda row: row.source,
+    "Fitted on": lambda row: row.target,
+    "Density": lambda row: density_text(row.density),
+    "PSNR": lambda row: known_text(row.mean_db, ".2f").replace("-", "−"),
+    "To native": lambda row: _difference(row, "native"),
+    "To dense": lambda row: _difference(row, "dense"),
+    "n": lambda row: row.n,
+}
 
 TRAVELS = {
     "mask_and_weights": "mask and weights travel",
@@ -65,7 +67,7 @@ LEAST_SCALE_DB = 0.2
 """The colours span at least this much either way, so that noise does not look like a finding."""
 
 SCALE_QUANTILE = 0.9
-"""Of the differences' sizes, where the colours end: a collapse must not fade all others."""
+"""The quantile of differences where the colours end: a collapse must not fade the rest."""
 
 
 def transfer_table(
@@ -107,26 +109,26 @@ def transfer_figure(table: pd.DataFrame) -> go.Figure:
 
     Raises ValueError when that is more than one matrix, or nothing has a native ticket.
     """
-    if table.drop_duplicates(list(MATRIX)).shape[0] != 1:
-        raise ValueError("a transfer figure shows one network, method and travels: choose its rows")
+    matrices = table.assign(matrix=table.groupby(list(MATRIX), observed=True).ngroup())
+    rule = "a transfer figure shows one network, method and travels: choose its rows"
+    check_single(matrices, "matrix", rule)
     if not table["n_native"].any():
         raise ValueError("no transfer has a native ticket to compare with")
     table = _with_natives(table)
-    kept = _kept(table)
-    shown = len(kept) // 2
-    figure = go.Figure(_matrices(table, WHICH[0], shown=shown))
-    switch = []
-    for which in WHICH:
-        traces = _matrices(table, which, shown=shown)
+    density = _density(table)
+    shown = list(density.labels)
+
+    def score(which: str) -> Change:
+        traces = _matrices(table, which, density)
         names = ("z", "text", "customdata")
-        change = {name: [getattr(trace, name) for trace in traces] for name in names}
-        switch.append({"label": BUTTONS[which], "method": "update", "args": [change, {}]})
-    choice = []
-    for place, label in enumerate(_densities(table)):
-        visible = {"visible": [other == place for other in range(len(kept))]}
-        choice.append({"label": label, "method": "update", "args": [visible, {}]})
-    dropdown = menu(choice, kind="dropdown", x=1) | {"active": shown}
-    figure.update_layout(_look(table), updatemenus=[menu(switch), dropdown])
+        return {name: [getattr(trace, name) for trace in traces] for name in names}, {}
+
+    def one_density(kept: int) -> Change:
+        return only(shown.index(kept), len(shown)), {}
+
+    figure = go.Figure(_matrices(table, WHICH[0], density))
+    menus = [menu([PSNR_SHOWN], score), menu([density], one_density, x=1)]
+    figure.update_layout(_look(table), updatemenus=menus)
     return figure
 
 
@@ -142,15 +144,21 @@ def sections(shown: Content) -> Iterator[Section]:
         title = f"Transfers of {method}, {TRAVELS.get(str(travels), travels)}"
         name = f"transfer-{place}"
         figure = _drawn(rows, name) if _comparable(rows) else NO_NATIVE
+        numbers = table_of(
+            tuples(rows[rows["which"] == WHICH[0]]),
+            CELLS,
+            label="Transfers by source, target, density",
+            note=NUMBERS_NOTE,
+        )
         yield Section(
             name=f"of-{name}",
             title=f"{title}: {network}" if networks > 1 else title,
-            blocks=(figure, _numbers(rows)),
+            blocks=(figure, numbers),
         )
 
 
 def _drawn(rows: pd.DataFrame, place: str) -> Figure:
-    densities = _densities(_with_natives(rows))
+    density = _density(_with_natives(rows))
     return Figure(
         name="transfer",
         place=place,
@@ -158,10 +166,7 @@ def _drawn(rows: pd.DataFrame, place: str) -> Figure:
         note=NOTE,
         lines=rows["source"].nunique() * 2,
         figure=transfer_figure(rows),
-        controls=(
-            switch(f"which-{place}", "PSNR shown", BUTTONS),
-            dropdown(f"density-{place}", "Density", densities, chosen=len(densities) // 2, menu=1),
-        ),
+        controls=(PSNR_SHOWN.control(place), density.control(place, menu=1)),
     )
 
 
@@ -178,53 +183,33 @@ def _with_natives(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _densities(table: pd.DataFrame) -> list[str]:
-    """Those that a matrix offers, the densest first."""
-    densities = table.drop_duplicates("kept").set_index("kept")["density"]
-    found = (densities[count] for count in _kept(table))
-    return [f"{density_text(one)} ({sparsity_text(one)} removed)" for one in found]
+def _density(table: pd.DataFrame) -> Choice:
+    """The densities that a matrix offers, by how many weights are kept; first the middle one."""
+    sizes = table.drop_duplicates("kept").sort_values("kept", ascending=False)
+    labels = dict(zip(sizes["kept"], map(removed_text, sizes["density"]), strict=True))
+    return Choice(name="density", legend="Density", labels=labels, chosen=len(labels) // 2)
 
 
-def _numbers(rows: pd.DataFrame) -> Table:
-    return Table(
-        label="Transfers by source, target, density",
-        note=NUMBERS_NOTE,
-        heads=HEADS,
-        rows=[_row(row) for row in tuples(rows[rows["which"] == WHICH[0]])],
-    )
-
-
-def _row(row: Any) -> Sequence[str]:
-    return [
-        str(row.source),
-        str(row.target),
-        density_text(row.density),
-        mean_text(row.mean_db, np.nan, np.nan),
-        mean_text(row.to_native_db, row.to_native_low_db, row.to_native_high_db, "+.2f"),
-        mean_text(row.to_dense_db, row.to_dense_low_db, row.to_dense_high_db, "+.2f"),
-        str(row.n),
-    ]
+def _difference(row: Any, to: str) -> str:
+    mean, low, high = (getattr(row, f"to_{to}_{end}") for end in ("db", "low_db", "high_db"))
+    return mean_text(mean, low, high, "+.2f")
 
 
 def _labelled(transfers: pd.DataFrame) -> pd.DataFrame:
     """Transfers with network, method, source and target as names that tell apart."""
     found = transfers.assign(own=transfers["source_key"] == transfers["target_key"])
-    for column, part in (("network", "network"), ("method", "finder")):
-        name, key, settings = (found[f"{part}_{end}"] for end in ("name", "key", "settings"))
-        found[column] = distinct_names(name, key, settings)
-    ends = _ends(found)
-    names = distinct_names(ends["name"], ends["key"], ends["settings"])
+    found["network"], found["method"] = named(found, "network"), named(found, "finder")
+    names = named(_ends(found))
     found["source"], found["target"] = names[: len(found)], names[len(found) :]
     return found
 
 
 def _ends(transfers: pd.DataFrame) -> pd.DataFrame:
     """Sources, then targets: named by image, by task or by both, whichever varies."""
-    ends = []
-    for end in ("source", "target"):
-        columns = {f"{end}_{name}": name for name in ("name", "key", "settings")}
-        columns[f"{end}_task_name"] = "task"
-        ends.append(transfers[list(columns)].rename(columns=columns))
+    ends = [
+        part_of(transfers, end).assign(task=transfers[f"{end}_task_name"])
+        for end in ("source", "target")
+    ]
     found = pd.concat(ends).astype({"name": str, "task": str})
     tasks_vary, images_vary = found["task"].nunique() > 1, found["name"].nunique() > 1
     if tasks_vary and images_vary:
@@ -275,11 +260,6 @@ def _scores(paired: pd.DataFrame, confidence: float, which: str) -> pd.DataFrame
     return table
 
 
-def _kept(table: pd.DataFrame) -> list[int]:
-    """The counts, most first."""
-    return sorted(set(table["kept"]), reverse=True)
-
-
 def _axes(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Sources and targets, those that are both first and in the same order."""
     sources, targets = (set(table[end].astype(str)) for end in ("source", "target"))
@@ -287,34 +267,28 @@ def _axes(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [*both, *sorted(sources - targets)], [*both, *sorted(targets - sources)]
 
 
-def _matrices(table: pd.DataFrame, which: str, *, shown: int) -> list[go.Heatmap]:
-    """One trace a density, for one of the PSNRs; the one at `shown` is visible."""
+def _matrices(table: pd.DataFrame, which: str, density: Choice) -> list[go.Heatmap]:
+    """One trace per density, for one of the PSNRs; the chosen one is visible."""
     sources, targets = _axes(table)
     sizes = table["to_native_db"].abs().replace(np.inf, np.nan)
     limit = max(float(sizes.quantile(SCALE_QUANTILE)), LEAST_SCALE_DB)
     traces = []
-    for place, count in enumerate(_kept(table)):
+    for place, count in enumerate(density.labels):
         rows = table[(table["kept"] == count) & (table["which"] == which)]
         cells = [[_cell(rows, source, target) for target in targets] for source in sources]
-        traces.append(
-            go.Heatmap(
-                x=[_label(name) for name in targets],
-                y=[_label(name) for name in sources],
-                z=[numbers([z for z, _, _ in line]) for line in cells],
-                text=[[text for _, text, _ in line] for line in cells],
-                customdata=[[said for _, _, said in line] for line in cells],
-                texttemplate="%{text}",
-                hovertemplate="%{y} → %{x}<br>%{customdata}<extra></extra>",
-                hoverongaps=False,
-                zmin=-limit,
-                zmax=limit,
-                colorscale=[[0, WORSE], [0.5, "#F7F7F7"], [1, BETTER]],
-                showscale=False,
-                visible=place == shown,
-                xgap=2,
-                ygap=2,
-            )
+        trace = cell_map(
+            [_label(name) for name in targets],
+            [_label(name) for name in sources],
+            [[z for z, _, _ in line] for line in cells],
+            scale=[[0, WORSE], [0.5, "#F7F7F7"], [1, BETTER]],
+            ends=(-limit, limit),
+            gap=2,
+            text=[[text for _, text, _ in line] for line in cells],
+            customdata=[[said for _, _, said in line] for line in cells],
+            hovertemplate="%{y} → %{x}<br>%{customdata}<extra></extra>",
+            visible=place == density.chosen,
         )
+        traces.append(trace)
     return traces
 
 
@@ -351,21 +325,15 @@ def signed_text(value: float) -> str:
 def _look(table: pd.DataFrame) -> dict[str, Any]:
     """Sources down, targets across, the diagonal outlined."""
     sources, targets = _axes(table)
-    axis: dict[str, Any] = {"showgrid": False, "zeroline": False, "automargin": True}
-    axis |= {"type": "category", "ticks": "", "fixedrange": True, "linecolor": PALETTE["muted"]}
-    axis["tickfont"] = {"size": 12}
-    return layout("") | {
-        "xaxis": {**axis, "title": {"text": READING, "standoff": 12, "font": {"size": 12}}},
-        "yaxis": {**axis, "autorange": "reversed"},
-        "margin": {"l": 20, "r": 12, "t": 56, "b": 90},
-        "shapes": list(_outlines(sources, targets)),
-    }
+    found = cell_layout(font_size=12, bottom=90)
+    found["xaxis"] |= {"title": {"text": READING, "standoff": 12, "font": {"size": 12}}}
+    return found | {"shapes": list(_outlines(sources, targets))}
 
 
 def _label(name: str) -> str:
     """A name in short lines, none of which begins or ends in an equals sign."""
     name = name.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
-    return "<br>".join(plain(line) for line in wrap(name, LABEL_WIDTH, break_long_words=False))
+    return in_lines(name, LABEL_WIDTH, break_long_words=False)
 
 
 def _outlines(sources: list[str], targets: list[str]) -> Iterable[dict[str, Any]]:
@@ -375,3 +343,6 @@ def _outlines(sources: list[str], targets: list[str]) -> Iterable[dict[str, Any]
             x = targets.index(name)
             ends = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
             yield {"type": "rect", **ends, "line": line, "fillcolor": "rgba(0,0,0,0)"}
+
+
+PART = Part(sections=sections)

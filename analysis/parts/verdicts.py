@@ -5,7 +5,7 @@ problems share apart from their image: task, network and fit.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..page.content import Content
-from ..page.section import Emphasis, Section, Table, Words
+from ..page.content import Content, Part
+from ..page.section import Emphasis, Section, Words, table_of
 from ..rows.naming import distinct_names, tuples
-from ..rows.points import CONFIDENCE, density_text, described_points, distinct_fits
+from ..rows.points import CONFIDENCE, described_points, distinct_fits
+from ..rows.texts import density_text
 from ..statistics.intervals import (
     Matching,
+    check_confidence,
     matching,
     mean_interval,
     no_difference,
@@ -26,13 +28,13 @@ from ..statistics.intervals import (
 )
 
 MARGIN_DB = 0.1
-"""By default a ticket matches that is not worse than dense by this much."""
+"""A ticket matches that is worse than dense by less than this, unless told otherwise."""
 
 MATCHED = [
     *("problem", "problem_key", "problem_settings", "task", "prior", "image", "method"),
     *("reference", "seed", "kept", "total", "density"),
 ]
-"""Of `described_points` what verdicts follow from, beside the PSNR: few columns are sorted fast."""
+"""The columns that verdicts follow from, beside the PSNR: few are sorted fast."""
 
 ONE_RUN = "one run: no verdict"
 
@@ -47,8 +49,6 @@ NOTE: Words = (
     and the verdict is about that image alone. Each row is tested by itself: among twenty methods
     just at the margin, one is expected to be shown by chance.""",
 )
-
-HEADS = ("Study", "Method", "Verdict", "Sample", "Shown", "Crosses", "Refuted", "Sparsest")
 
 
 def dense_differences(
@@ -94,11 +94,11 @@ def matching_of(
     confidence: float = CONFIDENCE,
 ) -> pd.DataFrame:
     """The `matching_table` of `described_points`."""
-    alpha = 1 - _checked(confidence)
+    check_confidence(confidence)
     differences = _differences(_fits(points[[*MATCHED, f"psnr_{which}_db"]]), which)
     rows = [
         {"study": study, "method": method, "margin_db": margin_db, "confidence": confidence}
-        | _matched(group, margin_db, alpha)
+        | _matched(group, margin_db, 1 - confidence)
         for (study, method), group in differences.groupby(["study", "method"], sort=True)
     ]
     columns = [
@@ -126,7 +126,7 @@ def comparison_table(
 
     Raises ValueError for a method that the points do not have, naming those that they have.
     """
-    _checked(confidence)
+    check_confidence(confidence)
     fits = _fits(described_points(trials, levels))
     known = sorted(set(fits["method"]))
     for name in (first, second):
@@ -138,9 +138,8 @@ def comparison_table(
     pairs = one.merge(other, on=key, suffixes=("", "_other"))
     pairs["difference_db"] = pairs[psnr] - pairs[f"{psnr}_other"]
     rows = [
-        {"study": study, "first": first, "second": second, "kept": kept}
-        | {"total": group["total"].iloc[0], "density": group["density"].iloc[0]}
-        | {"confidence": confidence}
+        {"study": study, "first": first, "second": second, "kept": kept, "confidence": confidence}
+        | {name: group[name].iloc[0] for name in ("total", "density")}
         | _compared(group, confidence)
         for (study, kept), group in pairs.groupby(["study", "kept"])
     ]
@@ -150,36 +149,47 @@ def comparison_table(
     ]
     table = pd.DataFrame(rows, columns=columns)
     table = table.sort_values(["study", "density"], ascending=[True, False], ignore_index=True)
-    tested = table["p"].notna()
-    table["q"] = np.nan
-    if tested.any():
-        table.loc[tested, "q"] = stats.false_discovery_control(table.loc[tested, "p"])
-    return table
+    return table.assign(q=_adjusted(table["p"]))
+
+
+def _adjusted(p_values: pd.Series) -> pd.Series:
+    """The p-values among all of them, NaN where there is none."""
+    found, tested = pd.Series(np.nan, index=p_values.index), p_values.dropna()
+    if len(tested):
+        found[tested.index] = stats.false_discovery_control(tested)
+    return found
 
 
 def sections(shown: Content) -> Iterator[Section]:
     """Down to which density each method matches dense; nothing where no ticket was fitted."""
     if shown.described.empty:
         return
-    rows = [_row(row) for row in tuples(matching_of(shown.described))]
-    if rows:
-        table = Table(label="Verdicts", note=NOTE, heads=HEADS, rows=rows)
-        yield Section(name="verdicts", title="Verdicts", blocks=(table,))
+    found = matching_of(shown.described)
+    if len(found):
+        title = "Verdicts"
+        table = table_of(tuples(found), CELLS, label=title, note=NOTE)
+        yield Section(name="verdicts", title=title, blocks=(table,))
 
 
-def _row(row: Any) -> Sequence[str]:
-    sample = f"{row.n} {row.unit}{'s' if row.n > 1 else ''}"
-    if row.missing:
-        sample += f", {row.missing} without PSNR"
-    found = (row.shown, row.estimate, row.refuted, row.least)
-    densities = ["–" if pd.isna(density) else density_text(density) for density in found]
-    return [row.study, row.method, row.verdict, sample, *densities]
+def _sample_text(row: Any) -> str:
+    missing = f", {row.missing} without PSNR" if row.missing else ""
+    return f"{row.n} {row.unit}{'s' if row.n > 1 else ''}{missing}"
 
 
-def _checked(confidence: float) -> float:
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be within 0 and 1, got {confidence}")
-    return confidence
+def _bound_text(density: Any) -> str:
+    return "–" if pd.isna(density) else density_text(density)
+
+
+CELLS = {
+    "Study": lambda row: row.study,
+    "Method": lambda row: row.method,
+    "Verdict": lambda row: row.verdict,
+    "Sample": _sample_text,
+    "Shown": lambda row: _bound_text(row.shown),
+    "Crosses": lambda row: _bound_text(row.estimate),
+    "Refuted": lambda row: _bound_text(row.refuted),
+    "Sparsest": lambda row: _bound_text(row.least),
+}
 
 
 def _fits(points: pd.DataFrame) -> pd.DataFrame:
@@ -224,8 +234,8 @@ def _sample(group: pd.DataFrame) -> tuple[list[list[float]], dict[str, Any]]:
 def _matched(group: pd.DataFrame, margin_db: float, alpha: float) -> dict[str, Any]:
     """The ladder as far as every density of it has a difference."""
     _, sample = _sample(group)
-    rungs = list(_rungs(group))
-    found = _matching(rungs, margin_db, alpha)
+    rungs = dict(_rungs(group))
+    found = matching([*rungs], [*rungs.values()], margin_db=margin_db, alpha=alpha)
     least = float(group["density"].min())
     return sample | {
         "least": least,
@@ -248,15 +258,8 @@ def _rungs(group: pd.DataFrame) -> Iterator[tuple[float, list[list[float]]]]:
         yield density, samples_of(differences, [fit.image for fit in fits])
 
 
-def _matching(
-    rungs: list[tuple[float, list[list[float]]]], margin_db: float, alpha: float
-) -> Matching:
-    densities = [density for density, _ in rungs]
-    return matching(densities, [s for _, s in rungs], margin_db=margin_db, alpha=alpha)
-
-
 def _words(found: Matching, least: float, margin_db: float) -> str:
-    """What the bounds say, never more than that."""
+    """The verdict that the bounds allow, and no more."""
     within = f"within {margin_db:g} dB of dense"
     if found.shown is None and found.refuted is None:
         return "undecided"
@@ -279,9 +282,8 @@ def _compared(group: pd.DataFrame, confidence: float) -> dict[str, Any]:
     if not samples:
         return sample | dict.fromkeys(("mean_db", "low_db", "high_db", "p"), np.nan)
     interval = mean_interval(samples, confidence=confidence)
-    return sample | {
-        "mean_db": interval.mean,
-        "low_db": interval.low,
-        "high_db": interval.high,
-        "p": no_difference(samples),
-    }
+    bounds = {"mean_db": interval.mean, "low_db": interval.low, "high_db": interval.high}
+    return sample | bounds | {"p": no_difference(samples)}
+
+
+PART = Part(sections=sections)

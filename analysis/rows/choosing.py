@@ -17,6 +17,12 @@ def evenly(values: Sequence[T], most: int) -> list[T]:
     return [values[place] for place in places]
 
 
+def check_single(table: pd.DataFrame, column: str, rule: str) -> None:
+    """Raises ValueError with that rule unless the column has exactly one value."""
+    if table[column].nunique() != 1:
+        raise ValueError(rule)
+
+
 def leading_seed(fits: pd.DataFrame) -> pd.DataFrame:
     """The fits of the seed that has the most, of several the first."""
     leading = fits["seed"].eq(fits["seed"].mode().iloc[0])
@@ -28,6 +34,13 @@ def most_frequent(values: pd.Series, most: int) -> list[str]:
     counts = values.astype(str).value_counts().rename_axis("name").reset_index()
     found = counts.sort_values(["count", "name"], ascending=[False, True])
     return list(found["name"].head(most))
+
+
+def with_most(fits: pd.DataFrame, column: str, most: int) -> pd.DataFrame:
+    """The fits of the values that have the most of them, of equally many the first categories."""
+    counts = fits[column].value_counts(sort=False).sort_index()
+    largest = counts.sort_values(ascending=False, kind="stable").index[:most]
+    return pd.DataFrame(fits[fits[column].isin(largest)])
 
 
 def shown_text(count: int, most: int, words: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from .naming import tuples
+from .naming import ENDS, tuples
 
 KINDS = ("trajectory", "transfer")
 """The kinds of trial that restore images."""
@@ -19,12 +19,10 @@ DENSE = "dense"
 """The method of every fit that keeps all weights and begins with those that its seed draws."""
 
 MOST_NAMED = 3
-"""Of more images than that only the number is said."""
+"""Images that are named one by one; of more only the number is said."""
 
 IMAGES = ["images", "image_keys", "image_settings"]
 """Columns of lists, one entry per image of a trial."""
-
-ENDS = ("name", "key", "settings")
 
 WHOLE = ("method", "dense", "finder", "source", "network")
 """The parts that are the same for all images of a trial."""

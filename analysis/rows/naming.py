@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+ENDS = ("name", "key", "settings")
+"""How the columns of a part end that says which of its kind it is."""
+
 
 def distinct_names(names: pd.Series, keys: pd.Series, settings: pd.Series) -> "pd.Categorical[str]":
     """Each name and, where several keys share it, the fields in which these differ.
@@ -30,6 +33,17 @@ def distinct_names(names: pd.Series, keys: pd.Series, settings: pd.Series) -> "p
     ranks = {pair: rank for rank, pair in enumerate(labels)}
     codes = np.array([ranks[pair] for pair in pairs], np.intp)[places]
     return pd.Categorical.from_codes(codes, pd.Index(list(labels.values())), ordered=True)
+
+
+def part_of(frame: pd.DataFrame, part: str) -> pd.DataFrame:
+    """The columns name, key and settings of a part that these rows belong to."""
+    columns = {f"{part}_{end}": end for end in ENDS}
+    return frame[list(columns)].rename(columns=columns)
+
+
+def named(frame: pd.DataFrame, part: str = "") -> "pd.Categorical[str]":
+    """The `distinct_names` of a part of the rows, or of rows that are parts themselves."""
+    return distinct_names(*(frame[f"{part}_{end}" if part else end] for end in ENDS))
 
 
 def flat_settings(settings: str) -> dict[str, str]:

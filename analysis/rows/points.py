@@ -2,10 +2,11 @@
 
 import pandas as pd
 
+from lip_ray.errors import UserError
 from lip_ray.records import Outcome
 
 from .identity import DENSE, KINDS, identities
-from .naming import distinct_names
+from .naming import named, part_of
 
 WHICH = ("selected", "peak", "final")
 """The three PSNRs of a fit, the one shown by default first."""
@@ -29,12 +30,11 @@ def described_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame
         validate="many_to_one",
     )
     if points.empty:
-        raise ValueError("no finished level in the store: run a sweep of trajectories first")
+        raise UserError("no finished level in the store: run a sweep of trajectories first")
     points = points.merge(identities(trials, levels), on=["trial_id", "image"])
-    points["problem"] = _named(points, "problem")
+    points["problem"] = named(points, "problem")
     dense = points["kept"] == points["total"]
-    methods = pd.concat([_part(points, "dense"), _part(points[~dense], "method")])
-    labels = distinct_names(methods["name"], methods["key"], methods["settings"])
+    labels = named(pd.concat([part_of(points, "dense"), part_of(points[~dense], "method")]))
     references = pd.Series(labels[: len(points)], index=points.index)
     found = references.astype(str).where(dense)
     found[~dense] = labels[len(points) :].astype(str)
@@ -70,48 +70,3 @@ def without_keys(points: pd.DataFrame) -> pd.DataFrame:
 def distinct_fits(points: pd.DataFrame) -> pd.DataFrame:
     """The points without repetition: the dense fit of a seed, which every trial stores, once."""
     return points.drop_duplicates(["problem", "method", "kept", "seed"])
-
-
-def sample_text(table: pd.DataFrame) -> str:
-    """How many seeds the means of a table are over, and what its intervals are."""
-    counts = table.loc[table["n"] > 0, "n"]
-    least, most = counts.min(), counts.max()
-    if most == 1:
-        return "n = 1 seed, so no intervals"
-    seeds = f"{most}" if least == most else f"{least} to {most}"
-    where = " from n = 2" if least == 1 else ""
-    return f"n = {seeds} seeds, {100 * table['confidence'].iloc[0]:g} % intervals{where}"
-
-
-def mean_text(mean: float, low: float, high: float, form: str = ".2f") -> str:
-    """A mean and its interval, as far as there are."""
-    if pd.isna(mean):
-        return "none"
-    said = f"{mean:{form}}"
-    said = said if pd.isna(low) else f"{said} [{low:{form}}, {high:{form}}]"
-    return said.replace("-", "−")
-
-
-def db_text(value: float) -> str:
-    """A PSNR of one fit."""
-    return "none" if pd.isna(value) else f"{value:.2f} dB"
-
-
-def density_text(density: float) -> str:
-    """A density as figures and tables write it: three significant digits."""
-    return f"{density:.3g}"
-
-
-def sparsity_text(density: float) -> str:
-    """The share of weights removed, in percent; with more digits where little is left."""
-    return f"{round(100 * (1 - density), 1 if density >= 0.01 else 3):g} %"
-
-
-def _part(points: pd.DataFrame, part: str) -> pd.DataFrame:
-    columns = {f"{part}_{end}": end for end in ("name", "key", "settings")}
-    return points[list(columns)].rename(columns=columns)
-
-
-def _named(points: pd.DataFrame, part: str) -> "pd.Categorical[str]":
-    found = _part(points, part)
-    return distinct_names(found["name"], found["key"], found["settings"])

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..rows.identity import DENSE
-from ..rows.naming import distinct_names, tuples
-from ..rows.points import CONFIDENCE, FAILURES, WHICH, density_text, distinct_fits, mean_text
+from ..rows.points import CONFIDENCE, FAILURES, WHICH
+from .intervals import check_confidence
 
 Unit = Literal["seed", "image"]
 
@@ -47,15 +46,14 @@ class Groups:
 
     def __post_init__(self) -> None:
         """Raises ValueError when `confidence` is not within 0 and 1."""
-        if not 0 < self.confidence < 1:
-            raise ValueError(f"confidence must be within 0 and 1, got {self.confidence}")
+        check_confidence(self.confidence)
 
     def keys(self) -> pd.DataFrame:
         """The values of the columns `by`, rising."""
         return pd.DataFrame(self._groups.size().index.to_frame(index=False))
 
     def sizes(self) -> pd.Series:
-        """The number of fits."""
+        """The number of fits in each group."""
         return _column(self._groups.size())
 
     def same(self, *columns: str) -> pd.DataFrame:
@@ -160,66 +158,6 @@ def dense_first(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
     """The rows sorted by these columns: counts of weights falling, all others rising."""
     rising = [name not in COUNTS for name in order]
     return table.sort_values([*order], ascending=rising, ignore_index=True)
-
-
-def ladder_table(
-    points: pd.DataFrame, scores: Mapping[str, str], *, confidence: float
-) -> pd.DataFrame:
-    """One row per problem, method, density and `which` of the scores, columns of `points` by name.
-
-    Of the `seeds`, `n` have that score and `missing` have none. `mean` lies in the Student-t
-    interval `low` to `high` at that `confidence`; below two seeds there is none (NaN). The dense
-    network of a seed counts once.
-
-    Raises ValueError when `confidence` is not within 0 and 1.
-    """
-    by = ["problem", "method", "kept"]
-    groups = Groups(fits=distinct_fits(points), by=by, confidence=confidence)
-    table = score_table(groups, scores, same=["total", "density"])
-    return dense_first(table, [*by, "which"])
-
-
-def ladder_points(levels: pd.DataFrame, described: pd.DataFrame) -> pd.DataFrame:
-    """The levels of the trials in `described`, with `problem` and `method` as ordered categories.
-
-    `described` has trial_id, pruner, seed, and of the problem name, key and settings, of the method
-    method_key and method_settings. Where all weights are kept the method is "dense".
-    """
-    points = levels.merge(described, on="trial_id", validate="many_to_one")
-    points["problem"] = distinct_names(points["name"], points["key"], points["settings"])
-    methods = distinct_names(points["pruner"], points["method_key"], points["method_settings"])
-    points["method"] = methods.set_categories([DENSE, *methods.categories])
-    points.loc[points["kept"] == points["total"], "method"] = DENSE
-    return points
-
-
-def from_dense(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of all methods, each led by the dense ones; the dense alone where there is none."""
-    dense = table[table["method"] == DENSE]
-    methods = [name for name in table["method"].cat.categories if name in set(table["method"])]
-    parts = [
-        pd.concat([dense.assign(method=method), table[table["method"] == method]])
-        for method in methods
-        if method != DENSE
-    ]
-    return pd.concat(parts).astype({"method": table["method"].dtype}) if parts else dense
-
-
-def ladder_row(group: pd.DataFrame, form: str, *, unknown: str) -> Sequence[str]:
-    """The cells of one method and density: means in the given form, seeds, and what went wrong.
-
-    `unknown` says of the missing ones what they are without.
-    """
-    first = group.iloc[0]
-    counts = {name: first[name] for name in FAILURES} | {f"without {unknown}": first["missing"]}
-    return [
-        str(first["method"]),
-        density_text(first["density"]),
-        f"{first['kept']:,}",
-        *(mean_text(row.mean, row.low, row.high, form) for row in tuples(group)),
-        str(first["seeds"]),
-        ", ".join(f"{count} {name}" for name, count in counts.items() if count),
-    ]
 
 
 def _column(found: Any) -> pd.Series:

@@ -55,6 +55,12 @@ class Matching:
     margin; None where the last is not."""
 
 
+def check_confidence(confidence: float) -> None:
+    """Raises ValueError for a confidence that is not within 0 and 1."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be within 0 and 1, got {confidence}")
+
+
 def samples_of(values: Sequence[float], images: Sequence[str]) -> list[list[float]]:
     """Values by the image that each is of."""
     found: dict[str, list[float]] = {}
@@ -72,8 +78,7 @@ def mean_interval(samples: Samples, *, confidence: float = 0.95) -> Interval:
     Raises ValueError for no value at all, a value that is not finite, or a `confidence` that is
     not within 0 and 1.
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be within 0 and 1, got {confidence}")
+    check_confidence(confidence)
     values, unit = _independent(samples)
     mean, n = float(values.mean()), len(values)
     if n == 1:
@@ -100,16 +105,12 @@ def non_inferiority(samples: Samples, margin_db: float) -> float:
     Small where it is refuted: a one-sided t test of the mean against −margin. NaN for one value.
     Raises ValueError for a margin that is not positive.
     """
-    if not margin_db > 0:
-        raise ValueError(f"margin_db must be positive, got {margin_db}")
-    return _p_value(samples, -margin_db, "greater")
+    return _p_value(samples, -_positive(margin_db), "greater")
 
 
 def inferiority(samples: Samples, margin_db: float) -> float:
     """The p-value of "worse by no more than the margin"; otherwise as `non_inferiority`."""
-    if not margin_db > 0:
-        raise ValueError(f"margin_db must be positive, got {margin_db}")
-    return _p_value(samples, -margin_db, "less")
+    return _p_value(samples, -_positive(margin_db), "less")
 
 
 def no_difference(samples: Samples) -> float:
@@ -202,6 +203,12 @@ def _independent(samples: Samples) -> tuple[Values, Literal["image", "seed"]]:
     if not np.isfinite(values).all():
         raise ValueError("values must be finite: leave out, and count, fits without a PSNR")
     return values, "seed" if single else "image"
+
+
+def _positive(margin_db: float) -> float:
+    if not margin_db > 0:
+        raise ValueError(f"margin_db must be positive, got {margin_db}")
+    return margin_db
 
 
 def _p_value(

@@ -1,17 +1,23 @@
 """The command line: thin, because every command is a function elsewhere.
 
 Torch, Ray and Plotly take seconds to import, so each command imports what it needs when it runs.
-Exit codes: 0 done, 1 incomplete or unwell, 2 wrong input, 130 interrupted.
+Exit codes: 0 done, 1 incomplete or unwell, 2 wrong input, or a file, disk or library that fails, 70
+a fault of lip-ray itself, 130 interrupted. `faults` says which is which.
 """
 
+import sys
+import traceback
 from typing import Annotated
 
 import typer
 
 from lip_ray import __version__
 from lip_ray.cli import results, store, sweeps, tickets
+from lip_ray.cli.common import FAULT
+from lip_ray.cli.faults import Commands
 
 app = typer.Typer(
+    cls=Commands,
     help="Sweeps that map the accuracy-sparsity frontier of image priors.",
     no_args_is_help=True,
     add_completion=False,
@@ -21,7 +27,11 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; a user's mistake is one message on stderr and exit code 2."""
-    app()
+    try:
+        app()
+    except Exception:
+        traceback.print_exc()
+        sys.exit(FAULT)
 
 
 def _version(wanted: bool) -> None:

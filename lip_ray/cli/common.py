@@ -1,22 +1,34 @@
-"""What commands share: options, one message for a mistake, and printed answers."""
+"""What commands share: options, refusals, and printed answers."""
 
+import math
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, cast, get_args
 
 import typer
 
-from lip_ray.errors import UserError
-from lip_ray.store import Format, Reader, rendered
+from lip_ray.store import (
+    FOR_PEOPLE,
+    Format,
+    Limits,
+    Reader,
+    TextTable,
+    as_table,
+    for_people,
+    rendered,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BAD_INPUT = 2
 INCOMPLETE = 1
+FAULT = 70
 INTERRUPTED = 130
+
+ROWS_ON_A_TERMINAL = 200
 
 TEXTS = ("table", "csv", "json")
 """Output formats of everything but answers to queries."""
@@ -39,15 +51,11 @@ def require_one_of(
         refuse(f"{option}: unknown {what} {given!r}; allowed: {', '.join(allowed)}")
 
 
-@contextmanager
-def mistakes_in_one_message(*more: type[ValueError] | type[OSError]) -> Iterator[None]:
-    """Turn errors that a user can mend into one message and exit code 2."""
-    try:
-        yield
-    except (UserError, *more) as error:
-        refuse(str(error))
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+def number(value: float | None) -> float | None:
+    """An option's value. Raises BadParameter where it is no number, which no bound excludes."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("nan is no number")
+    return value
 
 
 def refuse(message: str) -> NoReturn:
@@ -67,18 +75,47 @@ def store_or_only(given: str | None) -> str:
     return found[0]
 
 
-def print_answer(sql: str, store: str | None, form: str) -> None:
-    """Print rows of a store on stdout in the given format."""
+def print_answer(
+    sql: str,
+    store: str | None,
+    form: str,
+    *,
+    limits: Limits | None = None,
+    width: int | None = None,
+    most_rows: int | None = None,
+) -> None:
+    """Print rows of a store on stdout in the given format.
+
+    What people read fits their terminal, unless a width and a number of rows are given, of which 0
+    is without a limit; what is not shown is named on stderr.
+    """
     formats: tuple[Format, ...] = get_args(Format)
     require_one_of(formats, form)
     if form == "parquet" and sys.stdout.isatty():
         refuse("--format: parquet is binary, so send it to a file: lip query ... > result.parquet")
-    with mistakes_in_one_message():
-        reader = Reader(store_or_only(store))
-        result = reader.sql(sql)
-    sys.stdout.buffer.write(rendered(result, cast(Format, form)))
-    sys.stdout.buffer.flush()
+    reader = Reader(store_or_only(store), limits=limits)
+    result = reader.sql(sql)
+    if form in FOR_PEOPLE:
+        _print_table(for_people(result, form, **_bounds(width, most_rows)))
+    else:
+        sys.stdout.buffer.write(rendered(result, cast(Format, form)))
+        sys.stdout.buffer.flush()
     own_up(reader)
+
+
+def _print_table(table: TextTable) -> None:
+    typer.echo(table.text, nl=False)
+    for note in table.notes:
+        typer.echo(note, err=True)
+
+
+def _bounds(width: int | None, most_rows: int | None) -> dict[str, int | None]:
+    """What a table may take of a terminal; all it wants elsewhere."""
+    if width is None and sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+    if most_rows is None and sys.stdout.isatty():
+        most_rows = ROWS_ON_A_TERMINAL
+    return {"width": width or None, "most_rows": most_rows or None}
 
 
 def own_up(reader: Reader) -> None:
@@ -100,5 +137,7 @@ def name_damaged(reader: Reader) -> None:
 
 
 def print_frame(frame: "pd.DataFrame") -> None:
-    """Print aligned columns on stdout; nothing for an empty table."""
-    typer.echo(frame.to_string(index=False, na_rep="", float_format="{:.4g}".format))
+    """Print aligned columns on stdout, as wide as the terminal; nulls are blank."""
+    known = frame.astype(object).where(frame.notna(), None)
+    columns = [(str(name), known.iloc[:, place].tolist()) for place, name in enumerate(known)]
+    _print_table(as_table(columns, width=_bounds(None, 0)["width"], digits=4))

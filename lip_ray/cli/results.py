@@ -7,15 +7,16 @@ from typing import Annotated
 import typer
 
 from lip_ray.cli.common import (
+    ROWS_ON_A_TERMINAL,
     FormatOption,
     StoreOption,
-    mistakes_in_one_message,
+    number,
     own_up,
     print_answer,
     require_one_of,
     store_or_only,
 )
-from lip_ray.store import Reader, described
+from lip_ray.store import Limits, Reader, described
 
 PSNRS = ("selected", "peak", "final")
 
@@ -39,9 +40,55 @@ def query(
     ],
     store: StoreOption = None,
     form: FormatOption = "table",
+    width: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of a table, in characters; by default the terminal's, 0: any."),
+    ] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help=f"The most that a table shows; by default {ROWS_ON_A_TERMINAL} on a terminal, "
+            "else all, 0: all.",
+        ),
+    ] = None,
+    memory: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE",
+            envvar=Limits.variables["memory"],
+            help="The most that the query may take, and its answer: 4GB, or a share of what this "
+            "process may use.",
+        ),
+    ] = Limits.memory,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            envvar=Limits.variables["threads"],
+            help="By default as many as cores for this process.",
+        ),
+    ] = None,
+    spill: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE",
+            envvar=Limits.variables["spill"],
+            help="The most that may be written to the temporary folder where memory is short.",
+        ),
+    ] = Limits.spill,
 ) -> None:
-    """Ask a store in SQL (DuckDB's), reading only."""
-    print_answer(sys.stdin.read() if sql == "-" else sql, store, form)
+    """Ask a store in SQL (DuckDB's), reading only. Ctrl-C ends a query.
+
+    The environment's LIP_RAY_MEMORY, LIP_RAY_THREADS and LIP_RAY_SPILL hold for all commands."""
+    print_answer(
+        sys.stdin.read() if sql == "-" else sql,
+        store,
+        form,
+        limits=Limits(memory=memory, threads=threads, spill=spill),
+        width=width,
+        most_rows=rows,
+    )
 
 
 @app.command()
@@ -51,8 +98,7 @@ def tables(
     ] = None,
 ) -> None:
     """List the tables and views of a store, their columns, types and units, as Markdown."""
-    with mistakes_in_one_message():
-        typer.echo(described(table), nl=False)
+    typer.echo(described(table), nl=False)
 
 
 @app.command()
@@ -68,15 +114,21 @@ def report(
         ),
     ] = Path("report.html"),
     pictures_mb: Annotated[
-        float, typer.Option("--pictures-mb", min=0, help="Room for pictures in the page, in 10⁶ B.")
+        float,
+        typer.Option(
+            "--pictures-mb",
+            min=0,
+            max=10_000,
+            callback=number,
+            help="Room for pictures in the page, in 10⁶ B.",
+        ),
     ] = 40.0,
 ) -> None:
     """Write the page of a store: verdicts, frontiers, galleries, costs. It needs no network."""
     from lip_ray.analysis.page.writing import write_report
 
-    with mistakes_in_one_message(ValueError, OSError):
-        reader = Reader(store_or_only(store))
-        page = write_report(reader, output, pictures_mb=pictures_mb)
+    reader = Reader(store_or_only(store))
+    page = write_report(reader, output, pictures_mb=pictures_mb)
     typer.echo(page)
     own_up(reader)
 
@@ -100,29 +152,39 @@ def figure(
         list[str] | None,
         typer.Option("--choose", metavar="WORDS", help="On the figure's buttons; repeatable."),
     ] = None,
-    width_mm: Annotated[float, typer.Option("--width", help="In millimetres.")] = 180.0,
+    width_mm: Annotated[
+        float, typer.Option("--width", min=1, max=2000, callback=number, help="In millimetres.")
+    ] = 180.0,
     height_mm: Annotated[
-        float | None, typer.Option("--height", help="In millimetres, as needed by default.")
+        float | None,
+        typer.Option(
+            "--height",
+            min=1,
+            max=2000,
+            callback=number,
+            help="In millimetres, as needed by default.",
+        ),
     ] = None,
     font: Annotated[str | None, typer.Option("--font", help="A family of fonts.")] = None,
-    font_size_pt: Annotated[float, typer.Option("--font-size", help="In points.")] = 8.0,
+    font_size_pt: Annotated[
+        float, typer.Option("--font-size", min=1, max=100, callback=number, help="In points.")
+    ] = 8.0,
 ) -> None:
     """Write a figure of the page for a paper."""
     from lip_ray.analysis.print import FONT, figure_of, write_figure
 
     require_one_of(PSNRS, which, "--psnr", "PSNR")
-    with mistakes_in_one_message(ValueError, OSError):
-        reader = Reader(store_or_only(store))
-        chosen = int(part) if part.isdecimal() else part
-        drawn = figure_of(reader, name, which=which, choose=choose or (), part=chosen)
-        write_figure(
-            drawn,
-            output,
-            width_mm=width_mm,
-            height_mm=height_mm,
-            font=font or FONT,
-            font_size_pt=font_size_pt,
-        )
+    reader = Reader(store_or_only(store))
+    chosen = int(part) if part.isdecimal() else part
+    drawn = figure_of(reader, name, which=which, choose=choose or (), part=chosen)
+    write_figure(
+        drawn,
+        output,
+        width_mm=width_mm,
+        height_mm=height_mm,
+        font=font or FONT,
+        font_size_pt=font_size_pt,
+    )
     typer.echo(output)
     own_up(reader)
 
@@ -133,13 +195,19 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", help="Whom to answer: by default this machine alone.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="0: any free one.")] = 8050,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one.")] = 8050,
     refresh_s: Annotated[
-        float, typer.Option("--refresh", help="Seconds between looks at the store.")
+        float,
+        typer.Option(
+            "--refresh",
+            min=0.1,
+            max=86_400,
+            callback=number,
+            help="Seconds between looks at the store.",
+        ),
     ] = 10.0,
 ) -> None:
     """Show the page of a store live, in a browser, while a sweep runs; nothing is written."""
     from lip_ray.analysis.live.serve import serve as serve_page
 
-    with mistakes_in_one_message(ValueError, OSError):
-        serve_page(store_or_only(store), host=host, port=port, refresh_s=refresh_s)
+    serve_page(store_or_only(store), host=host, port=port, refresh_s=refresh_s)

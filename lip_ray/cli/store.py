@@ -6,13 +6,7 @@ from typing import Annotated
 import typer
 
 from lip_ray import store as stores
-from lip_ray.cli.common import (
-    INCOMPLETE,
-    StoreOption,
-    mistakes_in_one_message,
-    own_up,
-    store_or_only,
-)
+from lip_ray.cli.common import INCOMPLETE, StoreOption, number, own_up, store_or_only
 
 app = typer.Typer(no_args_is_help=True, help="Compact, check, merge or export a store.")
 
@@ -22,12 +16,17 @@ def compact(
     store: StoreOption = None,
     grace_h: Annotated[
         float,
-        typer.Option("--grace", min=0, help="Hours that a folded file stays for who reads now."),
+        typer.Option(
+            "--grace",
+            min=0,
+            max=100_000,
+            callback=number,
+            help="Hours that a folded file stays for who reads now.",
+        ),
     ] = 24.0,
 ) -> None:
     """Fold the rows of many small files into few large ones, beside whoever reads and writes."""
-    with mistakes_in_one_message():
-        done = stores.compact(store_or_only(store), grace_s=grace_h * 3600)
+    done = stores.compact(store_or_only(store), grace_s=grace_h * 3600)
     for line in done.lines:
         typer.echo(line)
     if done.damaged:
@@ -43,12 +42,11 @@ def check(
     ] = False,
 ) -> None:
     """Read all of a store: is every file sound, every level complete, every mask what it says?"""
-    with mistakes_in_one_message():
-        where = store_or_only(store)
-        repaired = stores.repair(where).lines if repair else ()
-        for line in repaired:
-            typer.echo(line)
-        health = stores.check(where)
+    where = store_or_only(store)
+    repaired = stores.repair(where).lines if repair else ()
+    for line in repaired:
+        typer.echo(line)
+    health = stores.check(where)
     for line in health.lines:
         typer.echo(line)
     if health.problems:
@@ -61,8 +59,7 @@ def merge(
     sources: Annotated[list[str], typer.Argument(metavar="STORE...", help="Left as they are.")],
 ) -> None:
     """Copy into a store what others have and it lacks. Where rows differ, its own stay."""
-    with mistakes_in_one_message():
-        merged = stores.merge(into, *sources)
+    merged = stores.merge(into, *sources)
     for line in merged.lines:
         typer.echo(line)
     if merged.conflicts:
@@ -81,8 +78,7 @@ def export(
     ] = False,
 ) -> None:
     """Write all rows of a table or view to one file."""
-    with mistakes_in_one_message():
-        reader = stores.Reader(store_or_only(store))
-        rows = stores.export(reader, table, output, overwrite=overwrite)
+    reader = stores.Reader(store_or_only(store))
+    rows = stores.export(reader, table, output, overwrite=overwrite)
     typer.echo(f"{output}: {rows:,} rows")
     own_up(reader)

@@ -10,7 +10,6 @@ from lip_ray.cli.common import (
     INCOMPLETE,
     INTERRUPTED,
     StoreOption,
-    mistakes_in_one_message,
     name_damaged,
     own_up,
     print_frame,
@@ -58,10 +57,9 @@ def run(
 ) -> None:
     """Run what the store lacks of a sweep. Ctrl-C lets the levels in flight end, a second one
     stops at once; the same command again goes on from there."""
-    with mistakes_in_one_message():
-        chosen = _sweep(sweep, overrides, quick)
-        place = store or chosen.store
-        summary = _launched(chosen, place, address)
+    chosen = _sweep(sweep, overrides, quick)
+    place = store or chosen.store
+    summary = _launched(chosen, place, address)
     for traceback in dict.fromkeys(failure.traceback for failure in summary.failures):
         if traceback:
             typer.echo(traceback, err=True)
@@ -72,8 +70,7 @@ def run(
     if summary.unnoted:
         typer.echo(f"failures are not noted: {summary.unnoted}", err=True)
     if Reader.exists(place):  # a cluster's may be out of sight from here
-        with mistakes_in_one_message():
-            _print_summary(place, chosen)
+        _print_summary(place, chosen)
     typer.echo(f"{summary.line}; results in {place}")
     if not summary.complete:
         typer.echo("not complete: the same command goes on from here", err=True)
@@ -93,11 +90,10 @@ def plan(
 ) -> None:
     """Show what a sweep would run, what is done, what waits for what, and what the rest would
     take, by the times that the store has."""
-    with mistakes_in_one_message():
-        chosen = _sweep(sweep, overrides, quick)
-        from lip_ray.engine.outlook import look_ahead
+    chosen = _sweep(sweep, overrides, quick)
+    from lip_ray.engine.outlook import look_ahead
 
-        outlook = look_ahead(chosen, store or chosen.store, address=address, measure=measure)
+    outlook = look_ahead(chosen, store or chosen.store, address=address, measure=measure)
     print_frame(outlook.trials)
     typer.echo()
     print_frame(outlook.graph)
@@ -115,12 +111,11 @@ def status(
     """Show how far the sweeps of a store have come, what runs now, and what was given up."""
     from lip_ray import analysis
 
-    with mistakes_in_one_message():
-        reader = Reader(store_or_only(store))
-        given_up = reader.frame("failures")
-        if not failures:
-            asked = [reader.frame(table) for table in ("sweeps", "points", "levels")]
-            running = reader.standings()
+    reader = Reader(store_or_only(store))
+    given_up = reader.frame("failures")
+    if not failures:
+        asked = [reader.frame(table) for table in ("sweeps", "points", "levels")]
+        running = reader.standings()
     if failures:
         table = analysis.failures_table(given_up)
         if table.empty:

@@ -10,7 +10,6 @@ from lip_ray.cli.common import (
     FormatOption,
     StoreOption,
     TextOption,
-    mistakes_in_one_message,
     print_answer,
     print_frame,
     require_one_of,
@@ -49,9 +48,8 @@ def export(ticket: TicketArgument, output: TicketOption, store: StoreOption = No
     """Write a ticket of a store, mask and weights, into a file for PyTorch or a sweep."""
     from lip_ray.exchange.tickets import write
 
-    with mistakes_in_one_message(OSError):
-        chosen = _ticket(ticket, store)
-        write(chosen, output)
+    chosen = _ticket(ticket, store)
+    write(chosen, output)
     _print_ticket(chosen, output)
 
 
@@ -64,10 +62,9 @@ def compare(
 ) -> None:
     """Compare two masks layer by layer: densities, and their overlap against chance."""
     require_one_of(TEXTS, form)
-    with mistakes_in_one_message():
-        from lip_ray.exchange.tickets import compare
+    from lip_ray.exchange.tickets import compare
 
-        frame = compare(_ticket(first, store), _ticket(second, store))
+    frame = compare(_ticket(first, store), _ticket(second, store))
     if form == "table":
         print_frame(frame)
     elif form == "csv":
@@ -83,7 +80,7 @@ def import_ticket(
         str, typer.Option(metavar="PRIOR", help="Of the network, in YAML: {kind: skip, width: 8}.")
     ],
     output: TicketOption,
-    channels: Annotated[int, typer.Option(min=1, help="Of the network's images.")] = 3,
+    channels: Annotated[int, typer.Option(min=1, max=8192, help="Of the network's images.")] = 3,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Rewind to this state dict.")
     ] = None,
@@ -92,15 +89,13 @@ def import_ticket(
         typer.Option(min=0, max=2**63 - 1, help="Rewind to initial weights of this seed."),
     ] = None,
 ) -> None:
-    """Make a ticket of a published file: mask files of lottery-image-prior, flat masks of Optimal
-    Eye Surgeon, state dicts of Deep Image Prior. Which of them it is shows in the file."""
-    with mistakes_in_one_message(OSError):
-        from lip_ray.exchange.tickets import imported, prior_named, write
+    """Make a ticket of a published file: mask files of lottery-image-prior and open_lth, flat masks
+    of Optimal Eye Surgeon, state dicts of Deep Image Prior as torch.save, Lightning or safetensors
+    save them. Which of them it is shows in the file."""
+    from lip_ray.exchange.tickets import imported, prior_named, write
 
-        ticket = imported(
-            file, prior_named(prior), image_channels=channels, weights=weights, seed=seed
-        )
-        write(ticket, output)
+    ticket = imported(file, prior_named(prior), image_channels=channels, weights=weights, seed=seed)
+    write(ticket, output)
     _print_ticket(ticket, output)
 
 
@@ -122,10 +117,9 @@ def import_generator(
     progressive GAN, or a state dict with a card of its layers."""
     if network is not None:
         require_one_of(NETWORKS, network, "--network", "network")
-    with mistakes_in_one_message(OSError):
-        from lip_ray.exchange.generators import imported
+    from lip_ray.exchange.generators import imported
 
-        found = imported(file, card=card, network=network, folder=output)
+    found = imported(file, card=card, network=network, folder=output)
     for line in found.lines:
         typer.echo(line)
 

@@ -14,7 +14,8 @@ from pydantic import model_validator
 from torch import Tensor
 
 from lip_ray.data import fingerprint, npz
-from lip_ray.data.images import Framing, Range, decoded, digits, framed, rounded
+from lip_ray.data.decoding import decoded
+from lip_ray.data.images import Framing, Range, digits, framed, rounded
 from lip_ray.spec import Family, RunOnly
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -22,7 +23,7 @@ ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 WHAT = "image"
 
 Pixels = np.ndarray[Any, Any]
-"""Pixels of one picture, (H, W) or (H, W, C) uint8."""
+"""Pixels of one picture, (H, W) or (H, W, C): uint8, or floating-point numbers in [0, 1]."""
 
 
 class AbstractImageSet(Framing, ABC):
@@ -101,7 +102,8 @@ class DigitSet(AbstractImageSet):
 class ArraySet(AbstractImageSet):
     """An array of pictures in an .npz file, known by the content of that file.
 
-    The array is uint8 of shape (N, H, W) or (N, H, W, 3), 255 is white.
+    The array is of shape (N, H, W) or (N, H, W, 3): uint8, 255 is white; float32 in [0, 1]; or
+    uint16 with a `white` of its own. Like all pictures to learn from, they are rounded to 8 bits.
     """
 
     kind: Literal["npz"] = "npz"
@@ -116,6 +118,9 @@ class ArraySet(AbstractImageSet):
     sha256: str
     """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
     later one."""
+    white: npz.White | None = None
+    """The value that is white; by default 255 of uint8 and 1 of float32. Arrays of uint16 need it:
+    4095 for what a camera of 12 bits saved."""
 
     @model_validator(mode="before")
     @classmethod
@@ -158,7 +163,10 @@ class ArraySet(AbstractImageSet):
 
     def _pictures(self) -> Iterator[tuple[str, Pixels]]:
         pictures = npz.read(self.path, self.sha256, self.array)
-        return ((self.label, pictures[index]) for index in range(*self._items()))
+        return (
+            (self.label, npz.scaled(pictures[index], self.white, f"{self.label}, picture {index}"))
+            for index in range(*self._items())
+        )
 
 
 @final

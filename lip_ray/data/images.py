@@ -8,12 +8,12 @@ import numpy as np
 import skimage.data
 import torch
 from PIL import Image as PillowImage
-from PIL import ImageOps
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from skimage.transform import resize
 from torch import Tensor
 
 from lip_ray.data import fingerprint, npz
+from lip_ray.data.decoding import decoded
 from lip_ray.data.labelled import Digits
 from lip_ray.spec import Family, RunOnly, Spec
 
@@ -24,20 +24,17 @@ BuiltinName = Literal[
 ]  # fmt: skip
 """The photos inside scikit-image's wheel: none of them is downloaded."""
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_BIT_DEPTH_AT = 24
-GREY_MODES = ("1", "L", "LA", "La")
 THUMBNAIL_SIDE = 256
 WHAT = "image"
-UNREADABLE = (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError)
-"""All errors that Pillow raises for bytes that are no picture."""
+MOST_PIXELS = 2**24
+"""The largest picture that `size` may make: 4096×4096, say."""
 
 Range = Annotated[tuple[int, int], Field(strict=False)]
 Split = Literal["test", "training"]
-_FROM_0 = {"type": "integer", "minimum": 0}
+_FROM_0 = {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**31}
 Index = Annotated[
     int,
-    Field(ge=0),
+    Field(ge=0, lt=2**31),
     WithJsonSchema({"anyOf": [_FROM_0, {"type": "array", "items": _FROM_0, "minItems": 1}]}),
 ]
 """The number of a picture, from 0. In the schema, a list of numbers stands for several images."""
@@ -83,6 +80,10 @@ class Framing(Spec):
                 raise ValueError(f"{name} must be [first, end] with 0 <= first < end, got {span}")
         if self.size is not None and min(self.size) < 1:
             raise ValueError(f"size must be [height, width] of at least 1, got {self.size}")
+        if self.size is not None and self.size[0] * self.size[1] > MOST_PIXELS:
+            raise ValueError(
+                f"size must be [height, width] of {MOST_PIXELS:,} pixels at most, got {self.size}"
+            )
         return self
 
 
@@ -120,6 +121,8 @@ class FileImage(Framing):
     later one."""
     measured: bool = False
     """Whether the picture is itself the measurement, so that no clean image is known."""
+    page: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    """Which page or frame of the file it is, from 0; by default the only one."""
 
     @model_validator(mode="before")
     @classmethod
@@ -129,24 +132,27 @@ class FileImage(Framing):
     @property
     def label(self) -> str:
         """The name in tables and figures, and the key of all draws made for this image."""
-        return f"{self.name}-{self.sha256[:6]}"
+        page = "" if self.page is None else f"-page-{self.page}"
+        return f"{self.name}{page}-{self.sha256[:6]}"
 
     def load(self) -> Tensor:
         """(C, H, W) float32 in [0, 1] on the CPU.
 
-        Raises ValueError when the file is missing, changed, or no 8-bit opaque picture, or when
-        the crop is outside of it.
+        Raises ValueError when the file is missing, changed, or no 8-bit opaque picture, when it
+        has several pages and none is chosen, or when the crop is outside of it.
         """
         return _framed(self)
 
     def _pixels(self) -> np.ndarray[Any, Any]:
-        return decoded(fingerprint.read(self.path, self.sha256, WHAT), self.path)
+        data = fingerprint.read(self.path, self.sha256, WHAT)
+        return decoded(data, self.path, page=self.page)
 
 
 class ArrayImage(Framing):
     """One picture of an array in an .npz file, known by the content of that file.
 
-    The array is uint8 of shape (N, H, W) or (N, H, W, 3), 255 is white.
+    The array is of shape (N, H, W) or (N, H, W, 3): uint8, 255 is white; float32 in [0, 1]; or
+    uint16 with a `white` of its own. Whatever its depth, all of it is kept.
     """
 
     kind: Literal["npz"] = "npz"
@@ -161,6 +167,9 @@ class ArrayImage(Framing):
     sha256: str
     """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
     later one."""
+    white: npz.White | None = None
+    """The value that is white; by default 255 of uint8 and 1 of float32. Arrays of uint16 need it:
+    4095 for what a camera of 12 bits saved."""
     measured: ClassVar[Literal[False]] = False
     """Always false: an array holds clean images, never measurements."""
 
@@ -190,7 +199,7 @@ class ArrayImage(Framing):
     def _pixels(self) -> np.ndarray[Any, Any]:
         pictures = _array(self.path, self.sha256, self.array)
         _refuse_beyond(self.index, len(pictures), f"array {self.array!r} of {self.path}")
-        return cast("np.ndarray[Any, Any]", pictures[self.index])
+        return npz.scaled(pictures[self.index], self.white, self.label)
 
 
 class DigitImage(Framing):
@@ -278,32 +287,15 @@ def _refuse_beyond(index: int, count: int, where: str) -> None:
         raise ValueError(f"index must be from 0 to {count - 1} in {where}, got {index}")
 
 
-def decoded(data: bytes, path: str) -> np.ndarray[Any, Any]:
-    """The pixels of a picture file, (H, W) or (H, W, 3) uint8, upright."""
-    if data.startswith(PNG_SIGNATURE) and data[PNG_BIT_DEPTH_AT : PNG_BIT_DEPTH_AT + 1] == b"\x10":
-        raise ValueError(f"{path} is a 16-bit PNG; only 8-bit images are read, convert it first")
-    try:
-        with PillowImage.open(io.BytesIO(data)) as opened:
-            picture = ImageOps.exif_transpose(opened)
-    except UNREADABLE as error:
-        raise ValueError(f"{path} is not an image that can be read ({error})") from error
-    if picture.mode.startswith(("I", "F")):
-        raise ValueError(f"{path} has more than 8 bits a channel (mode {picture.mode})")
-    if picture.has_transparency_data:
-        alpha = picture.convert("RGBA").getchannel("A")
-        if alpha.getextrema() != (255, 255):
-            raise ValueError(f"{path} has transparent pixels; flatten its alpha channel first")
-    return np.asarray(picture.convert("L" if picture.mode in GREY_MODES else "RGB"))
-
-
 @lru_cache(maxsize=64)
 def _framed(image: AnyImage) -> Tensor:
     return framed(image._pixels(), image, image.label)
 
 
 def framed(pixels: np.ndarray[Any, Any], framing: Framing, label: str) -> Tensor:
-    r"""A picture of (H, W) or (H, W, C) uint8 pixels, framed: (C, H, W) float32 in [0, 1].
+    r"""A picture of (H, W) or (H, W, C) pixels, framed: (C, H, W) float32 in [0, 1].
 
+    These are uint8, or floating-point numbers in [0, 1].
     Raises ValueError, which names the picture by its label, when the crop is outside of it.
     """
     height, width = pixels.shape[:2]
@@ -312,7 +304,8 @@ def framed(pixels: np.ndarray[Any, Any], framing: Framing, label: str) -> Tensor
         raise ValueError(
             f"crop rows {rows}, columns {columns} is outside of {label} ({height}×{width})"
         )
-    cropped = pixels[slice(*rows), slice(*columns)].astype(np.float64) / 255
+    white = 255 if pixels.dtype == np.uint8 else 1
+    cropped = pixels[slice(*rows), slice(*columns)].astype(np.float64) / white
     if framing.size is not None:
         cropped = resize(cropped, framing.size, order=1, anti_aliasing=True)
     planes = torch.from_numpy(np.atleast_3d(cropped)).permute(2, 0, 1).contiguous()

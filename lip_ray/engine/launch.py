@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 
 import ray
 from ray import tune
@@ -13,11 +13,12 @@ from rich.console import Console
 
 from lip_ray import __version__
 from lip_ray.engine.failures import Failure, FailureLog, Watchdog
+from lip_ray.engine.guard import CLUSTER_PATIENCE_S, OWN_PATIENCE_S, end_process, guarded
 from lip_ray.engine.plan import PlannedTrial, plan
 from lip_ray.engine.preflight import refuse_unready
 from lip_ray.engine.progress import Progress, Tally
 from lip_ray.engine.ray_private import withhold_keys
-from lip_ray.engine.ray_session import most, nodes, ray_at, this_machine
+from lip_ray.engine.ray_session import Session, most, nodes, ray_at, this_machine
 from lip_ray.engine.resources import Allocation
 from lip_ray.engine.search_points import Points, kinds_of
 from lip_ray.engine.stopper import RunStopper
@@ -30,6 +31,9 @@ from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Sweep
 
 withhold_keys()
+
+INCOMPLETE = 1
+"""The exit status of a process that cannot go on."""
 
 Worker = Callable[[Config], None]
 
@@ -101,12 +105,13 @@ def launch(
         launched.note_sweep()
         return launched.summary()
     trackers = callbacks(sweep.run.trackers, sweep=sweep.name, store=writer.folder)
-    with ray_at(address) as folder:
+    with ray_at(address) as session:
         if address:
             refuse_unready(writer.where)
         allocation = Allocation.of(sweep.run, kinds, nodes(), most() if address else ())
         launched.note_sweep()
-        launched.fit(allocation, folder, worker, trackers)
+        patience_s = CLUSTER_PATIENCE_S if address else OWN_PATIENCE_S
+        launched.fit(allocation, session, worker, trackers, patience_s=patience_s)
     return launched.summary()
 
 
@@ -149,12 +154,17 @@ class _Launch:
     def fit(
         self,
         allocation: Allocation,
-        folder: Path,
+        session: Session,
         worker: Worker,
         trackers: Sequence[tune.Callback],
+        *,
+        patience_s: float,
     ) -> None:
         """Run until no trial is left that can run; trials that are still incomplete failed or were
-        stopped."""
+        stopped.
+
+        Where Ray itself has died, `patience_s` ago if that is its GCS, it ends this process.
+        """
         run, tally = self._sweep.run, self._tally
         begins = f"{self._sweep.name}: {tally.line()}; {allocation.line}"
         self._console.print(begins, highlight=False)
@@ -176,21 +186,34 @@ class _Launch:
         progress = Progress(
             tally, self._console, standings=self._standings, stopping=lambda: stopper.interrupted
         )
+        tuner = tune.Tuner(
+            tune.with_resources(worker, allocation.request),
+            tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
+            run_config=tune.RunConfig(
+                name="sweep",
+                storage_path=str(session.folder),
+                verbose=0,
+                stop=stopper,
+                callbacks=[watchdog, progress, *trackers],
+                failure_config=tune.FailureConfig(max_failures=run.retries),
+            ),
+        )
+        died = partial(self._end_without_ray, progress, session)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._pending(allocation))
-        with progress, stopper.on_signals():
-            tune.Tuner(
-                tune.with_resources(worker, allocation.request),
-                tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
-                run_config=tune.RunConfig(
-                    name="sweep",
-                    storage_path=str(folder),
-                    verbose=0,
-                    stop=stopper,
-                    callbacks=[watchdog, progress, *trackers],
-                    failure_config=tune.FailureConfig(max_failures=run.retries),
-                ),
-            ).fit()
+        with progress, stopper.on_signals(), guarded(died, patience_s=patience_s):
+            tuner.fit()
         self._problem = searcher.store_problem
+
+    def _end_without_ray(self, progress: Progress, session: Session, said: str) -> None:
+        """Say what has happened to Ray, and end this process."""
+
+        def last_words() -> None:
+            progress.stop()
+            self._console.print(said, markup=False, highlight=False, soft_wrap=True)
+            self._console.file.flush()
+            session.end()
+
+        end_process(INCOMPLETE, last_words)
 
     def _told(self) -> str:
         assert self._study
@@ -238,6 +261,7 @@ def sweep_record(sweep: Sweep) -> SweepRecord:
         sweep=sweep.name,
         sweep_id=sweep.id,
         trial_ids=tuple(trial.id for trial in sweep.trials),
+        kinds=tuple(trial.kind for trial in sweep.trials),
         specs=tuple(trial.model_dump_json() for trial in sweep.trials),
         levels=tuple(trial.levels for trial in sweep.trials),
         lip_ray_version=__version__,

@@ -118,22 +118,25 @@ def graph_table(planned: Sequence[PlannedTrial]) -> pd.DataFrame:
 
 
 def _labels(trials: Sequence[AbstractTrial]) -> list[str]:
-    leaves = [_unseeded(dict(_leaves(trial.model_dump(mode="json")))) for trial in trials]
-    compared = [{name: _compared(name, leaf) for name in leaf} for leaf in leaves]
-    names = dict.fromkeys(name for leaf in leaves for name in leaf)
+    fields = [_unseeded(_fields(trial)) for trial in trials]
+    compared = [{name: _compared(name, own) for name in own} for own in fields]
+    names = dict.fromkeys(name for own in fields for name in own)
     values: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for leaf, keys in zip(leaves, compared, strict=True):
+    for own, keys in zip(fields, compared, strict=True):
         for name, key in keys.items():
-            values[key].add(leaf[name])
+            values[key].add(own[name])
     return [
         ", ".join(
-            _named(name, leaf[name])
-            for name in names
-            if name in leaf and len(values[keys[name]]) > 1
+            _named(name, own[name]) for name in names if name in own and len(values[keys[name]]) > 1
         )
         or trial.description.pruner
-        for trial, leaf, keys in zip(trials, leaves, compared, strict=True)
+        for trial, own, keys in zip(trials, fields, compared, strict=True)
     ]
+
+
+def _fields(trial: AbstractTrial) -> dict[str, str]:
+    """All plain values of a trial's spec as JSON, by dotted path."""
+    return {name: json.dumps(value) for name, value in leaves(trial.model_dump(mode="json"))}
 
 
 def _unseeded(leaf: dict[str, str]) -> dict[str, str]:
@@ -149,15 +152,16 @@ def _compared(name: str, leaf: Mapping[str, str]) -> tuple[str, ...]:
     return (name, *(leaf.get(f"{parent}.{part}".lstrip("."), "") for part in asked))
 
 
-def _leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """The plain values inside of a JSON value, by dotted path; a list without mappings is one."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}" if path else key)
+            yield from leaves(item, f"{path}.{key}" if path else key)
     elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
         for index, item in enumerate(value):
-            yield from _leaves(item, f"{path}.{index}")
+            yield from leaves(item, f"{path}.{index}")
     else:
-        yield path, json.dumps(value)
+        yield path, value
 
 
 def _named(name: str, value: str) -> str:

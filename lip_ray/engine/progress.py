@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from statistics import fmean
 from typing import Any
@@ -223,6 +223,10 @@ class Progress(tune.Callback):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Leave the panel as one line."""
         if self._live:
             self._in_flight.stop()
             self._live.update(Text(self._tally.line()))
@@ -307,12 +311,6 @@ class _Watcher(threading.Thread):
     def stop(self) -> None:
         """End the thread."""
         self._over.set()
-
-
-def _sparsest(row: Mapping[float, float]) -> tuple[float, float]:
-    """A sort key: the sparsest level's density and PSNR, the best first."""
-    density = min(row)
-    return density, -row[density]
 
 
 def _kinds_table(tally: Tally) -> Table:

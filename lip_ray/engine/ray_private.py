@@ -6,7 +6,7 @@ of them still runs trials: the function then says once what is lost.
 
 import logging
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from operator import attrgetter
@@ -29,6 +29,7 @@ Checked with 2.55 and 2.60.
 ONLY_LOOPBACK = "ray._private.ray_constants:ENABLE_RAY_CLUSTER"
 MOST_RESOURCES = "ray._private.state:state.get_max_resources_from_cluster_config"
 PROPAGATED = "ray.tune.execution.class_cache:ENV_VARS_TO_PROPAGATE"
+PRINTS = "ray._private.worker:print_to_stdstream"
 WORKER = "temporary_state.ray_actor"
 ERROR_FILE = "pickled_error_file"
 
@@ -36,6 +37,7 @@ LOST = {
     ONLY_LOOPBACK: "its ports may be open to the network",
     MOST_RESOURCES: "what a cluster can grow to may be unknown",
     PROPAGATED: "AWS keys of this process may get into Ray's logs",
+    PRINTS: "what Ray prints when it dies is printed too",
     WORKER: "run.level_limit_s ends no level",
     ERROR_FILE: "trials fail without a reason",
 }
@@ -60,17 +62,27 @@ def only_loopback() -> Iterator[None]:
     Ray documents an environment variable for this, RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER, but has read
     it when it was imported, and this process may also join a cluster. Checked with 2.55 and 2.60.
     """
-    before = _found(ONLY_LOOPBACK)
-    if before is None:
+    with _replaced(ONLY_LOOPBACK, lambda before: False):
         yield
-        return
-    module, _, name = ONLY_LOOPBACK.partition(":")
-    constants = resolve_name(module)
-    setattr(constants, name, False)
-    try:
+
+
+@contextmanager
+def without_messages(*beginnings: str) -> Iterator[None]:
+    """Keep messages of Ray's own processes that begin so from being printed meanwhile.
+
+    The documented `log_to_driver=False` is about the output of workers; of the end of a raylet the
+    driver prints the last lines of its log twice. Checked with 2.55 and 2.60.
+    """
+
+    def filtered(prints: Callable[..., None]) -> Callable[..., None]:
+        def printed(data: dict[str, Any], *arguments: Any, **options: Any) -> None:
+            if not any(line.startswith(beginnings) for line in data.get("lines", ())):
+                prints(data, *arguments, **options)
+
+        return printed
+
+    with _replaced(PRINTS, filtered):
         yield
-    finally:
-        setattr(constants, name, before)
 
 
 def most_resources() -> Mapping[str, float] | None:
@@ -121,7 +133,9 @@ def complaint() -> str:
     """What is to be said of the installed Ray; nothing where it is one of the checked versions."""
     if _minor(CHECKED[0]) <= _minor(ray.__version__) <= _minor(CHECKED[1]):
         return ""
-    lost = [LOST[name] for name in (ONLY_LOOPBACK, MOST_RESOURCES, PROPAGATED) if not _has(name)]
+    lost = [
+        LOST[name] for name in (ONLY_LOOPBACK, MOST_RESOURCES, PROPAGATED, PRINTS) if not _has(name)
+    ]
     return "; ".join([f"lip-ray was checked with {' to '.join(CHECKED)}", *lost])
 
 
@@ -143,6 +157,21 @@ def _found(name: str) -> Any | None:
         _tell(name)
         return None
     return resolve_name(name)
+
+
+@contextmanager
+def _replaced(name: str, by: Callable[[Any], Any]) -> Iterator[None]:
+    """Let a name of one of Ray's modules stand for something else meanwhile."""
+    before = _found(name)
+    if before is None:
+        yield
+        return
+    module, _, last = name.partition(":")
+    setattr(resolve_name(module), last, by(before))
+    try:
+        yield
+    finally:
+        setattr(resolve_name(module), last, before)
 
 
 def _attribute(trial: Any, name: str) -> Any | None:

@@ -3,9 +3,12 @@
 import logging
 import os
 import secrets
+import shutil
+import signal
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +32,56 @@ TOKEN_HINT = (
     " (where a cluster asks for a token, RAY_AUTH_MODE=token and RAY_AUTH_TOKEN must be set)"
 )
 
+RAYLET_DIED = "Raylet is terminated"
+NODE_DIED = "The node with node id"
+"""How messages begin by which Ray tells of its own end, in many lines."""
+
 ANSWER_S = 10.0
 """How long a cluster's address may take to accept a connection."""
 
 
+@dataclass(frozen=True)
+class Session:
+    """A Ray that this process has started or joined."""
+
+    folder: Path
+    """For Tune's state, which is thrown away: the store is what counts."""
+    token: str
+    """That of this process's own Ray, whose processes all have it; "" for a cluster's."""
+
+    def end(self) -> None:
+        """Leave nothing behind where Ray itself no longer works: it would wait for itself.
+
+        Helpers of a raylet that was killed live on, and nothing ends them with this process.
+        """
+        for process in self._processes():
+            with suppress(OSError):  # it is gone
+                os.kill(process, signal.SIGKILL)
+        shutil.rmtree(self.folder.parent, ignore_errors=True)
+
+    def _processes(self) -> Iterator[int]:
+        own = f"\0RAY_AUTH_TOKEN={self.token}\0".encode()
+        for folder in Path("/proc").glob("[0-9]*") if self.token else ():
+            with suppress(OSError):  # it is gone, or another user's
+                started_with = b"\0" + (folder / "environ").read_bytes()
+                if own in started_with and int(folder.name) != os.getpid():
+                    yield int(folder.name)
+
+
 @contextmanager
-def ray_at(address: str | None) -> Iterator[Path]:
+def ray_at(address: str | None) -> Iterator[Session]:
     """A Ray to run trials on: this machine's own, or that of the cluster at an address.
 
-    Yields a folder for Tune's state, which is thrown away: the store is what counts. Raises
-    LaunchError where nothing answers, a Ray or Python of another version does, or the temporary
-    folder is of no use.
+    Raises LaunchError where nothing answers, a Ray or Python of another version does, or the
+    temporary folder is of no use.
     """
     with _folder(address) as private:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told at the end
-        with joined(address) if address else local_ray(private / "ray"):
-            yield private / "tune"
+        token = "" if address else secrets.token_hex(32)
+        running = joined(address) if address else local_ray(private / "ray", token)
+        messages = (RAYLET_DIED,) if address else (RAYLET_DIED, NODE_DIED)
+        with ray_private.without_messages(*messages), running:
+            yield Session(private / "tune", token)
 
 
 def _folder(address: str | None) -> AbstractContextManager[Path]:
@@ -55,22 +92,31 @@ def _folder(address: str | None) -> AbstractContextManager[Path]:
 
 
 @contextmanager
-def local_ray(folder: Path) -> Iterator[None]:
+def local_ray(folder: Path, token: str) -> Iterator[None]:
     """A Ray of this process's own on the cores it may use, listening on loopback only."""
-    with _environment(_own_settings()), ray_private.only_loopback():
+    with _environment(_own_settings(token)), ray_private.only_loopback():
         try:
-            ray_private.start(
-                folder,
-                ip_address=LOOPBACK,
-                num_cpus=available_cpus(),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=OBJECT_STORE_BYTES,
-            )
+            _start(folder)
             yield
         finally:
             ray.shutdown()
+
+
+def _start(folder: Path) -> None:
+    """Raise LaunchError where Ray does not start."""
+    try:
+        ray_private.start(
+            folder,
+            ip_address=LOOPBACK,
+            num_cpus=available_cpus(),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=OBJECT_STORE_BYTES,
+        )
+    except (RuntimeError, OSError, RayError) as error:
+        said = (str(error).strip() or repr(error)).splitlines()[0]
+        raise LaunchError(f"Ray cannot be started on this machine: {said}") from error
 
 
 @contextmanager
@@ -174,14 +220,14 @@ def answers() -> bool:
     return bool(ray.get(ray.remote(lambda: True).remote()))
 
 
-def _own_settings() -> dict[str, str]:
+def _own_settings(token: str) -> dict[str, str]:
     """What makes a Ray private: its address is loopback, and only who has the token may speak.
 
     Ray asks for tokens by itself, and writes one into a readable file where it is given none.
     """
     return {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # read by the processes that Ray starts
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_AUTH_TOKEN": token,
     }
 
 

@@ -15,6 +15,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.queue import Queue
 from rich.console import Console
 
+from lip_ray.engine.guard import RESUME
 from lip_ray.engine.launch import Summary, launch
 from lip_ray.engine.ray_private import HEAD
 from lip_ray.engine.ray_session import joined
@@ -46,9 +47,21 @@ def launch_from_outside(sweep: Sweep, store: str, console: Console, address: str
         driver = _drive.remote(sweep, store, lines, interrupts, console.width)
         try:
             return _followed(driver, lines, interrupts, console)
+        except RayTaskError:
+            raise
+        except (RayError, ConnectionError) as error:
+            raise LaunchError(lost(address, error)) from error
         finally:
-            lines.shutdown(force=True)
-            interrupts.shutdown(force=True)
+            with suppress(RayError, ConnectionError):
+                lines.shutdown(force=True)
+                interrupts.shutdown(force=True)
+
+
+def lost(address: str, error: Exception) -> str:
+    """What is said where the driver, or the way to it, has died."""
+    said = (str(error).strip() or repr(error)).splitlines()[0]
+    what = f"the driver on the cluster's head no longer answers: {said}"
+    return f"--address {address}: {what}. {RESUME}."
 
 
 def _followed(

@@ -17,6 +17,8 @@ Device = Literal["cpu", "cuda"]
 class LaunchError(UserError):
     """The machines lack the resources that `run` asks for, or cannot be reached."""
 
+    many_lines = True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:

@@ -229,6 +229,7 @@ class Study:
             params=key_of(params),
             objectives=json.dumps([o.model_dump(mode="json") for o in self._search.objectives]),
             trial_ids=tuple(trial.id for trial in trials),
+            kinds=tuple(trial.kind for trial in trials),
             specs=tuple(trial.model_dump_json() for trial in trials),
             levels=tuple(trial.levels for trial in trials),
             problem=problem,

@@ -10,13 +10,14 @@ import math
 import queue
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
+from lip_ray.engine.plan import leaves
 from lip_ray.engine.recorders import Mlflow, Recorder, TensorBoard, Tracked, WeightsAndBiases
 from lip_ray.engine.resources import LaunchError
 from lip_ray.engine.trainable import REPORTED
@@ -157,7 +158,7 @@ def tracked(config: Mapping[str, Any], *, sweep: str, folder: Path) -> Tracked:
     return Tracked(
         trial_id=trial.id,
         label=label,
-        config=dict(_leaves(json.loads(config["spec"]))),
+        config={name: _told(value) for name, value in leaves(json.loads(config["spec"]))},
         folder=folder / label,
         sweep=sweep,
     )
@@ -169,18 +170,11 @@ def level_numbers(result: Mapping[str, Any]) -> dict[str, float]:
     return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 
-def _leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Numbers, texts and truths as they are; lists as JSON; what is not given as "none"."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}" if path else key)
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        for index, item in enumerate(value):
-            yield from _leaves(item, f"{path}.{index}")
-    elif isinstance(value, list):
-        yield path, json.dumps(value)
-    else:
-        yield path, "none" if value is None else value
+def _told(value: Any) -> Any:
+    """A plain value as trackers take it: lists as JSON, null as "none"."""
+    if isinstance(value, list):
+        return json.dumps(value)
+    return "none" if value is None else value
 
 
 def _said(error: Exception) -> str:

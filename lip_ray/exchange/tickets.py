@@ -217,6 +217,7 @@ def imported(
         notes.append("the weights are not those that the mask was found with, but drawn here")
     mask = Mask(found.masks)
     notes += _differences(found.masked_elsewhere, mask, masks_only=found.weights is None)
+    notes += _emptied(prior, mask, image_channels)
     about = _about(prior, mask, channels=image_channels, weights=origin) | {
         "imported_from": {"name": path.name, "sha256": _sha256(path)},
         "notes": notes,
@@ -285,11 +286,14 @@ def _effective_density(ticket: Ticket) -> float:
     if made_by is not None:
         module = made_by.module(keyed(0, "initial weights"))
         return effective(module, mask, (made_by.latent_size,)) / mask.total
-    prior = _prior_of(ticket)
-    side = prior.minimum_side
-    shape = (ticket.about["image_channels"], side, side)
+    return _on_a_path(_prior_of(ticket), mask, ticket.about["image_channels"]) / mask.total
+
+
+def _on_a_path(prior: AbstractPrior, mask: Mask, channels: int) -> int:
+    """How many weights are on a path from latent to image."""
+    shape = (channels, prior.minimum_side, prior.minimum_side)
     module = prior.module(shape, keyed(0, "initial weights"))
-    return effective(module, mask, prior.latent_shape(shape)) / mask.total
+    return effective(module, mask, prior.latent_shape(shape))
 
 
 def _trial_id(store: Reader, prefix: str) -> str:
@@ -406,6 +410,18 @@ def _differences(masked_elsewhere: int, mask: Mask, *, masks_only: bool) -> list
             "the lottery-image-prior scripts apply such a mask to all convolutions but 1.0.1.1 and "
             f"1.1.1.1: {regrown:,} of the weights pruned here are fitted there"
         )
+    return notes
+
+
+def _emptied(prior: AbstractPrior, mask: Mask, channels: int) -> list[str]:
+    """What a mask has cut off: all of the image, or single layers."""
+    notes = []
+    if not _on_a_path(prior, mask, channels):
+        notes.append("no path leads from the latent to the image: no fit can restore anything")
+    empty = [name for name, layer in mask.layers.items() if not layer.any()]
+    if empty:
+        some = "1 layer has" if len(empty) == 1 else f"{len(empty)} layers have"
+        notes.append(f"{some} no weight left: {_listed(empty)}")
     return notes
 
 

@@ -19,7 +19,7 @@ from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
 from lip_ray.rng import keyed
-from lip_ray.spec import Spec
+from lip_ray.spec import Batch, Spec, Steps
 
 INTERVAL = 20
 """The number of steps between two looks of the host at the device and at the clock."""
@@ -75,15 +75,15 @@ class AdversarialFit(Spec):
     1710.10196). Networks normalise by batch statistics while they learn.
     """
 
-    steps: Annotated[int, Field(ge=1)] = 5600
+    steps: Steps = 5600
     """The steps of the generator. The default is the study's 30 epochs over 12000 pictures."""
-    batch: Annotated[int, Field(ge=1)] = 64
+    batch: Batch = 64
     """Pictures of each kind that a step of either network sees."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     """The learning rate of Adam for both networks."""
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.0
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    critic_steps: Annotated[int, Field(ge=1)] = 1
+    critic_steps: Annotated[int, Field(ge=1, le=10**4)] = 1
     """Steps of the critic before each step of the generator."""
     gradient_penalty: Annotated[float, Field(ge=0)] = 10.0
     drift: Annotated[float, Field(ge=0)] = 1e-3
@@ -124,13 +124,13 @@ class AdversarialFit(Spec):
         damaged checkpoint is ignored. Raises ValueError where it belongs to another fit.
         """
         self._check(spec, images, snapshot_at)
-        duel = _Duel(self, generator, critic, spec, images, mask, critic_mask, seed, level)
-        with arithmetic(self.precision, duel.device):
-            course = _Course(duel, self.steps, snapshot_at, checkpointer, callback)
-            reason = course.run()
-            duel.end()
-            measured = None if reason else duel.measure()
-        return course.result(reason, measured)
+        networks = _Networks(self, generator, critic, spec, images, mask, critic_mask, seed, level)
+        with arithmetic(self.precision, networks.device):
+            training = _Training(networks, self.steps, snapshot_at, checkpointer, callback)
+            reason = training.run()
+            networks.end()
+            measured = None if reason else networks.measure()
+        return training.result(reason, measured)
 
     def rehearse(
         self,
@@ -145,10 +145,10 @@ class AdversarialFit(Spec):
     ) -> float:
         """The measured seconds of `steps` steps on the device of the networks."""
         self._check(spec, images, None)
-        duel = _Duel(self, generator, critic, spec, images, mask, critic_mask, 0, 0)
-        with arithmetic(self.precision, duel.device):
+        networks = _Networks(self, generator, critic, spec, images, mask, critic_mask, 0, 0)
+        with arithmetic(self.precision, networks.device):
             started = time.perf_counter()
-            rows = [duel.step(number) for number in range(steps)]
+            rows = [networks.step(number) for number in range(steps)]
             bool(torch.stack(rows).isfinite().all())  # waits for the device
             return time.perf_counter() - started
 
@@ -175,7 +175,7 @@ class _Measured:
     samples: Tensor
 
 
-class _Duel:
+class _Networks:
     """Generator, critic, the generator's average, their optimizers, and all that is drawn."""
 
     def __init__(
@@ -382,23 +382,25 @@ class _Duel:
         self._order = state["order"]
 
 
-class _Course:
+class _Training:
     """The steps of a fit, their recorded rows, and their checkpoints."""
 
     def __init__(
         self,
-        duel: _Duel,
+        networks: _Networks,
         steps: int,
         snapshot_at: int | None,
         checkpointer: Checkpointer | None,
         callback: Callback,
     ) -> None:
-        self._duel = duel
+        self._networks = networks
         self._snapshot_at = snapshot_at
         self._checkpointer = checkpointer
         self._callback = callback
-        self._identity = duel.identity() | {"snapshot_at": str(snapshot_at)} if checkpointer else {}
-        self._rows = torch.zeros(steps, 3, device=duel.device)
+        self._identity = (
+            networks.identity() | {"snapshot_at": str(snapshot_at)} if checkpointer else {}
+        )
+        self._rows = torch.zeros(steps, 3, device=networks.device)
         self._step = 0
         self._seconds = 0.0
         self._snapshot: tuple[State, State] | None = None
@@ -412,7 +414,7 @@ class _Course:
         self._take_snapshot()
         self._tell()
         while self._step < len(self._rows):
-            self._rows[self._step] = self._duel.step(self._step)
+            self._rows[self._step] = self._networks.step(self._step)
             self._step += 1
             self._take_snapshot()
             self._tell()
@@ -422,7 +424,7 @@ class _Course:
                 if reason:
                     return reason
                 saved = self._save(saved)
-        if self._duel.finite():
+        if self._networks.finite():
             return ""
         return "a weight of the generator was not finite after the last step"
 
@@ -435,9 +437,9 @@ class _Course:
             steps=self._step,
             seconds=self._seconds,
             rows=self._rows[: self._step].cpu(),
-            average=self._duel.average.snapshot(),
-            generator=self._duel.generator.snapshot(),
-            critic=self._duel.critic.snapshot(),
+            average=self._networks.average.snapshot(),
+            generator=self._networks.generator.snapshot(),
+            critic=self._networks.critic.snapshot(),
             snapshot=None if late else self._snapshot,
             critic_gap=measured.critic_gap if measured else None,
             frechet=measured.frechet if measured else None,
@@ -449,7 +451,7 @@ class _Course:
 
     def _take_snapshot(self) -> None:
         if self._step == self._snapshot_at and self._snapshot is None:
-            self._snapshot = (self._duel.generator.snapshot(), self._duel.critic.snapshot())
+            self._snapshot = (self._networks.generator.snapshot(), self._networks.critic.snapshot())
 
     def _failure(self) -> str:
         """The reason where a loss since the last look is not finite, after going back to that
@@ -467,7 +469,7 @@ class _Course:
         if self._checkpointer is None or time.perf_counter() - last < self._checkpointer.interval_s:
             return last
         state = {
-            "duel": self._duel.state(),
+            "duel": self._networks.state(),  # checkpoints have this name for it
             "rows": self._rows[: self._step].clone(),
             "seconds": self._seconds,
             "snapshot": self._snapshot,
@@ -479,7 +481,7 @@ class _Course:
         state = unsealed(self._checkpointer.load(), self._identity) if self._checkpointer else None
         if state is None:
             return
-        self._duel.restore(state["duel"])
+        self._networks.restore(state["duel"])
         self._step = len(state["rows"])
         self._rows[: self._step] = state["rows"]
         self._seconds = state["seconds"]
@@ -488,4 +490,4 @@ class _Course:
             self._snapshot = (self._on_device(generator), self._on_device(critic))
 
     def _on_device(self, state: State) -> State:
-        return {name: value.to(self._duel.device) for name, value in state.items()}
+        return {name: value.to(self._networks.device) for name, value in state.items()}

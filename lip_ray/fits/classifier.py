@@ -98,6 +98,9 @@ class EpochResult:
     """Accuracy on the test set after the last epoch; None where the fit diverged."""
 
 
+Epochs = Annotated[int, Field(ge=1, le=10**5)]
+
+
 @final
 class EpochFit(Spec):
     """Stochastic gradient descent on the cross-entropy of logits; nothing is augmented.
@@ -106,15 +109,15 @@ class EpochFit(Spec):
     statistics while learning and by running statistics where accuracy is measured.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 182
-    batch: Annotated[int, Field(ge=2)] = 256
+    epochs: Epochs = 182
+    batch: Annotated[int, Field(ge=2, le=2**16)] = 256
     """The most pictures per step. An epoch has as few batches as that allows, nearly equal in
     size."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 2e-4
     """The weight decay of all parameters, added to their gradients."""
-    milestones: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = (91, 136)
+    milestones: Annotated[tuple[Epochs, ...], Field(strict=False)] = (91, 136)
     """The epochs after which the learning rate is multiplied by `decay`; later ones than the fit
     has do nothing."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.1
@@ -149,25 +152,25 @@ class EpochFit(Spec):
         """
         device = next(classifier.parameters()).device
         with arithmetic(self.precision, device):
-            descent = _Descent(self, classifier, mask)
-            return descent.run(split.to(device), seed=seed, level=level, callback=callback)
+            loop = _Training(self, classifier, mask)
+            return loop.run(split.to(device), seed=seed, level=level, callback=callback)
 
     def rehearse(self, classifier: Classifier, mask: Mask, split: Split, *, steps: int) -> float:
         """The measured seconds of `steps` steps on the device of the classifier."""
         device = next(classifier.parameters()).device
         training = split.training.to(device)
         with arithmetic(self.precision, device):
-            descent = _Descent(self, classifier, mask)
+            loop = _Training(self, classifier, mask)
             started, done = time.perf_counter(), 0
             while done < steps:
-                epoch = descent.epoch(training, torch.arange(len(training)))
+                epoch = loop.epoch(training, torch.arange(len(training)))
                 losses = list(islice(epoch, steps - done))
                 done += len(losses)
             bool(losses[-1].isfinite())  # waits for the device
             return time.perf_counter() - started
 
 
-class _Descent:
+class _Training:
     """A classifier and its optimizer during training."""
 
     def __init__(self, fit: EpochFit, classifier: Classifier, mask: Mask) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from lip_ray.fits.latent import Measured, measured_by
 from lip_ray.fits.result import FitResult, Snapshot
 from lip_ray.records import Outcome
-from lip_ray.spec import Spec
+from lip_ray.spec import Spec, Steps
 from lip_ray.tasks import Problem
 
 MOST_BYTES = 2**30
@@ -38,7 +38,7 @@ class Lasso(Spec):
     alpha: Annotated[float, Field(gt=0)] = 1e-5
     basis: Literal["dct"] = "dct"
     """`dct`: the orthonormal two-dimensional cosine transform of each channel."""
-    passes: Annotated[int, Field(ge=1)] = 1000
+    passes: Steps = 1000
     """The most passes over all coefficients."""
     tolerance: Annotated[float, Field(gt=0)] = 1e-4
     """The duality gap at which the solver ends, as a share of ‖y‖² / m."""

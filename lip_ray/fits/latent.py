@@ -19,7 +19,7 @@ from lip_ray.fits.progress import Callback, mean_psnr_db, no_callback, unknown
 from lip_ray.fits.result import FitResult, Snapshot
 from lip_ray.records import Outcome
 from lip_ray.rng import keyed
-from lip_ray.spec import Family, Spec
+from lip_ray.spec import Batch, Family, Spec, Steps
 from lip_ray.tasks import Identity, Operator, Problem
 
 NORMAL_QUARTILE = 0.6745
@@ -40,15 +40,15 @@ class AbstractSolver(Spec, ABC):
     """The number of latents per image and restart. Of two, the second opposes the first."""
 
     kind: str
-    steps: Annotated[int, Field(ge=1)] = 1000
+    steps: Steps = 1000
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     """The learning rate of Adam, constant over the fit."""
-    restarts: Annotated[int, Field(ge=1)] = 10
+    restarts: Batch = 10
     """The number of latents that each image begins at; the one of least objective at the end is
     selected."""
     latent_penalty: Annotated[float, Field(ge=0)] = 0.0
     """The weight of ‖z‖², which is added to the objective."""
-    candidates: Annotated[int, Field(ge=1)] = 1
+    candidates: Batch = 1
     """The number of latents tried for each restart, which begins at the one of least objective."""
 
     @abstractmethod
@@ -200,7 +200,7 @@ class MedianOfMeans(AbstractSolver):
     players: ClassVar[int] = 2
 
     kind: Literal["median_of_means"] = "median_of_means"
-    block: Annotated[int, Field(ge=1)] = 20
+    block: Annotated[int, Field(ge=1, le=2**26)] = 20
     """Measurements per block; those left over after the last full block are left out of the
     step."""
 

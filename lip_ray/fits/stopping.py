@@ -8,9 +8,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from lip_ray.spec import Family, Spec
+from lip_ray.spec import Family, Spec, Steps
 
-Steps = Annotated[int, Field(ge=1)]
+MOST_SUMS = 1000
+"""Strides of a window, and so images that are held."""
 
 
 class Monitor(Protocol):
@@ -87,6 +88,11 @@ class WindowedVariance(AbstractStopping):
         if self.window % self.stride:
             raise ValueError(
                 f"window must be a multiple of stride, got {self.window} and {self.stride}"
+            )
+        if self.window // self.stride > MOST_SUMS:
+            raise ValueError(
+                f"window must be at most {MOST_SUMS} strides, each of which holds an image, got "
+                f"{self.window} and {self.stride}"
             )
         return self
 

@@ -18,7 +18,7 @@ from lip_ray.fits.trace import Best, Trace
 from lip_ray.priors import UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
-from lip_ray.spec import Spec
+from lip_ray.spec import Spec, Steps
 from lip_ray.tasks import Problem
 
 
@@ -38,7 +38,7 @@ class Subject:
 class Fit(Spec):
     """How the weights are fitted; the defaults are those of Ulyanov et al. 2018 for denoising."""
 
-    steps: Annotated[int, Field(ge=1)] = 3000
+    steps: Steps = 3000
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     """The learning rate of Adam, on all parameters, without decay."""
     input_noise: Annotated[float, Field(ge=0)] = 1 / 30

@@ -12,7 +12,7 @@ from lip_ray.pruning.allocation import Scope, keep_best
 from lip_ray.pruning.mask import Mask, Scores
 from lip_ray.spec import Spec
 
-Rounds = Annotated[int, Field(ge=1)] | None
+Rounds = Annotated[int, Field(ge=1, le=10**4)] | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from torch import Tensor
 from lip_ray.pruning.base import AbstractPruner, Rounds, ScoreContext
 from lip_ray.pruning.mask import Scores
 from lip_ray.rng import keyed
+from lip_ray.spec import Steps
 
 
 @final
@@ -25,7 +26,7 @@ class Oes(AbstractPruner):
 
     kind: Literal["oes"] = "oes"
     rounds: Rounds = None
-    steps: Annotated[int, Field(ge=1)] = 60_000
+    steps: Steps = 60_000
     """The steps of Adam for each scoring of the weights."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     temperature: Annotated[float, Field(gt=0)] = 0.2

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, final
 
 from pydantic import Field, model_validator
 
-from lip_ray.spec import Family, Spec
+from lip_ray.spec import Family, Level, Spec
 
 
 class AbstractSchedule(Spec, ABC):
@@ -34,7 +34,7 @@ class Rate(AbstractSchedule):
     kind: Literal["rate"] = "rate"
     rate: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """The share of the remaining weights that each level removes, in (0, 1)."""
-    steps: Annotated[int, Field(ge=0)] = 16
+    steps: Level = 16
     """The number of prunings; there is one level more than that."""
 
     @property
@@ -56,7 +56,8 @@ class Densities(AbstractSchedule):
 
     kind: Literal["densities"] = "densities"
     densities: Annotated[
-        tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(strict=False, min_length=1)
+        tuple[Annotated[float, Field(gt=0, le=1)], ...],
+        Field(strict=False, min_length=1, max_length=10**4),
     ]
 
     @model_validator(mode="after")

@@ -55,7 +55,7 @@ def rows_of(table: str, name: str, content: bytes) -> pa.Table | None:
         if FILE not in stored.column_names:
             stored = stored.append_column(FILE, pa.repeat(stem_of(name), len(stored)))
         rows = valid(stored if stored.schema.equals(schema) else _aligned(stored, schema))
-        return legacy.completed(rows) if table == "trials" else rows
+        return legacy.completed(table, rows)
     except READ_ERRORS:
         return None
 

@@ -198,13 +198,23 @@ def valid(rows: Rows) -> Rows:
 def files_of(store: str | Path) -> Files:
     """The files of the store in a folder, or behind a URI that Arrow knows, as s3://bucket/prefix.
 
-    Credentials are taken from the environment. Raises StoreError for a URI that is not understood
-    or holds credentials, or whose server does not answer.
+    Credentials are taken from the environment. Raises StoreError for a path that cannot be one, for
+    a URI that is not understood or holds credentials, or whose server does not answer.
     """
     text = str(store)
     if "://" in text and not text.startswith("file://"):
         return Bucket(text)
-    return Folder(Path(text.removeprefix("file://")).expanduser().resolve())
+    return Folder(_path(text.removeprefix("file://")))
+
+
+def _path(text: str) -> Path:
+    """The absolute path, without links."""
+    try:
+        return Path(text).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # links that loop, no such user, a null
+        raise StoreError(
+            f"{text}: {_first_line(error)}: a store is a folder, or s3://bucket/prefix"
+        ) from error
 
 
 class Folder(Files):

@@ -1,5 +1,5 @@
-r"""Facets of trials in older stores, read off their spec JSON: before schema version 6 there were
-no columns for them.
+"""What trials of older stores mean, read off their spec JSON: stores from before schema version 6
+lack the columns in which a trial's class says it, and those that say which kind was asked for.
 
 This module is frozen, as specs of those versions gain no fields. For later trials their classes
 give the facets.
@@ -13,12 +13,15 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from lip_ray.records import Facets, Part
-from lip_ray.store.paths import Damaged
 
 SAID_BY = "setting"
 """The column that is null in rows from before there were facets."""
+
+ASKED_FOR = ("sweeps", "points")
+"""Tables of trials that need not have begun."""
 
 NEEDED = ("kind", "pruner", "prior", "task", "image", "seed", "travels", "spec", "canonical")
 """The columns that facets are read from."""
@@ -47,13 +50,33 @@ Said = Callable[[Spec], Any]
 SEED = re.compile(r'"seed": ?\d+')
 
 
-class NoSpec(Damaged):
-    """A row of `trials` holds no spec, so that nothing can be read off it."""
+def completed(table: str, rows: pa.Table) -> pa.Table:
+    """Rows of a table with what those of an older version lack."""
+    if table == "trials":
+        return _with_facets(rows)
+    return _with_kinds_asked_for(rows) if table in ASKED_FOR else rows
 
 
-def completed(rows: pa.Table) -> pa.Table:
-    """Rows of `trials`, with the facets of those that lack them. Raises NoSpec for a row without a
-    spec."""
+def _with_kinds_asked_for(rows: pa.Table) -> pa.Table:
+    """Rows of `sweeps` or `points` with the kinds of their trials."""
+    if rows["kind"].null_count == rows["spec"].null_count:  # a point may be without a trial
+        return rows
+    pairs = zip(rows["kind"].to_pylist(), rows["spec"].to_pylist(), strict=True)
+    kinds = [kind or _kind_of(spec) for kind, spec in pairs]
+    place, field = rows.schema.get_field_index("kind"), rows.schema.field("kind")
+    return rows.set_column(place, field, pa.array(kinds, field.type))
+
+
+def _kind_of(spec: str | None) -> str | None:
+    try:
+        kind = json.loads(spec or "")["kind"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return kind if isinstance(kind, str) else None
+
+
+def _with_facets(rows: pa.Table) -> pa.Table:
+    """Rows of `trials`, with the facets of those that lack them."""
     lacking = pc.is_null(rows[SAID_BY])
     if not pc.any(lacking).as_py():
         return rows
@@ -66,28 +89,31 @@ def completed(rows: pa.Table) -> pa.Table:
     return rows
 
 
+def may_lack_facets(footer: pq.FileMetaData) -> bool:
+    """Whether some row of a file of `trials` may lack them, by what is counted in its footer."""
+    names = footer.schema.names
+    if SAID_BY not in names:
+        return True
+    groups = (footer.row_group(number) for number in range(footer.num_row_groups))
+    counted = [group.column(names.index(SAID_BY)).statistics for group in groups]
+    return any(one is None or not one.has_null_count or one.null_count > 0 for one in counted)
+
+
 def columns_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """The facets of a row of `trials`, by column; for a spec that is not understood only the
-    setting.
-
-    Raises NoSpec where there is none.
-    """
-    spec, key = _object(row["spec"]), _object(row["canonical"] or row["spec"])
+    setting, and for one that is no mapping nothing."""
+    try:
+        spec, key = (
+            json.loads(text or "") for text in (row["spec"], row["canonical"] or row["spec"])
+        )
+    except (ValueError, RecursionError):
+        return {}
+    if not (isinstance(spec, dict) and isinstance(key, dict)):
+        return {}
     try:
         return BY_KIND[row["kind"]](row, spec, key).columns()
     except (KeyError, TypeError, AttributeError, IndexError):
         return {"setting": _setting(key)}
-
-
-def _object(text: str | None) -> Any:
-    """The spec that a text holds."""
-    try:
-        found = json.loads(text or "")
-    except (ValueError, RecursionError) as error:
-        raise NoSpec(f"{str(text)[:60]!r} is no spec: {error}") from error
-    if not isinstance(found, dict):
-        raise NoSpec(f"{str(text)[:60]!r} is no spec")
-    return found
 
 
 def _remembered(known: dict[tuple[Any, ...], Mapping[str, Any]], row: dict[str, Any]) -> Any:

@@ -47,6 +47,9 @@ PREFIX, SUFFIX = "manifest-", ".json"
 PART = re.compile(rf"{FOLDER}/({'|'.join(COMPACTED)})-[0-9a-f]{{8}}{re.escape(PARQUET)}")
 MANIFEST = re.compile(rf"{FOLDER}/{PREFIX}(\d{{6,}}){re.escape(SUFFIX)}")
 
+NAMED = re.compile(rf"{FOLDER}/[^/]+")
+"""What a manifest may name: whatever else it said would lie outside its folder."""
+
 ORIGIN_KEY = "lip_ray_part"
 """The key of a part's metadata that holds its `Origin` as JSON."""
 
@@ -87,7 +90,7 @@ def origin_of(files: Files, table: str, part: str) -> Origin:
     try:
         found = json.loads(said or "{}")
         return Origin(version=found["manifest"], replaces=tuple(found["replaces"]))
-    except (ValueError, KeyError, TypeError):  # of an older version
+    except (ValueError, KeyError, TypeError, RecursionError):  # of an older version
         return Origin()
 
 
@@ -138,7 +141,10 @@ def read_manifest(files: Files, name: str) -> Manifest:
     try:
         parts = _parts_in(json.loads(files.read(name)))
         named = {table: tuple(found) for table, found in parts.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        for table, found in named.items():
+            if not all(isinstance(part, str) and NAMED.fullmatch(part) for part in found):
+                raise ValueError(f"{list(found)} are no parts of {table}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(
             f"{files.where}/{name} cannot be read: {error}: lip store check --repair writes a "
             "manifest anew from what the parts say"

@@ -38,7 +38,7 @@ def check_version(files: Files) -> None:
     """Raise StoreError unless this lip-ray knows the store's layout."""
     try:
         version = json.loads(files.read(MARKER))["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{files.where}/{MARKER} cannot be read: {error}") from error
     if not isinstance(version, int) or not 1 <= version <= VERSION:
         raise StoreError(

@@ -41,6 +41,8 @@ class Damaged(StoreError):  # noqa: N818 (a state of a file, no mistake)
 class QueryError(UserError):
     """The SQL is wrong, or asks for more than reading; the message says what and where."""
 
+    many_lines = True
+
 
 def sweep_file(sweep: str, sweep_id: str) -> str:
     """The file with the trials of a sweep."""

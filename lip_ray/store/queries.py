@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from lip_ray.store import legacy
 from lip_ray.store.decoded import Reading, rows_of
 from lip_ray.store.files import READ_ERRORS, Files, valid
+from lip_ray.store.limits import Limits, beyond_limits, database
 from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
@@ -69,8 +70,10 @@ class Listed:
 class Queries:
     """Answers about one store, remembering what does not change between two of them."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, limits: Limits | None = None) -> None:
+        """Without limits, those of the environment count."""
         self._files = files
+        self._limits = limits
         self._loaded: dict[str, tuple[frozenset[str], pa.Table]] = {}
         self._folded: defaultdict[str, dict[str, bool]] = defaultdict(dict)
         """For each part, whether it has the rows of a loose file that was looked for."""
@@ -94,13 +97,17 @@ class Queries:
         """
         for _ in range(ATTEMPTS):
             listing: dict[str, Listed] = {}
-            with duckdb.connect() as connection:
+            with database(self._limits or Limits.of_environment()) as bounded:
+                connection = bounded.connection
+                connection.execute("set parquet_metadata_cache = true")
                 refuse_writing(connection, query)
                 try:
                     listing = _of(trials, self._listing(needed_by(connection, query)))
                     listing = self._verified(listing)
                     self._define(connection, listing, trials)
-                    return valid(connection.sql(query).to_arrow_table())
+                    return valid(bounded.answer(query))
+                except duckdb.OutOfMemoryException as error:
+                    raise beyond_limits(error) from error
                 except MISTAKES as error:
                     raise QueryError(in_user_words(error) + _nearest(connection, error)) from error
                 except UNREADABLE as error:
@@ -134,11 +141,12 @@ class Queries:
             for trial_id, levels in loose.items()
             for level in levels
         ]
-        with duckdb.connect() as connection:
+        with database(self._limits or Limits.of_environment()) as bounded:
+            connection = bounded.connection
             connection.register("loose", pa.Table.from_pylist(pairs, LEVELS_SEEN))
             folded = self._source(connection, "levels", listed.parts)
             rows = f"(from loose union all select trial_id, level from {folded})"
-            done = connection.sql(DONE.format(rows=rows)).to_arrow_table()
+            done = bounded.answer(DONE.format(rows=rows))
         return dict(zip(done[0].to_pylist(), done[1].to_pylist(), strict=True))
 
     def _listing(self, tables: Collection[str]) -> dict[str, Listed]:
@@ -290,9 +298,10 @@ class Queries:
             return None
         if part not in self._older:
             schema = part_schema("trials")
-            said = self._files.table(part, schema, columns=[legacy.SAID_BY])[legacy.SAID_BY]
-            rows = self._files.table(part, schema) if said.null_count else None
-            self._older[part] = None if rows is None else legacy.completed(rows)
+            [opened] = self._files.dataset([part], schema).get_fragments()
+            older = legacy.may_lack_facets(opened.metadata)
+            rows = self._files.table(part, schema) if older else None
+            self._older[part] = None if rows is None else legacy.completed("trials", rows)
         return self._older[part]
 
     def _read_by_duckdb(

@@ -17,8 +17,9 @@ from lip_ray.records import (
     Standing,
     StoredTensor,
 )
-from lip_ray.store import masks
+from lip_ray.store import legacy, masks
 from lip_ray.store.files import Files, files_of
+from lip_ray.store.limits import Limits
 from lip_ray.store.manifest import folded_levels
 from lip_ray.store.marker import check_there, check_version
 from lip_ray.store.paths import (
@@ -41,14 +42,17 @@ NOTES_AT_ONCE = 8
 class Reader:
     """Reads one store, also while others write: a level is seen whole or not at all."""
 
-    def __init__(self, store: str | Path) -> None:
-        """Raises StoreError when there is no store, or one of a newer layout."""
+    def __init__(self, store: str | Path, *, limits: Limits | None = None) -> None:
+        """What queries may take of the machine is in the environment where no limits are given.
+
+        Raises StoreError when there is no store, or one of a newer layout.
+        """
         self._files = files_of(store)
         if not _is_store(self._files):
             where = self._files.where
             raise StoreError(f"there is no store in {where} (no {MARKER}): run a sweep first")
         check_version(self._files)
-        self._queries = Queries(self._files)
+        self._queries = Queries(self._files, limits)
 
     @staticmethod
     def exists(store: str | Path) -> bool:
@@ -176,7 +180,7 @@ class Reader:
     def _rows(self, name: str, table: str) -> list[dict[str, Any]]:
         """A file's rows in order of `position`, where the table has one."""
         try:
-            stored = self._files.table(name, TABLES[table])
+            stored = legacy.completed(table, self._files.table(name, TABLES[table]))
         except OSError as error:
             raise StoreError(f"{self._files.where}/{name} cannot be read: {error}") from error
         ordered = stored.sort_by("position") if "position" in stored.column_names else stored
@@ -200,7 +204,7 @@ class Reader:
             note = json.loads(self._files.read(name))
             host = note.pop("host")
             return Standing(**note), max(0.0, now - self._files.modified(name)), host
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
 
@@ -216,11 +220,12 @@ def _point(rows: list[dict[str, Any]]) -> PointRecord:
     shared = {
         name: rows[0][name]
         for name in TABLES["points"].names
-        if name not in ("position", "trial_id", "spec", "levels")
+        if name not in ("position", "trial_id", "kind", "spec", "levels")
     }
     return PointRecord(
         **shared,
         trial_ids=tuple(row["trial_id"] for row in trials),
+        kinds=tuple(row["kind"] for row in trials),
         specs=tuple(row["spec"] for row in trials),
         levels=tuple(row["levels"] for row in trials),
     )

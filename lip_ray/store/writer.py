@@ -114,9 +114,10 @@ class Writer:
     def write_sweep(self, record: SweepRecord) -> None:
         """Write the trials of a sweep."""
         rows = [
-            {"position": position, "trial_id": trial_id, "levels": levels, "spec": spec}
-            for position, (trial_id, levels, spec) in enumerate(
-                zip(record.trial_ids, record.levels, record.specs, strict=True)
+            {"position": position, "trial_id": trial_id, "kind": kind, "levels": levels}
+            | {"spec": spec}
+            for position, (trial_id, kind, levels, spec) in enumerate(
+                zip(record.trial_ids, record.kinds, record.levels, record.specs, strict=True)
             )
         ]
         shared = {
@@ -183,10 +184,13 @@ class Writer:
     def write_point(self, record: PointRecord) -> bool:
         """Note that a search asked for a point. Returns False when another's was there first."""
         row = asdict(record)
-        trials = list(zip(row.pop("trial_ids"), row.pop("specs"), row.pop("levels"), strict=True))
+        each = [row.pop(names) for names in ("trial_ids", "kinds", "specs", "levels")]
+        trials = list(zip(*each, strict=True)) or [(None,) * len(each)]
         rows = [
-            row | {"position": position, "trial_id": trial_id, "spec": spec, "levels": levels}
-            for position, (trial_id, spec, levels) in enumerate(trials or [(None, None, None)])
+            row
+            | {"position": position, "trial_id": trial_id, "kind": kind}
+            | {"spec": spec, "levels": levels}
+            for position, (trial_id, kind, spec, levels) in enumerate(trials)
         ]
         name = point_file("points", record.search, record.search_id, record.number)
         return self._write(name, "points", rows)

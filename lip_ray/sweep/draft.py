@@ -128,6 +128,15 @@ class Draft:
             self.mistakes.note_all("run", explained(error, Run, self.run))
             return Run()
 
+    @property
+    def most_trials(self) -> int:
+        """What `run` allows; its default where that is wrong, which is noted elsewhere."""
+        given = {name: value for name, value in self.run.items() if name == "most_trials"}
+        try:
+            return Run.model_validate(given).most_trials
+        except ValidationError:
+            return Run().most_trials
+
     def _set_source(self, path: str, value: object, origin: str) -> None:
         whole = self.sources or {}
         self.sources = {"sweep": whole} if isinstance(whole, str) else whole

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +22,9 @@ SOURCE = "source"
 
 Finder = Trajectory | Generator
 """The kinds of trials that find tickets, and so can be the sources of others."""
+
+STOPPED_BY = "psnr_selected_db"
+"""What a search compares to stop a trial."""
 
 MANY = 10**9
 """A number of weights that is large enough to read a schedule's densities off its counts."""
@@ -67,7 +71,9 @@ class Expansion:
     draft: Draft
     mistakes: Mistakes
     objectives: tuple[Objective, ...] = ()
-    """The objectives of the search, which the ladder of every trial must have levels for."""
+    """The objectives of the search, which every trial must have levels and numbers for."""
+    stopping: bool = False
+    """Whether the search stops trials by what they reach on the way."""
 
     @cached_property
     def axes(self) -> list[Axis]:
@@ -92,7 +98,7 @@ class Expansion:
         All of them are at the given `point` of a search.
         """
         trials: dict[str, AbstractTrial] = {}
-        if not self.draft.known:
+        if not self.draft.known or self._too_many():
             return ()
         for combination in itertools.product(*self.axes):
             choices = [choice for part in (*combination, point) for choice in part]
@@ -105,6 +111,23 @@ class Expansion:
             trials[trial.id] = trial
         return tuple(trials.values())
 
+    @property
+    def count(self) -> int:
+        """How many trials there are, without making any."""
+        return math.prod(map(len, self.axes))
+
+    def _too_many(self) -> bool:
+        """Whether there are more trials than are meant, which is noted."""
+        most = self.draft.most_trials
+        if self.count > most:
+            sizes = " × ".join(str(len(axis)) for axis in self.axes)
+            self.mistakes.note(
+                "grid",
+                f"makes {self.count:,} trials ({sizes}), more than run.most_trials, {most:,}: "
+                "raise that if so many are meant",
+            )
+        return self.count > most
+
     def _trial(self, choices: Sequence[Choice]) -> AbstractTrial | None:
         """The trial with these choices; None where it is mistaken."""
         trial = self._validated(choices)
@@ -116,7 +139,21 @@ class Expansion:
             message = _off_the_ladder(objective, trial)
             if message:
                 self.mistakes.note(f"search.objectives[{index}].level", message)
+        self._note_what_it_lacks(trial)
         return trial
+
+    def _note_what_it_lacks(self, trial: AbstractTrial) -> None:
+        """Note what the search compares and the trial can never have."""
+        compared = {
+            f"search.objectives[{index}].column": objective.column
+            for index, objective in enumerate(self.objectives)
+        }
+        if self.stopping:
+            compared["search.stop_hopeless"] = STOPPED_BY
+        lacks = trial.lacks() if compared else {}
+        for place, column in compared.items():
+            if column in lacks:
+                self.mistakes.note(place, f"{column} can have no value: {lacks[column]}")
 
     def _validated(self, choices: Sequence[Choice]) -> AbstractTrial | None:
         """The trial with these choices; None where a field is wrong by itself."""
@@ -169,6 +206,7 @@ def _source_trials(wanted: Sources, draft: Draft) -> tuple[AbstractTrial, ...]:
     """All trials of a sweep's sources. Raises SweepError with what is wrong there."""
     path = draft.folder / wanted.sweep
     theirs = Draft.read(document(path), str(path), path.parent)
+    theirs.run["most_trials"] = draft.most_trials
     if theirs.sources is not None:
         theirs.mistakes.note("sources", "the sources of a sweep cannot have sources themselves")
         theirs.mistakes.refuse()
@@ -238,12 +276,24 @@ def _located(mistake: Mistake, choices: Sequence[Choice]) -> str:
 
 
 def _fits(trial: AbstractTrial, where: Mapping[str, Any]) -> bool:
-    """Whether the trial's fields have these values, each one or one of a list."""
+    """Whether the trial's fields have these values, each one or one of a list.
+
+    A field that the trial does not have is null.
+    """
     written = trial.model_dump(mode="json")
     for path, allowed in where.items():
-        value: Any = written
-        for part in path.split("."):
-            value = value[int(part)] if isinstance(value, list) else value.get(part)
-        if value not in (allowed if isinstance(allowed, list) else [allowed]):
+        if _at(written, path) not in (allowed if isinstance(allowed, list) else [allowed]):
             return False
     return True
+
+
+def _at(written: Any, path: str) -> Any:
+    """The value of a dotted field; None where there is no such field."""
+    for part in path.split("."):
+        if isinstance(written, dict):
+            written = written.get(part)
+        elif isinstance(written, list) and part.isdecimal() and int(part) < len(written):
+            written = written[int(part)]
+        else:
+            return None
+    return written

@@ -9,6 +9,7 @@ from lip_ray.spec import Spec
 Kind = Literal["trajectory", "transfer", "classification", "generator", "reconstruction"]
 Tracker = Literal["tensorboard", "mlflow", "wandb"]
 
+Cores = Annotated[int, Field(ge=1, le=2**16)]
 Gpus = Annotated[float, Field(ge=0)]
 """A share of one GPU up to 1, or a whole number of GPUs; 0 is none."""
 
@@ -16,7 +17,7 @@ Gpus = Annotated[float, Field(ge=0)]
 class Resources(Spec):
     """The resources of one trial of a kind; None leaves those that `run` sets for all kinds."""
 
-    cpus: Annotated[int, Field(ge=1)] | None = None
+    cpus: Cores | None = None
     gpus: Gpus | None = None
     memory_gb: Annotated[float, Field(gt=0)] | None = None
 
@@ -33,7 +34,7 @@ class Run(Spec):
     """Folder of the results; `results/<name of the sweep>` by default."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto is CUDA wherever Ray finds a GPU."""
-    cpus: Annotated[int, Field(ge=1)] = 1
+    cpus: Cores = 1
     """CPU cores, and so threads, per trial."""
     gpus: Gpus = 1.0
     """GPUs per trial, where it runs on CUDA; 0.5 lets two trials share one, 0 needs none."""
@@ -41,9 +42,12 @@ class Run(Spec):
     """Main memory in 10⁹ bytes reserved per trial; by default none is reserved."""
     kinds: dict[Kind, Resources] = {}  # noqa: RUF012
     """Other resources for trials of one kind."""
-    concurrent: Annotated[int, Field(ge=1)] | None = None
+    concurrent: Annotated[int, Field(ge=1, le=10**6)] | None = None
     """The most trials at once; by default as many as there are cores or GPUs for."""
-    retries: Annotated[int, Field(ge=0)] = 3
+    most_trials: Annotated[int, Field(ge=1, le=10**9)] = 10_000
+    """The most trials that sources, cases and grid may make together. Raise it where more are
+    meant: a typing error can make millions, which take hours to check."""
+    retries: Annotated[int, Field(ge=0, le=10**6)] = 3
     """How often a trial whose process died is started again."""
     level_limit_s: Annotated[float, Field(gt=0)] | None = None
     """Seconds that one level may take, including its wait for the store. A trial that takes longer

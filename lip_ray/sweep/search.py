@@ -12,11 +12,18 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from lip_ray.columns import OBJECTIVES
 from lip_ray.mistakes import Mistake, shown
 from lip_ray.spec import Family, Spec
+from lip_ray.spec import Level as LevelNumber
 
 NEAR = 0.1
 """The relative distance within which the nearest level of a ladder counts as having a given
 density."""
 
+EXACT = 2**53
+"""Whole numbers up to here are exact as floating-point numbers, which samplers draw."""
+
+Count = Annotated[int, Field(ge=1, le=10**6)]
+SamplerSeed = Annotated[int, Field(ge=0, lt=2**32)]
+"""As NumPy takes it."""
 Corner = tuple[str, Any]
 """A value at the edge of a domain, and where it was written: `.low`, `[2]`."""
 Params = dict[str, Any]
@@ -112,9 +119,9 @@ class IntRange(AbstractRange):
     """Whole numbers from low to high, both included."""
 
     kind: Literal["int"] = "int"
-    low: int
-    high: int
-    step: Annotated[int, Field(ge=1)] = 1
+    low: Annotated[int, Field(ge=-EXACT, le=EXACT)]
+    high: Annotated[int, Field(ge=-EXACT, le=EXACT)]
+    step: Annotated[int, Field(ge=1, le=EXACT)] = 1
 
     def holds(self, value: object) -> bool:
         """Whether it is a whole number from low to high, and on a step."""
@@ -126,7 +133,7 @@ class Choice(AbstractDomain):
     """One of a list; a bare list stands for it. Items are whatever the field takes."""
 
     kind: Literal["choice"] = "choice"
-    values: Annotated[tuple[Any, ...], Field(strict=False, min_length=1)]
+    values: Annotated[tuple[Any, ...], Field(strict=False, min_length=1, max_length=10**4)]
 
     def corners(self) -> tuple[Corner, ...]:
         """All values, with their places in the sweep file."""
@@ -164,7 +171,7 @@ class Numbered(Spec):
     """The level of that number; a bare number stands for it."""
 
     kind: Literal["number"] = "number"
-    number: Annotated[int, Field(ge=0)]
+    number: LevelNumber
 
 
 @final
@@ -188,7 +195,7 @@ Level = Annotated[
     Field(discriminator="kind"),
     BeforeValidator(
         _expand_level,
-        json_schema_input_type=Literal["last"] | Annotated[int, Field(ge=0)] | NearDensity,
+        json_schema_input_type=Literal["last"] | LevelNumber | NearDensity,
     ),
 ]
 """The level of a ladder that an objective is about."""
@@ -199,8 +206,8 @@ class Objective(Spec):
     r"""A column of the levels that is maximised or minimised.
 
     A point's value is the mean over its trials and their images at that level; for `fit_s`, a
-    trial's seconds up to that level are summed first. The column `psnr_peak_db` is chosen with the
-    clean image, and has no value where none is known.
+    trial's seconds up to that level are summed first. A column that no row of a trial has, such as
+    a PSNR without a clean image, is refused before anything runs.
     """
 
     column: Column
@@ -222,8 +229,8 @@ class Tpe(Spec):
     2022), which counts points in flight as bad ones, so that they are not asked for again."""
 
     kind: Literal["tpe"] = "tpe"
-    seed: Annotated[int, Field(ge=0)] = 0
-    startup: Annotated[int, Field(ge=1)] = 10
+    seed: SamplerSeed = 0
+    startup: Count = 10
     """The number of points that must have scores before any but random ones are drawn."""
 
 
@@ -232,8 +239,8 @@ class Nsga2(Spec):
     """A genetic algorithm for several objectives (Deb et al. 2002)."""
 
     kind: Literal["nsga2"] = "nsga2"
-    seed: Annotated[int, Field(ge=0)] = 0
-    population: Annotated[int, Field(ge=2)] = 20
+    seed: SamplerSeed = 0
+    population: Annotated[int, Field(ge=2, le=10**4)] = 20
     """The number of points per generation."""
 
 
@@ -242,7 +249,7 @@ class RandomPoints(Spec):
     """Points drawn independently: the baseline that a search must beat."""
 
     kind: Literal["random"] = "random"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: SamplerSeed = 0
 
 
 Sampler = Annotated[Tpe | Nsga2 | RandomPoints, Family(default="tpe")]
@@ -260,9 +267,9 @@ class StopHopeless(Spec):
 
     margin_db: Annotated[float, Field(ge=0)] = 1.0
     """How far below the median a trial may be, in dB."""
-    after: Annotated[int, Field(ge=1)] = 5
+    after: Count = 5
     """The number of completed points before any trial is stopped."""
-    from_level: Annotated[int, Field(ge=0)] = 1
+    from_level: LevelNumber = 1
     """The first level that is compared."""
 
 
@@ -280,12 +287,12 @@ class Search(Spec):
     ]
     """The domain of each searched field, by its dotted path."""
     objectives: Annotated[tuple[Objective, ...], Field(strict=False, min_length=1)]
-    points: Annotated[int, Field(ge=1)]
+    points: Count
     """The number of points, `start` included; to continue a finished search, raise it."""
-    start: Annotated[tuple[Params, ...], Field(strict=False)] = ()
+    start: Annotated[tuple[Params, ...], Field(strict=False, max_length=10**4)] = ()
     """Points that are evaluated first; the sampler chooses the fields that one leaves out."""
     sampler: Sampler = Tpe()
-    at_once: Annotated[int, Field(ge=1)] = 8
+    at_once: Annotated[int, Field(ge=1, le=10**4)] = 8
     """The most points evaluated at once. The fewer, the more results are known when a point is
     chosen."""
     stop_hopeless: StopHopeless | None = None

@@ -28,9 +28,11 @@ def checked_search(expansion: Expansion) -> Search | None:
         draft.known = False
         return None
     expansion.objectives = search.objectives
+    expansion.stopping = search.stop_hopeless is not None
     conflicts = list(search.conflicts())
     mistakes.note_all("search", conflicts)
-    if draft.known and not conflicts and not _set_twice(search, expansion):
+    sound = draft.known and not conflicts and not _set_twice(search, expansion)
+    if sound and not _too_many(search, expansion):
         _check_values(search, expansion)
     return search
 
@@ -65,6 +67,21 @@ def _set_twice(search: Search, expansion: Expansion) -> bool:
             f"search.space.{path}", f"{place} sets it too: a field is set in one place"
         )
     return bool(both)
+
+
+def _too_many(search: Search, expansion: Expansion) -> bool:
+    """Whether the values to be checked make more trials than are meant, which is noted."""
+    bases, most = len(search.bases()), expansion.draft.most_trials
+    values = sum(len(domain.corners()) for domain in search.space.values())
+    count = bases * (1 + values) * expansion.count
+    if count > most:
+        expansion.mistakes.note(
+            "search",
+            f"has {values:,} values to be checked with {bases:,} points, in {expansion.count:,} "
+            f"trials each: {count:,}, more than run.most_trials, {most:,}: raise that if so many "
+            "are meant",
+        )
+    return count > most
 
 
 def _check_values(search: Search, expansion: Expansion) -> None:

@@ -25,7 +25,7 @@ class CompressedSensing(AbstractTask):
     """
 
     kind: Literal["compressed_sensing"] = "compressed_sensing"
-    m: Annotated[int, Field(ge=1)]
+    m: Annotated[int, Field(ge=1, le=2**26)]
     r"""The number of measurements, of all channels together.
 
     A Gaussian A may have more rows than the image has values, which then is no compression.

@@ -26,9 +26,9 @@ class GaussianKernel(Spec):
     """Defocus: a Gaussian at pixel centres, scaled to sum 1."""
 
     kind: Literal["gaussian"] = "gaussian"
-    std: Annotated[float, Field(gt=0)]
+    std: Annotated[float, Field(gt=0, le=500)]
     """Standard deviation in pixels."""
-    width: Annotated[int, Field(ge=1), AfterValidator(_odd)] | None = None
+    width: Annotated[int, Field(ge=1, le=4095), AfterValidator(_odd)] | None = None
     """Side of the kernel in pixels, odd; by default it reaches three standard deviations to each
     side."""
 
@@ -50,7 +50,7 @@ class MotionKernel(Spec):
     """
 
     kind: Literal["motion"] = "motion"
-    length: Annotated[float, Field(gt=1)]
+    length: Annotated[float, Field(gt=1, le=4096)]
     """The length of the motion in pixels, both ends included."""
     angle: Annotated[float, Field(ge=0, lt=180)] = 0.0
     """The direction of the motion in degrees, counter-clockwise from the horizontal."""

@@ -174,9 +174,13 @@ class Deepinv(AbstractTask):
 
 
 def _deepinv_physics() -> Any:
-    """The module deepinv.physics. Raises ImportError where deepinv is not installed."""
-    import deepinv.physics  # type: ignore[import-not-found, unused-ignore]
-
+    """The module deepinv.physics. Raises ImportError where deepinv is not installed, or broken."""
+    try:
+        import deepinv.physics  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        raise
+    except Exception as error:  # as by a torchvision that was made for another torch
+        raise ImportError(f"it is installed, but cannot be imported: {error}") from error
     return deepinv.physics
 
 

@@ -22,7 +22,7 @@ class SuperResolution(AbstractTask):
     sigma: OptionalNoise = 0.0
     """Standard deviation of white Gaussian noise on the small image, in 8-bit grey levels; not
     clipped."""
-    border: Annotated[int, Field(ge=0)] | None = 4
+    border: Annotated[int, Field(ge=0, le=4096)] | None = 4
     r"""The number of pixels cut from each side before PSNR and SSIM of the luma, as is customary.
 
     null: PSNR and SSIM of all channels and pixels, as for other tasks.

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from lip_ray.data.images import Picture
 from lip_ray.records import Facets
-from lip_ray.spec import Spec
+from lip_ray.spec import Level, Spec
 
-Take = Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, Field(strict=False, min_length=1)]
+Take = Annotated[tuple[Level, ...] | None, Field(strict=False, min_length=1)]
 """Levels of a source, in rising order; None takes all of them."""
 
 Conflict = tuple[str, str]
@@ -93,6 +93,10 @@ class AbstractTrial(Spec, ABC):
     def remarks(self) -> Iterator[str]:
         """Warnings, printed at launch, about settings that are allowed and may surprise."""
         yield from ()
+
+    @abstractmethod
+    def lacks(self) -> dict[str, str]:
+        """The numbers of a level that no row of the trial has, by column, each with the reason."""
 
     @abstractmethod
     def rehearse(self, steps: int, *, device: torch.device) -> float:

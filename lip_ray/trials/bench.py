@@ -19,7 +19,13 @@ from lip_ray.records import LevelRecord, Outcome
 from lip_ray.rng import keyed
 from lip_ray.tasks import AbstractTask, Problem
 from lip_ray.trials.base import AbstractTrial, Conflict, Size
-from lip_ray.trials.recording import curve, fit_columns, machine_columns, pictures
+from lip_ray.trials.recording import (
+    curve,
+    fit_columns,
+    identity_columns,
+    machine_columns,
+    pictures,
+)
 
 Target = Literal["measured", "clean"]
 LatentDraw = Literal["kept", "redrawn"]
@@ -314,16 +320,12 @@ class Bench:
         )
 
     def _identity(self, level: int, image: str, kept: int) -> dict[str, Any]:
-        unpruned = self.prior.parameter_count() - self.dense.total
-        return {
-            "trial_id": self._setting.trial_id,
-            "level": level,
-            "image": image,
-            "kept": kept,
-            "total": self.dense.total,
-            "kept_all": kept + unpruned,
-            "total_all": self.dense.total + unpruned,
-        }
+        total = self.dense.total
+        unpruned = self.prior.parameter_count() - total
+        counted = identity_columns(
+            self._setting.trial_id, level, kept=kept, total=total, unpruned=unpruned
+        )
+        return counted | {"image": image}
 
 
 def collapsed(image: Tensor, problem: Problem, *, reason: str) -> FitResult:

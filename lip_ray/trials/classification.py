@@ -16,13 +16,15 @@ from lip_ray.priors.base import LAYOUTS
 from lip_ray.pruning import Mask, effective
 from lip_ray.records import Curve, Facets, LevelRecord, Outcome
 from lip_ray.rng import keyed
-from lip_ray.trials.base import AbstractTrial, Conflict, Description, Size
+from lip_ray.trials.base import Conflict, Description, Size
 from lip_ray.trials.context import Context
 from lip_ray.trials.facets import View, chosen, image_columns, part, setting_of
+from lip_ray.trials.lacking import ADVERSARIAL, COMPARED, of_other_kinds
 from lip_ray.trials.origin import Origin
-from lip_ray.trials.recording import machine_columns, reset_peak_memory
+from lip_ray.trials.recording import identity_columns, machine_columns, reset_peak_memory
 from lip_ray.trials.sources import Source
 from lip_ray.trials.takeover import (
+    AbstractTakeover,
     Travels,
     keeps_source_masks,
     source_conflicts,
@@ -33,7 +35,7 @@ from lip_ray.trials.trajectory import Seed
 
 
 @final
-class Classification(AbstractTrial):
+class Classification(AbstractTakeover):
     """The tickets of `source`, level by level, learn to classify; level 0 is the dense network.
 
     The network takes pictures in place of its latent, a linear head reads its output, and
@@ -45,7 +47,7 @@ class Classification(AbstractTrial):
     kind: Literal["classification"] = "classification"
     source: Source
     dataset: Dataset
-    side: Annotated[int, Field(ge=2)] | None = None
+    side: Annotated[int, Field(ge=2, le=4096)] | None = None
     """Height and width in pixels of the pictures that the network gets; by default the smallest
     multiple of their own that it takes. Published: 50 for CIFAR-10."""
     travels: Travels = "mask_and_weights"
@@ -65,16 +67,6 @@ class Classification(AbstractTrial):
     def steps(self) -> int:
         """The steps of all epochs together."""
         return self.fit.epochs * self.fit.batches(len(self._split.training))
-
-    @property
-    def seed_used(self) -> int:
-        """The trial's own seed, or the source's where it has none."""
-        given = self.source.seed if self.seed is None else self.seed
-        return given or 0
-
-    @property
-    def sources(self) -> tuple[AbstractTrial, ...]:
-        return self.source.finders
 
     @property
     def description(self) -> Description:
@@ -160,6 +152,10 @@ class Classification(AbstractTrial):
             classes=self.dataset.classes,
             draws=draws,
         )
+
+    def lacks(self) -> dict[str, str]:
+        """All comparisons of images, numbers of generators, and multiply-adds."""
+        return of_other_kinds(self.kind, *COMPARED, *ADVERSARIAL, "macs")
 
     def conflicts(self) -> Iterator[Conflict]:
         """Find what does not go together. Reads the dataset, the source's images and ticket
@@ -327,15 +323,11 @@ class ClassifierBench:
 
     def _identity(self, level: int, kept: int) -> dict[str, Any]:
         everything = sum(parameter.numel() for parameter in self.classifier.parameters())
-        return {
-            "trial_id": self._spec.id,
-            "level": level,
-            "image": self._spec.dataset.label,
-            "kept": kept,
-            "total": self.dense.total,
-            "kept_all": kept + everything - self.dense.total,
-            "total_all": everything,
-        }
+        total = self.dense.total
+        counted = identity_columns(
+            self._spec.id, level, kept=kept, total=total, unpruned=everything - total
+        )
+        return counted | {"image": self._spec.dataset.label}
 
 
 def _curve(result: EpochResult) -> Curve:

@@ -11,6 +11,7 @@ from torch import Tensor
 from lip_ray.data.image_sets import ImageSet
 from lip_ray.fits import AdversarialFit, AdversarialResult, arithmetic
 from lip_ray.fits.adversarial import SAMPLES
+from lip_ray.priors import shapes
 from lip_ray.priors.generators import GeneratorFile, GeneratorSpec
 from lip_ray.priors.network import Cost, placed
 from lip_ray.pruning import (
@@ -29,8 +30,15 @@ from lip_ray.spec import kind_of, members
 from lip_ray.trials.base import AbstractTrial, Conflict, Description, Size
 from lip_ray.trials.context import Context
 from lip_ray.trials.facets import View, chosen, image_columns, part, setting_of
+from lip_ray.trials.lacking import ADVERSARIAL, CLASSIFIED, COMPARED, of_other_kinds
 from lip_ray.trials.ladder import AbstractLadder
-from lip_ray.trials.recording import adversarial_curve, machine_columns, reset_peak_memory, sheet
+from lip_ray.trials.recording import (
+    adversarial_curve,
+    identity_columns,
+    machine_columns,
+    reset_peak_memory,
+    sheet,
+)
 from lip_ray.trials.rewinding import Rewind, ToInit, refuse_late
 from lip_ray.trials.tensors import stored
 from lip_ray.trials.trajectory import Seed
@@ -202,6 +210,13 @@ class Generator(AbstractTrial):
         seconds = brief.rehearse(made, critic, self.prior, self.images.load(), dense, steps=steps)
         return seconds * self.fit.batch / batch
 
+    def lacks(self) -> dict[str, str]:
+        """All comparisons of images and accuracies; without a fit what training tells too."""
+        untold = "it tells of training, and without fit there is none"
+        told = () if self.fit else (*ADVERSARIAL, "loss_final")
+        others = of_other_kinds(self.kind, *COMPARED, *CLASSIFIED, "selected_step")
+        return others | dict.fromkeys(told, untold)
+
     def conflicts(self) -> Iterator[Conflict]:
         """Find what does not go together. Reads the images; trains nothing."""
         if not self.pruner.weights_alone:
@@ -225,13 +240,13 @@ class Generator(AbstractTrial):
             yield "images", str(error)
             return
         if shape != self.prior.image_shape:
-            yield "images", f"{_shape(shape)}, but the generator makes {self._made}"
+            yield "images", f"{shapes.size(shape)}, but the generator makes {self._made}"
         for path, message in fit.conflicts(count):
             yield ("images" if path == "images" else f"fit.{path}"), message
 
     @property
     def _made(self) -> str:
-        return f"{_shape(self.prior.image_shape)}: set size and channels"
+        return f"{shapes.size(self.prior.image_shape)}: set size and channels"
 
     def mask(self, level: int, context: Context) -> Mask | None:
         """The generator's stored mask of a level; None where none is stored."""
@@ -443,16 +458,9 @@ class Ladder(AbstractLadder):
 
     def _identity(self, level: int, kept: int) -> dict[str, Any]:
         total = parted(self._dense)[0].total
-        everything = self._made.parameter_count()
-        return {
-            "trial_id": self._spec.id,
-            "level": level,
-            "image": self._spec.description.image,
-            "kept": kept,
-            "total": total,
-            "kept_all": kept + everything - total,
-            "total_all": everything,
-        }
+        unpruned = self._made.parameter_count() - total
+        counted = identity_columns(self._spec.id, level, kept=kept, total=total, unpruned=unpruned)
+        return counted | {"image": self._spec.description.image}
 
 
 def parted(mask: Mask) -> tuple[Mask, Mask]:
@@ -475,7 +483,3 @@ def _part(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _no_loss(_: Mapping[str, Tensor]) -> Tensor:
     raise AssertionError("conflicts() refuses criteria that judge weights by an image")
-
-
-def _shape(shape: tuple[int, int, int]) -> str:
-    return "×".join(map(str, shape))

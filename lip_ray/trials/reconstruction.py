@@ -21,6 +21,7 @@ from lip_ray.fits import (
     LatentSolver,
 )
 from lip_ray.fits.progress import unknown
+from lip_ray.priors import shapes
 from lip_ray.priors.generators.base import Output
 from lip_ray.priors.network import Cost
 from lip_ray.pruning import Mask, effective
@@ -49,13 +50,22 @@ from lip_ray.trials.facets import (
     without,
 )
 from lip_ray.trials.generator import ONE_IMAGE, Generator
+from lip_ray.trials.lacking import (
+    ADVERSARIAL,
+    CLASSIFIED,
+    of_other_kinds,
+    uncomparable,
+    without_ssim,
+)
 from lip_ray.trials.recording import (
     curve,
     fit_columns,
+    identity_columns,
     machine_columns,
     pictures,
     reset_peak_memory,
 )
+from lip_ray.trials.takeover import AbstractTakeover
 from lip_ray.trials.trajectory import Seed
 
 
@@ -135,7 +145,7 @@ AnySolver = Annotated[LatentSolver | Lasso, Family(default="erm")]
 
 
 @final
-class Reconstruction(AbstractTrial):
+class Reconstruction(AbstractTakeover):
     r"""Images recovered with the tickets of `source`, level by level; level 0 is the dense network.
 
     A latent is fitted until the measurement of the generated image is that of the image to recover
@@ -184,11 +194,6 @@ class Reconstruction(AbstractTrial):
         return 1 if isinstance(self.solver, Lasso) else self.solver.steps
 
     @property
-    def seed_used(self) -> int:
-        """The trial's own seed, or the source's where it has none."""
-        return self.source.seed if self.seed is None else self.seed
-
-    @property
     def floor(self) -> "Reconstruction | None":
         r"""The trial that fits the same generators to the images themselves, with as many restarts.
 
@@ -207,7 +212,7 @@ class Reconstruction(AbstractTrial):
     def sources(self) -> tuple[AbstractTrial, ...]:
         """The generators of the source, and the floor."""
         floor = self.floor
-        return (*self.source.finders, *([floor] if floor else []))
+        return (*super().sources, *([floor] if floor else []))
 
     @property
     def images_per_level(self) -> int:
@@ -275,6 +280,16 @@ class Reconstruction(AbstractTrial):
             raise AssertionError("only lasso does without a generator, as is checked above")
         return LatentBench(self, self.source, self.solver, context)
 
+    def lacks(self) -> dict[str, str]:
+        """Accuracies and numbers of generators; of a basis also paths; comparisons as ever."""
+        pathless = ("effective", "macs") if isinstance(self.source, Cosines) else ()
+        pictures = [image for image in self.images if not isinstance(image, Sample)]
+        others = of_other_kinds(self.kind, *CLASSIFIED, *ADVERSARIAL)
+        without = dict.fromkeys(pathless, "without a generator there are no weights")
+        made = self.source.image_shape  # of samples too
+        small = without_ssim(made[1:]) if made else {}
+        return small | uncomparable(pictures, self.task) | others | without
+
     def conflicts(self) -> Iterator[Conflict]:
         """Find what does not go together. Reads the images; neither trains nor fits anything."""
         yield from ((f"source.{path}", message) for path, message in self.source.conflicts())
@@ -296,8 +311,8 @@ class Reconstruction(AbstractTrial):
         if shape != made:
             yield (
                 "images",
-                f"{image.label} is {_shape(shape)}, but the generator makes {_shape(made)}: set "
-                "size and channels",
+                f"{image.label} is {shapes.size(shape)}, but the generator makes "
+                f"{shapes.size(made)}: set size and channels",
             )
             return
         wrong = [(f"task.{path}", message) for path, message in self.task.conflicts(picture)]
@@ -363,14 +378,8 @@ class AbstractBench(ABC):
 
     def identity(self, level: int, kept: int, total: int, unpruned: int = 0) -> dict[str, Any]:
         """The columns that all images of a level have in common."""
-        return {
-            "trial_id": self.spec.id,
-            "level": level,
-            "kept": kept,
-            "total": total,
-            "kept_all": kept + unpruned,
-            "total_all": total + unpruned,
-        } | machine_columns(self.context.device)
+        counted = identity_columns(self.spec.id, level, kept=kept, total=total, unpruned=unpruned)
+        return counted | machine_columns(self.context.device)
 
     def found(
         self, level: int, picture: Picture, problem: Problem, result: FitResult
@@ -548,7 +557,3 @@ def _known(image: AnyImage | Sample, source: Generator | Cosines) -> Picture:
     if isinstance(source, Cosines):
         raise ValueError(f"{image.label}: there is no generator that could draw it")
     return Drawn(image.label, torch.full(source.prior.image_shape, 0.5))
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))

@@ -55,6 +55,23 @@ def fit_columns(result: FitResult, problem: Problem, *, share: int = 1) -> dict[
     }
 
 
+def identity_columns(
+    trial_id: str, level: int, *, kept: int, total: int, unpruned: int = 0
+) -> dict[str, Any]:
+    """The columns of a level's row that identify it and count its weights.
+
+    `kept` of `total` prunable weights remain; `unpruned` is the number of all other parameters.
+    """
+    return {
+        "trial_id": trial_id,
+        "level": level,
+        "kept": kept,
+        "total": total,
+        "kept_all": kept + unpruned,
+        "total_all": total + unpruned,
+    }
+
+
 def reset_peak_memory(device: torch.device) -> None:
     r"""Begin to measure a level: `memory_mb` is the peak from here on.
 

@@ -2,9 +2,7 @@
 
 from typing import Annotated, Literal, final
 
-from pydantic import Field
-
-from lip_ray.spec import Family, Spec
+from lip_ray.spec import Family, Spec, Steps
 
 
 @final
@@ -22,7 +20,7 @@ class ToStep(Spec):
     """
 
     kind: Literal["step"] = "step"
-    step: Annotated[int, Field(ge=1)]
+    step: Steps
     """How many steps of the dense fit are kept."""
 
 

@@ -1,7 +1,8 @@
 """How a trial takes over the tickets of a source: their masks, and the weights to begin with."""
 
+from abc import ABC
 from collections.abc import Iterator, Mapping
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch import Tensor
 from lip_ray.pruning import Mask
 from lip_ray.pruning.allocation import keep_counts
 from lip_ray.rng import keyed
-from lip_ray.trials.base import Conflict
+from lip_ray.trials.base import AbstractTrial, Conflict
 from lip_ray.trials.context import Context
 from lip_ray.trials.rewinding import Reinit
 from lip_ray.trials.sources import Consensus, FromFile
@@ -18,8 +19,44 @@ from lip_ray.trials.trajectory import Trajectory
 Travels = Literal["mask", "mask_and_weights", "layer_densities"]
 
 
-class Takeover(Protocol):
+class TicketOrigin(Protocol):
+    """Where tickets come from: trials that find them, a file, or neither."""
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the tickets' weights; None where they are in a file."""
+
+    @property
+    def finders(self) -> tuple[AbstractTrial, ...]:
+        """The trials that find the tickets, and so must be complete first."""
+
+
+class AbstractTakeover(AbstractTrial, ABC):
     """A trial that takes over the tickets of a source."""
+
+    if TYPE_CHECKING:  # these are fields
+
+        @property
+        def source(self) -> TicketOrigin:
+            """Where the tickets come from."""
+
+        @property
+        def seed(self) -> int | None:
+            """The trial's own seed; None where it uses the source's."""
+
+    @property
+    def seed_used(self) -> int:
+        given = self.source.seed if self.seed is None else self.seed
+        return given or 0
+
+    @property
+    def sources(self) -> tuple[AbstractTrial, ...]:
+        """The trials that find the tickets."""
+        return self.source.finders
+
+
+class PriorTakeover(Protocol):
+    """A trial that takes over tickets of an untrained network."""
 
     @property
     def source(self) -> Trajectory | Consensus | FromFile:
@@ -77,7 +114,7 @@ def source_conflicts(
             yield "source.path", str(error)
 
 
-def transferred_masks(spec: Takeover, masks: list[Mask]) -> list[Mask]:
+def transferred_masks(spec: PriorTakeover, masks: list[Mask]) -> list[Mask]:
     """The source's masks or, for `layer_densities`, nested random ones with as many weights per
     layer."""
     if spec.travels != "layer_densities":
@@ -95,7 +132,7 @@ def transferred_masks(spec: Takeover, masks: list[Mask]) -> list[Mask]:
 
 
 def start(
-    spec: Takeover, level: int, initialiser: Initialiser, context: Context
+    spec: PriorTakeover, level: int, initialiser: Initialiser, context: Context
 ) -> Mapping[str, Tensor]:
     """The weights that a level begins with, before its mask is applied."""
     if spec.travels == "mask":
@@ -108,6 +145,6 @@ def start(
     return initialiser.drawn(spec.source.seed if spec.source.seed is not None else spec.seed_used)
 
 
-def keeps_source_masks(spec: Takeover) -> bool:
+def keeps_source_masks(spec: PriorTakeover) -> bool:
     """Whether the masks of all levels are those that the source trajectory stores."""
     return isinstance(spec.source, Trajectory) and spec.travels != "layer_densities"

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
+from lip_ray.data import fingerprint
 from lip_ray.errors import UserError
 from lip_ray.outputs import write_together
 from lip_ray.priors import AbstractPrior, UntrainedPrior
@@ -62,6 +63,7 @@ def write(ticket: Ticket, path: Path) -> None:
 def read(path: Path) -> Ticket:
     """The ticket in a file. Raises TicketError when the file is missing or holds none."""
     try:
+        fingerprint.regular(path)
         data = path.read_bytes()
         with safe_open(path, "pt") as opened:
             metadata = opened.metadata() or {}
@@ -88,7 +90,8 @@ def read(path: Path) -> Ticket:
 def ordered(ticket: Ticket, prior: AbstractPrior) -> Ticket:
     r"""The ticket with its tensors in the order of the prior's network, as files sort them.
 
-    Raises TicketError where names or shapes are those of another network.
+    Raises TicketError where names or shapes are those of another network, where a number is not
+    finite, or where no weight is kept.
     """
     channels = ticket.about["image_channels"]
     if not isinstance(channels, int) or channels < 1:
@@ -109,6 +112,11 @@ def ordered(ticket: Ticket, prior: AbstractPrior) -> Ticket:
                 f"the ticket is one of another network than the prior {prior.kind}: it differs in "
                 f"{_listed(differing)}"
             )
+    broken = [name for name, value in ticket.weights.items() if not bool(value.isfinite().all())]
+    if broken:
+        raise TicketError(f"the ticket has numbers that are not finite, in {_listed(broken)}")
+    if not any(bool(mask.any()) for mask in ticket.masks.values()):
+        raise TicketError("the ticket keeps no weight")
     return replace(
         ticket,
         weights={name: ticket.weights[name] for name in weights},

@@ -30,6 +30,13 @@ from lip_ray.trials.facets import (
     setting_of,
     task_part,
 )
+from lip_ray.trials.lacking import (
+    ADVERSARIAL,
+    CLASSIFIED,
+    OF_LATENTS,
+    of_other_kinds,
+    uncomparable,
+)
 from lip_ray.trials.ladder import AbstractLadder
 from lip_ray.trials.recording import reset_peak_memory
 from lip_ray.trials.rewinding import Rewind, ToInit, refuse_late
@@ -180,6 +187,11 @@ class Trajectory(AbstractRestoration):
     def weights(self, level: int, context: Context) -> dict[str, Tensor] | None:
         """The stored weights that a level begins with; None where the seed draws them."""
         return context.weights(self.id, level)
+
+    def lacks(self) -> dict[str, str]:
+        """Accuracies, numbers of generators, and what cannot be compared with a clean image."""
+        others = of_other_kinds(self.kind, *CLASSIFIED, *ADVERSARIAL, *OF_LATENTS)
+        return uncomparable(self.images, self.task) | others
 
     def conflicts(self) -> Iterator[Conflict]:
         """Find what does not go together. Reads the images; fits nothing."""

@@ -9,7 +9,6 @@ from lip_ray.fits import Fit
 from lip_ray.records import Facets, LevelRecord
 from lip_ray.tasks import Task
 from lip_ray.trials.base import (
-    AbstractTrial,
     Conflict,
     Description,
     Take,
@@ -29,10 +28,18 @@ from lip_ray.trials.facets import (
     setting_of,
     task_part,
 )
+from lip_ray.trials.lacking import (
+    ADVERSARIAL,
+    CLASSIFIED,
+    OF_LATENTS,
+    of_other_kinds,
+    uncomparable,
+)
 from lip_ray.trials.origin import Origin, elsewhere
 from lip_ray.trials.recording import reset_peak_memory, with_found
 from lip_ray.trials.sources import Source
 from lip_ray.trials.takeover import (
+    AbstractTakeover,
     Travels,
     keeps_source_masks,
     source_conflicts,
@@ -43,7 +50,7 @@ from lip_ray.trials.trajectory import Images, Seed, Trajectory
 
 
 @final
-class Transfer(AbstractRestoration):
+class Transfer(AbstractTakeover, AbstractRestoration):
     r"""The tickets of `source`, level by level, fitted anew; level 0 is the dense network.
 
     Images, task and fit are by default those of the source trajectory. On these, `layer_densities`
@@ -97,16 +104,6 @@ class Transfer(AbstractRestoration):
         return self.fit.steps
 
     @property
-    def seed_used(self) -> int:
-        """The trial's own seed, or the source's where it has none."""
-        given = self.source.seed if self.seed is None else self.seed
-        return given or 0
-
-    @property
-    def sources(self) -> tuple[AbstractTrial, ...]:
-        return self.source.finders
-
-    @property
     def description(self) -> Description:
         return Description(
             pruner=self.source.label,
@@ -154,6 +151,11 @@ class Transfer(AbstractRestoration):
             fit=self.fit,
             seed=self.seed_used,
         )
+
+    def lacks(self) -> dict[str, str]:
+        """Accuracies, numbers of generators, and what cannot be compared with a clean image."""
+        others = of_other_kinds(self.kind, *CLASSIFIED, *ADVERSARIAL, *OF_LATENTS)
+        return uncomparable(self.images, self.task) | others
 
     def conflicts(self) -> Iterator[Conflict]:
         """Find what does not go together. Reads images and ticket files; fits nothing."""

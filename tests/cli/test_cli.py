@@ -159,7 +159,7 @@ def test_status_tells_what_runs_and_what_was_given_up(stored: Path, tmp_path: Pa
     running = lip("status", "--store", stored).output
     assert re.search(r"f{16} +1 +5 +20 +21\.5", running)
     given_up = lip("status", "--store", stored, "--failures").output
-    assert re.search(r"trajectory .* snip .* died its node was lost", given_up)
+    assert re.search(r"trajectory .* snip .* died  its node was lost", given_up)
 
 
 def test_query_in_every_format(stored: Path, tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_import_says_what_is_different_here(shared: Path) -> None:
     [
         (("export", "{magnitude}9", "-o", "x.safetensors"), "has no level 9; levels there are: 0"),
         (("export", "{magnitude}1", "-o", "x.pt"), "must end in .safetensors, got x.pt"),
-        (("export", "{magnitude}1", "-o", "tiny.yaml/x.safetensors"), "File exists: 'tiny.yaml'"),
+        (("export", "{magnitude}1", "-o", "tiny.yaml/x.safetensors"), "tiny.yaml: File exists; "),
         (("export", "0123456789abcdef@1", "-o", "x.safetensors"), "no trial 0123456789abcdef"),
         (("export", "x.safetensors", "-o", "y.safetensors"), "cannot read ticket x.safetensors"),
         (("compare", "{magnitude}1", "cat.png"), "'cat.png' is no ticket: allowed are TRIAL_ID@"),

@@ -341,7 +341,9 @@ class TestArrays:
     )
     def test_an_array_of_something_else_is_refused(self, tmp_path, pixels: np.ndarray) -> None:
         path = archive(tmp_path / "a.npz", images=pixels)
-        with pytest.raises(ValueError, match=r"array 'images' .* must be uint8 of shape"):
+        with pytest.raises(
+            ValueError, match=r"array 'images' .* must be uint8, uint16 or float32 of shape"
+        ):
             ArrayImage(path=path, array="images", index=0).load()
 
     def test_an_index_beyond_the_array_is_refused(self, tmp_path) -> None:

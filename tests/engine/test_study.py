@@ -273,7 +273,7 @@ class TestGoingOn:
         study = study_of(tmp_path, sweep)
         study.ask()
         (stored,) = Reader(tmp_path).points("tiny", sweep.search_id)
-        lost = replace(stored, trial_ids=(), specs=(), levels=(), problem="no")
+        lost = replace(stored, trial_ids=(), kinds=(), specs=(), levels=(), problem="no")
         shutil.rmtree(tmp_path / "points")
         Writer.open(tmp_path).write_point(lost)
         after = study_of(tmp_path, sweep)

@@ -236,7 +236,7 @@ class TestHarmless:
 
         class Hanging(Notes):
             def begin(self, trial: Any) -> None:
-                gone_on.wait(20)
+                gone_on.wait(300)
 
         monkeypatch.setattr(trackers, "LAST_WAIT_S", 0.05)
         follow(tracking(Hanging(), tmp_path), tunes)  # would never return otherwise

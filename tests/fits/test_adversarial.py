@@ -290,7 +290,7 @@ class TestMasks:
 
     def test_they_are_zero_after_every_step(self, monkeypatch) -> None:
         bench = Bench(density=0.3, critic_density=0.3)
-        step = adversarial._Duel.step
+        step = adversarial._Networks.step
         seen = []
 
         def watched(self, number: int) -> Tensor:
@@ -299,7 +299,7 @@ class TestMasks:
             self.end()  # looks for pruned weights that are not zero
             return row
 
-        monkeypatch.setattr(adversarial._Duel, "step", watched)
+        monkeypatch.setattr(adversarial._Networks, "step", watched)
         bench.fit(critic_steps=2)
         assert seen == list(range(12))
 

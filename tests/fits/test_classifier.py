@@ -322,8 +322,8 @@ class TestDivergence:
     def test_what_is_not_finite_is_wrong(self, few: Split) -> None:
         network = classifier()
         nn.init.constant_(network.head.bias, torch.nan)
-        descent = module._Descent(EpochFit(), network, dense(network))
-        assert descent.accuracy(few.test) == 0
+        loop = module._Training(EpochFit(), network, dense(network))
+        assert loop.accuracy(few.test) == 0
 
 
 class TestSpec:

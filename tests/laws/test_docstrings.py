@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("lip_ray", "lip_ray.sweeps")
+PACKAGES = ("lip_ray", "lip_ray.analysis", "lip_ray.sweeps")
 DANGLING = re.compile(r"(Of|As of|As any|As one|The same (of|for|in|on|after)|Said|Its own)\b")
 """Beginnings without a noun: *Of the fit* (what of it?), *The same of one trial* (the same what?).
 *The same network with another latent* has one."""

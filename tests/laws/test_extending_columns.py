@@ -134,7 +134,6 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         text=True,
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(folder), "PYTHONUTF8": "1"},
-        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -30,7 +30,7 @@ BESIDE = {
     "results": {"records", "store"},
     "sweeps": set[str](),
     "store": {"columns", "errors", "outputs", "records"},
-    "analysis": {"columns", "outputs", "records", "store"},
+    "analysis": {"columns", "errors", "outputs", "records", "store"},
 }
 """Units on no floor, and all that they may import."""
 

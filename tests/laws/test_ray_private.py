@@ -240,6 +240,18 @@ def test_loopback_is_forced_only_meanwhile() -> None:
     assert before == ray_constants.ENABLE_RAY_CLUSTER
 
 
+def test_some_messages_of_ray_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    from ray._private import worker
+
+    said = ({"lines": [line], "pid": "raylet", "is_err": False} for line in ("It died.", "Else."))
+    with ray_private.without_messages("It died"):
+        for data in said:
+            worker.print_to_stdstream(data, ignore_prefix=False)
+    printed = capsys.readouterr().out
+    assert "Else." in printed
+    assert "It died." not in printed
+
+
 def test_each_function_says_which_versions_it_was_checked_with() -> None:
     tree = ast.parse(ONLY_IN.read_text(encoding="utf-8"))
     public = [

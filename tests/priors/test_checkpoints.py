@@ -249,7 +249,7 @@ class TestOtherNetworks:
             ([1, 2], "this is a list"),
             (None, "this is a NoneType"),
             ({"epoch": 3, "net": torch.ones(1)}, r"not epoch \(int\)"),
-            ({"net": {"a": torch.ones(1)}}, r"not net \(dict\)"),
+            ({"nets": {"a": torch.ones(1)}}, r"not nets \(dict\)"),
             ({3: torch.ones(1)}, "the prior lacks 3"),
         ],
     )

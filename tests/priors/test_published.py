@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from lip_ray.errors import UserError
 from lip_ray.exchange.generators import imported
-from lip_ray.priors.checkpoints import CheckpointError, objects_in
 from lip_ray.priors.generators import Dcgan, LayerList, Pgan
 from lip_ray.priors.generators.published import Published, read_published
+from lip_ray.priors.saved import CheckpointError, objects_in
 
 CPU = torch.device("cpu")
 TINY = Pgan(depths=(4, 3, 2), latent_size=5)

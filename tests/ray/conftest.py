@@ -67,7 +67,10 @@ class Lip:
 
     def processes(self) -> list[int]:
         """All processes that it has started, and itself."""
-        return [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if self._owns(folder)]
+        found = {int(folder.name) for folder in Path("/proc").glob("[0-9]*") if self._owns(folder)}
+        if self.process.poll() is None:
+            found.add(self.process.pid)  # where it was forked, its mark came later
+        return sorted(found)
 
     def workers(self) -> list[int]:
         """The processes that have trials."""

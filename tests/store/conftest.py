@@ -98,6 +98,7 @@ def make_sweep() -> SweepRecord:
         sweep="study",
         sweep_id="f" * 16,
         trial_ids=("a" * 16, "b" * 16),
+        kinds=("trajectory", "transfer"),
         specs=("{}", "{}"),
         levels=(2, 2),
         lip_ray_version="0",
@@ -138,6 +139,7 @@ def make_point(number: int = 0, **changes: Any) -> PointRecord:
             ' {"column": "kept", "direction": "minimize", "level": "last"}]'
         ),
         "trial_ids": ("a" * 16, "b" * 16),
+        "kinds": ("trajectory", "trajectory"),
         "specs": ('{"seed": 0}', '{"seed": 1}'),
         "levels": (2, 3),
         "lip_ray_version": "0",

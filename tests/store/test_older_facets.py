@@ -1,6 +1,8 @@
 """What trials of stores from before schema version 6 mean is read off their specs."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import every_kind
 import pyarrow as pa
@@ -8,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lip_ray.records import Facets
-from lip_ray.store import Reader, compact, merge
+from lip_ray.store import Reader, Writer, compact, merge
 
 VIEWS = ("trials", "settings", "frontier", "matching", "transfer", "sensing")
 
@@ -44,6 +46,35 @@ def older(tmp_path: Path) -> Path:
 
 def test_loose_files(older: Path, expected: dict[str, list[str]]) -> None:
     assert said(older) == expected
+
+
+@pytest.mark.parametrize("table", ["sweeps", "points"])
+def test_kinds_of_trials_that_were_asked_for(
+    tmp_path: Path, table: str, sweep_record: Any, point_record: Any
+) -> None:
+    asked = [every_kind.TRIALS[name] for name in ("moved", "generator")]
+    said = {
+        "trial_ids": tuple(trial.id for trial in asked),
+        "kinds": tuple(trial.kind for trial in asked),
+        "specs": tuple(trial.model_dump_json() for trial in asked),
+        "levels": tuple(trial.levels for trial in asked),
+    }
+    writer = Writer.open(tmp_path)
+    writer.write_sweep(replace(sweep_record(), **said))
+    writer.write_point(point_record(0, **said))
+    writer.write_point(
+        point_record(1, trial_ids=(), kinds=(), specs=(), levels=(), problem="does not go")
+    )
+    today = repr(Reader(tmp_path).sql(f"from {table} order by all").to_pylist())
+    points = Reader(tmp_path).points("widths", "e" * 16)
+    for path in (tmp_path / table).glob("*.parquet"):
+        rows = pq.read_table(path, partitioning=None)
+        pq.write_table(rows.drop_columns(["kind"]), path)
+    older = Reader(tmp_path)
+    assert repr(older.sql(f"from {table} order by all").to_pylist()) == today
+    assert older.points("widths", "e" * 16) == points
+    kinds = older.sql(f"select kind from {table} where trial_id is not null order by position")
+    assert kinds.column("kind").to_pylist() == ["transfer", "generator"]
 
 
 def test_some_trials_alone(older: Path) -> None:

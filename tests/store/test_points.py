@@ -25,7 +25,9 @@ def test_points_and_scores_come_back_as_they_were_written(
     assert reader.scores(*SEARCH) == {}
     points: list[PointRecord] = [
         point_record(0),
-        point_record(1, trial_ids=(), specs=(), levels=(), problem="scales: 9 is too many"),
+        point_record(
+            1, trial_ids=(), kinds=(), specs=(), levels=(), problem="scales: 9 is too many"
+        ),
         point_record(12, params='{"prior.width": 64}'),
         point_record(100_000),
     ]
@@ -109,7 +111,9 @@ def test_queries_see_a_row_for_each_trial_with_the_points_score(
     store = Writer.open(tmp_path)
     store.write_point(point_record(0))
     store.write_score(score_record(0))
-    store.write_point(point_record(1, trial_ids=(), specs=(), levels=(), problem="does not go"))
+    store.write_point(
+        point_record(1, trial_ids=(), kinds=(), specs=(), levels=(), problem="does not go")
+    )
     store.write_score(score_record(1, state="failed", values=(), reason="does not go"))
     store.write_point(point_record(2))
     rows = (

@@ -263,6 +263,6 @@ def test_a_store_of_an_older_lip_ray_is_read_and_written_on(
 
 def test_a_sweep_without_trials_of_its_own_is_noted_too(store: Path, sweep_record: Make) -> None:
     """As one that searches, whose trials come with its points."""
-    bare = replace(sweep_record(), sweep="search", trial_ids=(), specs=(), levels=())
+    bare = replace(sweep_record(), sweep="search", trial_ids=(), kinds=(), specs=(), levels=())
     Writer.open(store).write_sweep(bare)
     assert set(Reader(store).frame("sweeps")["sweep"]) == {"study"}

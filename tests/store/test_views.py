@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import every_kind
 import pytest
 
 from lip_ray.records import Outcome
@@ -95,6 +96,20 @@ class TestFrontier:
         study.add(last, ladder(27.0))
         asked = "select count(distinct setting) as n from frontier"
         assert Reader(path).sql(asked).to_pylist() == [{"n": 2}]
+
+    def test_seeds_of_tickets_are_no_seeds_of_fits(self, path: Path) -> None:
+        """Transfers of one seed that took tickets of two are of one setting."""
+        writer = Writer.open(path)
+        for source_seed, seed in ((0, 5), (1, 5), (0, 6)):
+            source = every_kind.trajectory(seed=source_seed)
+            moved = every_kind.transfer(source, seed=seed)
+            writer.write_trial(every_kind.record(moved))
+            for rows in every_kind.level_records(moved):
+                writer.write_level(rows)
+        asked = "select level, n, seeds from frontier order by level"
+        assert Reader(path).sql(asked).to_pylist() == [
+            {"level": level, "n": 3, "seeds": 2} for level in range(3)
+        ]
 
     def test_broken_fits_are_counted_and_their_psnr_is_real(self, study: Study, path: Path) -> None:
         study.add(trajectory(), [{"outcome": Outcome.COLLAPSED, "psnr_selected_db": 11.0}])

@@ -69,8 +69,8 @@ def test_rows_that_lack_facets_are_completed_beside_those_that_have_them() -> No
         row if place % 2 else row | dict.fromkeys(Facets.names()) for place, row in enumerate(whole)
     ]
     expected, given = (pa.Table.from_pylist(rows, TABLES["trials"]) for rows in (whole, bare))
-    assert legacy.completed(given).to_pylist() == expected.to_pylist()
-    assert legacy.completed(expected) is expected
+    assert legacy.completed("trials", given).to_pylist() == expected.to_pylist()
+    assert legacy.completed("trials", expected) is expected
 
 
 def test_a_spec_that_is_not_understood_has_its_setting_alone() -> None:

@@ -1,20 +1,12 @@
-"use strict";
 (() => {
   /* Errors are shown in these colours, dark to light: none, to WORST grey levels of 255 or more. */
   const RAMP = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]];
   const WORST = 64;
   const NAMES = ["Truth", "Measurement", "Reconstruction"];
 
-  let page;
   let current;
   let which;
   const known = new WeakSet();
-
-  function element(tag, properties = {}, ...children) {
-    const made = Object.assign(document.createElement(tag), properties);
-    made.append(...children);
-    return made;
-  }
 
   function view(name, picture) {
     const blank = element("div", { className: "blank", textContent: "no picture" });
@@ -41,13 +33,6 @@
     facts,
     element("footer", {}, denser, sparser)
   );
-
-  function fill(image, picture, alt) {
-    image.hidden = picture < 0;
-    if (picture < 0) image.removeAttribute("src");
-    else image.src = page.pictures[picture];
-    image.alt = alt;
-  }
 
   /* Channels as grey levels, four a pixel. */
   function pixels(image) {
@@ -101,22 +86,15 @@
     map.hidden = legend.hidden = false;
   }
 
-  function list(rows) {
-    return rows.flatMap(([name, value]) => [
-      element("dt", { textContent: name }),
-      element("dd", { textContent: value }),
-    ]);
-  }
-
   function show(name) {
     const [fit, near] = [page.fits[name], page.gallery[name]];
     const { picture, alt, line, rows } = fit.views[which];
     current = name;
     title.textContent = fit.title ?? alt;
-    fill(images[0], near?.clean ?? -1, "The true image");
-    fill(images[1], near?.measured ?? -1, "The measurement");
-    fill(images[2], picture, alt);
-    facts.replaceChildren(...list([...(rows ?? [["PSNR", line]]), ...(fit.rows ?? [])]));
+    fill(images[0], { picture: near?.clean ?? -1, alt: "The true image" });
+    fill(images[1], { picture: near?.measured ?? -1, alt: "The measurement" });
+    fill(images[2], { picture, alt });
+    facts.replaceChildren(...terms([...(rows ?? [["PSNR", line]]), ...(fit.rows ?? [])]));
     denser.disabled = !near?.denser;
     sparser.disabled = !near?.sparser;
     drawErrors(name);
@@ -136,7 +114,6 @@
   }
 
   function open(name, section) {
-    page ??= JSON.parse(document.getElementById("data").textContent);
     if (!page.fits[name]) return;
     which = shown(section);
     show(String(name));

@@ -11,3 +11,25 @@ function themed(figure) {
     JSON.stringify(figure).replace(/#[0-9A-F]{6}/g, (c) => (names.has(c) ? own(c) : c))
   );
 }
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+/* Names and values as a list of terms. */
+function terms(rows) {
+  return rows.flatMap(([name, value]) => [
+    element("dt", { textContent: name }),
+    element("dd", { textContent: value }),
+  ]);
+}
+
+/* Shows the picture at that place of the page's, or hides the image where there is none. */
+function fill(image, { picture, alt }) {
+  image.hidden = picture < 0;
+  if (picture < 0) image.removeAttribute("src");
+  else image.src = page.pictures[picture];
+  image.alt = alt;
+}

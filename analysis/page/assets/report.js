@@ -9,13 +9,6 @@
     return page.which.indexOf(section.querySelector("input:checked").value);
   }
 
-  function fill(image, { picture, alt }) {
-    image.hidden = picture < 0;
-    if (picture < 0) image.removeAttribute("src");
-    else image.src = page.pictures[picture];
-    image.alt = alt;
-  }
-
   /* The place of what is chosen, and among how many. */
   function chosen(control) {
     if (control.tagName === "SELECT") return [control.selectedIndex, control.options.length];
@@ -68,15 +61,6 @@
     }
   }
 
-  function list(rows) {
-    return rows.flatMap(([name, value]) => {
-      const [term, detail] = [document.createElement("dt"), document.createElement("dd")];
-      term.textContent = name;
-      detail.textContent = value;
-      return [term, detail];
-    });
-  }
-
   /* Beside the mark or, where neither side has room, below or above it. */
   function place({ x0, x1, y0, y1 }) {
     const gap = 16;
@@ -96,7 +80,7 @@
     const view = fit.views[shown(section)];
     title.textContent = fit.title;
     fill(picture, view);
-    facts.replaceChildren(...list([...view.rows, ...fit.rows]));
+    facts.replaceChildren(...terms([...view.rows, ...fit.rows]));
     card.hidden = false;
     place(bbox);
   }

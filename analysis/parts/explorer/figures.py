@@ -38,7 +38,7 @@ class Choice:
     task: str
     image: str
     prior: str = ALL
-    """A network by name."""
+    """The name of a network, or `ALL`."""
     method: str = ALL
     which: str = WHICH[0]
     axis: str = "density"

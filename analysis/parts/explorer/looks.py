@@ -6,10 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from lip_ray.records import Outcome
-
 from ...charts.choices import chosen, column, crowded
-from ...charts.style import PALETTE, Style, base_style, method_style, plain
+from ...charts.style import BROKEN_SYMBOLS, PALETTE, Style, base_style, method_style, plain
 from ...rows.naming import tuples
 from .table import SERIES
 
@@ -33,7 +31,7 @@ SAMPLES = {
     "seed": " [%{customdata[0]:.2f}, %{customdata[1]:.2f}], n = %{customdata[2]} seeds",
     "image": " [%{customdata[0]:.2f}, %{customdata[1]:.2f}], n = %{customdata[2]} images",
 }
-"""By what a mean is over, the end of its hover label."""
+"""The end of a mean's hover label, by what the mean is over."""
 
 COST = column("cost", by="axis")
 MEAN, LOW, HIGH, COUNT = (column(name, by="which") for name in ("mean", "low", "high", "n"))
@@ -90,8 +88,7 @@ def broken_marks(outcome: str, symbol: str) -> Template:
 
 
 BROKEN: Mapping[str, Template] = {
-    outcome.value: broken_marks(outcome.value, symbol)
-    for outcome, symbol in ((Outcome.COLLAPSED, "x-thin"), (Outcome.DIVERGED, "asterisk"))
+    outcome.value: broken_marks(outcome.value, symbol) for outcome, symbol in BROKEN_SYMBOLS.items()
 }
 
 
@@ -120,7 +117,7 @@ class Look:
     level: Template
     """A horizontal line at what a dense network reaches."""
     fits: Template
-    """Open marks."""
+    """Open marks of single fits."""
 
 
 def series_of(table: pd.DataFrame) -> list[Series]:
@@ -148,7 +145,7 @@ def series_of(table: pd.DataFrame) -> list[Series]:
 
 
 def look_of(series: Series) -> Look:
-    """How a series looks."""
+    """The look of a series."""
     colour, symbol = series.style.colour, series.style.symbol
     line = {"color": colour, "dash": series.style.dash}
     interval = {
@@ -191,7 +188,7 @@ def _named(trace: Template, series: Series, what: str = "") -> Template:
 
 
 def _mean_hovers(name: str) -> dict[str, Any]:
-    """By cost a hover label for each of `SAMPLES`."""
+    """Hover labels by cost, one for each of `SAMPLES`."""
     return chosen(
         "axis",
         {

@@ -1,12 +1,13 @@
 """The explorer on a page: its controls, and the columns that its script draws from."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from ...charts.choices import Packing, packed_columns
-from ...page.content import Content
+from ...page.content import Content, Part
 from ...page.section import Figure, Section
 from ...rows.points import WHICH
 from .figures import (
@@ -18,14 +19,14 @@ from .figures import (
     scenes_of,
 )
 from .looks import ALL, BROKEN, series_of
-from .scenes import Scenes
+from .scenes import figure_of, scene_controls
 from .table import AXES, SCENE, SERIES, fits_of, scene_table
 from .traces import drawings
 from .words import scene_words
 
 CHART = "explorer"
 NAME = "explore"
-"""Of the section, and of the fragment that keeps a choice."""
+"""The name of the section, and of the fragment that keeps a choice."""
 
 NOTE = """
 Large marks are means, pale bars their 95 % Student-t intervals; open marks are single fits. Over
@@ -48,7 +49,6 @@ def sections(shown: Content) -> Iterator[Section]:
 
 def _drawn(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
     lines = table[[*SCENE, *SERIES]].drop_duplicates().groupby(SCENE, observed=True).size().max()
-    scenes = Scenes(table=table, fits=fits)
     return Figure(
         name="explorer",
         place=CHART,
@@ -56,10 +56,10 @@ def _drawn(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
         note=NOTE,
         lines=int(lines) + 1 + len(BROKEN),
         figure=explorer_figure(table, fits=fits),
-        controls=scenes.controls,
+        controls=scene_controls(table),
         carded=True,
         spoken=True,
-        draw=scenes.figure,
+        draw=partial(figure_of, table, fits),
         source=lambda: explorer_data(table, fits),
     )
 
@@ -102,3 +102,6 @@ def _offers(rows: pd.DataFrame) -> dict[str, list[str]]:
         "prior": [ALL, *rows["network"].astype(str).unique()],
         "method": [ALL, *methods.astype(str).unique()],
     }
+
+
+PART = Part(sections=sections)

@@ -10,12 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...rows.naming import distinct_names
-from ...rows.points import (
-    WHICH,
-    described_points,
-    distinct_fits,
-)
+from ...rows.naming import distinct_names, named
+from ...rows.points import WHICH, described_points, distinct_fits
 from ...statistics.aggregate import IN_DB, SCORES, Groups, dense_first, score_table
 from ...statistics.intervals import hypervolume, pareto_front
 
@@ -35,17 +31,17 @@ SERIES = ["network", "method"]
 SIZE = ["kept", "total"]
 
 BEYOND = 0.1
-"""By so many decades the reference point of a hypervolume costs more than what costs most."""
+"""Decades between the largest cost and that of a hypervolume's reference point."""
 
 DOMINATING = [*AXES, *(f"front_{axis}" for axis in AXES), "mean_db", "measured_db", "whole"]
-"""Of a `scene_table` what its hypervolumes are computed from."""
+"""The columns of a `scene_table` that its hypervolumes are computed from."""
 
 COLUMNS = [
     *(*SCENE, *SERIES, *SIZE, "prior", "reference", "scene", "density"),
     *("measured_db", "macs", "seconds", "n", "mean_db", "missing", "which", "unit", "whole"),
     *("low_db", "high_db"),
 ]
-"""Of a `scene_table`, before its fronts."""
+"""The columns of a `scene_table`, before its fronts."""
 
 
 def explorer_fits(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -69,9 +65,7 @@ def fits_of(points: pd.DataFrame) -> pd.DataFrame:
         {
             "task": _scene_names(points, "task", "target_task_name"),
             "image": _scene_names(points, "image", "target_name"),
-            "network": distinct_names(
-                points["network_name"], points["network_key"], points["network_settings"]
-            ),
+            "network": named(points, "network"),
             "prior": points["network_name"].astype(str),
             "method": points["method"],
             "reference": points["reference"],
@@ -186,7 +180,7 @@ def _known(rows: pd.DataFrame, axis: str) -> np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def _dominated(rows: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
-    """By axis, of one scene and PSNR."""
+    """What the front of one scene and PSNR dominates, by axis."""
     measured = rows["measured_db"].dropna()
     worst_db = measured.mean() if len(measured) else np.nan
     psnr_db = rows["mean_db"].to_numpy()

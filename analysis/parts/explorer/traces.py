@@ -23,7 +23,7 @@ MANY = 2_000
 
 COST_DECIMALS = {"density": 8, "kept": 0, "macs": 0, "seconds": 3}
 MEAN_DECIMALS, FIT_DECIMALS = 4, 3
-"""As many as a page needs."""
+"""The decimals that a page needs."""
 
 Scene = tuple[str, str]
 """A task and an image."""
@@ -34,7 +34,7 @@ CONDITIONS = {(which, axis): {"which": [which], "axis": [axis]} for which in WHI
 def drawings(
     series: Sequence[Series], rows: Mapping[str, pd.DataFrame], fits: pd.DataFrame | None = None
 ) -> dict[Scene, Drawing]:
-    """By scene all that its figure could show.
+    """All that the figure of each scene could show.
 
     `rows` are those of a `scene_table` by `which` PSNR, of the same means in the same order; `fits`
     are `explorer_fits` of these scenes.
@@ -119,7 +119,7 @@ class _Means:
 
     @cached_property
     def _base(self) -> pd.DataFrame:
-        """What is the same for all PSNRs."""
+        """The columns that are the same for all PSNRs."""
         return next(iter(self.rows.values()))
 
     @cached_property
@@ -207,7 +207,7 @@ class _Fits:
         return self.fits.groupby(["task", "image", "series", "broken"], observed=True).indices
 
     def _places(self, scene: Scene, series: int, broken: str) -> Places:
-        """Of all images of the task where the scene is their mean."""
+        """The places of its fits: those of all images of the task where the scene is their mean."""
         task, image = scene
         if image in self.fits["image"].cat.categories:
             found: Places = self._of_image.get((task, image, series, broken), ())
@@ -245,7 +245,7 @@ class _Published:
 
     @property
     def columns(self) -> Columns:
-        """Densities, PSNRs and texts."""
+        """The columns that these marks refer to."""
         found = self._marks
         texts = [
             f"{plain(f'{network}, {method}')}<br>{plain(source)}"

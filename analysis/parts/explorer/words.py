@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from ...rows.naming import tuples
-from ...rows.points import WHICH, density_text
+from ...rows.points import WHICH
+from ...rows.texts import count_text, density_text
 from ...statistics.published import published_for
-from ..size import count_text
 from .table import AXES, SCENE, hypervolume_table
 
 COST_TEXTS = {
@@ -25,7 +25,7 @@ MISSING = {
 }
 
 Words = dict[tuple[str, str], dict[str, dict[str, str]]]
-"""By scene, then by PSNR, then by cost."""
+"""Paragraphs by scene, then by PSNR, then by cost."""
 
 
 def scene_words(table: pd.DataFrame) -> Words:
@@ -41,7 +41,7 @@ def scene_words(table: pd.DataFrame) -> Words:
 
 
 def _words(rows: pd.DataFrame, volumes: Mapping[str, Any]) -> dict[str, str]:
-    """By axis the front of a scene, what it dominates, and what is missing from it."""
+    """The front of a scene, what it dominates, and what is missing from it, by axis."""
     sample = [*_sample_words(rows), *_published_words(rows["scene"].iloc[0])]
     return {
         axis: " ".join([*_front_words(volume, axis), *_missing_words(rows, axis), *sample])

@@ -1,1 +1,1 @@
-"""Compressed sensing with generators."""
+"""The part about compressed sensing with generators."""

@@ -5,47 +5,47 @@ page shows it as one control for each of these, whose places are the digits of t
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from ...charts.controls import Change, Choice, first_change, menu
 from ...charts.style import (
     BASE_DASHES,
+    BROKEN_SYMBOLS,
     DASHES,
+    FOOT,
     OKABE_ITO,
     PALETTE,
     SYMBOLS,
     Style,
     axis_lines,
+    density_axis,
     layout,
     log_axis,
-    menu,
     plain,
     spread,
 )
+from ...rows.choosing import check_single, evenly
 from ...rows.naming import tuples
-from ...rows.points import FAILURES, WHICH, density_text, sparsity_text
-from ..frontier import BROKEN_SYMBOLS, density_axis
+from ...rows.points import FAILURES, WHICH
+from ...rows.texts import density_text, removed_text
 from .table import SCORES, sensing_sample
 
 MOST_DENSITIES = 4
 """To choose from where a figure is of one density: the dense one and three spread over the rest."""
 
 STEPS = {"selected": "selected", "peak": "peak (oracle)", "final": "first restart"}
-"""What the three results of a reconstruction are."""
+"""The names of a reconstruction's three results."""
 
 SCORE_TITLES = {"psnr": "PSNR (dB)", "mse": "MSE", "l2": "L2 per pixel"}
 
 STEP_BUTTONS = {"selected": "Selected", "peak": "Peak (oracle)", "final": "First restart"}
 
 FLOOR_SYMBOLS = ("cross-open", "triangle-left-open", "triangle-right-open", "hourglass-open")
-
-FOOT = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
-"""The axis of what has no value."""
 
 CHANGING = (
     "x",
@@ -58,16 +58,65 @@ CHANGING = (
 """What a menu's entries replace in every trace."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What a figure is of, one value at a time."""
+RESULT = Choice(name="which", legend="Result shown", labels=STEP_BUTTONS, row=True)
 
-    legend: str
-    column: str
-    labels: Mapping[Any, str]
-    """By value of the column, in order."""
-    chosen: int
-    """The place of the one shown first."""
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of figure: errors against one column, at a value to choose of each other one."""
+
+    name: str
+    label: str
+    x: str
+    one: tuple[str, str]
+    """The column that has a single value in a table, and what is said where it has more."""
+    axis: Callable[[pd.DataFrame], dict[str, Any]]
+    others: tuple[Callable[[pd.DataFrame], Choice | None], ...]
+
+    def choices(self, table: pd.DataFrame) -> list[Choice]:
+        """Step, score and what else there is to choose."""
+        known = set(table.loc[table["n"] > 0, "score"])
+        scores = {score: said for score, said in SCORES.items() if score in known}
+        score = Choice(name="score", legend="Measure", labels=scores, row=True)
+        more = (choice(table) for choice in self.others)
+        return [RESULT, score, *(choice for choice in more if choice)]
+
+    def figure(self, table: pd.DataFrame) -> go.Figure:
+        """The lines of every combination; the first step, score and each chosen value are shown.
+
+        Raises ValueError when the table has more than one such figure, or no result at all.
+        """
+        check_single(table, *self.one)
+        if not table["n"].any():
+            raise ValueError("no reconstruction has a result: an error needs a clean image")
+        choices, axis = self.choices(table), self.axis(table)
+        ranges = {one: _range(table[table["score"] == one], one) for one in choices[1].labels}
+        lines, rows = _lines(table), self._rows(table)
+
+        def traces(which: str, score: str, *values: Any) -> list[dict[str, Any]]:
+            shown = zip(choices[2:], values, strict=True)
+            own = _chosen(rows, which, score, {one.name: value for one, value in shown})
+            return _traces(own, self.x, axis, lines)
+
+        def change(which: str, score: str, *values: Any) -> Change:
+            drawn = traces(which, score, *values)
+            paths = {path: [_inner(trace, path) for trace in drawn] for path in CHANGING}
+            return paths, _y_axis(score, which, ranges[score])
+
+        buttons = menu(choices, change)
+        first = [[*choice.labels][choice.chosen] for choice in choices]
+        figure = go.Figure([go.Scatter(trace) for trace in traces(*first)])
+        figure.update_layout(layout("") | {"yaxis2": FOOT, "updatemenus": [buttons]})
+        figure.update_layout(first_change(buttons)[1])
+        figure.update_yaxes(minorloglabels="complete", exponentformat="power")
+        figure.update_xaxes(axis)
+        return figure
+
+    def _rows(self, table: pd.DataFrame) -> list[Any]:
+        """The rows in the order in which a line joins them."""
+        said = table.assign(said=[density_text(one) for one in table["density"]])
+        rising = self.x != "density"
+        return list(tuples(said.sort_values(self.x, ascending=rising, kind="stable")))
 
 
 def sensing_figure(table: pd.DataFrame) -> go.Figure:
@@ -78,10 +127,7 @@ def sensing_figure(table: pd.DataFrame) -> go.Figure:
 
     Raises ValueError when that is more than one problem, or when there is no result at all.
     """
-    _check(table, "problem", "a figure of reconstructions shows one problem: choose its rows")
-    densities = table["density"].dropna()
-    axis = density_axis(densities if len(densities) else [1.0], note=plain(sensing_sample(table)))
-    return _figure(table, "density", axis, density_choices(table))
+    return DENSITIES.figure(table)
 
 
 def measurements_figure(table: pd.DataFrame) -> go.Figure:
@@ -89,12 +135,7 @@ def measurements_figure(table: pd.DataFrame) -> go.Figure:
 
     Raises ValueError when that is more than one problem, or when there is no result at all.
     """
-    _check(table, "problem", "a figure of measurements shows one problem: choose its rows")
-    labels = {count: f"{count:,.0f}" for count in table["m"].dropna()}
-    note = plain(sensing_sample(table))
-    axis = log_axis(labels, f"Measurements<br><sub>{note}</sub>", gap=1 / 6)
-    axis |= {"range": axis["range"][::-1]}
-    return _figure(_at_densities(table), "m", axis, measurement_choices(table))
+    return MEASUREMENTS.figure(table)
 
 
 def outliers_figure(table: pd.DataFrame) -> go.Figure:
@@ -104,120 +145,89 @@ def outliers_figure(table: pd.DataFrame) -> go.Figure:
 
     Raises ValueError when they differ in more, or when there is no result at all.
     """
-    _check(table, "family", "a figure of outliers shows one family of problems: choose its rows")
+    return OUTLIERS.figure(table)
+
+
+def _density_axis(table: pd.DataFrame) -> dict[str, Any]:
+    densities = table["density"].dropna()
+    return density_axis(densities if len(densities) else [1.0], note=plain(sensing_sample(table)))
+
+
+def _measurements_axis(table: pd.DataFrame) -> dict[str, Any]:
+    title = f"Measurements<br><sub>{plain(sensing_sample(table))}</sub>"
+    axis = log_axis(_counts(table), title, gap=1 / 6)
+    return axis | {"range": axis["range"][::-1]}
+
+
+def _outliers_axis(table: pd.DataFrame) -> dict[str, Any]:
     shares = sorted(set(table["share"]))
     room = 0.06 * (shares[-1] or 0.01)
-    axis = {
+    said = f"Share of corrupted measurements<br><sub>{plain(sensing_sample(table))}</sub>"
+    return {
         "range": [shares[0] - room, shares[-1] + room],
         "tickvals": shares,
         "ticktext": [f"{100 * share:g} %" for share in shares],
-        "title": {
-            "text": f"Share of corrupted measurements<br><sub>{plain(sensing_sample(table))}</sub>"
-        },
+        "title": {"text": said},
         **axis_lines(),
     }
-    return _figure(_at_densities(table), "share", axis, outlier_choices(table))
 
 
-def density_choices(table: pd.DataFrame) -> list[Choice]:
-    """What is chosen beside step and score where densities are compared."""
-    return _m_choice(table)
+def _counts(table: pd.DataFrame) -> dict[float, str]:
+    """The numbers of measurements, in words."""
+    return {count: f"{count:,.0f}" for count in sorted(set(table["m"].dropna()))}
 
 
-def measurement_choices(table: pd.DataFrame) -> list[Choice]:
-    """What is chosen beside step and score where numbers of measurements are compared."""
-    return _density_choice(table)
+def _m_choice(table: pd.DataFrame) -> Choice | None:
+    """The numbers of measurements where there are several, first the middle one."""
+    labels = _counts(table)
+    middle = len(labels) // 2
+    choice = Choice(name="m", legend="Measurements", labels=labels, chosen=middle, worded=True)
+    return choice if len(labels) > 1 else None
 
 
-def outlier_choices(table: pd.DataFrame) -> list[Choice]:
-    """What is chosen beside step and score where shares of outliers are compared."""
-    return [*_density_choice(table), *_m_choice(table)]
-
-
-def known_scores(table: pd.DataFrame) -> dict[str, str]:
-    """The scores that any row has, by name."""
-    known = set(table.loc[table["n"] > 0, "score"])
-    return {score: said for score, said in SCORES.items() if score in known}
-
-
-def _m_choice(table: pd.DataFrame) -> list[Choice]:
-    counts = sorted(set(table["m"].dropna()))
-    if len(counts) < 2:
-        return []
-    labels = {count: f"{count:,.0f}" for count in counts}
-    return [Choice(legend="Measurements", column="m", labels=labels, chosen=len(counts) // 2)]
-
-
-def _density_choice(table: pd.DataFrame) -> list[Choice]:
-    labels = _density_labels(table)
-    return [Choice(legend="Density", column="said", labels=labels, chosen=0)] if labels else []
-
-
-def _density_labels(table: pd.DataFrame) -> dict[str, str]:
+def _density_choice(table: pd.DataFrame) -> Choice | None:
     """The dense one, and up to three others spread over the ladder, with their sparsities."""
     densities = sorted(set(table["density"].dropna()), reverse=True)
     said = {density_text(one): one for one in densities}
-    names = list(said)
-    if len(names) > MOST_DENSITIES:
-        last = len(names) - 1
-        places = [round(place * last / (MOST_DENSITIES - 1)) for place in range(MOST_DENSITIES)]
-        names = [names[place] for place in places]
-    return {name: f"{name} ({sparsity_text(said[name])} removed)" for name in names}
+    labels = {name: removed_text(said[name]) for name in evenly(list(said), MOST_DENSITIES)}
+    choice = Choice(name="said", legend="Density", labels=labels, worded=True)
+    return choice if labels else None
 
 
-def _at_densities(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with its densities as they are chosen by."""
-    return table.assign(said=[density_text(one) for one in table["density"]])
+DENSITIES = Kind(
+    name="sensing",
+    label="Error against density",
+    x="density",
+    one=("problem", "a figure of reconstructions shows one problem: choose its rows"),
+    axis=_density_axis,
+    others=(_m_choice,),
+)
+MEASUREMENTS = Kind(
+    name="measurements",
+    label="Error against measurements",
+    x="m",
+    one=("problem", "a figure of measurements shows one problem: choose its rows"),
+    axis=_measurements_axis,
+    others=(_density_choice,),
+)
+OUTLIERS = Kind(
+    name="outliers",
+    label="Error against outliers",
+    x="share",
+    one=("family", "a figure of outliers shows one family of problems: choose its rows"),
+    axis=_outliers_axis,
+    others=(_density_choice, _m_choice),
+)
 
 
-def _check(table: pd.DataFrame, column: str, rule: str) -> None:
-    if table[column].nunique() != 1:
-        raise ValueError(rule)
-    if not table["n"].any():
-        raise ValueError("no reconstruction has a result: an error needs a clean image")
-
-
-def _figure(
-    table: pd.DataFrame, x: str, axis: Mapping[str, Any], choices: Sequence[Choice]
-) -> go.Figure:
-    """The lines of every combination; the first step, score and each chosen value are shown."""
-    scores = known_scores(table)
-    ranges = {score: _range(table[table["score"] == score], score) for score in scores}
-    lines = _lines(table)
-    rows = list(tuples(table.sort_values(x, ascending=x != "density", kind="stable")))
-    combinations = list(product(WHICH, scores, *(choice.labels for choice in choices)))
-    chosen = [list(choice.labels)[choice.chosen] for choice in choices]
-    active = combinations.index((WHICH[0], next(iter(scores)), *chosen))
-    buttons, shown = [], []
-    for which, score, *values in combinations:
-        traces = _traces(_chosen(rows, which, score, choices, values), x, axis, lines)
-        shown.append(traces)
-        change = {path: [_inner(trace, path) for trace in traces] for path in CHANGING}
-        look = _y_axis(score, which, ranges[score])
-        said = [STEP_BUTTONS[which], scores[score]]
-        said += [f"{c.legend.lower()} {c.labels[v]}" for c, v in zip(choices, values, strict=True)]
-        buttons.append({"label": ", ".join(said), "method": "update", "args": [change, look]})
-    figure = go.Figure([go.Scatter(trace) for trace in shown[active]])
-    figure.update_layout(layout("") | {"yaxis2": FOOT})
-    figure.update_layout(buttons[active]["args"][1])
-    figure.update_layout(updatemenus=[menu(buttons, kind="dropdown") | {"active": active}])
-    figure.update_yaxes(minorloglabels="complete", exponentformat="power")
-    figure.update_xaxes(axis)
-    return figure
-
-
-def _chosen(
-    rows: Sequence[Any], which: str, score: str, choices: Sequence[Choice], values: Sequence[Any]
-) -> list[Any]:
+def _chosen(rows: Sequence[Any], which: str, score: str, values: Mapping[str, Any]) -> list[Any]:
     """The rows of one combination. What has no density is in all; L2 is of the selected step."""
     step = WHICH[0] if score == "l2" else which
     found = [row for row in rows if (row.score, row.which) == (score, step)]
-    for choice, value in zip(choices, values, strict=True):
-        everywhere = choice.column == "said"
+    for column, value in values.items():
+        everywhere = column == "said"
         found = [
-            row
-            for row in found
-            if getattr(row, choice.column) == value or (everywhere and row.reference)
+            row for row in found if getattr(row, column) == value or (everywhere and row.reference)
         ]
     return found
 
@@ -251,7 +261,7 @@ def _lines(table: pd.DataFrame) -> list[tuple[str, str, Style]]:
 def _traces(
     rows: Sequence[Any], x: str, axis: Mapping[str, Any], lines: Sequence[tuple[str, str, Style]]
 ) -> list[dict[str, Any]]:
-    """As many in every combination, empty where it has no rows."""
+    """The traces of a combination: as many in each, empty where it has no rows."""
     traces = []
     for kind, name, style in lines:
         if kind == "floor":
@@ -275,7 +285,7 @@ def _floor_line(rows: Sequence[Any], x: str, pruner: str, style: Style) -> dict[
         "y": short(floors.values()),
         "name": name,
         "mode": "lines+markers",
-        "line": {"color": style.colour, "dash": style.dash, "width": 1},
+        "line": style.line(1),
         "marker": {"symbol": style.symbol, "size": 6, "color": style.colour},
         "hovertemplate": f"{name}<br>%{{y:.4g}}<extra></extra>",
     }
@@ -292,13 +302,13 @@ def _level_line(
         "customdata": [_note(row) for row in rows] * len(ends),
         "name": plain(method),
         "mode": "lines",
-        "line": {"color": style.colour, "dash": style.dash, "width": 1.5},
+        "line": style.line(1.5),
         "hovertemplate": f"{plain(method)}<br>%{{y:.4g}}<br>%{{customdata}}<extra></extra>",
     }
 
 
 def _method_line(rows: Sequence[Any], x: str, method: str, style: Style) -> dict[str, Any]:
-    """Means with their intervals."""
+    """A line of means with their intervals."""
     return {
         "x": [getattr(row, x) for row in rows],
         "y": short(row.mean for row in rows),
@@ -312,13 +322,8 @@ def _method_line(rows: Sequence[Any], x: str, method: str, style: Style) -> dict
         "customdata": [_note(row) for row in rows],
         "name": plain(method),
         "mode": "lines+markers",
-        "line": {"color": style.colour, "dash": style.dash, "width": 2},
-        "marker": {
-            "symbol": style.symbol,
-            "size": 9,
-            "opacity": 1,
-            "line": {"color": style.colour, "width": 1.5},
-        },
+        "line": style.line(2),
+        "marker": {**style.marker(9), "line": {"color": style.colour, "width": 1.5}},
         "hovertemplate": f"{plain(method)}<br>%{{y:.4g}}<br>%{{customdata}}<extra></extra>",
     }
 

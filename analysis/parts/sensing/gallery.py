@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from ...page.gallery import density_caption, gallery_entries, psnr_caption
+from ...page.gallery import Album, density_caption
 from ...page.pictures import Pictures
 from ...page.section import Fold, Gallery, Grid, Tile
 from ...rows.naming import tuples
-from ...rows.points import WHICH, db_text, density_text
+from ...rows.texts import db_text, density_text, seeds_text
 
 MOST_IMAGES = 8
-"""Rows of a gallery."""
+"""The most images of a problem that its gallery shows."""
 
 
 def gallery_points(points: pd.DataFrame) -> pd.DataFrame:
@@ -29,39 +29,31 @@ def gallery_points(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def cards(points: pd.DataFrame, pictures: Pictures) -> dict[str, Any]:
-    """What the page's script shows in the tiles of these reconstructions, by `tile_name`."""
-    return {tile_name(fit): {"views": _views(fit, pictures)} for fit in tuples(points)}
+    """What the page's script shows in the tiles of these reconstructions, by their names."""
+    return {str(ALBUM.name(fit)): {"views": ALBUM.views(fit, pictures)} for fit in tuples(points)}
 
 
-def tile_name(fit: Any) -> str:
-    """The name of a reconstruction's tile, which no other fit of a page has."""
-    return f"sensed-{fit.Index}"
+def _alt(fit: Any, _: str) -> str:
+    at = "" if fit.reference else f" at density {density_text(fit.density)}"
+    return f"{fit.image} reconstructed with {fit.method}{at}, seed {fit.seed}"
 
 
-def _views(fit: Any, pictures: Pictures) -> list[dict[str, Any]]:
-    """The picture of each of its results, with a caption."""
-    return [
-        {
-            "picture": pictures.place(fit, which),
-            "alt": _alt(fit),
-            "line": psnr_caption(fit, which),
-        }
-        for which in WHICH
-    ]
-
-
-def neighbours(points: pd.DataFrame, pictures: Pictures) -> dict[str, Any]:
-    """What the dialog shows beside each reconstruction's card."""
-    scene = ["trial_id", "image"]
-    return gallery_entries(points, pictures, tile_name, scene=scene, ladder=scene)
+ALBUM = Album(
+    name=lambda fit: f"sensed-{fit.Index}",
+    alt=_alt,
+    head=lambda fit: "no generator" if fit.reference else density_caption(fit),
+    scene=["trial_id", "image"],
+    ladder=["trial_id", "image"],
+)
 
 
 def gallery(fits: pd.DataFrame, pictures: Pictures, *, images: int) -> Gallery:
     """The pictures of one problem, which has so many images, by measurements and method."""
     more = f", {MOST_IMAGES} of {images} images" if images > MOST_IMAGES else ""
-    seeds = sorted(set(fits.loc[~fits["reference"], "seed"])) or sorted(set(fits["seed"]))
+    own = fits[~fits["reference"]]
+    seeds = seeds_text(own if len(own) else fits)
     return Gallery(
-        title=f"Reconstructions of seed {', '.join(map(str, seeds))}{more}",
+        title=f"Reconstructions of seed {seeds}{more}",
         of="result",
         blocks=_folds(fits, pictures),
     )
@@ -97,7 +89,7 @@ def _grid(method: str, fits: pd.DataFrame, pictures: Pictures) -> Grid:
         for _, own in groupby(tuples(fits.sort_values(["image", "level"])), attrgetter("image"))
     ]
     tiles = [
-        [*_scene_tiles(row[0], pictures), *(_fit_tile(fit, pictures) for fit in row)]
+        [*_scene_tiles(row[0], pictures), *(ALBUM.tile(fit, pictures) for fit in row)]
         for row in rows
     ]
     return Grid(label=method, rows=tiles)
@@ -120,19 +112,3 @@ def _scene_tiles(dense: Any, pictures: Pictures) -> list[Tile]:
             line=measured,
         ),
     ]
-
-
-def _fit_tile(fit: Any, pictures: Pictures) -> Tile:
-    which = WHICH[0]
-    return Tile(
-        picture=pictures.place(fit, which),
-        alt=_alt(fit),
-        head="no generator" if fit.reference else density_caption(fit),
-        line=psnr_caption(fit, which),
-        fit=tile_name(fit),
-    )
-
-
-def _alt(fit: Any) -> str:
-    at = "" if fit.reference else f" at density {density_text(fit.density)}"
-    return f"{fit.image} reconstructed with {fit.method}{at}, seed {fit.seed}"

@@ -1,30 +1,29 @@
 """The part of a page about reconstructions that have a generator as prior."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
-from ...charts.controls import Control, dropdown, switch
-from ...page.content import NO_FITS, Content
+from ...page.content import NO_FITS, Content, Part
 from ...page.pictures import Pictures
-from ...page.section import Block, Facts, Figure, Fold, Section, Strong, Table, Text, Words
-from ...rows.naming import flat_settings, tuples
-from ...rows.points import FAILURES, WHICH, density_text, mean_text
-from .figures import (
-    STEP_BUTTONS,
-    Choice,
-    density_choices,
-    known_scores,
-    measurement_choices,
-    measurements_figure,
-    outlier_choices,
-    outliers_figure,
-    sensing_figure,
+from ...page.section import (
+    Block,
+    Cells,
+    Facts,
+    Figure,
+    Fold,
+    Section,
+    Strong,
+    Text,
+    Words,
+    table_of,
 )
-from .gallery import cards, gallery, gallery_points, neighbours
+from ...rows.naming import flat_settings, tuples
+from ...rows.texts import interval_text, known_text, wrong_text
+from .figures import DENSITIES, MEASUREMENTS, OUTLIERS, Kind
+from .gallery import ALBUM, cards, gallery, gallery_points
 from .table import KIND, means_of, sensing_points, sensing_sample
 
 INTRODUCTION: tuple[Words, ...] = (
@@ -67,10 +66,27 @@ Means over images, each averaged over its seeds first, and in brackets their Stu
 PSNRs are in dB, MSE and L2 per pixel are of the selected step, the floor is its PSNR.
 """
 
-HEADS = (
-    *("Method", "Measurements", "Density", "Kept", "Selected", "Peak", "First restart"),
-    *("MSE", "L2 per pixel", "Floor", "Images", "Seeds", "Note"),
-)
+
+def _mean(place: int, form: str = ".2f") -> Callable[[Any], str]:
+    return lambda rows: interval_text(rows[place], form=form)
+
+
+CELLS: Cells = {
+    "Method": lambda rows: rows[0].method,
+    "Measurements": lambda rows: known_text(rows[0].m),
+    "Density": lambda rows: known_text(rows[0].density, ".3g"),
+    "Kept": lambda rows: known_text(rows[0].kept),
+    "Selected": _mean(0),
+    "Peak": _mean(1),
+    "First restart": _mean(2),
+    "MSE": _mean(3, ".3g"),
+    "L2 per pixel": _mean(6, ".3g"),
+    "Floor": lambda rows: known_text(rows[0].floor, ".2f"),
+    "Images": lambda rows: rows[0].images,
+    "Seeds": lambda rows: rows[0].seeds,
+    "Note": lambda rows: wrong_text(rows[0], {"without PSNR": rows[0].missing}),
+}
+"""The cells of a method, m and density, from its rows: PSNR and MSE of all steps, L2 of one."""
 
 LONG_TABLE = 40
 """Rows of numbers beyond which a table is folded away."""
@@ -95,11 +111,9 @@ def sections(shown: Content) -> Iterator[Section]:
         own = points[points["problem"] == problem]
         yield _problem(place, str(problem), own, rows, shown.pictures)
         if rows["n"].any() and rows["m"].nunique() > 1:
-            yield _measurements(place, str(problem), rows)
+            yield _figure_section(MEASUREMENTS, place, str(problem), rows)
     for place, (title, rows) in enumerate(_outlier_families(table)):
-        label, name = "Error against outliers", f"outliers-{place}"
-        figure = _drawn("outliers", name, label, rows, outlier_choices(rows), outliers_figure(rows))
-        yield Section(name=f"of-{name}", title=f"{label}: {title}", blocks=(figure,))
+        yield _figure_section(OUTLIERS, place, title, rows)
 
 
 def _points(shown: Content) -> pd.DataFrame:
@@ -111,26 +125,24 @@ def _points(shown: Content) -> pd.DataFrame:
 def _problem(
     place: int, problem: str, points: pd.DataFrame, rows: pd.DataFrame, pictures: Pictures
 ) -> Section:
-    name, choices = f"sensing-{place}", density_choices(rows)
+    name = f"sensing-{place}"
     blocks = [*_settings(points)]
     if rows["n"].any():
-        label = "Error against density"
-        blocks.append(_drawn("sensing", name, label, rows, choices, sensing_figure(rows)))
+        blocks.append(_drawn(DENSITIES, name, rows))
     own, count = gallery_points(points), points["image"].nunique()
     return Section(
         name=f"of-{name}",
         title=problem,
         blocks=(*blocks, gallery(own, pictures, images=count), _numbers(rows)),
         cards=partial(cards, own, pictures),
-        neighbours=partial(neighbours, own, pictures),
+        neighbours=partial(ALBUM.neighbours, own, pictures),
     )
 
 
-def _measurements(place: int, problem: str, rows: pd.DataFrame) -> Section:
-    name, title = f"measurements-{place}", "Error against measurements"
-    choices = measurement_choices(rows)
-    figure = _drawn("measurements", name, title, rows, choices, measurements_figure(rows))
-    return Section(name=f"of-{name}", title=f"{title}: {problem}", blocks=(figure,))
+def _figure_section(kind: Kind, place: int, title: str, rows: pd.DataFrame) -> Section:
+    name = f"{kind.name}-{place}"
+    figure = _drawn(kind, name, rows)
+    return Section(name=f"of-{name}", title=f"{kind.label}: {title}", blocks=(figure,))
 
 
 def _outlier_families(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -143,36 +155,18 @@ def _outlier_families(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]
                 yield f"{family}, {kind}" if len(kinds) > 1 else str(family), own
 
 
-def _drawn(
-    name: str,
-    place: str,
-    label: str,
-    rows: pd.DataFrame,
-    choices: Sequence[Choice],
-    figure: go.Figure,
-) -> Figure:
-    """A figure and its controls, whose places are the digits of the figure's own menu."""
+def _drawn(kind: Kind, place: str, rows: pd.DataFrame) -> Figure:
+    """A figure and its controls, of which that of a single score is left out."""
+    choices = [one for one in kind.choices(rows) if one.name != "score" or len(one.labels) > 1]
     return Figure(
-        name=name,
+        name=kind.name,
         place=place,
-        label=f"{label}; the numbers are in a table",
+        label=f"{kind.label}; the numbers are in a table",
         note=NOTE,
         lines=rows["method"].nunique() + rows["pruner"].nunique(),
-        figure=figure,
-        controls=tuple(_controls(place, rows, choices)),
+        figure=kind.figure(rows),
+        controls=tuple(choice.control(place) for choice in choices),
     )
-
-
-def _controls(place: str, rows: pd.DataFrame, choices: Sequence[Choice]) -> Iterator[Control]:
-    scores = known_scores(rows)
-    yield switch(f"which-{place}", "Result shown", STEP_BUTTONS)
-    if len(scores) > 1:
-        yield switch(f"score-{place}", "Measure", scores)
-    for choice in choices:
-        labels = list(choice.labels.values())
-        words = [f"{choice.legend.lower()} {label}" for label in labels]
-        name = f"{choice.column}-{place}"
-        yield dropdown(name, choice.legend, labels, words=words, chosen=choice.chosen)
 
 
 def _settings(points: pd.DataFrame) -> Iterator[Block]:
@@ -193,11 +187,11 @@ def _settings(points: pd.DataFrame) -> Iterator[Block]:
 def _numbers(table: pd.DataFrame) -> Block:
     """A row per method, number of measurements and density; a long table is folded away."""
     groups = table.groupby(["method", "m", "kept"], observed=True, sort=False, dropna=False)
-    found = Table(
+    found = table_of(
+        [list(tuples(group)) for _, group in groups],
+        CELLS,
         label="Means by method, measurements and density",
         note=f"{NUMBERS_NOTE} {sensing_sample(table)}.",
-        heads=HEADS,
-        rows=[_sensing_row(group) for _, group in groups],
     )
     count = len(found.rows)
     if count <= LONG_TABLE:
@@ -205,24 +199,4 @@ def _numbers(table: pd.DataFrame) -> Block:
     return Fold(title=f"Numbers, {count} rows", blocks=[found])
 
 
-def _sensing_row(group: pd.DataFrame) -> Sequence[str]:
-    scores: Mapping[tuple[str, str], Any] = {(row.score, row.which): row for row in tuples(group)}
-    first = scores["psnr", WHICH[0]]
-    cells = [_mean(scores["psnr", which]) for which in WHICH]
-    cells += [_mean(scores[score, WHICH[0]], ".3g") for score in ("mse", "l2")]
-    notes = {name: getattr(first, name) for name in FAILURES} | {"without PSNR": first.missing}
-    return [
-        str(first.method),
-        "none" if pd.isna(first.m) else f"{first.m:,.0f}",
-        "none" if pd.isna(first.density) else density_text(first.density),
-        "none" if pd.isna(first.kept) else f"{first.kept:,.0f}",
-        *cells,
-        "none" if pd.isna(first.floor) else f"{first.floor:.2f}",
-        str(first.images),
-        str(first.seeds),
-        ", ".join(f"{count} {name}" for name, count in notes.items() if count),
-    ]
-
-
-def _mean(row: Any, form: str = ".2f") -> str:
-    return mean_text(row.mean, row.low, row.high, form)
+PART = Part(sections=sections, pictured=pictured, kinds={KIND}, introduction=INTRODUCTION)

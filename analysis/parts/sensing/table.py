@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ...rows.identity import together
-from ...rows.naming import distinct_names, tuples
+from ...rows.naming import distinct_names, named, tuples
 from ...rows.points import CONFIDENCE, FAILURES, WHICH
 from ...statistics.aggregate import Groups, Unit, dense_first
 
@@ -37,13 +37,13 @@ ERRORS = (
     *(f"{score}_{which}" for score in ("psnr", "mse") for which in WHICH),
     f"l2_{WHICH[0]}",
 )
-"""What is known of a reconstruction, by score and step."""
+"""The errors of a reconstruction, by score and step."""
 
 GROUP = ["problem", "method", "kept", "m"]
 """The columns by which fits are averaged."""
 
 ALIKE = ["family", "outliers", "share", "solver", "pruner", "reference", "total", "density"]
-"""Those that have one value in each group."""
+"""The columns that have one value in each group."""
 
 
 def sensing_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -207,48 +207,32 @@ def _named(points: pd.DataFrame) -> pd.DataFrame:
     found = points.copy()
     for column, part in (("problem", "scene"), ("family", "family")):
         ends = [f"{part}_key", "network_key", "split"]
-        images = points.groupby(ends, dropna=False)["image"].transform(_several)
-        name = images + points[f"{part}_name"] + ", " + points["split"].map(SPLITS)
-        keys, settings = (
-            pd.Series(
-                [
-                    _joined(*one)
-                    for one in zip(
-                        points[f"{part}_{end}"],
-                        points["split"],
-                        points[f"network_{end}"],
-                        strict=True,
-                    )
-                ],
-                index=points.index,
-            )
-            for end in ("key", "settings")
+        images = points.groupby(ends, dropna=False)["image"].transform(
+            lambda own: f"{together(own.unique())}: "
         )
+        name = images + points[f"{part}_name"] + ", " + points["split"].map(SPLITS)
+        keys, settings = (_with_sources(points, part, end) for end in ("key", "settings"))
         found[column] = distinct_names(name + "; " + points["network_name"], keys, settings)
         found[f"{column}_settings"] = settings
     for part in ("solver", "pruner", "outliers"):
-        found[part] = distinct_names(
-            points[f"{part}_name"], points[f"{part}_key"], points[f"{part}_settings"]
-        )
-    names = [_method(*pair) for pair in zip(found["solver"], found["pruner"], strict=True)]
-    pairs = sorted(zip(found["solver"].cat.codes, found["pruner"].cat.codes, names, strict=True))
-    order = list(dict.fromkeys(name for *_, name in pairs))
+        found[part] = named(points, part)
+    pairs = zip(found["solver"], found["pruner"], strict=True)
+    names = [f"{solver}, {pruner}" if pruner else solver for solver, pruner in pairs]
+    codes = (found[part].cat.codes for part in ("solver", "pruner"))
+    order = list(dict.fromkeys(name for *_, name in sorted(zip(*codes, names, strict=True))))
     found["method"] = pd.Categorical(names, categories=order, ordered=True)
     inner = found.columns[found.columns.str.endswith(("_name", "_key"))]
     return found.drop(columns=inner)
 
 
-def _several(images: "pd.Series[str]") -> str:
-    """Who is in a problem: of a trial's images, those of one split."""
-    return f"{together(images.unique())}: "
-
-
-def _method(solver: str, pruner: str) -> str:
-    return f"{solver}, {pruner}" if pruner else solver
-
-
-def _joined(scene: str, split: str, network: str) -> str:
-    return _json({**json.loads(scene), "split": split, "source": json.loads(network)})
+def _with_sources(points: pd.DataFrame, part: str, end: str) -> pd.Series:
+    """JSON of the part of each row, together with its split and the generator."""
+    columns = points[f"{part}_{end}"], points["split"], points[f"network_{end}"]
+    texts = [
+        _json({**json.loads(scene), "split": split, "source": json.loads(network)})
+        for scene, split, network in zip(*columns, strict=True)
+    ]
+    return pd.Series(texts, index=points.index)
 
 
 def _scores(groups: Groups, error: str) -> pd.DataFrame:

@@ -84,6 +84,7 @@ def read(path: Path) -> Trained:
 
 def _bytes(path: Path) -> bytes:
     try:
+        fingerprint.regular(path)
         return path.read_bytes()
     except OSError as error:
         raise GeneratorError(f"cannot read generator {path}: {error.strerror}") from error

@@ -13,26 +13,23 @@ from typing import Any, TypeVar
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
+from lip_ray.data import fingerprint
 from lip_ray.mistakes import explained
-from lip_ray.priors.checkpoints import CheckpointError, is_plain, kind_of, objects_in, tensors_in
+from lip_ray.priors.checkpoints import COUNTER
 from lip_ray.priors.generators.base import Law, Output
 from lip_ray.priors.generators.file import SUFFIX, GeneratorError, Trained, unfit
 from lip_ray.priors.generators.layers import LayerList
 from lip_ray.priors.generators.pgan import Pgan
+from lip_ray.priors.saved import CheckpointError, dense, kind_of, objects_in, state_in, state_of
 from lip_ray.priors.shapes import listed
 from lip_ray.spec import Spec
 
 AVERAGE, LAST = "avgG", "netG"
 """Keys of the zoo's checkpoints: the generator averaged over training, and the last one of
 training."""
-PARALLEL = "module."
-"""The prefix of all names, where a network was trained on several devices."""
-COUNTER = ".num_batches_tracked"
-"""The batch counter of batch normalisation. Older files lack it, and nothing depends on it."""
+NEEDED = "{} must be a state dict, tensors by name;"
 LAWS: Mapping[object, Law] = {"normal(0,1)": "normal", "uniform(-1,1)": "uniform"}
 RANGES: Mapping[object, Output] = {(0, 1): "unit", (-1, 1): "symmetric"}
 FORMAT, FIRST = "formatLayer.module.weight", "groupScale0.0.module.weight"
@@ -159,17 +156,19 @@ def _used(state: Mapping[str, Tensor], network: nn.Module) -> tuple[dict[str, Te
 def _with_card(path: Path, card_path: Path) -> Published:
     card = _card(card_path)
     spec = _described(card, card_path)
-    content = _safetensors(path) if path.suffix == SUFFIX else tensors_in(path)
+    with torch.device("meta"):
+        network = spec.network()
+    found = state_in(path, needed=NEEDED.format("it"), expected=network.state_dict())
+    if not isinstance(found, Mapping):
+        raise CheckpointError(f"{NEEDED.format('it')} this is a {kind_of(found)}")
     digest = sha256_of(path)
     if card.get("sha256", digest) != digest:
         raise GeneratorError(
             f"{card_path} is the card of another file: its sha256 is {card['sha256']}, that of "
             f"{path} {digest}"
         )
-    with torch.device("meta"):
-        network = spec.network()
     counters = [name for name in network.state_dict() if name.endswith(COUNTER)]
-    state = dict.fromkeys(counters, torch.tensor(0)) | _state(content, "it")
+    state = dict.fromkeys(counters, torch.tensor(0)) | _single(found)
     _require_fit(state, network, "it")
     known = {key: card[key] for key in ("name", "licence", "source") if key in card}
     origin = {"format": "card", "sha256": digest, "card": known}
@@ -179,6 +178,7 @@ def _with_card(path: Path, card_path: Path) -> Published:
 
 def _card(path: Path) -> dict[str, Any]:
     try:
+        fingerprint.regular(path)
         card = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise GeneratorError(f"cannot read card {path}: {error.strerror}") from error
@@ -215,10 +215,11 @@ def _entry(card: Mapping[str, Any], part: str, key: str, path: Path) -> Any:
 
 def _one_of(allowed: Mapping[object, Value], given: object, where: str) -> Value:
     key = tuple(given) if isinstance(given, list) else given
-    if not isinstance(given, str | list) or key not in allowed:
+    found = [value for known, value in allowed.items() if known == key]
+    if not found:
         choices = ", ".join(str(list(a) if isinstance(a, tuple) else a) for a in allowed)
         raise GeneratorError(f"{where} must be one of {choices}; got {given!r}")
-    return allowed[key]
+    return found[0]
 
 
 def _validated(spec: type[AnySpec], fields: Mapping[str, Any], where: str) -> AnySpec:
@@ -229,36 +230,17 @@ def _validated(spec: type[AnySpec], fields: Mapping[str, Any], where: str) -> An
         raise GeneratorError(f"{where}: {problems}") from error
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"cannot be read: {error.strerror}") from error
-    except SafetensorError as error:
-        raise CheckpointError(f"is no file of tensors ({error})") from error
-
-
 def _state(content: object, name: str) -> dict[str, Tensor]:
-    r"""A state dict, bare or under `state_dict`: single precision, without a prefix of parallel
-    training.
+    """A state dict of the zoo, in single precision. Raises CheckpointError where it is none."""
+    return _single(state_of(content, needed=NEEDED.format(name)))
 
-    Raises CheckpointError where there is none.
-    """
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not content:
-        raise CheckpointError(
-            f"{name} must be a state dict, tensors by name; this is a {kind_of(content)}"
-        )
-    state = {str(key): value for key, value in content.items()}
-    strange = [f"{key} ({kind_of(value)})" for key, value in state.items() if not is_plain(value)]
-    if strange:
-        raise CheckpointError(f"all entries must be dense tensors, not {listed(strange)}")
-    prefix = PARALLEL if all(key.startswith(PARALLEL) for key in state) else ""
-    single = {True: torch.float32, False: torch.int64}
+
+def _single(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Single precision, as generators run here, with all zeros of sparse tensors."""
+    precision = {True: torch.float32, False: torch.int64}
     return {
-        key.removeprefix(prefix): value.detach().to(single[value.is_floating_point()])
-        for key, value in state.items()
+        name: dense(name, value).to(precision[value.is_floating_point()])
+        for name, value in state.items()
     }
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
 from lip_ray.records import Outcome
 from lip_ray.store.decoded import Reading
 from lip_ray.store.files import READ_ERRORS, Files, valid
+from lip_ray.store.limits import Limits, database
 from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
@@ -47,7 +47,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 """The columns that identify a row of each table."""
 
 ALSO = {
-    "trials": ("kind", "source_ids", "spec"),
+    "trials": ("kind", "levels", "source_ids", "spec"),
     "levels": ("outcome", "steps"),
     "masks": ("layer", "kept", "total", "within"),
 }
@@ -146,6 +146,20 @@ IMPLIED = (
     ),
 )
 
+NEXT_MASK = f"""
+select distinct printf('masks/%s-%03d{SUFFIX}', level.trial_id, level.level + 1),
+       'missing: it was found with the level above, and a run would record its level as failed'
+from levels as level join trials as trial using (trial_id)
+anti join levels as below on below.trial_id = level.trial_id and below.level = level.level + 1
+anti join masks as own on own.trial_id = level.trial_id and own.level = level.level + 1
+where {ENDED} and {FINDERS} and level.level + 1 < trial.levels
+  and not coalesce(
+      {REWINDS} = 'step' and level.level = 0 and outcome = '{Outcome.STOPPED}', false
+  )
+"""
+"""The mask of a level that is not fitted yet is stored before the rows of the level above. A dense
+fit that stopped before the step that its trial rewinds to leaves none."""
+
 NOT_ASKED = """
 select 'sweeps', 'missing: no sweep or search has ' || min(trial_id) ||
        case when count(*) > 1 then printf(' and %d more', count(*) - 1) else '' end
@@ -158,7 +172,8 @@ having count(*) > 0
 """Trials that no sweep lists, although a sweep lists its trials before they begin."""
 
 NO_SPEC = """
-select distinct origin, 'a spec is no JSON' from trials where not coalesce(json_valid(spec), false)
+select distinct origin, 'a spec is no JSON object' from trials
+where not coalesce(json_valid(spec) and json_type(spec) = 'OBJECT', false)
 """
 
 NO_POINT = f"""
@@ -225,7 +240,7 @@ RULES = (
     *((_renamed(table), False) for table in TABLES),
     *((_twice(table), False) for table in TABLES),
     *((_missing(table), True) for table in ("masks", "curves", "reconstructions")),
-    *((rule, True) for rule in (GAP, NO_TRIAL, NOT_ASKED, WRONG_BITS, *IMPLIED)),
+    *((rule, True) for rule in (GAP, NO_TRIAL, NOT_ASKED, WRONG_BITS, *IMPLIED, NEXT_MASK)),
     *((rule, False) for rule in (NO_SPEC, NO_POINT, NO_FAILURE)),
 )
 """SQL for each kind of damage: files and what is wrong with them, and whether running again may
@@ -314,7 +329,8 @@ class Examination:
         """The findings of all rules. Raises FileNotFoundError where a file has vanished
         meanwhile."""
         counts = {}
-        with duckdb.connect() as connection:
+        with database(Limits.of_environment()) as bounded:
+            connection = bounded.connection
             for table in TABLES:
                 rows = self._rows(table)
                 counts[table] = len(rows)

@@ -11,13 +11,8 @@ import pytest
 
 from lip_ray.analysis import frontier_figure, frontier_points, frontier_table, summary_table
 from lip_ray.analysis.charts.style import AXIS_TITLES
-from lip_ray.analysis.rows.points import (
-    WHICH,
-    density_text,
-    distinct_fits,
-    sample_text,
-    sparsity_text,
-)
+from lip_ray.analysis.rows.points import WHICH, distinct_fits
+from lip_ray.analysis.rows.texts import density_text, sample_text, sparsity_text
 
 Row = Callable[..., dict[str, Any]]
 T_1 = 12.706204736

@@ -18,17 +18,17 @@ from lip_ray.analysis.parts.layers import (
     layer_figure,
     layer_table,
     layered_tickets,
-    pruned_points,
 )
 from lip_ray.analysis.parts.overlap import (
     MEASURES,
     MOST_DENSITIES,
     MOST_TICKETS,
-    overlap_densities,
+    overlap_choices,
     overlap_figure,
     overlap_table,
     overlap_tickets,
 )
+from lip_ray.analysis.parts.tickets import pruned_points
 from lip_ray.pruning import Mask, overlap
 from lip_ray.records import LayerMask
 
@@ -128,7 +128,8 @@ def test_a_map_has_layers_down_and_densities_across(study: Study) -> None:
     rows.loc[(rows["layer"] == "last.weight") & (rows["level"] == 2), "kept"] = 0
     table = layer_table(rows, layered_tickets(study.points))
     figure = layer_figure(table)
-    assert layer_choices(table) == (["astronaut: denoising, σ = 25"], ["magnitude", "random"])
+    scenes, methods = (list(one.labels) for one in layer_choices(table))
+    assert (scenes, methods) == (["astronaut: denoising, σ = 25"], ["magnitude", "random"])
     first, second = figure.data
     assert (first.visible, second.visible) == (True, False)
     assert list(first.x) == ["0.508", "0.169"]
@@ -242,7 +243,8 @@ def test_choices_are_bounded_and_take_first_seeds_first(
 def test_the_matrix_is_symmetric_and_shows_one_density(study: Study) -> None:
     table = overlap_table(overlap_tickets(study.points), study.masks)
     figure = overlap_figure(table)
-    assert overlap_densities(table) == ["0.508", "0.169"]
+    densities, _ = overlap_choices(table)
+    assert list(densities.labels.values()) == ["0.508", "0.169"]
     buttons = figure.layout.updatemenus[0].buttons
     assert len(figure.data) == len(buttons) == 2 * len(MEASURES)
     for place, (button, trace) in enumerate(zip(buttons, figure.data, strict=True)):

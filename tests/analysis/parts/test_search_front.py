@@ -59,6 +59,7 @@ def write_search(
                 params=json.dumps(params),
                 objectives=json.dumps(list(objectives)),
                 trial_ids=() if state == "failed" else ids,
+                kinds=() if state == "failed" else ("trajectory",) * trials,
                 specs=() if state == "failed" else ("{}",) * trials,
                 levels=() if state == "failed" else (3,) * trials,
                 problem="prior.width does not go with scales" if state == "failed" else "",

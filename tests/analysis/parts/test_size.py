@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lip_ray.analysis import size_figure, size_table
-from lip_ray.analysis.parts.size import count_text
+from lip_ray.analysis.rows.texts import count_text
 
 Row = Callable[..., dict[str, Any]]
 

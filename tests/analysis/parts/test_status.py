@@ -1,6 +1,5 @@
 """How far sweeps and searches have come, counted by hand."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ def sweep_rows(name: str, hours: int, trials: dict[str, int]) -> list[dict[str, 
             "sweep_id": f"{name}-id",
             "trial_id": trial_id,
             "levels": levels,
-            "spec": json.dumps({"kind": KINDS[trial_id]}),
+            "kind": KINDS[trial_id],
             "requested_at": NOON + pd.Timedelta(hours=hours),
         }
         for trial_id, levels in trials.items()
@@ -44,7 +43,7 @@ def point_row(number: int, trial_id: str | None, levels: int | None = 2) -> dict
         "number": number,
         "trial_id": trial_id,
         "levels": levels,
-        "spec": None if trial_id is None else json.dumps({"kind": KINDS[trial_id]}),
+        "kind": None if trial_id is None else KINDS[trial_id],
         "asked_at": NOON + pd.Timedelta(minutes=90 + number),
     }
 

@@ -151,7 +151,7 @@ class TestFigure:
 
     def test_each_choice_shows_one_fit_with_its_marks(self, own: pd.DataFrame) -> None:
         figure = trace_figure(own)
-        methods, densities = trace_choices(own)
+        methods, densities = (list(one.labels) for one in trace_choices(own))
         assert (methods, densities) == (["magnitude", "random"], ["1", "0.5", "0.25", "0.12"])
         buttons = figure.layout.updatemenus[0].buttons
         assert len(buttons) == len(methods) * len(densities)
@@ -217,5 +217,5 @@ def test_a_store_of_dense_fits_alone(rows: tuple[Rows, Rows]) -> None:
     points = frontier_points(trials, levels)
     dense = points[(points["kept"] == points["total"]) & (points["seed"] == 0)].iloc[:1]
     table = traces_of(dense, pd.DataFrame([curve(rows[1][0])]))
-    assert trace_choices(table) == (["dense"], ["1"])
+    assert [list(one.labels) for one in trace_choices(table)] == [["dense"], ["1"]]
     assert len(trace_figure(table).layout.updatemenus[0].buttons) == 1

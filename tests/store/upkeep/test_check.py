@@ -93,6 +93,26 @@ def test_a_bad_file_of_a_trial_is_named_and_mended_by_running_again(
     assert check(store).problems == ()
 
 
+@pytest.mark.parametrize("compacted", [False, True])
+def test_the_mask_of_the_next_level_is_stored_before_it_is_fitted(
+    store: Path, trial_id: str, compacted: bool
+) -> None:
+    """Without it a run that resumes would record all levels below as failed."""
+    for path in store.glob(f"*/{trial_id}-*.parquet"):
+        level = int(path.stem.rpartition("-")[2])
+        if level > 3 or (level == 3 and path.parent.name != "masks"):
+            path.unlink()
+    if compacted:
+        compact(store, grace_s=0)
+    assert check(store).problems == ()
+    mask = store / "masks" / f"{trial_id}-003.parquet"
+    if not compacted:
+        mask.unlink()
+        name, what, mended = only(check(store))
+        assert (name, mended) == (f"masks/{mask.name}", True)
+        assert what.startswith("missing: it was found with the level above")
+
+
 def test_what_is_in_a_part_no_run_mends(store: Path, trial_id: str) -> None:
     """Since the part says that the trial is done."""
     path = store / "curves" / f"{trial_id}-003.parquet"

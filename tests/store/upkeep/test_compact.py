@@ -245,7 +245,7 @@ def test_beside_writers_readers_and_other_compactions_nothing_is_lost_or_doubled
         try:
             for writer in [pool.submit(write, letter) for letter in "ab"]:
                 writer.result()
-            other.join(60)
+            other.join()
         finally:
             writing.set()
         assert all(helper.result() > 0 for helper in helpers)

@@ -1,0 +1,96 @@
+"""What a page shows of single fits: at their marks, in their tiles, and in the dialog."""
+
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import Any
+
+import pandas as pd
+
+from ...page.gallery import Album, density_caption
+from ...page.pictures import Pictures
+from ...page.section import Gallery, Strip, Tile
+from ...rows.identity import DENSE
+from ...rows.naming import tuples
+from ...rows.points import WHICH
+from ...rows.texts import db_text, density_text, known_text, removed_text
+
+
+def cards(fits: pd.DataFrame, pictures: Pictures) -> dict[str, Any]:
+    """Cards by row label: what holds for all of a fit, and a view for each PSNR."""
+    return {str(fit.Index): _card(fit, pictures) for fit in tuples(fits)}
+
+
+def _card(fit: Any, pictures: Pictures) -> dict[str, Any]:
+    outcome = f"{fit.outcome}: {fit.reason}" if pd.notna(fit.reason) and fit.reason else fit.outcome
+    views = ALBUM.views(fit, pictures)
+    return {
+        "title": f"{fit.method}, seed {fit.seed}",
+        "rows": [
+            ["Density", removed_text(fit.density)],
+            ["Weights", f"{fit.kept:,} of {fit.total:,}"],
+            ["Effective", known_text(fit.effective)],
+            ["Outcome", str(outcome)],
+        ],
+        "views": [
+            view | {"rows": _rows(fit, which)} for which, view in zip(WHICH, views, strict=True)
+        ],
+    }
+
+
+def _rows(fit: Any, which: str) -> list[list[str]]:
+    """The step of a PSNR, and the scores there."""
+    step = fit.steps if which == "final" else getattr(fit, f"{which}_step")
+    return [
+        ["Step", f"{which}, {known_text(step)}"],
+        ["PSNR", db_text(getattr(fit, f"psnr_{which}_db"))],
+        ["SSIM", known_text(getattr(fit, f"ssim_{which}"), ".3f")],
+    ]
+
+
+def _alt(fit: Any, which: str) -> str:
+    return (
+        f"{fit.image} restored with {fit.method} at density {density_text(fit.density)}, "
+        f"{which} step, seed {fit.seed}"
+    )
+
+
+ALBUM = Album(
+    name=attrgetter("Index"),
+    alt=_alt,
+    head=density_caption,
+    scene=["problem", "seed"],
+    ladder=["problem", "seed", "method"],
+)
+
+
+def gallery(fits: pd.DataFrame, pictures: Pictures) -> Gallery:
+    """The reconstructions of the seed with the most fits, dense first, then by method."""
+    seed = fits["seed"].mode().iloc[0]
+    own = fits[fits["seed"] == seed].sort_values("kept", ascending=False, kind="stable")
+    strips = [
+        _strip(str(method), group, pictures)
+        for method, group in own.groupby("method", observed=True)
+    ]
+    return Gallery(title=f"Reconstructions of seed {seed}", of="step", blocks=strips)
+
+
+def _strip(method: str, fits: pd.DataFrame, pictures: Pictures) -> Strip:
+    """A method's reconstructions in a row; before the dense one, what it was fitted to."""
+    tiles = [ALBUM.tile(fit, pictures) for fit in tuples(fits)]
+    if method != DENSE:
+        return Strip(title=method, tiles=tiles)
+    problem = _problem_tiles(next(tuples(fits)), pictures)
+    return Strip(title="The problem, and the dense network", tiles=[*problem, *tiles])
+
+
+def _problem_tiles(dense: Any, pictures: Pictures) -> Iterator[Tile]:
+    """The clean image where one is known, and the measurement."""
+    if (dense.trial_id, dense.level, dense.image, "clean") in pictures.places:
+        clean = pictures.place(dense, "clean")
+        yield Tile(picture=clean, alt=f"{dense.image}, clean", head="clean", line="")
+    yield Tile(
+        picture=pictures.place(dense, "measured"),
+        alt=f"{dense.image}, measured",
+        head="measurement",
+        line=db_text(dense.psnr_measured_db),
+    )

@@ -1,0 +1,76 @@
+"""Numbers in words, as tables, captions and figures write them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from .points import FAILURES
+
+
+def known_text(value: Any, form: str = ",.0f", *, unit: str = "") -> str:
+    """A number in the given form with its unit; "none" where there is none."""
+    return "none" if pd.isna(value) else f"{value:{form}} {unit}".rstrip()
+
+
+def mean_text(mean: float, low: float, high: float, form: str = ".2f") -> str:
+    """A mean and its interval, as far as there are."""
+    said = known_text(mean, form)
+    said = said if pd.isna(low) else f"{said} [{low:{form}}, {high:{form}}]"
+    return said.replace("-", "−")
+
+
+def interval_text(row: Any, *, end: str = "", form: str = ".2f") -> str:
+    """The `mean_text` of a table's row, whose columns mean, low and high have this ending."""
+    mean, low, high = (getattr(row, f"{name}{end}") for name in ("mean", "low", "high"))
+    return mean_text(mean, low, high, form)
+
+
+def wrong_text(row: Any, missing: Mapping[str, int]) -> str:
+    """How many fits of a row went wrong or are `missing` something; empty where all is well."""
+    counts = {name: getattr(row, name) for name in FAILURES} | dict(missing)
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def sample_text(table: pd.DataFrame) -> str:
+    """How many seeds the means of a table are over, and what its intervals are."""
+    counts = table.loc[table["n"] > 0, "n"]
+    least, most = counts.min(), counts.max()
+    if most == 1:
+        return "n = 1 seed, so no intervals"
+    seeds = f"{most}" if least == most else f"{least} to {most}"
+    where = " from n = 2" if least == 1 else ""
+    return f"n = {seeds} seeds, {100 * table['confidence'].iloc[0]:g} % intervals{where}"
+
+
+def db_text(value: float) -> str:
+    """A PSNR of one fit."""
+    return known_text(value, ".2f", unit="dB")
+
+
+def density_text(density: float) -> str:
+    """A density in three significant digits."""
+    return f"{density:.3g}"
+
+
+def sparsity_text(density: float) -> str:
+    """The share of weights removed, in percent; with more digits where little is left."""
+    return f"{round(100 * (1 - density), 1 if density >= 0.01 else 3):g} %"
+
+
+def removed_text(density: float) -> str:
+    """A density, and in brackets the share of weights removed."""
+    return f"{density_text(density)} ({sparsity_text(density)} removed)"
+
+
+def count_text(count: float) -> str:
+    """A number of parameters in three digits: 83.2 k, 2.22 M."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if count >= size * 0.9995:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:g}"
+
+
+def seeds_text(fits: pd.DataFrame) -> str:
+    """The seeds of these fits."""
+    return ", ".join(map(str, sorted(set(fits["seed"]))))
