@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import plotly.graph_objects as go
 
 from lip_ray.errors import UserError
+from lip_ray.outputs import write_whole
 
 from .charts.style import BUTTONS
 from .page.content import Frames
@@ -130,7 +131,7 @@ def write_figure(
     raster = dpi / CSS_PX_PER_INCH if output.suffix == ".png" else 1.0
     options = {"format": output.suffix[1:], "width": width, "height": height}
     drawn = _rendered(bare, options | {"scale": scale * raster}, timeout_s)
-    output.write_bytes(drawn)
+    write_whole(output, drawn)
 
 
 Drawn: TypeAlias = tuple[Section, Figure]

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
+from lip_ray.outputs import write_together, write_whole
+
 from .content import Frames
 from .report import PICTURES_MB, frontier_report
 
@@ -19,13 +21,9 @@ def write_report(store: Frames, output: Path, *, pictures_mb: float = PICTURES_M
     """
     if output.suffix.lower() in (".html", ".htm"):
         page = frontier_report(store, pictures_mb=pictures_mb)
-        return _written(output, page)
+        write_whole(output, page)
+        return output
     page = frontier_report(store, pictures_mb=pictures_mb, plotly=SCRIPT)
-    _written(output / SCRIPT, get_plotlyjs())
-    return _written(output / "index.html", page)
-
-
-def _written(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
+    index = output / "index.html"
+    write_together({output / SCRIPT: get_plotlyjs(), index: page})
+    return index

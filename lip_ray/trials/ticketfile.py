@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lip_ray.data import fingerprint
 from lip_ray.errors import UserError
+from lip_ray.outputs import write_together
 from lip_ray.priors import AbstractPrior, UntrainedPrior
 
 SUFFIX = ".safetensors"
@@ -55,9 +56,8 @@ def write(ticket: Ticket, path: Path) -> None:
     tensors |= {name + MASK: mask for name, mask in ticket.masks.items()}
     about = json.dumps(dict(ticket.about), indent=2, sort_keys=True)
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(save(contiguous, metadata={KEY: about}))
-    path.with_suffix(".json").write_text(about + "\n", encoding="utf-8")
+    data = save(contiguous, metadata={KEY: about})
+    write_together({path: data, path.with_suffix(".json"): about + "\n"})
 
 
 def read(path: Path) -> Ticket:

@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
+from lip_ray.outputs import write_whole
 from lip_ray.spec import Spec, members
 from lip_ray.sweep import json_schema_text
 from lip_ray.trials import Trial
@@ -33,8 +34,8 @@ def main() -> None:
     pinned, found = read(), today()
     if refused := list(changed(pinned, found)):
         sys.exit("\n".join(["nothing is pinned: a default means the old behaviour", *refused]))
-    PINNED.write_text(text(found), encoding="utf-8")
-    SCHEMA.write_text(json_schema_text(), encoding="utf-8")
+    write_whole(PINNED, text(found))
+    write_whole(SCHEMA, json_schema_text())
 
 
 def read() -> Defaults:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 FLOORS = (
-    {"columns", "errors", "records", "rng", "spec", "strict_yaml"},
+    {"columns", "errors", "outputs", "records", "rng", "spec", "strict_yaml"},
     {"metrics", "mistakes"},
     {"data"},
     {"priors", "pruning", "tasks"},
@@ -29,8 +29,8 @@ BESIDE = {
     "lip_ray": {"results"},  # the package itself: its version, and the door for notebooks
     "results": {"records", "store"},
     "sweeps": set[str](),
-    "store": {"columns", "errors", "records"},
-    "analysis": {"columns", "errors", "records", "store"},
+    "store": {"columns", "errors", "outputs", "records"},
+    "analysis": {"columns", "errors", "outputs", "records", "store"},
 }
 """Units on no floor, and all that they may import."""
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from lip_ray.data import fingerprint
 from lip_ray.errors import UserError
+from lip_ray.outputs import write_whole
 from lip_ray.priors.base import Shape
 from lip_ray.priors.generators.base import AbstractGenerator, Law, Output
 from lip_ray.priors.generators.dcgan import Dcgan
@@ -72,10 +73,7 @@ def write(trained: Trained, folder: Path, name: str) -> Path:
     }
     data = save(tensors, metadata={KEY: json.dumps(about, sort_keys=True)})
     path = folder / f"{name}-{hashlib.sha256(data).hexdigest()[:DIGITS]}{SUFFIX}"
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(data)
-    unfinished.replace(path)
+    write_whole(path, data)
     return path
 
 

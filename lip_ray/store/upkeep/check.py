@@ -244,6 +244,9 @@ BATCH = 512
 
 ATTEMPTS = 3
 
+UNNAMED = "rows without an id"
+"""What is named in place of a file where rows do not say whose they are."""
+
 
 class Damage(NamedTuple):
     """A damaged file and what is wrong with it."""
@@ -334,7 +337,8 @@ class Examination:
         ]
         return Health(problems=tuple(problems), counts=counts, files=self._read)
 
-    def _say(self, file: str, what: str, *, mended: bool = True) -> None:
+    def _say(self, file: str | None, what: str, *, mended: bool = True) -> None:
+        file = file or UNNAMED
         if file not in self._found:
             self._found[file] = what
             self._beyond.update(() if mended else {file})

@@ -1,10 +1,8 @@
 """A table or view as one file, for other programs."""
 
-import os
-import uuid
-from contextlib import suppress
 from pathlib import Path
 
+from lip_ray.outputs import write_whole
 from lip_ray.store.formats import Format, rendered
 from lip_ray.store.paths import StoreError
 from lip_ray.store.reader import Reader
@@ -39,12 +37,7 @@ def _form(output: Path) -> Format:
 
 
 def _put(output: Path, content: bytes) -> None:
-    draft = output.with_name(f".{output.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        draft.write_bytes(content)
-        draft.replace(output)
+        write_whole(output, content)
     except OSError as error:
         raise StoreError(f"{output} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
