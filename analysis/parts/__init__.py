@@ -1,31 +1,33 @@
 """The parts of a page, each with its tables, its figures and its sections."""
 
-from importlib import import_module
-
 from ..page.content import Part
+from .classification import PART as CLASSIFICATION
+from .cost import PART as COST
+from .explorer.section import PART as EXPLORER
+from .frontier.section import PART as FRONTIER
+from .generators import PART as GENERATORS
+from .layers import PART as LAYERS
+from .overlap import PART as OVERLAP
+from .search import PART as SEARCH
+from .sensing.section import PART as SENSING
+from .size import PART as SIZE
+from .traces import PART as TRACES
+from .transfer import PART as TRANSFER
+from .verdicts import PART as VERDICTS
 
-NAMES = (
-    "verdicts",
-    "explorer.section",
-    "frontier.section",
-    "size",
-    "transfer",
-    "classification",
-    "generators",
-    "sensing.section",
-    "search",
-    "traces",
-    "layers",
-    "overlap",
-    "cost",
+PARTS: tuple[Part, ...] = (
+    VERDICTS,
+    EXPLORER,
+    FRONTIER,
+    SIZE,
+    TRANSFER,
+    CLASSIFICATION,
+    GENERATORS,
+    SENSING,
+    SEARCH,
+    TRACES,
+    LAYERS,
+    OVERLAP,
+    COST,
 )
-"""The modules of the parts, in the order of the page; what each shows is its `PART`."""
-
-
-def _part(name: str) -> Part:
-    part: Part = import_module(f".{name}", __name__).PART
-    return part
-
-
-PARTS = tuple(_part(name) for name in NAMES)
 """All parts, in the order of the page."""

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from lip_ray.cli.common import BAD_INPUT, INTERRUPTED
@@ -104,6 +105,7 @@ def told(arguments: Sequence[str] = ()) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     except Exception as error:
         if _of_the_command_line(error):
+            _name_value(error)
             raise
         message = explained(error, arguments)
         if message is None:
@@ -141,6 +143,12 @@ def explained(error: Exception, arguments: Sequence[str] = ()) -> str | None:
         name = _package(kind)
         return one_line(f"{where}: {name} says: {_said(error)}; {LIBRARIES[name]}")
     return None
+
+
+def _name_value(error: Exception) -> None:
+    """Add the refused value to Typer's message of an option, which says only what is allowed."""
+    if isinstance(error, typer.BadParameter) and isinstance(error.__cause__, ValidationError):
+        error.message += f", got {error.__cause__.errors()[0]['input']}"
 
 
 def _of_the_command_line(error: Exception) -> bool:

@@ -42,12 +42,15 @@ def query(
     form: FormatOption = "table",
     width: Annotated[
         int | None,
-        typer.Option(min=0, help="Of a table, in characters; by default the terminal's, 0: any."),
+        typer.Option(
+            min=0, max=100_000, help="Of a table, in characters; by default the terminal's, 0: any."
+        ),
     ] = None,
     rows: Annotated[
         int | None,
         typer.Option(
             min=0,
+            max=10**9,
             help=f"The most that a table shows; by default {ROWS_ON_A_TERMINAL} on a terminal, "
             "else all, 0: all.",
         ),
@@ -64,6 +67,8 @@ def query(
     threads: Annotated[
         int | None,
         typer.Option(
+            min=1,
+            max=10_000,
             metavar="N",
             envvar=Limits.variables["threads"],
             help="By default as many as cores for this process.",

@@ -1,6 +1,7 @@
 """Numbers on the command line are bounded before anything is done with them."""
 
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args, get_type_hints
@@ -69,8 +70,9 @@ def test_there_are_some() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS, ids=str)
 @pytest.mark.parametrize("value", ["1e30", "-1e30", "nan", "inf", "1" + "0" * 40, "-1", "many"])
-def test_numbers_outside_are_refused_by_the_options_name(option: Numeric, value: str) -> None:
+def test_numbers_outside_are_refused_by_name_and_value(option: Numeric, value: str) -> None:
     result = CliRunner().invoke(app, [*option.call, f"{option.name}={value}"])
     assert result.exit_code == 2, result.output
     assert isinstance(result.exception, SystemExit)
     assert option.name in result.output
+    assert value in re.sub(r"[│\s]", "", result.output)  # in a box, broken into lines

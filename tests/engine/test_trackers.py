@@ -276,7 +276,9 @@ class TestRefused:
             trackers.callbacks(("mlflow",), sweep="study", store=tmp_path)
         assert str(refused.value) == "run.trackers: mlflow: API request to http://host/ failed"
 
-    @pytest.mark.parametrize("login", [lambda: True, lambda prompt, verify: prompt], ids=str)
+    @pytest.mark.parametrize(
+        "login", [lambda: True, lambda prompt, verify: prompt], ids=["any", "newer"]
+    )
     def test_no_key(self, tmp_path: Path, login: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Neither by the call that newer clients have for it, nor by that of older ones."""
         stand_in(monkeypatch, "wandb", login=login, api=SimpleNamespace(api_key=None))

@@ -1,4 +1,4 @@
-"""A new part of the page is one file and one line: whatever shows parts shows it too.
+"""A new part of the page is one file and its name in PARTS: whatever shows parts shows it too.
 
 A copy of the package gets a part in these two edits and is asked, in one process of its own.
 """
@@ -42,8 +42,8 @@ def sections(shown: Content) -> Iterator[Section]:
 PART = Part(sections=sections)
 '''
 
-LAST = '    "cost",\n'
-LINE = '    "seeds",\n'
+IMPORT = "from .cost import PART as COST\n"
+LAST = "    COST,\n"
 
 ASKED = """
 import importlib.util
@@ -103,8 +103,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     parts = package / "analysis" / "parts"
     (parts / "seeds.py").write_text(PART, encoding="utf-8")
     listed = (parts / "__init__.py").read_text(encoding="utf-8")
-    assert listed.count(LAST) == 1, "parts are listed otherwise: choose another place for the line"
-    (parts / "__init__.py").write_text(listed.replace(LAST, LAST + LINE), encoding="utf-8")
+    for line in (IMPORT, LAST):
+        assert listed.count(line) == 1, "parts are listed otherwise: choose another place"
+        new = line.replace("cost", "seeds").replace("COST", "SEEDS")
+        listed = listed.replace(line, line + new)
+    (parts / "__init__.py").write_text(listed, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", ASKED, str(folder / "store"), str(ROOT)],
         capture_output=True,

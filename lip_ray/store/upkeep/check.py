@@ -251,6 +251,9 @@ BATCH = 512
 
 ATTEMPTS = 3
 
+UNNAMED = "rows without an id"
+"""What is named in place of a file where rows do not say whose they are."""
+
 
 class Damage(NamedTuple):
     """A damaged file and what is wrong with it."""
@@ -351,7 +354,8 @@ class Examination:
             problems=tuple(problems), counts=counts, files=self._read, unsealed=self._unsealed
         )
 
-    def _say(self, file: str, what: str, *, mended: bool = True) -> None:
+    def _say(self, file: str | None, what: str, *, mended: bool = True) -> None:
+        file = file or UNNAMED
         if file not in self._found:
             self._found[file] = what
             self._beyond.update(() if mended else {file})
