@@ -20,6 +20,36 @@ from lip_ray.store import Limits, Reader, described
 
 PSNRS = ("selected", "peak", "final")
 
+MemoryOption = Annotated[
+    str,
+    typer.Option(
+        metavar="SIZE",
+        envvar=Limits.variables["memory"],
+        help="Memory that the query may use, and its answer once more: 4GB, or a share of what "
+        "this process may have.",
+    ),
+]
+
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=10_000,
+        metavar="N",
+        envvar=Limits.variables["threads"],
+        help="Threads of the query; by default one per core that this process may use.",
+    ),
+]
+
+SpillOption = Annotated[
+    str,
+    typer.Option(
+        metavar="SIZE",
+        envvar=Limits.variables["spill"],
+        help="Room on disk for what does not fit into memory.",
+    ),
+]
+
 app = typer.Typer()
 
 StoreArgument = Annotated[
@@ -43,7 +73,9 @@ def query(
     width: Annotated[
         int | None,
         typer.Option(
-            min=0, max=100_000, help="Of a table, in characters; by default the terminal's, 0: any."
+            min=0,
+            max=100_000,
+            help="Width of a table in characters; by default the terminal's. 0: any.",
         ),
     ] = None,
     rows: Annotated[
@@ -51,37 +83,13 @@ def query(
         typer.Option(
             min=0,
             max=10**9,
-            help=f"The most that a table shows; by default {ROWS_ON_A_TERMINAL} on a terminal, "
-            "else all, 0: all.",
+            help=f"Rows that a table shows at most; by default {ROWS_ON_A_TERMINAL} on a terminal, "
+            "else all. 0: all.",
         ),
     ] = None,
-    memory: Annotated[
-        str,
-        typer.Option(
-            metavar="SIZE",
-            envvar=Limits.variables["memory"],
-            help="The most that the query may take, and its answer: 4GB, or a share of what this "
-            "process may use.",
-        ),
-    ] = Limits.memory,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=10_000,
-            metavar="N",
-            envvar=Limits.variables["threads"],
-            help="By default as many as cores for this process.",
-        ),
-    ] = None,
-    spill: Annotated[
-        str,
-        typer.Option(
-            metavar="SIZE",
-            envvar=Limits.variables["spill"],
-            help="The most that may be written to the temporary folder where memory is short.",
-        ),
-    ] = Limits.spill,
+    memory: MemoryOption = Limits.memory,
+    threads: ThreadsOption = None,
+    spill: SpillOption = Limits.spill,
 ) -> None:
     """Ask a store in SQL (DuckDB's), reading only. Ctrl-C ends a query.
 

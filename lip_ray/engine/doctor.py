@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 import torch
 
+from lip_ray.cores import AFFINITY, tightest
 from lip_ray.engine import ray_private
-from lip_ray.engine.cores import AFFINITY, tightest
 from lip_ray.engine.ray_session import OBJECT_STORE_BYTES, answers, ray_at
 from lip_ray.engine.temporary import usable_folder
 from lip_ray.store import Writer

@@ -17,8 +17,8 @@ import torch
 from ray.exceptions import RayError
 
 from lip_ray import strict_yaml
+from lip_ray.cores import available_cpus
 from lip_ray.engine import ray_private
-from lip_ray.engine.cores import available_cpus
 from lip_ray.engine.node_report import bootstrap
 from lip_ray.engine.resources import Capacity, LaunchError
 from lip_ray.engine.temporary import private_folder

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, TypeVar
 import duckdb
 import pyarrow as pa
 
+from lip_ray.cores import available_cpus
 from lip_ray.store.paths import QueryError
 
 MEMORY, THREADS, SPILL = "LIP_RAY_MEMORY", "LIP_RAY_THREADS", "LIP_RAY_SPILL"
@@ -141,7 +142,7 @@ def database(limits: Limits) -> Iterator[Database]:
         }
         with duckdb.connect(config=config) as connection:
             memory = _memory(connection, limits)
-            threads = limits.threads or _cores(connection)
+            threads = limits.threads or available_cpus()
             connection.execute(f"set threads = {threads}; set memory_limit = '{memory}B'")
             yield Database(connection=connection, memory=memory)
     except RuntimeError as error:
@@ -218,13 +219,6 @@ def _memory(connection: duckdb.DuckDBPyConnection, limits: Limits) -> int:
         return _size(limits.memory)
     [(default,)] = connection.execute("select current_setting('memory_limit')").fetchall()
     return max(SMALLEST, int(share * _size(default) / DUCKDB_SHARE))
-
-
-def _cores(connection: duckdb.DuckDBPyConnection) -> int:
-    """Those that this process may use: DuckDB knows quotas, and the system who runs where."""
-    [(known,)] = connection.execute("select current_setting('threads')").fetchall()
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else known
-    return int(min(known, here))
 
 
 def _share(text: str) -> float:

@@ -39,6 +39,8 @@ def _form(output: Path) -> Format:
 
 
 def _put(output: Path, content: bytes) -> None:
+    if not output.parent.is_dir():
+        raise StoreError(f"{output} cannot be written: there is no folder {output.parent}")
     try:
         write_whole(output, content)
     except OSError as error:

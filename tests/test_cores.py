@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lip_ray.engine import cores, doctor
-from lip_ray.engine.cores import Limit, tightest
+from lip_ray import cores
+from lip_ray.cores import Limit, tightest
+from lip_ray.engine import doctor
 from lip_ray.engine.ray_session import this_machine
 
 CORES = 64
@@ -108,7 +109,7 @@ def test_a_container_with_a_quota(shared: Path, tmp_path: Path) -> None:
     (tmp_path / "cpu.cfs_period_us").write_text("100000\n")
     if not Path("/sys/fs/cgroup/cpu").is_dir():
         pytest.skip("this machine has no cgroups of version 1 to mount over")
-    count = "from lip_ray.engine.cores import available_cpus; print(available_cpus())"
+    count = "from lip_ray.cores import available_cpus; print(available_cpus())"
     mounted = f"mount --bind {tmp_path} /sys/fs/cgroup/cpu && {sys.executable} -c '{count}'"
     command = ["unshare", *([] if os.geteuid() == 0 else ["-r"]), "-m", "sh", "-c", mounted]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -36,8 +36,16 @@ def tightest(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> 
 
     `root` has the files `proc/self/cgroup` and `sys/fs/cgroup`.
     """
-    affinity = Limit(len(os.sched_getaffinity(0)), AFFINITY)
-    return min([affinity, *_quotas(root), *_of_slurm(environment)], key=lambda limit: limit.cores)
+    return min(
+        [_affinity(), *_quotas(root), *_of_slurm(environment)], key=lambda limit: limit.cores
+    )
+
+
+def _affinity() -> Limit:
+    """The cores that the system lets this process run on; all where it cannot say."""
+    if hasattr(os, "sched_getaffinity"):
+        return Limit(len(os.sched_getaffinity(0)), AFFINITY)
+    return Limit(os.cpu_count() or 1, AFFINITY)
 
 
 def _of_slurm(environment: Mapping[str, str]) -> Iterator[Limit]:
