@@ -122,7 +122,7 @@ def _implied(table: str, kinds: str, of_levels: str, why: str) -> str:
 FINDERS = "trial.kind in ('trajectory', 'generator')"
 """The kinds of trials that find tickets, so that all their levels have masks."""
 
-REWINDS = "json_valid(trial.spec) and trial.spec->>'$.rewind.kind'"
+REWINDS = "case when json_valid(trial.spec) then trial.spec->>'$.rewind.kind' end"
 
 IMPLIED = (
     _implied("masks", FINDERS, HAS_MASK, "every level of its trial has one"),
@@ -173,7 +173,7 @@ having count(*) > 0
 
 NO_SPEC = """
 select distinct origin, 'a spec is no JSON object' from trials
-where not coalesce(json_valid(spec) and json_type(spec) = 'OBJECT', false)
+where case when json_valid(spec) then json_type(spec) != 'OBJECT' else true end
 """
 
 NO_POINT = f"""
