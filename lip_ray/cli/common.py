@@ -119,14 +119,21 @@ def _bounds(width: int | None, most_rows: int | None) -> dict[str, int | None]:
 
 
 def own_up(reader: Reader) -> None:
-    """Name the files whose rows an answer lacks, and exit with code 1, where there are any."""
+    """Name the files that could not be read, and so are missing from an answer, and exit with code
+    1. Does nothing where all were read."""
+    name_damaged(reader)
     if reader.damaged:
-        for name in reader.damaged:
-            typer.echo(f"damaged: {name}", err=True)
+        raise typer.Exit(INCOMPLETE)
+
+
+def name_damaged(reader: Reader) -> None:
+    """Name on stderr the files whose rows an answer lacks, and count them."""
+    for name in reader.damaged:
+        typer.echo(f"damaged: {name}", err=True)
+    if reader.damaged:
         count = len(reader.damaged)
         files = "1 damaged file was" if count == 1 else f"{count:,} damaged files were"
         typer.echo(f"{files} left out: lip store check says more", err=True)
-        raise typer.Exit(INCOMPLETE)
 
 
 def print_frame(frame: "pd.DataFrame") -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lip_ray import store as stores
-from lip_ray.cli.common import INCOMPLETE, StoreOption, number, store_or_only
+from lip_ray.cli.common import INCOMPLETE, StoreOption, number, own_up, store_or_only
 
 app = typer.Typer(no_args_is_help=True, help="Compact, check, merge or export a store.")
 
@@ -78,5 +78,7 @@ def export(
     ] = False,
 ) -> None:
     """Write all rows of a table or view to one file."""
-    rows = stores.export(store_or_only(store), table, output, overwrite=overwrite)
+    reader = stores.Reader(store_or_only(store))
+    rows = stores.export(reader, table, output, overwrite=overwrite)
     typer.echo(f"{output}: {rows:,} rows")
+    own_up(reader)

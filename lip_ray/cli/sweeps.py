@@ -10,6 +10,8 @@ from lip_ray.cli.common import (
     INCOMPLETE,
     INTERRUPTED,
     StoreOption,
+    name_damaged,
+    own_up,
     print_frame,
     refuse,
     store_or_only,
@@ -120,6 +122,7 @@ def status(
             typer.echo("nothing is given up")
         else:
             print_frame(table)
+        own_up(reader)
         return
     print_frame(analysis.status_table(*asked, given_up, running))
     typer.echo()
@@ -127,6 +130,7 @@ def status(
     if running:
         typer.echo()
         print_frame(analysis.running_table(running))
+    own_up(reader)
 
 
 @app.command()
@@ -192,7 +196,8 @@ def _print_summary(store: str, sweep: "Sweep") -> None:
         mine = points[(points["search"] == sweep.name) & (points["search_id"] == sweep.search_id)]
         if not mine.empty:
             print_frame(front_table(mine).drop(columns=["state", "pareto", "reason"]))
-        return
-    levels = reader.frame("levels")
-    if not levels.empty:
-        print_frame(summary_table(reader.frame("trials"), levels))
+    else:
+        levels = reader.frame("levels")
+        if not levels.empty:
+            print_frame(summary_table(reader.frame("trials"), levels))
+    name_damaged(reader)

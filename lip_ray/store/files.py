@@ -14,9 +14,12 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import cached_property
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import pyarrow as pa
@@ -25,11 +28,20 @@ from pyarrow.dataset import Dataset, FileSystemDataset, ParquetFileFormat
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
 from lip_ray.store.paths import Damaged, StoreError
+from lip_ray.store.seal import Seal, seal_in, seal_of
 
 NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 DELAYED = "allow_delayed_open=true"
 """The option of Arrow's S3 file system without which every upload needs three requests."""
+
+Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
+
+READ_ERRORS = (Damaged, OSError, pa.ArrowException)
+"""What a file that cannot be read, or not understood, ends its reading with."""
+
+AT_ONCE = 16
+"""Files whose checksums are computed at once: over a network each takes its time."""
 
 CREDENTIALS = re.compile(r"(?<=//)\S+@")
 """Name and password within a URI."""
@@ -42,6 +54,11 @@ class Files(ABC):
     """An absolute path or a URI: for messages, and for opening the same store elsewhere."""
 
     _system: FileSystem
+
+    @cached_property
+    def _seals(self) -> dict[str, tuple[object, Seal]]:
+        """What was found of files, and how these looked then."""
+        return {}
 
     @abstractmethod
     def names(self, folder: str) -> list[str]:
@@ -92,6 +109,32 @@ class Files(ABC):
     def _key(self, name: str) -> str:
         """The name of a file in Arrow's file system."""
 
+    @abstractmethod
+    def _opened(self, name: str) -> BinaryIO:
+        """The file, to be read from any place."""
+
+    @abstractmethod
+    def _stamp(self, name: str) -> object:
+        """What changes where the file does."""
+
+    def seal(self, name: str) -> Seal:
+        """What the checksum of a Parquet file says; all of it is read once a process."""
+        stamp = self._stamp(name)
+        known = self._seals.get(name)
+        if known is None or known[0] != stamp:
+            with self._opened(name) as file:
+                known = self._seals[name] = stamp, seal_in(file)
+        return known[1]
+
+    def broken(self, names: Sequence[str]) -> list[str]:
+        """The files whose checksum does not fit. Raises FileNotFoundError for one that is gone."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            seals = list(pool.map(self.seal, names))
+        return [name for name, seal in zip(names, seals, strict=True) if seal is Seal.BROKEN]
+
+    def _unsound(self, name: str, why: object = Seal.BROKEN.value) -> Damaged:
+        return Damaged(f"{self.where}/{name} is damaged: {why}")
+
     def table(
         self,
         name: str,
@@ -102,37 +145,54 @@ class Files(ABC):
     ) -> pa.Table:
         """The rows of a Parquet file, nulls where it lacks a column of the schema.
 
-        Of a large file no more is read than columns and filters (pyarrow's) need. Raises Damaged
-        where the file is there but cannot be understood.
+        Of a large file that is known to be whole no more is read than columns and filters
+        (pyarrow's) need. Raises Damaged where the file is there but its checksum does not fit, or
+        it cannot be understood.
         """
         chosen = {"columns": None if columns is None else list(columns), "filters": filters}
-        if columns is not None or filters is not None:
+        if (columns is not None or filters is not None) and self.seal(name) is not Seal.BROKEN:
             try:
-                return pq.read_table(
-                    self._key(name),
-                    schema=schema,
-                    filesystem=self._system,
-                    partitioning=None,
-                    **chosen,
+                return valid(
+                    pq.read_table(
+                        self._key(name),
+                        schema=schema,
+                        filesystem=self._system,
+                        partitioning=None,
+                        **chosen,
+                    )
                 )
             except FileNotFoundError:
                 raise
             except (OSError, pa.ArrowException):
                 pass  # the file, or the way to it: reading all of it tells
         content = self.read(name)
+        if seal_of(content) is Seal.BROKEN:
+            raise self._unsound(name)
         try:
-            return pq.read_table(pa.BufferReader(content), schema=schema, **chosen)
+            return valid(pq.read_table(pa.BufferReader(content), schema=schema, **chosen))
         except (OSError, pa.ArrowException) as error:
-            raise Damaged(f"{self.where}/{name} is damaged: {_first_line(error)}") from error
+            raise self._unsound(name, _first_line(error)) from error
 
     def dataset(self, names: Sequence[str], schema: pa.Schema) -> Dataset:
-        """The rows of Parquet files, which are read only as they are needed."""
+        """The rows of Parquet files, which are read only as they are needed.
+
+        Raises Damaged for the first whose checksum does not fit.
+        """
+        for name in self.broken(names):
+            raise self._unsound(name)
         return FileSystemDataset.from_paths(
             [self._key(name) for name in names],
             schema=schema,
             format=ParquetFileFormat(),
             filesystem=self._system,
         )
+
+
+def valid(rows: Rows) -> Rows:
+    """The rows. Raises pyarrow's error where they hold what their types do not allow, such as text
+    that is not UTF-8: reading alone does not tell."""
+    rows.validate(full=True)
+    return rows
 
 
 def files_of(store: str | Path) -> Files:
@@ -220,6 +280,13 @@ class Folder(Files):
 
     def _key(self, name: str) -> str:
         return str(self._root / name)
+
+    def _opened(self, name: str) -> BinaryIO:
+        return (self._root / name).open("rb")
+
+    def _stamp(self, name: str) -> object:
+        found = (self._root / name).stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
     def _ready(self, name: str) -> Path:
         """The path of a file, after making its folder. Only a file at the root itself makes the
@@ -316,6 +383,13 @@ class Bucket(Files):
 
     def _key(self, name: str) -> str:
         return f"{self._root}/{name}"
+
+    def _opened(self, name: str) -> BinaryIO:
+        return BytesIO(self.read(name))
+
+    def _stamp(self, name: str) -> object:
+        info = self._info(name)
+        return info.size, info.mtime_ns
 
     def _info(self, name: str) -> Any:
         return self._system.get_file_info(self._key(name))

@@ -15,19 +15,22 @@ replaces, from which a lost manifest is rebuilt: see `upkeep.repair`.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lip_ray.store.files import Files
+from lip_ray.store.files import READ_ERRORS, Files
 from lip_ray.store.marker import renew
 from lip_ray.store.paths import SUFFIX as PARQUET
 from lip_ray.store.paths import Damaged, StoreError
 from lip_ray.store.schema import TABLES, VERSION, VERSION_KEY
+from lip_ray.store.seal import BLANK, KEY
 
 COMPACTED = ("trials", "levels", "curves", "masks", "reconstructions")
 """Tables that compaction covers; the others have few files, or large ones."""
@@ -35,6 +38,9 @@ COMPACTED = ("trials", "levels", "curves", "masks", "reconstructions")
 FOLDER = "compacted"
 FILE = "file"
 """The column of parts that names a row's loose file: without folder and suffix."""
+
+PARTS, CHECKSUM = "parts", "crc32"
+"""The keys of a manifest: the parts by table, and the CRC-32 of these as JSON."""
 
 PREFIX, SUFFIX = "manifest-", ".json"
 
@@ -71,13 +77,14 @@ class Origin:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """It as key-value metadata of a Parquet file, beside the version of the schema."""
+        """It as key-value metadata of a Parquet file, beside the version of the schema and the
+        place of the checksum."""
         said = {"manifest": self.version, "replaces": self.replaces}
-        return {VERSION_KEY: str(VERSION), ORIGIN_KEY: json.dumps(said)}
+        return {VERSION_KEY: str(VERSION), ORIGIN_KEY: json.dumps(said), KEY: BLANK}
 
 
 def origin_of(files: Files, table: str, part: str) -> Origin:
-    """What a part says of itself. Raises OSError or an ArrowException where it cannot be read."""
+    """What a part says of itself. Raises one of `READ_ERRORS` where it cannot be read."""
     [fragment] = files.dataset([part], part_schema(table)).get_fragments()
     said = (fragment.metadata.metadata or {}).get(ORIGIN_KEY.encode())
     try:
@@ -132,7 +139,7 @@ def version_of(manifest: str) -> int:
 def read_manifest(files: Files, name: str) -> Manifest:
     """One manifest. Raises StoreError where it cannot be understood, FileNotFoundError."""
     try:
-        parts = json.loads(files.read(name))["parts"]
+        parts = _parts_in(json.loads(files.read(name)))
         named = {table: tuple(found) for table, found in parts.items()}
         for table, found in named.items():
             if not all(isinstance(part, str) and NAMED.fullmatch(part) for part in found):
@@ -143,6 +150,20 @@ def read_manifest(files: Files, name: str) -> Manifest:
             "manifest anew from what the parts say"
         ) from error
     return Manifest(version=version_of(name), parts=named)
+
+
+def _parts_in(said: dict[str, Any]) -> dict[str, Any]:
+    """What a manifest says, by its checksum; older ones have none."""
+    if said.keys() - {PARTS, CHECKSUM}:
+        raise ValueError(f"it says {', '.join(sorted(said))}")
+    parts: dict[str, Any] = said[PARTS]
+    if said.get(CHECKSUM, _checksum(parts)) != _checksum(parts):
+        raise ValueError("its checksum does not fit")
+    return parts
+
+
+def _checksum(parts: Mapping[str, Sequence[str]]) -> str:
+    return f"{zlib.crc32(json.dumps(parts, sort_keys=True).encode()):08x}"
 
 
 def parts_of(files: Files) -> list[str]:
@@ -174,7 +195,7 @@ def homeless(
                 found.append(part)
         except FileNotFoundError:  # compaction has removed it
             continue
-        except (OSError, pa.ArrowException):
+        except READ_ERRORS:
             found.append(part)
     return found
 
@@ -193,7 +214,7 @@ def publish(files: Files, manifest: Manifest) -> bool:
     From then on the store is of today's layout: an older lip-ray knows no parts.
     """
     renew(files)
-    content = json.dumps({"parts": manifest.parts})
+    content = json.dumps({PARTS: manifest.parts, CHECKSUM: _checksum(manifest.parts)})
     first = files.publish(_name_of(manifest.version), content.encode())
     if first and manifest.version == 1:
         files.remove(_name_of(0))  # else a store that loses this one would seem to have no parts
@@ -220,7 +241,7 @@ def stem_of(name: str) -> str:
 
 
 def stems(files: Files, table: str, name: str) -> frozenset[str]:
-    """The loose files whose rows a part holds. Raises OSError or an ArrowException."""
+    """The loose files whose rows a part holds. Raises one of `READ_ERRORS`."""
     column = files.dataset([name], part_schema(table)).to_table(columns=[FILE])[FILE]
     return frozenset(pc.unique(column).to_pylist())
 

@@ -1,7 +1,8 @@
 """SQL over a store's files as they are at the moment, loose or in parts; damaged ones are left out.
 
 Rows that every view rests on are loaded, each file once. Bulky ones, and parts, are read as far as
-a query needs them: DuckDB reads parts itself where they are on this machine.
+a query needs them, once their checksums are verified: DuckDB, which verifies none, reads parts
+itself where they are on this machine.
 """
 
 import difflib
@@ -15,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lip_ray.store import legacy
-from lip_ray.store.files import Files
+from lip_ray.store.decoded import Reading, rows_of
+from lip_ray.store.files import READ_ERRORS, Files, valid
 from lip_ray.store.limits import Limits, beyond_limits, database
 from lip_ray.store.manifest import (
     COMPACTED,
@@ -36,7 +38,7 @@ ATTEMPTS = 5
 BY_TRIAL = ("trials", "levels", "failures", *PER_LEVEL)
 """Tables of which a query about some trials needs the rows of those trials only."""
 
-UNREADABLE = (Damaged, OSError, pa.ArrowException, duckdb.Error)
+UNREADABLE = (*READ_ERRORS, duckdb.Error)
 """Errors of queries that damaged or vanished files cause; DuckDB's own reader of Parquet has
 many."""
 
@@ -101,8 +103,9 @@ class Queries:
                 refuse_writing(connection, query)
                 try:
                     listing = _of(trials, self._listing(needed_by(connection, query)))
+                    listing = self._verified(listing)
                     self._define(connection, listing, trials)
-                    return bounded.answer(query)
+                    return valid(bounded.answer(query))
                 except duckdb.OutOfMemoryException as error:
                     raise beyond_limits(error) from error
                 except MISTAKES as error:
@@ -118,7 +121,9 @@ class Queries:
             listing: dict[str, Listed] = {}
             try:
                 listing = self._listing(["levels"])
-                return self._done(listing["levels"])
+                parts = Listed(loose=(), parts=listing["levels"].parts)
+                self._verified({"levels": parts})
+                return self._done(self._sound_ones(listing["levels"]))
             except UNREADABLE as error:
                 if not self._changed(listing):
                     raise self._told(error) from error
@@ -159,6 +164,13 @@ class Queries:
             for table in order
         }
         self._forget_mended(listing)
+        return {table: self._sound_ones(listed) for table, listed in listing.items()}
+
+    def _verified(self, listing: Mapping[str, Listed]) -> dict[str, Listed]:
+        """Without the files that are read as they are needed and whose checksum does not fit."""
+        names = [name for table, listed in listing.items() for name in _lazy(table, listed)]
+        for name in self._files.broken(names):
+            self._damaged[name] = self._written(name)
         return {table: self._sound_ones(listed) for table, listed in listing.items()}
 
     def _sound_ones(self, listed: Listed) -> Listed:
@@ -241,25 +253,13 @@ class Queries:
         return rows
 
     def _rows(self, table: str, names: Sequence[str]) -> pa.Table:
-        """All rows of loose files, those of older versions with what these lack."""
-        return legacy.completed(table, self._stored_rows(table, names))
-
-    def _stored_rows(self, table: str, names: Sequence[str]) -> pa.Table:
-        """All rows of loose files. Damaged ones are found by halves, noted and left out."""
-        try:
-            return self._files.dataset(names, TABLES[table]).to_table()
-        except FileNotFoundError:
-            raise
-        except (OSError, pa.ArrowException):
-            if len(names) > 1:
-                half = len(names) // 2
-                halves = names[:half], names[half:]
-                return pa.concat_tables([self._stored_rows(table, some) for some in halves])
-        try:
-            return self._files.table(names[0], TABLES[table])
-        except Damaged:
-            self._damaged[names[0]] = self._written(names[0])
-            return TABLES[table].empty_table()
+        """All rows of loose files, those of older versions with what these lack. Damaged ones are
+        noted and left out."""
+        reading = Reading(self._files, table, names)
+        rows = pa.concat_tables([part_schema(table).empty_table(), *reading])
+        for name in reading.damaged:
+            self._damaged[name] = self._written(name)
+        return rows.drop_columns(FILE)
 
     def _add_parts(
         self,
@@ -332,12 +332,19 @@ class Queries:
         return False
 
     def _is_sound(self, table: str, name: str, whole: bool) -> bool:
-        try:
-            self._files.table(name, part_schema(table), columns=None if whole else [])
-        except (Damaged, FileNotFoundError):
+        if not self._readable(table, name, whole):
             self._damaged[name] = self._written(name)  # forgotten where nothing names it any more
             return False
         self._sound.add((name, whole))
+        return True
+
+    def _readable(self, table: str, name: str, whole: bool) -> bool:
+        try:
+            if whole:
+                return rows_of(table, name, self._files.read(name)) is not None
+            self._files.table(name, part_schema(table), columns=[])
+        except (Damaged, FileNotFoundError):
+            return False
         return True
 
     def _told(self, error: Exception) -> StoreError | QueryError:

@@ -43,6 +43,7 @@ from lip_ray.store.paths import (
 )
 from lip_ray.store.patience import Patience, Result, unwritable
 from lip_ray.store.schema import PACKED, TABLES, VERSION, VERSION_KEY
+from lip_ray.store.seal import BLANK, KEY, sealed
 
 
 class Writer:
@@ -286,7 +287,8 @@ def _level_row(record: LevelRecord) -> dict[str, Any]:
 
 
 def lean(table: str, rows: pa.Table) -> bytes:
-    """A lean file: loose files are read whole, so statistics and dictionaries only add bytes."""
+    """A lean file with its checksum: loose files are read whole, so statistics and dictionaries
+    only add bytes."""
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
@@ -295,7 +297,8 @@ def lean(table: str, rows: pa.Table) -> bytes:
         use_dictionary=False,
         write_statistics=False,
         store_schema=False,
+        write_page_checksum=True,
     ) as file:
         file.write_table(rows.combine_chunks())
-        file.add_key_value_metadata({VERSION_KEY: str(VERSION)})
-    return bytes(sink.getvalue())
+        file.add_key_value_metadata({VERSION_KEY: str(VERSION), KEY: BLANK})
+    return sealed(bytes(sink.getvalue()))

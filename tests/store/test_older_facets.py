@@ -18,7 +18,7 @@ VIEWS = ("trials", "settings", "frontier", "matching", "transfer", "sensing")
 def without_facets(path: Path) -> None:
     """Have a file as an older version wrote it."""
     rows = pq.read_table(path, partitioning=None)
-    pq.write_table(rows.drop_columns(list(Facets.names())), path)
+    pq.write_table(rows.drop_columns(list(Facets.names())).replace_schema_metadata(), path)
 
 
 def said(store: Path) -> dict[str, list[str]]:
@@ -69,7 +69,7 @@ def test_kinds_of_trials_that_were_asked_for(
     points = Reader(tmp_path).points("widths", "e" * 16)
     for path in (tmp_path / table).glob("*.parquet"):
         rows = pq.read_table(path, partitioning=None)
-        pq.write_table(rows.drop_columns(["kind"]), path)
+        pq.write_table(rows.drop_columns(["kind"]).replace_schema_metadata(), path)
     older = Reader(tmp_path)
     assert repr(older.sql(f"from {table} order by all").to_pylist()) == today
     assert older.points("widths", "e" * 16) == points

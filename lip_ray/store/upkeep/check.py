@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from lip_ray.records import Outcome
-from lip_ray.store.files import Files
+from lip_ray.store.decoded import Reading
+from lip_ray.store.files import READ_ERRORS, Files, valid
 from lip_ray.store.limits import Limits, database
 from lip_ray.store.manifest import (
     COMPACTED,
@@ -26,8 +27,9 @@ from lip_ray.store.manifest import (
 )
 from lip_ray.store.paths import SUFFIX, StoreError
 from lip_ray.store.schema import TABLES
+from lip_ray.store.seal import Seal
 from lip_ray.store.upkeep.repair import recovery, strays
-from lip_ray.store.upkeep.rows import Reading, alike, covered_by, folded_rows_of, opened
+from lip_ray.store.upkeep.rows import alike, covered_by, folded_rows_of, opened
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "sweeps": ("sweep", "sweep_id", "position"),
@@ -120,7 +122,7 @@ def _implied(table: str, kinds: str, of_levels: str, why: str) -> str:
 FINDERS = "trial.kind in ('trajectory', 'generator')"
 """The kinds of trials that find tickets, so that all their levels have masks."""
 
-REWINDS = "json_valid(trial.spec) and trial.spec->>'$.rewind.kind'"
+REWINDS = "case when json_valid(trial.spec) then trial.spec->>'$.rewind.kind' end"
 
 IMPLIED = (
     _implied("masks", FINDERS, HAS_MASK, "every level of its trial has one"),
@@ -168,6 +170,11 @@ where trial_id not in (select trial_id from sweeps where trial_id is not null)
 having count(*) > 0
 """
 """Trials that no sweep lists, although a sweep lists its trials before they begin."""
+
+NO_SPEC = """
+select distinct origin, 'a spec is no JSON object' from trials
+where case when json_valid(spec) then json_type(spec) != 'OBJECT' else true end
+"""
 
 NO_POINT = f"""
 select distinct printf('points/%s-%s-%05d{SUFFIX}', search, search_id, number),
@@ -234,7 +241,7 @@ RULES = (
     *((_twice(table), False) for table in TABLES),
     *((_missing(table), True) for table in ("masks", "curves", "reconstructions")),
     *((rule, True) for rule in (GAP, NO_TRIAL, NOT_ASKED, WRONG_BITS, *IMPLIED, NEXT_MASK)),
-    *((rule, False) for rule in (NO_POINT, NO_FAILURE)),
+    *((rule, False) for rule in (NO_SPEC, NO_POINT, NO_FAILURE)),
 )
 """SQL for each kind of damage: files and what is wrong with them, and whether running again may
 mend it."""
@@ -267,12 +274,19 @@ class Health:
     """The number of readable rows, by table."""
     files: int
     """The number of files that were read."""
+    unsealed: int = 0
+    """The number of those that have no checksum."""
 
     @property
     def lines(self) -> Iterator[str]:
         """The report in sentences."""
         rows = ", ".join(f"{count:,} {table}" for table, count in self.counts.items() if count)
         yield f"{self.files:,} files were read, with the rows of {rows or 'nothing'}"
+        if self.unsealed:
+            yield (
+                f"{self.unsealed:,} of them are unverified: an older version wrote them, without a "
+                "checksum"
+            )
         if not self.problems:
             yield "all is well"
         for mended, how in (
@@ -309,6 +323,7 @@ class Examination:
         self._beyond: set[str] = set()
         """Those of the damaged files that no run mends."""
         self._read = 0
+        self._unsealed = 0
         order = ("levels", *(table for table in TABLES if table != "levels"))
         self._loose = {table: loose_files(files, table) for table in order}
         self._manifest = self._newest()
@@ -335,7 +350,9 @@ class Examination:
             Damage(file, what, file not in self._beyond and _mended(file, fixed))
             for file, what in sorted(self._found.items())
         ]
-        return Health(problems=tuple(problems), counts=counts, files=self._read)
+        return Health(
+            problems=tuple(problems), counts=counts, files=self._read, unsealed=self._unsealed
+        )
 
     def _say(self, file: str | None, what: str, *, mended: bool = True) -> None:
         file = file or UNNAMED
@@ -358,7 +375,7 @@ class Examination:
         """What is wrong with a part that no manifest names."""
         try:
             stems(self._files, table_of(part), part)
-        except (OSError, pa.ArrowException):
+        except READ_ERRORS:
             return "damaged, and no manifest names it"
         return (
             "no manifest names it, and its rows are nowhere else: lip store check --repair makes "
@@ -383,7 +400,7 @@ class Examination:
         free = [name for name in self._loose[table] if stem_of(name) not in covered]
         reading = Reading(self._files, table, free)
         kept += [_looked_at(table, rows, None) for rows in reading]
-        self._read += reading.count
+        self._count(reading)
         for name in reading.damaged:
             self._say(name, "damaged")
         free_names = set(free)
@@ -394,18 +411,23 @@ class Examination:
         """Whether all of a part can be read; the columns that rules need are added to `kept`."""
         try:
             dataset = self._files.dataset([part], part_schema(table))
-            found = [_looked_at(table, rows, part) for rows in dataset.to_batches()]
+            found = [_looked_at(table, valid(rows), part) for rows in dataset.to_batches()]
         except FileNotFoundError:
             if newest(self._files) != self._manifest:
                 raise
             self._say(part, "missing: so are its rows, but for those whose own files are there")
             return False
-        except (OSError, pa.ArrowException) as error:
+        except READ_ERRORS as error:
             self._say(part, f"damaged, its rows are missing but for those with own files: {error}")
             return False
         kept += found
         self._read += 1
+        self._unsealed += self._files.seal(part) is Seal.MISSING
         return True
+
+    def _count(self, reading: Reading) -> None:
+        self._read += reading.count
+        self._unsealed += reading.unsealed
 
     def _compare(self, table: str, parts: Sequence[str], names: Sequence[str]) -> None:
         """Compare files that parts cover, and that will be deleted, with their rows in the
@@ -418,7 +440,7 @@ class Examination:
                 stem = rows[FILE][0].as_py() if len(rows) else ""
                 if stem and not alike(rows, held[stem]):
                     self._say(batch[stem], "unlike its rows in a part, which count", mended=False)
-            self._read += reading.count
+            self._count(reading)
             for name in reading.damaged:
                 self._say(name, "damaged, but a part has its rows: delete it", mended=False)
 

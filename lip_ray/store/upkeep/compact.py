@@ -20,7 +20,8 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lip_ray.store.files import Files
+from lip_ray.store.decoded import READERS, Reading
+from lip_ray.store.files import READ_ERRORS, Files
 from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
@@ -40,7 +41,8 @@ from lip_ray.store.manifest import (
     version_of,
 )
 from lip_ray.store.paths import SUFFIX, StoreError
-from lip_ray.store.upkeep.rows import READERS, Reading, covered_by, opened
+from lip_ray.store.seal import sealed
+from lip_ray.store.upkeep.rows import covered_by, opened
 
 PART_BYTES = 256 << 20
 """In memory: a part is written once it has as many."""
@@ -111,20 +113,24 @@ def compact(store: str | Path, *, grace_s: float = 86400.0) -> Compaction:
 def part(rows: pa.Table, origin: Origin | None = None) -> bytes:
     """A part's file: rows with their `file`, in its order, so that few trials are quick to read.
 
-    Its metadata says where it comes from.
+    Its metadata says where it comes from, and has its checksum.
     """
     rows = rows.sort_by(FILE)  # stable: rows of one file stay in their order
     words = [field.name for field in rows.schema if pa.types.is_string(field.type)]
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        rows.replace_schema_metadata((origin or Origin()).metadata),
+    with pq.ParquetWriter(
         sink,
+        rows.schema,
         compression="zstd",
         use_dictionary=words,
-        row_group_size=max(1, GROUP_BYTES * len(rows) // max(rows.nbytes, 1)),
         store_schema=False,
-    )
-    return bytes(sink.getvalue())
+        write_page_checksum=True,
+    ) as file:
+        file.write_table(
+            rows, row_group_size=max(1, GROUP_BYTES * len(rows) // max(rows.nbytes, 1))
+        )
+        file.add_key_value_metadata((origin or Origin()).metadata)
+    return sealed(bytes(sink.getvalue()))
 
 
 def put_part(files: Files, table: str, rows: pa.Table, origin: Origin) -> tuple[str, int]:
@@ -283,7 +289,7 @@ def _superseded(files: Files, current: Manifest, orphan_s: float) -> Iterator[st
     for name in parts_of(files):
         if name not in named and now - files.modified(name) >= orphan_s:
             table = table_of(name)
-            with suppress(pa.ArrowException, OSError):  # what it holds cannot be told: it stays
+            with suppress(*READ_ERRORS):  # what it holds cannot be told: it stays
                 held = covered_by(files, table, current.parts.get(table, ()))
                 if stems(files, table, name) <= held:
                     yield name

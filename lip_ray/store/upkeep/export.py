@@ -11,19 +11,21 @@ from lip_ray.store.tables import require_known
 SUFFIXES: dict[str, Format] = {".parquet": "parquet", ".csv": "csv"}
 
 
-def export(store: str | Path, table: str, output: Path, *, overwrite: bool = False) -> int:
+def export(store: str | Path | Reader, table: str, output: Path, *, overwrite: bool = False) -> int:
     r"""Write all rows of a table or view to a file, Parquet or CSV by its suffix; the number of
     rows.
 
-    The file appears whole or not at all. Raises QueryError for a table that does not exist, and
-    StoreError for another suffix, for an existing file unless `overwrite`, for one that cannot be
+    The file appears whole or not at all; a reader names the damaged files that it left out. Raises
+    QueryError for a table that does not exist, and StoreError for another suffix, for an existing
+    file unless `overwrite`, for one that cannot be
     written, and for a store that cannot be read.
     """
     form = _form(output)
     require_known(table)
     if output.exists() and not overwrite:
         raise StoreError(f"{output} is there already: nothing was written over it")
-    rows = Reader(store).sql(f"from {table}")
+    reader = store if isinstance(store, Reader) else Reader(store)
+    rows = reader.sql(f"from {table}")
     _put(output, rendered(rows, form))
     return int(rows.num_rows)
 
@@ -37,6 +39,8 @@ def _form(output: Path) -> Format:
 
 
 def _put(output: Path, content: bytes) -> None:
+    if not output.parent.is_dir():
+        raise StoreError(f"{output} cannot be written: there is no folder {output.parent}")
     try:
         write_whole(output, content)
     except OSError as error:

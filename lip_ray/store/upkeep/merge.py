@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lip_ray.store.decoded import READERS, rows_of
 from lip_ray.store.files import Files, files_of
 from lip_ray.store.manifest import (
     COMPACTED,
@@ -23,14 +24,7 @@ from lip_ray.store.manifest import (
 )
 from lip_ray.store.paths import SUFFIX, StoreError, level_of
 from lip_ray.store.upkeep.compact import put_part
-from lip_ray.store.upkeep.rows import (
-    READERS,
-    alike,
-    covered_by,
-    folded_rows_of,
-    opened,
-    rows_of,
-)
+from lip_ray.store.upkeep.rows import alike, covered_by, folded_rows_of, opened
 from lip_ray.store.writer import Writer
 
 OF_TRIALS = ("trials", "curves", "masks", "weights", "networks", "reconstructions", "levels")

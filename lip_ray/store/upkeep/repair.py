@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-import pyarrow as pa
-
-from lip_ray.store.files import Files
+from lip_ray.store.files import READ_ERRORS, Files
 from lip_ray.store.manifest import (
     COMPACTED,
     Manifest,
@@ -155,7 +153,7 @@ def _solved(files: Files, table: str, known: Manifest | None) -> Solution:
 
 def _part(files: Files, table: str, name: str, named: Collection[str]) -> Part | None:
     """The part with this name; None where it cannot be read."""
-    with suppress(OSError, pa.ArrowException):
+    with suppress(*READ_ERRORS):
         return Part(
             name=name,
             stems=stems(files, table, name),

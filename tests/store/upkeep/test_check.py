@@ -1,5 +1,6 @@
 """Check: every kind of damage is found and named, with whether running again mends it."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -178,10 +179,9 @@ def test_rows_that_two_parts_have_are_named(store: Path) -> None:
     [part] = store.glob("compacted/levels-*")
     shutil.copy(part, store / "compacted/levels-00000000.parquet")
     manifest = store / "compacted/manifest-000001.json"
-    listed = manifest.read_text().replace(
-        f'"compacted/{part.name}"', f'"compacted/{part.name}", "compacted/levels-00000000.parquet"'
-    )
-    manifest.write_text(listed)
+    parts = json.loads(manifest.read_text())["parts"]
+    parts["levels"].append("compacted/levels-00000000.parquet")
+    manifest.write_text(json.dumps({"parts": parts}))
     name, what, mended = only(check(store))
     assert {name, what.split()[3]} == {
         f"compacted/{part.name}",

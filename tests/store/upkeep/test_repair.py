@@ -182,7 +182,7 @@ def test_parts_that_contradict_each_other_are_all_kept(
     changed = found.set_column(
         found.column_names.index("fit_s"), "fit_s", pa.array([9.0] * len(found))
     )
-    pq.write_table(changed, part.with_name("levels-00000000.parquet"))
+    pq.write_table(changed.replace_schema_metadata(), part.with_name("levels-00000000.parquet"))
     before = sorted(without_manifest(store).rglob("*"))
     recovery = repair(store)
     assert set(recovery.undecided) == {
