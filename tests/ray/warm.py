@@ -61,8 +61,11 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     tempfile.tempdir = None  # TMPDIR may be another one now
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(output.fileno(), stream.fileno())
+    for name, buffering in (("stdout", -1), ("stderr", 1)):
+        number = getattr(sys, name).fileno()
+        os.dup2(output.fileno(), number)
+        # The stream of before may have been a file's, and would try to seek in the pipe.
+        setattr(sys, name, os.fdopen(number, "w", buffering, closefd=False))
     output.close()
     for customize in _customizations(environment.get("PYTHONPATH", "")):
         runpy.run_path(str(customize), run_name="sitecustomize")
