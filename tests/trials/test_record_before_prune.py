@@ -70,7 +70,7 @@ def rows(trial: AbstractTrial, artifacts: MemoryArtifacts | None = None) -> list
 @pytest.mark.parametrize("pruner", PRUNERS, ids=str)
 def test_a_trajectory(monkeypatch: pytest.MonkeyPatch, pruner: Any) -> None:
     trial = trajectory(pruner=pruner, schedule=SCHEDULE, fit=BRIEF)
-    monkeypatch.setattr(bench, "effective", fingerprint)
+    monkeypatch.setattr(bench.Bench, "effective", lambda own, _: fingerprint(own.prior.module))
     ends = noted(monkeypatch, Fit, lambda subjects: subjects[0].prior.module)
     expected = rows(trial)
     assert [int(row["effective"]) for row in expected] == ends

@@ -64,12 +64,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def share(whole: Path, store: Path, chosen: slice, levels: int = 7) -> Path:
-    """Some of its trials, and of these the first levels."""
+    """Some of its trials, and of these the first levels with the mask of the next."""
     trials = sorted(path.stem for path in whole.glob("trials/*"))[chosen]
     shutil.copytree(whole, store)
     for path in store.glob("*/*.parquet"):
         trial, _, level = path.stem.partition("-")
-        if path.parent.name != "sweeps" and (trial not in trials or int(level or 0) >= levels):
+        end = levels + (path.parent.name == "masks")
+        if path.parent.name != "sweeps" and (trial not in trials or int(level or 0) >= end):
             path.unlink()
     return store
 
@@ -98,7 +99,7 @@ def test_what_both_have_is_known_and_later_levels_are_added(
     other = share(whole, tmp_path / "other", slice(1, 4))
     merged = merge(into, other)
     assert merged.conflicts == ()
-    assert merged.known == 2 * (1 + 2 * 4) + 1
+    assert merged.known == 2 * (1 + 2 * 4 + 1) + 1
     trials = sorted(Reader(whole).levels_done())
     assert Reader(into).levels_done() == {trials[0]: 2} | dict.fromkeys(trials[1:], 7)
     assert check(into).problems == ()

@@ -76,6 +76,7 @@ def fill(
                 sweep_record(),
                 sweep="".join(trial_id[0] for trial_id in asked),
                 trial_ids=asked,
+                kinds=("trajectory",) * len(asked),
                 specs=("{}",) * len(asked),
                 levels=(2,) * len(asked),
             )
