@@ -40,6 +40,11 @@ Index = Annotated[
 """The number of a picture, from 0. In the schema, a list of numbers stands for several images."""
 
 
+def _is_unset(value: object) -> bool:
+    """Whether a field that came later is unset: its picture's settings stay as they were stored."""
+    return value is None
+
+
 class Picture(Protocol):
     """The image of an inverse problem: one of the catalogue, or one that a generator draws."""
 
@@ -121,7 +126,7 @@ class FileImage(Framing):
     later one."""
     measured: bool = False
     """Whether the picture is itself the measurement, so that no clean image is known."""
-    page: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    page: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(default=None, exclude_if=_is_unset)
     """Which page or frame of the file it is, from 0; by default the only one."""
 
     @model_validator(mode="before")
@@ -167,7 +172,7 @@ class ArrayImage(Framing):
     sha256: str
     """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
     later one."""
-    white: npz.White | None = None
+    white: npz.White | None = Field(default=None, exclude_if=_is_unset)
     """The value that is white; by default 255 of uint8 and 1 of float32. Arrays of uint16 need it:
     4095 for what a camera of 12 bits saved."""
     measured: ClassVar[Literal[False]] = False
