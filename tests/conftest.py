@@ -26,15 +26,26 @@ _begun: dict[str, float] = {}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let workers begin with what takes long, or waits, and leaves the processor to others."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep the tests of a file together where tests run side by side: what they share is made once.
 
     Tests that start a Ray take turns, unless they are slow and begin a Ray for a file anyway.
     """
-    for item in items:
-        in_turn = item.path.is_relative_to(RAY) and item.get_closest_marker("slow") is None
-        item.add_marker(pytest.mark.xdist_group("ray" if in_turn else str(item.path)))
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=_place)
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            in_turn = path.startswith("tests/ray/") and config.option.markexpr != "slow"
+            return "ray" if in_turn else path
+
+    return ByFile(config, log)
 
 
 def _place(item: pytest.Item) -> int:
