@@ -77,12 +77,12 @@ def test_the_run_ends_with_what_happened(
 @pytest.mark.slow
 @pytest.mark.parametrize("process", ["raylet", "gcs_server"])
 def test_the_head_of_a_cluster_dies(
-    process: str, tiny: Path, lip: Start, held: Path, monkeypatch: pytest.MonkeyPatch
+    process: str, tiny: Path, lip: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = FaultyCluster("cluster whose head dies", cores=1)
     try:
         monkeypatch.setenv("RAY_AUTH_MODE", cluster.environment["RAY_AUTH_MODE"])
-        held.write_text("levels/*-003.parquet")
+        cluster.fault("held", "levels/*-003.parquet")
         command = ("run", "--set", "grid.seed=[0]", tiny, "--store", "store")
         running = lip(*command, "--address", cluster.address)
         running.wait_for_levels(1)
@@ -96,5 +96,4 @@ def test_the_head_of_a_cluster_dies(
         assert RESUMES in output
         assert "Traceback" not in output
     finally:
-        held.unlink()
         cluster.shutdown()
