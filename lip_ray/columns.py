@@ -120,8 +120,21 @@ POSITION = Column("position", "int32", "place in the order, from 0")
 SHAPE = Column("shape", "list of int32", "of the tensor")
 HOST = Column("host", "string", "name of the machine")
 DEVICE = Column("device", "string", "cpu, or the GPU's name")
+EPOCH = Column(
+    "epoch",
+    "int32",
+    "of the defaults that the trial was asked for with: 1 before they were put right, 2 since",
+    since=7,
+)
 LIP_RAY_VERSION = Column("lip_ray_version", "string", "that wrote the row")
 OUTCOME = Column("outcome", "string", "budget, stopped, collapsed, diverged or failed")
+UNFINISHED = Column(
+    "unfinished",
+    "bool",
+    "whether the best step is in the last hundredth of the fit, so that more steps would restore "
+    "better; null in rows from before schema version 7",
+    since=7,
+)
 REASON = Column("reason", "string", "of the outcome, one line; may be empty")
 
 KEPT = Column("kept", "int64", "prunable weights left", title="prunable weights kept")
@@ -313,6 +326,7 @@ TRIALS = Table(
             since=2,
         ),
         *FACETS,
+        EPOCH,
         LIP_RAY_VERSION,
         Column("torch_version", "string", "that it began with"),
         Column("ray_version", "string", "that it began with"),
@@ -413,6 +427,7 @@ LEVELS = Table(
             since=3,
         ),
         OUTCOME,
+        UNFINISHED,
         REASON,
         FIT_S,
         MEMORY_MB,
@@ -448,6 +463,44 @@ CURVES = Table(
 )
 """Thinned traces. The lists of a row are equally long; those of PSNRs are empty where no clean
 image is known."""
+
+CHOICES = Table(
+    "choices",
+    "A row a level, image and stopping rule: the step that it chose. Several rules watch each fit.",
+    stored=(
+        *LEVEL_KEY,
+        Column("rule", "string", "wmv, emv, discrepancy or held_out", since=7),
+        Column(
+            "signal",
+            "string",
+            "what the rule watches and would report: average of the outputs, or each output",
+            since=7,
+        ),
+        Column("settings", "string", "of the rule, as JSON, all lengths in steps", since=7),
+        Column(
+            "in_force",
+            "bool",
+            "whether it is the rule of the fit's spec, so that its choice is `selected`",
+            since=7,
+        ),
+        Column("step", "int32", "that it chose", since=7),
+        Column("psnr_db", "double", "PSNR in dB of the signal at that step", unit="dB", since=7),
+        Column("statistic", "double", "of the rule at that step", since=7),
+        Column(
+            "fired",
+            "bool",
+            "whether the choice was final before the fit ended; otherwise it is the best so far",
+            since=7,
+        ),
+        Column(
+            "noise",
+            "double",
+            "standard deviation of the noise that the rule went by, for images in [0, 1]",
+            since=7,
+        ),
+    ),
+    since=7,
+)
 
 MASKS = Table(
     "masks",
@@ -750,6 +803,7 @@ REGISTRY = {
         TRIALS,
         LEVELS,
         CURVES,
+        CHOICES,
         MASKS,
         WEIGHTS,
         NETWORKS,

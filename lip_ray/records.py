@@ -59,6 +59,30 @@ class Curve:
     statistic: tuple[float, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepChoice:
+    """The step of a fit that one stopping rule chose; several rules watch every fit."""
+
+    rule: str
+    """The kind of the rule."""
+    signal: str
+    """What it watches and would report: the average of outputs, or each output."""
+    settings: str
+    """All its settings, as JSON."""
+    in_force: bool
+    """Whether it is the rule of the fit's spec, so that its choice is `selected`."""
+    step: int
+    psnr_db: float | None
+    """The PSNR of the signal at that step; None where no clean image is known."""
+    statistic: float
+    """The rule's statistic at that step."""
+    fired: bool
+    """Whether the choice was final before the fit ended; otherwise it is the best step so far."""
+    noise: float | None
+    """The standard deviation of the noise that the rule went by, for images in [0, 1]; None where
+    it needs none."""
+
+
 ReconstructionRole = Literal["clean", "measured", "peak", "selected", "final", "samples"]
 Split = Literal["in_range", "training", "held_out", "unknown"]
 """The relation of a reconstructed image to its generator: drawn from it, one of its training
@@ -131,6 +155,10 @@ class LevelRecord:
     threads: int = 0
     finished_at: datetime | None = None
 
+    unfinished: bool | None = None
+    """Whether the best step is in the last hundredth of the fit, so that more steps would restore
+    better; None where nothing was restored."""
+
     masks: Mapping[int, tuple[LayerMask, ...]] = field(default_factory=dict, repr=False)
     """Masks by level: this level's own (level 0 only) and those pruned for levels below, so that a
     run interrupted between two levels resumes without fitting the last one again."""
@@ -139,6 +167,8 @@ class LevelRecord:
     network: tuple[StoredTensor, ...] = field(default=(), repr=False)
     """The network at the end of the level, where it is itself a result: a generator."""
     curve: Curve | None = field(default=None, repr=False)
+    choices: tuple[StepChoice, ...] = field(default=(), repr=False)
+    """What each stopping rule that watched the fit chose."""
     reconstructions: tuple[Reconstruction, ...] = field(default=(), repr=False)
 
     @property
@@ -259,6 +289,8 @@ class TrialRecord:
     canonical: str
     """The JSON that its id is the hash of: without defaults and without run-only fields such as
     paths."""
+    epoch: int
+    """The number of the defaults that the canonical JSON leaves out."""
     facets: Facets | None = None
     """What it means; None in stores of older versions, where it is read off the specs."""
     lip_ray_version: str

@@ -12,6 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchem
 
 ID_DIGITS = 16
 
+EPOCH = 2
+"""The number of the set of defaults. Defaults were put right once, before the first release; ids of
+epoch 1 are of the old ones."""
+
 Steps = Annotated[int, Field(ge=1, le=10**7)]
 """A number of steps of an optimizer; a row of numbers is held for each."""
 Level = Annotated[int, Field(ge=0, le=10**4)]
@@ -46,8 +50,10 @@ class Spec(BaseModel):
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:ID_DIGITS]
 
     def canonical_json(self) -> str:
-        """JSON with sorted keys and without defaults; `kind` is always kept."""
-        return json.dumps(canonical(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        """JSON with sorted keys and without defaults, but with the epoch of the defaults and each
+        `kind`."""
+        said = {"epoch": EPOCH} | canonical(self)
+        return json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def canonical(value: object) -> Any:

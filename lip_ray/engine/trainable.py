@@ -17,6 +17,7 @@ from ray import tune
 from lip_ray import __version__
 from lip_ray.engine.resources import Slot
 from lip_ray.records import LevelRecord, TrialRecord
+from lip_ray.spec import EPOCH
 from lip_ray.store import Reader, StoreUnavailable, Writer
 from lip_ray.sweep.run import Run
 from lip_ray.trials import AbstractTrial, Context, from_json, run
@@ -172,6 +173,7 @@ def trial_record(trial: AbstractTrial, *, device: str) -> TrialRecord:
         macs_per_step=size.macs_per_step,
         spec=trial.model_dump_json(),
         canonical=trial.canonical_json(),
+        epoch=EPOCH,
         facets=trial.facets(),
         lip_ray_version=__version__,
         torch_version=torch.__version__,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lip_ray.fits.stopping import AbstractStopping
 from lip_ray.records import Outcome
 
 
@@ -16,11 +17,31 @@ class Snapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChosenStep:
+    """The step of one image of a fit that a rule chose."""
+
+    rule: AbstractStopping
+    """The rule, with all its lengths set."""
+    in_force: bool
+    """Whether it is the rule of the fit's spec, so that its choice is the selected image."""
+    step: int
+    statistic: float
+    """The rule's statistic at that step."""
+    psnr_db: float
+    """The PSNR there of the signal that the rule watches; NaN without a clean image."""
+    fired: bool
+    """Whether the choice was final before the fit ended; otherwise it is the best step so far."""
+    noise: float | None
+    """The standard deviation of the noise that the rule went by, on the scale of images in [0, 1];
+    None where it needs none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitResult:
     r"""How a fit went on one image.
 
-    Images are averaged outputs. A fit that diverged has no final one, and a problem without a clean
-    image no peak.
+    Images are of the signal that the stopping rule watches: averaged outputs, by default. A fit
+    that diverged has no final one, and a problem without a clean image no peak.
     """
 
     outcome: Outcome
@@ -33,5 +54,7 @@ class FitResult:
     peak: Snapshot | None
     selected: Snapshot | None
     final: Snapshot | None
+    choices: tuple[ChosenStep, ...] = ()
+    """What each rule that watched the fit chose; the one of the spec first."""
     snapshot: dict[str, Tensor] | None = None
     """All parameters and buffers after step `snapshot_at`; None where the fit ended before it."""

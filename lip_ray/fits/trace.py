@@ -1,15 +1,19 @@
 """The values recorded at every step of a fit, all of them on the device."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from lip_ray.fits.stopping import Stopping
+from lip_ray.fits.result import ChosenStep, Snapshot
+from lip_ray.fits.stopping import AbstractStopping, Choice, Seen
 from lip_ray.tasks import Problem
 
 LOSS, PSNR_RAW, PSNR, STATISTIC = range(4)
+PSNR_OF = {"average": PSNR, "output": PSNR_RAW}
+"""The column of the rows with the PSNR of each signal."""
 
 
 @dataclass
@@ -29,40 +33,82 @@ class Best:
             image=torch.zeros_like(image),
         )
 
-    def offer(
-        self, score: Tensor, step: int, image: Tensor, *, closes_after: int | None = None
-    ) -> None:
-        r"""Take this step if its score is strictly higher; NaN never is.
-
-        With `closes_after`, a step more than that many steps after the current best is not
-        accepted.
-        """
+    def offer(self, score: Tensor, step: int, image: Tensor) -> None:
+        """Take this step if its score is strictly higher; NaN never is."""
         better = score > self.score
-        if closes_after is not None:
-            better &= (self.step < 0) | (step <= self.step + closes_after)
         self.score = torch.where(better, score, self.score)
         self.step = torch.where(better, step, self.step)
         self.image = torch.where(better, image, self.image)
 
 
+class Watch:
+    """One rule that watches one image of a fit; it has no influence on the fit."""
+
+    def __init__(self, rule: AbstractStopping, problem: Problem) -> None:
+        self.rule = rule
+        self._monitor = rule.monitor(problem)
+        self._choice = Choice(problem.measured)
+
+    def observe(self, step: int, seen: Seen, *, counts: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The statistic of a step, and whether the step was chosen; None where none is due.
+
+        A step that does not count is never chosen.
+        """
+        statistic = self._monitor.update(step, seen)
+        if statistic is None:
+            return None
+        closed = self._monitor.closed(step, self._choice)
+        taken = self._choice.offer(statistic.where(counts, torch.nan), step, closed=closed)
+        return statistic, taken
+
+    def closed(self, steps: int) -> bool:
+        """Whether the choice is final after so many steps. Waits for the device."""
+        return bool(self._monitor.closed(steps, self._choice))
+
+    @property
+    def step(self) -> int | None:
+        """The step chosen so far; None before there is one. Waits for the device."""
+        step = int(self._choice.step)
+        return step if step >= 0 else None
+
+    def chosen(self, rows: Tensor, *, in_force: bool) -> ChosenStep | None:
+        """The choice after a fit with these rows; None where the rule had nothing to choose."""
+        step = self.step
+        if step is None:
+            return None
+        return ChosenStep(
+            rule=self.rule,
+            in_force=in_force,
+            step=step,
+            statistic=float(self._choice.statistic),
+            psnr_db=float(rows[step, PSNR_OF[self.rule.signal]]),
+            fired=self.closed(len(rows)),
+            noise=self._monitor.noise,
+        )
+
+
 class Trace:
     r"""Loss, PSNRs and stopping statistic of every step, and the images to keep.
 
-    `average` is the exponential moving average of the outputs; peak and selected images are taken
-    from it. Nothing here makes the host wait until a value is read.
+    `average` is the exponential moving average of the outputs. The first rule is the one in force:
+    the peak and the selected image are of the signal that it watches. The others only note which
+    step they would choose. Nothing here makes the host wait until a value is read.
     """
 
-    def __init__(self, problem: Problem, *, steps: int, decay: float, stopping: Stopping) -> None:
-        like = problem.measured.new_zeros((1, *problem.image_shape))
+    def __init__(
+        self, problem: Problem, *, steps: int, decay: float, rules: Sequence[AbstractStopping]
+    ) -> None:
+        like = problem.blank
         self._problem = problem
         self._decay = decay
-        self._monitor = stopping.monitor(like)
-        self._closes_after = stopping.closes_after
+        self._signal = rules[0].signal
+        self._watches = [Watch(rule, problem) for rule in rules]
         self._rows = like.new_full((steps, 4), torch.nan)
         self._unseen = like.new_full((), torch.nan)
         self.average = torch.zeros_like(like)
-        self.peak = Best.none(like)
-        self.selected = Best.none(like)
+        self._reported = self.average
+        self._peak = Best.none(like)
+        self._selected = torch.zeros_like(like)
 
     @torch.no_grad()
     def observe(
@@ -78,19 +124,49 @@ class Trace:
             self.average.copy_(output)
         else:
             self.average.lerp_(output, 1 - self._decay)
-        psnr = self._problem.psnr(self.average)
-        self.peak.offer(psnr.where(counts, torch.nan), step, self.average)
-        statistic = self._monitor.update(step, output)
-        if statistic is not None:
-            score = -statistic.where(counts, torch.nan)
-            self.selected.offer(score, step, self.average, closes_after=self._closes_after)
-        shown = self._unseen if statistic is None else statistic
-        self._rows[step] = torch.stack((loss, self._problem.psnr(output), psnr, shown))
+        psnr_raw, psnr = self._problem.psnr(output), self._problem.psnr(self.average)
+        seen = Seen(self._problem, output=output, average=self.average)
+        self._reported = seen.image(self._signal)
+        reported = psnr if self._signal == "average" else psnr_raw
+        self._peak.offer(reported.where(counts, torch.nan), step, self._reported)
+        observed = [watch.observe(step, seen, counts=counts) for watch in self._watches]
+        statistic = self._unseen
+        if observed[0] is not None:  # the rule in force
+            statistic, taken = observed[0]
+            self._selected = torch.where(taken, self._reported, self._selected)
+        self._rows[step] = torch.stack((loss, psnr_raw, psnr, statistic))
 
     def finite(self, steps: int) -> int:
         """How many of the first `steps` losses come before the first one that is not finite."""
         bad = (~torch.isfinite(self._rows[:steps, LOSS])).nonzero()
         return int(bad[0]) if len(bad) else steps
+
+    def ends(self, steps: int) -> bool:
+        """Whether the rule in force ends the fit after so many steps. Waits for the device, if
+        the rule ends fits at all."""
+        watch = self._watches[0]
+        return watch.rule.ends_fit and watch.closed(steps)
+
+    @property
+    def peak(self) -> Snapshot | None:
+        """The reported signal where its PSNR is highest; None without a clean image."""
+        step = int(self._peak.step)
+        return Snapshot(step=step, image=self._peak.image) if step >= 0 else None
+
+    @property
+    def selected(self) -> Snapshot | None:
+        """The reported signal at the step that the rule in force chose; None where it has none."""
+        step = self._watches[0].step
+        return None if step is None else Snapshot(step=step, image=self._selected)
+
+    def final(self, steps: int) -> Snapshot:
+        """The reported signal after the last of `steps` steps."""
+        return Snapshot(step=steps - 1, image=self._reported)
+
+    def choices(self, rows: Tensor) -> tuple[ChosenStep, ...]:
+        """What each rule chose in a fit with these rows, the rule in force first."""
+        chosen = (watch.chosen(rows, in_force=watch is self._watches[0]) for watch in self._watches)
+        return tuple(choice for choice in chosen if choice is not None)
 
     def psnr_db(self, step: int) -> Tensor:
         """The PSNR of the averaged output at one step, a scalar on the device."""

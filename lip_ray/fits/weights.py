@@ -1,7 +1,7 @@
 """The deep-image-prior fit: Adam on the weights of an untrained network, one or more images."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Self, final
@@ -12,14 +12,28 @@ from torch import Tensor
 
 from lip_ray.fits.numerics import GradientMask, Precision, arithmetic, check_zeros
 from lip_ray.fits.progress import Callback, mean_psnr_db, no_callback, unknown
-from lip_ray.fits.result import FitResult, Snapshot
-from lip_ray.fits.stopping import Stopping, WindowedVariance
-from lip_ray.fits.trace import Best, Trace
+from lip_ray.fits.result import FitResult
+from lip_ray.fits.stopping import (
+    WATCHING,
+    AbstractStopping,
+    Discrepancy,
+    HeldOut,
+    Stopping,
+    WindowedVariance,
+)
+from lip_ray.fits.trace import Trace
 from lip_ray.priors import UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
 from lip_ray.spec import Spec, Steps
 from lip_ray.tasks import Problem
+
+LOOK_EVERY = 100
+"""The number of steps between two looks of the host at the device."""
+
+
+USUALLY_HELD_OUT = 0.03
+"""The share of measured values that is held out, where they judge the fit and none is stated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +59,12 @@ class Fit(Spec):
     """Standard deviation of the Gaussian noise added to the latent anew at every step."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the exponential moving average of the outputs; 0 turns averaging off."""
+    held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """The share of the measured values that the loss leaves out, so that they can judge the fit; it
+    changes the fit. In a trial it is by default 0.03 where the rule is `held_out`, otherwise 0."""
     stopping: Stopping = WindowedVariance()
+    """The rule that chooses the selected step. In a trial it is by default the discrepancy
+    principle where the task says how strong its noise is, otherwise held-out values."""
     precision: Precision = "fp32"
     """fp32 is exact; tf32 and bf16 (autocast) change the numbers."""
     compiled: bool = False
@@ -55,6 +74,27 @@ class Fit(Spec):
     def _long_enough(self) -> Self:
         self.stopping.check(self.steps)
         return self
+
+    @property
+    def rules(self) -> tuple[AbstractStopping, ...]:
+        """The rules that watch the fit, scaled to its length; the one in force comes first."""
+        in_force = self.stopping.scaled(self.steps)
+        others = (rule.scaled(self.steps) for rule in WATCHING)
+        return (in_force, *(rule for rule in others if rule != in_force))
+
+    def completed(self, published: Mapping[str, float], *, states_noise: bool) -> Self:
+        r"""The same fit with everything that was left open set, by the prior and by the task.
+
+        `published` are the settings that the prior was published with. Without a stated rule, a
+        noise level that the task states is compared with the residual; where it states none,
+        held-out values judge the fit.
+        """
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        rule = Discrepancy() if states_noise else HeldOut()
+        known = {**published, "stopping": rule, **given}
+        if isinstance(known["stopping"], HeldOut):
+            known = {"held_out": USUALLY_HELD_OUT, **known}
+        return type(self)(**known)
 
     def run(
         self,
@@ -73,10 +113,7 @@ class Fit(Spec):
         """
         _check(subjects, snapshot_at, self.steps)
         prior = subjects[0].prior
-        traces = tuple(
-            Trace(subject.problem, steps=self.steps, decay=self.average, stopping=self.stopping)
-            for subject in subjects
-        )
+        traces = tuple(self._trace(subject.problem) for subject in subjects)
         started = time.perf_counter()
         with arithmetic(self.precision, prior.latent.device):
             end = self._descend(subjects, mask, traces, snapshot_at, callback)
@@ -88,6 +125,14 @@ class Fit(Spec):
         return tuple(
             _result(trace, own, end, seconds) for trace, own in zip(traces, rows, strict=True)
         )
+
+    def _trace(self, problem: Problem) -> Trace:
+        """The trace of one image, with all rules that can judge its fit."""
+        in_force, *others = self.rules
+        if not in_force.applies(problem):
+            raise ValueError(f"the stopping rule {in_force.kind} cannot judge this problem")
+        known = [rule for rule in others if rule.applies(problem)]
+        return Trace(problem, steps=self.steps, decay=self.average, rules=[in_force, *known])
 
     def _descend(
         self,
@@ -122,11 +167,11 @@ class Fit(Spec):
             for trace, loss, output in zip(traces, losses, outputs, strict=True):
                 trace.observe(step, loss, output, total=total)
             callback(step + 1, self.steps, partial(_psnr_db, traces, step))
-            if (step + 1) % self.stopping.interval == 0:
+            if (step + 1) % LOOK_EVERY == 0:
                 finite = min(trace.finite(step + 1) for trace in traces)
                 if finite <= step:
                     return _End(finite, Outcome.DIVERGED, snapshot)
-                if all(self.stopping.ends(step, trace.selected.step) for trace in traces):
+                if all(trace.ends(step + 1) for trace in traces):
                     return _End(step + 1, Outcome.STOPPED, snapshot)
         finite = min(trace.finite(self.steps) for trace in traces)
         if finite < self.steps:
@@ -201,13 +246,9 @@ def _result(trace: Trace, rows: Tensor, end: _End, seconds: float) -> FitResult:
         steps=end.steps,
         seconds=seconds,
         rows=rows,
-        peak=_snapshot(trace.peak),
-        selected=_snapshot(trace.selected),
-        final=None if diverged else Snapshot(step=end.steps - 1, image=trace.average),
+        peak=trace.peak,
+        selected=trace.selected,
+        final=None if diverged else trace.final(end.steps),
+        choices=trace.choices(rows),
         snapshot=end.snapshot,
     )
-
-
-def _snapshot(best: Best) -> Snapshot | None:
-    step = int(best.step)
-    return Snapshot(step=step, image=best.image) if step >= 0 else None

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +50,9 @@ class AbstractPrior(Spec, ABC):
     """The architecture of a network that produces images from a fixed latent."""
 
     kind: str
+    published_fit: ClassVar[Mapping[str, float]] = MappingProxyType({})
+    """The settings of the fit that the network was published with, where they differ from those of
+    Ulyanov et al. 2018. A trial that states none uses them."""
 
     @property
     @abstractmethod

@@ -1,7 +1,9 @@
 """The deep decoder, under its original parameter names."""
 
 import math
-from typing import Annotated, Literal, final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -21,6 +23,10 @@ class DeepDecoder(AbstractPrior):
     """
 
     kind: Literal["deep_decoder"] = "deep_decoder"
+    published_fit: ClassVar[Mapping[str, float]] = MappingProxyType(
+        {"steps": 1900, "input_noise": 0.0, "average": 0.0}
+    )
+    """Denoising in the authors' code: 1,900 steps of Adam, no input noise, no averaging."""
     width: Count = 128
     """Channels of the latent and of every convolution."""
     layers: Annotated[int, Field(ge=1, le=16)] = 5

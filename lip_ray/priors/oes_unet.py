@@ -1,6 +1,8 @@
 """The hourglass without skips of Optimal Eye Surgeon."""
 
-from typing import Annotated, Literal, final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 from torch import nn
@@ -21,6 +23,10 @@ class OesUnet(AbstractPrior):
     """
 
     kind: Literal["oes_unet"] = "oes_unet"
+    published_fit: ClassVar[Mapping[str, float]] = MappingProxyType(
+        {"steps": 40_000, "input_noise": 0.0, "average": 0.0}
+    )
+    """The tickets of that study: 40,000 steps of Adam, no input noise, no averaging."""
     widths: Annotated[tuple[Count, ...], Field(strict=False, min_length=1, max_length=16)] = WIDTHS
     """Channels at each scale, finest first; the image is halved as often."""
     input_channels: Count = 32

@@ -20,6 +20,10 @@ from lip_ray.records import Facets, Part
 SAID_BY = "setting"
 """The column that is null in rows from before there were facets."""
 
+EPOCH = "epoch"
+"""The column that is null in rows of the first defaults, and the key in JSON that tells them from
+later ones."""
+
 ASKED_FOR = ("sweeps", "points")
 """Tables of trials that need not have begun."""
 
@@ -76,10 +80,26 @@ def _kind_of(spec: str | None) -> str | None:
 
 
 def _with_facets(rows: pa.Table) -> pa.Table:
-    """Rows of `trials`, with the facets of those that lack them."""
+    """Rows of `trials`, with the facets and the epoch of those that lack them."""
     lacking = pc.is_null(rows[SAID_BY])
-    if not pc.any(lacking).as_py():
-        return rows
+    if pc.any(lacking).as_py():
+        rows = _with_said(rows, lacking)
+    first = pc.is_null(rows[EPOCH])
+    return _of_first_epoch(rows, first) if pc.any(first).as_py() else rows
+
+
+def _of_first_epoch(rows: pa.Table, first: pa.ChunkedArray) -> pa.Table:
+    """Rows of `trials`, with what tells the chosen ones from those of later defaults."""
+    for name in ("network_key", "network_settings"):
+        texts, place = rows[name], rows.schema.get_field_index(name)
+        told = pc.replace_substring(texts, "{", f'{{"{EPOCH}": 1, ', max_replacements=1)
+        rows = rows.set_column(place, rows.schema.field(name), pc.if_else(first, told, texts))
+    place, field = rows.schema.get_field_index(EPOCH), rows.schema.field(EPOCH)
+    return rows.set_column(place, field, pc.coalesce(rows[EPOCH], pa.scalar(1, field.type)))
+
+
+def _with_said(rows: pa.Table, lacking: pa.ChunkedArray) -> pa.Table:
+    """Rows of `trials`, with the facets of those that lack them."""
     known: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     said = (_remembered(known, row) for row in rows.select(NEEDED).to_pylist())
     found = pa.Table.from_pylist(list(said), pa.schema([rows.schema.field(n) for n in COLUMNS]))
@@ -89,13 +109,14 @@ def _with_facets(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def may_lack_facets(footer: pq.FileMetaData) -> bool:
-    """Whether some row of a file of `trials` may lack them, by what is counted in its footer."""
+def may_be_older(footer: pq.FileMetaData) -> bool:
+    """Whether some row of a file of `trials` may lack columns of this version, by what is counted
+    in its footer. The epoch is the newest of them."""
     names = footer.schema.names
-    if SAID_BY not in names:
+    if EPOCH not in names:
         return True
     groups = (footer.row_group(number) for number in range(footer.num_row_groups))
-    counted = [group.column(names.index(SAID_BY)).statistics for group in groups]
+    counted = [group.column(names.index(EPOCH)).statistics for group in groups]
     return any(one is None or not one.has_null_count or one.null_count > 0 for one in counted)
 
 

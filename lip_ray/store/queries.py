@@ -299,7 +299,7 @@ class Queries:
         if part not in self._older:
             schema = part_schema("trials")
             [opened] = self._files.dataset([part], schema).get_fragments()
-            older = legacy.may_lack_facets(opened.metadata)
+            older = legacy.may_be_older(opened.metadata)
             rows = self._files.table(part, schema) if older else None
             self._older[part] = None if rows is None else legacy.completed("trials", rows)
         return self._older[part]

@@ -160,6 +160,11 @@ class Writer:
                 for record in records
                 if record.curve is not None
             ],
+            "choices": [
+                key | {"image": record.image} | asdict(choice)
+                for record in records
+                for choice in record.choices
+            ],
             "reconstructions": [
                 key | {"image": record.image} | asdict(picture)
                 for record in records

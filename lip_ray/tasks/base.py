@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -65,6 +65,12 @@ class Problem:
     operator: Operator = field(default_factory=Identity)
     target: Literal["measured", "clean"] = "measured"
     """What a restored image is fitted to. `clean` makes the fit an oracle, which no user has."""
+    noise_variance: float | None = None
+    """The expected mean square of the noise over all measured values, as the task states it or as
+    it was estimated; None where it is unknown, or there is none."""
+    held_out: Tensor | None = None
+    """Measured values that the loss leaves out, booleans in the shape of the measurement; None
+    where every value is fitted."""
     luma_border: int | None = None
     """With a number, PSNR and SSIM are those of the luma without that many pixels at each side;
     with None they are those of all values."""
@@ -82,6 +88,11 @@ class Problem:
         return channels, height, width
 
     @property
+    def blank(self) -> Tensor:
+        """A black image to restore into, (1, C, H, W), on the device."""
+        return self.measured.new_zeros((1, *self.image_shape))
+
+    @property
     def view(self) -> Tensor:
         """The measurement as galleries show it: (1, C, H, W), as large as the image."""
         return self.operator.view(self.measured)
@@ -89,12 +100,35 @@ class Problem:
     def loss(self, output: Tensor) -> Tensor:
         r"""The data loss of a restored image, a scalar.
 
-        It is the mean squared error of the image's measurement to the given one, or of the image
-        itself to the clean one where that is the target.
+        It is the mean squared error of the image's measurement to the given one, without the
+        values that are held out, or of the image itself to the clean one where that is the target.
         """
         if self.target == "clean" and self.clean is not None:
             return F.mse_loss(output, self.clean)
-        return F.mse_loss(self.operator(output), self.measured)
+        if self.held_out is None:
+            return F.mse_loss(self.operator(output), self.measured)
+        return _mean_where(~self.held_out, (self.operator(output) - self.measured).square())
+
+    def held_out_error(self, output: Tensor) -> Tensor:
+        r"""The mean squared error of a restored image on the values that are held out, a scalar.
+
+        Raises ValueError where no value is.
+        """
+        if self.held_out is None:
+            raise ValueError("no measured value is held out")
+        return _mean_where(self.held_out, (self.operator(output) - self.measured).square())
+
+    def holding_out(self, share: float, draws: torch.Generator) -> "Problem":
+        r"""The same problem with about that share of the measured values left out of the loss.
+
+        Each value is drawn by itself, at least one is held out, and at least one is fitted. With a
+        share of 0 nothing is drawn.
+        """
+        if not share:
+            return self
+        chances = torch.rand(self.measured.shape, generator=draws)
+        held = (chances < share) & (chances < chances.max()) | (chances == chances.min())
+        return replace(self, held_out=held.to(self.measured.device))
 
     def psnr(self, output: Tensor) -> Tensor:
         """PSNR in dB of a restored image against the clean one: measured, never optimised.
@@ -157,6 +191,11 @@ class AbstractTask(Spec, ABC):
         strengths = {name: getattr(self, name, None) for name in STRENGTHS}
         return ", ".join(said + [f"{STRENGTHS[n]} = {v:g}" for n, v in strengths.items() if v])
 
+    @property
+    def states_noise(self) -> bool:
+        """Whether the spec alone says how strong the noise is that the task adds."""
+        return bool(getattr(self, "sigma", None))
+
     @abstractmethod
     def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
         """The problem of restoring `image` from a measurement drawn with `seed`."""
@@ -172,6 +211,11 @@ class AbstractTask(Spec, ABC):
         """Raise ValueError with the first conflict, if there is any."""
         for path, message in self.conflicts(image):
             raise ValueError(f"{self.kind}, {path}: {message}")
+
+
+def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:
+    """The mean of the chosen values; sums of fixed size, so that a GPU need not wait."""
+    return (values * chosen).sum() / chosen.sum()
 
 
 def _nan(like: Tensor) -> Tensor:

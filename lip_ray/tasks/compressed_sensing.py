@@ -10,7 +10,7 @@ from pydantic import Field
 from lip_ray.data.images import Picture
 from lip_ray.tasks.base import AbstractTask, Problem
 from lip_ray.tasks.matrices import GaussianMatrix, Measurements, OrthogonalRows
-from lip_ray.tasks.noise import OptionalNoise, with_noise
+from lip_ray.tasks.noise import OptionalNoise, variance, with_noise
 from lip_ray.tasks.outliers import Outliers
 
 MATRICES = {"gaussian": GaussianMatrix, "orthogonal": OrthogonalRows}
@@ -62,7 +62,12 @@ class CompressedSensing(AbstractTask):
         measured = with_noise(operator(clean).cpu(), self.sigma, seed=seed, image=image)
         if self.outliers is not None:
             measured = self.outliers.hit(measured, seed=seed, image=image.label)
-        return Problem(clean=clean, measured=measured.to(device), operator=operator)
+        return Problem(
+            clean=clean,
+            measured=measured.to(device),
+            operator=operator,
+            noise_variance=None if self.outliers else variance(self.sigma),
+        )
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,7 @@ from torch import Tensor
 from lip_ray.data.images import Picture
 from lip_ray.spec import Family, Spec
 from lip_ray.tasks.base import AbstractTask, Problem
-from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, with_noise
+from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, variance, with_noise
 from lip_ray.tasks.operators import Blur, Boundary
 
 
@@ -111,4 +111,5 @@ class Deblurring(AbstractTask):
             clean=pixels.to(device),
             measured=with_noise(blurred, self.sigma, seed=seed, image=image).to(device),
             operator=operator,
+            noise_variance=variance(self.sigma),
         )

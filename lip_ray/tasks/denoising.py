@@ -9,7 +9,13 @@ from pydantic import Field
 from lip_ray.data.images import Picture
 from lip_ray.rng import keyed
 from lip_ray.tasks.base import AbstractTask, Problem
-from lip_ray.tasks.noise import GreyLevels, strength_conflicts, with_noise
+from lip_ray.tasks.noise import (
+    GreyLevels,
+    estimated_variance,
+    strength_conflicts,
+    variance,
+    with_noise,
+)
 
 
 @final
@@ -32,11 +38,15 @@ class Denoising(AbstractTask):
         self.refuse_conflicts(image)
         pixels = image.load()[None]
         if image.measured:
-            return Problem(measured=pixels.to(device))
+            return Problem(measured=pixels.to(device), noise_variance=estimated_variance(pixels))
         measured = with_noise(pixels, self.sigma or 0.0, seed=seed, image=image)
         if self.clip:
             measured = measured.clamp(0, 1)
-        return Problem(clean=pixels.to(device), measured=measured.to(device))
+        return Problem(
+            clean=pixels.to(device),
+            measured=measured.to(device),
+            noise_variance=variance(self.sigma),
+        )
 
 
 @final
@@ -47,6 +57,11 @@ class PoissonDenoising(AbstractTask):
     peak: Annotated[float, Field(gt=0)] | None = None
     """The number of photons expected at white. Every image needs it but a measured photo, which has
     its own noise."""
+
+    @property
+    def states_noise(self) -> bool:
+        """Whether the peak is given, as the variance of a count is its mean."""
+        return self.peak is not None
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A clean image without a strength of noise, or a measured one with it."""
@@ -60,7 +75,12 @@ class PoissonDenoising(AbstractTask):
             return Problem(measured=pixels.to(device))
         draws = keyed(seed, "photons", image=image.label)
         counts = torch.poisson(self.peak * pixels.double(), generator=draws)
-        return Problem(clean=pixels.to(device), measured=(counts / self.peak).float().to(device))
+        measured = (counts / self.peak).float()
+        return Problem(
+            clean=pixels.to(device),
+            measured=measured.to(device),
+            noise_variance=float(measured.mean()) / self.peak,  # that of a count is its mean
+        )
 
 
 @final

@@ -11,7 +11,7 @@ from lip_ray.data.images import FileImage, Picture, Range
 from lip_ray.rng import keyed
 from lip_ray.spec import Family, Spec
 from lip_ray.tasks.base import AbstractTask, Problem
-from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, with_noise
+from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, variance, with_noise
 from lip_ray.tasks.operators import Masking
 
 
@@ -94,6 +94,7 @@ class Inpainting(AbstractTask):
             clean=None if image.measured else pixels.to(device),
             measured=measured.to(device),
             operator=Masking(mask.to(device)),
+            noise_variance=_over_all(variance(self.sigma), mask),
         )
 
     def _mask(self, image: Picture, *, seed: int) -> Tensor:
@@ -114,3 +115,8 @@ class Inpainting(AbstractTask):
         planes = channels if self.mask.channels == "independent" else 1
         draws = keyed(seed, "mask", image=image.label)
         return (torch.rand(1, planes, height, width, generator=draws) < self.mask.kept).float()
+
+
+def _over_all(noise: float | None, mask: Tensor) -> float | None:
+    """The variance of noise on the known values, as a mean over all: missing ones have none."""
+    return noise and noise * float(mask.mean())

@@ -1,8 +1,10 @@
 """Noise on a measurement: its unit, its draws, and the checks of its settings."""
 
+import math
 from collections.abc import Iterator
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import AfterValidator
 from torch import Tensor
@@ -39,6 +41,25 @@ def with_noise(measurement: Tensor, sigma: float, *, seed: int, image: Picture) 
         return measurement
     draws = keyed(seed, "noise", image=image.label)
     return measurement + sigma / 255 * torch.randn(measurement.shape, generator=draws)
+
+
+def variance(sigma: float | None) -> float | None:
+    """The variance of noise of `sigma` grey levels, on the scale of images in [0, 1]; None without
+    noise."""
+    return (sigma / 255) ** 2 if sigma else None
+
+
+def estimated_variance(image: Tensor) -> float | None:
+    """The variance of white Gaussian noise on an image (1, C, H, W), the mean over its channels.
+
+    The median of the finest diagonal wavelets (Donoho & Johnstone 1994), by scikit-image. None
+    where the image is too small, or has no noise.
+    """
+    from skimage.restoration import estimate_sigma  # it loads wavelets, which few fits need
+
+    sigmas = estimate_sigma(image[0].double().cpu().numpy(), channel_axis=0)
+    found = float(np.mean(np.square(sigmas)))
+    return found if math.isfinite(found) and found > 0 else None
 
 
 def strength_conflicts(

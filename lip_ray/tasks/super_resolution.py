@@ -8,7 +8,7 @@ from pydantic import Field
 
 from lip_ray.data.images import Picture
 from lip_ray.tasks.base import AbstractTask, Problem
-from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, with_noise
+from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, variance, with_noise
 from lip_ray.tasks.operators import Downsampling
 
 
@@ -55,5 +55,6 @@ class SuperResolution(AbstractTask):
             clean=pixels.to(device),
             measured=with_noise(small, self.sigma, seed=seed, image=image).to(device),
             operator=operator,
+            noise_variance=variance(self.sigma),
             luma_border=self.border,
         )

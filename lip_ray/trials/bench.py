@@ -1,16 +1,16 @@
 """The fit of one level, made concrete: problems, network, latents and draws of a trial."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lip_ray.data.images import Picture
-from lip_ray.fits import Callback, Fit, FitResult, Snapshot, Subject, WindowedVariance
+from lip_ray.fits import Callback, Fit, FitResult, Snapshot, Subject
 from lip_ray.fits.progress import no_callback
 from lip_ray.priors import AbstractPrior, UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
@@ -20,11 +20,13 @@ from lip_ray.rng import keyed
 from lip_ray.tasks import AbstractTask, Problem
 from lip_ray.trials.base import AbstractTrial, Conflict, Size
 from lip_ray.trials.recording import (
+    choices,
     curve,
     fit_columns,
     identity_columns,
     machine_columns,
     pictures,
+    unfinished,
 )
 
 Target = Literal["measured", "clean"]
@@ -33,18 +35,27 @@ LatentDraw = Literal["kept", "redrawn"]
 ONE_COLOUR = "no path from input to output is left, so the image is one colour: it is not fitted"
 
 
+class _Examined(NamedTuple):
+    """What is known of one image of a setting before anything runs."""
+
+    wrong: tuple[Conflict, ...]
+    shape: tuple[int, int, int] | None = None
+    """The shape (C, H, W) to restore; None where unknown."""
+    noise_variance: float | None = None
+
+
 @cache  # the trials of a sweep share few images
 def _examined(
     image: Picture, task: AbstractTask, prior: AbstractPrior, target: Target
-) -> tuple[tuple[Conflict, ...], tuple[int, int, int] | None]:
-    """What is wrong with one image, and the shape (C, H, W) to restore; None where unknown."""
+) -> _Examined:
+    """What is wrong with one image, and what there is to restore."""
     try:
         image.load()
     except ValueError as error:
-        return (("images", str(error)),), None
+        return _Examined((("images", str(error)),))
     wrong = tuple((f"task.{path}", message) for path, message in task.conflicts(image))
     if wrong:
-        return wrong, None
+        return _Examined(wrong)
     problem = task.realise(image, seed=0, device=torch.device("cpu"))
     _, height, width = problem.image_shape
     least = prior.minimum_side
@@ -53,7 +64,16 @@ def _examined(
         wrong += (("images", f"{size}, but this prior needs at least {least}×{least}"),)
     if target == "clean" and problem.clean is None:
         wrong += (("target", f"{image.label} is a measurement: no clean image is known"),)
-    return wrong, problem.image_shape
+    return _Examined(wrong, problem.image_shape, problem.noise_variance)
+
+
+def complete_fit(trial: "AbstractRestoration", prior: AbstractPrior, *, stated: bool) -> None:
+    """Set everything that the fit of a trial leaves open, while the trial is being validated.
+
+    So the spec is complete by itself: whoever reads it needs no default.
+    """
+    fit: Fit = trial.__dict__["fit"]
+    trial.__dict__["fit"] = fit.completed(prior.published_fit, states_noise=stated)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +94,11 @@ class Setting:
         found: list[Conflict] = []
         shapes = []
         for image in self.images:
-            wrong, shape = _examined(image, self.task, self.prior, self.target)
-            found += wrong
-            if shape:
-                shapes.append(shape)
+            examined = _examined(image, self.task, self.prior, self.target)
+            found += examined.wrong
+            if examined.shape:
+                shapes.append(examined.shape)
+                found += self._unjudgeable(image, examined.noise_variance)
         channels = {shape[0] for shape in shapes}
         if len(channels) > 1:
             counts = " and ".join(map(str, sorted(channels)))
@@ -105,21 +126,42 @@ class Setting:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the first image to restore. Raises ValueError where it cannot be read."""
-        wrong, shape = _examined(self.images[0], self.task, self.prior, self.target)
-        if shape is None:
-            raise ValueError("; ".join(message for _, message in wrong))
-        return shape
+        examined = _examined(self.images[0], self.task, self.prior, self.target)
+        if examined.shape is None:
+            raise ValueError("; ".join(message for _, message in examined.wrong))
+        return examined.shape
 
     @property
     def channels(self) -> int | None:
         """The number of channels of the images to restore; None where they cannot be read."""
-        _, shape = _examined(self.images[0], self.task, self.prior, self.target)
+        shape = _examined(self.images[0], self.task, self.prior, self.target).shape
         return shape[0] if shape else None
+
+    def _unjudgeable(self, image: Picture, noise_variance: float | None) -> Iterator[Conflict]:
+        """A rule that lacks what it goes by: a noise level, or values that were held out."""
+        if self.fit.stopping.kind == "discrepancy" and noise_variance is None:
+            yield (
+                "fit.stopping",
+                f"discrepancy compares residuals with the noise, and that of {image.label} is "
+                "neither stated by the task nor can it be estimated: allowed here: held_out, wmv, "
+                "emv",
+            )
+        if self.fit.stopping.kind == "held_out" and not self.fit.held_out:
+            yield "fit.held_out", "must be greater than 0 for the rule held_out, got 0"
+        if self.target == "clean" and self.fit.held_out:
+            yield (
+                "fit.held_out",
+                "leaves measured values out of the loss, and with target clean none is in it: "
+                f"must be 0, got {self.fit.held_out:g}",
+            )
 
     def problem(self, image: Picture, device: torch.device) -> Problem:
         """The inverse problem of one image, with the target of this setting."""
         problem = self.task.realise(image, seed=self.seed, device=device)
-        return replace(problem, target=self.target)
+        if self.target == "clean":  # which no noise is part of
+            return replace(problem, target="clean", noise_variance=None)
+        draws = keyed(self.seed, "held-out values", image=image.label)
+        return problem.holding_out(self.fit.held_out, draws)
 
     @property
     def size(self) -> Size:
@@ -137,8 +179,7 @@ class Setting:
     def rehearse(self, steps: int, *, device: torch.device) -> float:
         """The measured seconds of `steps` dense steps on the device, without early stopping."""
         bench = Bench(self, device)
-        rule = WindowedVariance(window=1, stride=1)
-        brief = self.fit.model_copy(update={"steps": steps, "stopping": rule})
+        brief = self.fit.model_copy(update={"steps": steps})
         results = brief.run(bench.subjects(level=0), Mask.dense(bench.prior.prunable()))
         return results[0].seconds
 
@@ -296,7 +337,9 @@ class Bench:
                 macs=macs,
                 outcome=result.outcome,
                 reason=result.reason,
+                unfinished=unfinished(result),
                 curve=curve(result) if result.steps else None,
+                choices=choices(result),
                 reconstructions=pictures(result, problem, with_problem=level == 0),
                 **fit_columns(result, problem, share=len(results)),
                 **machine_columns(self.device),

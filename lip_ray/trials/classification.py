@@ -18,7 +18,7 @@ from lip_ray.records import Curve, Facets, LevelRecord, Outcome
 from lip_ray.rng import keyed
 from lip_ray.trials.base import Conflict, Description, Size
 from lip_ray.trials.context import Context
-from lip_ray.trials.facets import View, chosen, image_columns, part, setting_of
+from lip_ray.trials.facets import View, chosen, image_columns, network_part, part, setting_of
 from lip_ray.trials.lacking import ADVERSARIAL, COMPARED, of_other_kinds
 from lip_ray.trials.origin import Origin
 from lip_ray.trials.recording import identity_columns, machine_columns, reset_peak_memory
@@ -91,7 +91,7 @@ class Classification(AbstractTakeover):
             **image_columns([self.dataset]),
             **origin.columns(),
             task=part(self.kind, lambda view: {}),
-            network=part(self.source.prior.kind, self._network),
+            network=network_part(self.source.prior.kind, self._network),
             method=part(label, lambda view: origin.method(view, elsewhere={})),
             finder=part(label + origin.clean, lambda view: origin.finder(view, elsewhere={})),
             source=part(origin.place_name(origin.whence((), None)), origin.place),

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from lip_ray.fits import Fit
 from lip_ray.priors import AbstractPrior
 from lip_ray.records import Part
-from lip_ray.spec import Spec, canonical
+from lip_ray.spec import EPOCH, Spec, canonical
 from lip_ray.tasks import AbstractTask, CompressedSensing
 
 View = Callable[[Any], Any]
@@ -46,6 +46,11 @@ def part(name: str, said: Callable[[View], Any]) -> Part:
     return Part(name=name, key=text(said(canonical)), settings=text(said(written)))
 
 
+def network_part(name: str, said: Callable[[View], Mapping[str, Any]]) -> Part:
+    """A network and its fit as a part. The epoch keeps fits by other defaults apart."""
+    return part(name, lambda view: {"epoch": EPOCH, **said(view)})
+
+
 def text(value: object) -> str:
     """JSON with sorted keys."""
     return json.dumps(value, sort_keys=True)
@@ -67,7 +72,9 @@ def chosen(view: View, spec: Spec, names: Iterable[str]) -> dict[str, Any]:
 
 def setting_of(trial: Spec) -> str:
     """A short hash of the canonical spec without any seed in it."""
-    seedless = json.dumps(without_seeds(canonical(trial)), sort_keys=True, separators=(",", ":"))
+    seedless = json.dumps(
+        without_seeds(json.loads(trial.canonical_json())), sort_keys=True, separators=(",", ":")
+    )
     return hashlib.md5(seedless.encode(), usedforsecurity=False).hexdigest()[:SETTING_DIGITS]
 
 
@@ -106,7 +113,7 @@ def measurement_columns(task: AbstractTask) -> dict[str, Any]:
 
 def fitted_network(prior: AbstractPrior, fit: Fit) -> Part:
     """An untrained network and how it is fitted to an image."""
-    return part(prior.kind, lambda view: {"prior": view(prior), "fit": view(fit)})
+    return network_part(prior.kind, lambda view: {"prior": view(prior), "fit": view(fit)})
 
 
 def in_common(view: View, images: tuple[Spec, ...]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from lip_ray.rng import keyed
 from lip_ray.spec import kind_of, members
 from lip_ray.trials.base import AbstractTrial, Conflict, Description, Size
 from lip_ray.trials.context import Context
-from lip_ray.trials.facets import View, chosen, image_columns, part, setting_of
+from lip_ray.trials.facets import View, chosen, image_columns, network_part, part, setting_of
 from lip_ray.trials.lacking import ADVERSARIAL, CLASSIFIED, COMPARED, of_other_kinds
 from lip_ray.trials.ladder import AbstractLadder
 from lip_ray.trials.recording import (
@@ -138,7 +138,7 @@ class Generator(AbstractTrial):
         """The architecture, and what it was trained on, as a facet."""
         kind = self.prior.kind
         name = f"{kind} of {self.images.title}" if self.images else kind
-        return part(name, lambda view: chosen(view, self, TRAINED))
+        return network_part(name, lambda view: chosen(view, self, TRAINED))
 
     @property
     def finder_part(self) -> Part:

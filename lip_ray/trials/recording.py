@@ -21,7 +21,7 @@ from lip_ray.data.images import png
 from lip_ray.fits import AdversarialResult, FitResult, Snapshot
 from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
 from lip_ray.pruning import Mask
-from lip_ray.records import Curve, LevelRecord, Reconstruction, ReconstructionRole
+from lip_ray.records import Curve, LevelRecord, Reconstruction, ReconstructionRole, StepChoice
 from lip_ray.tasks import Problem
 from lip_ray.trials.tensors import stored
 
@@ -53,6 +53,35 @@ def fit_columns(result: FitResult, problem: Problem, *, share: int = 1) -> dict[
         "loss_final": float(result.rows[-1, LOSS]) if result.steps else None,
         "fit_s": result.seconds / share,  # so that rows add up to the time spent
     }
+
+
+def choices(result: FitResult) -> tuple[StepChoice, ...]:
+    """What each stopping rule that watched a fit chose, as rows."""
+    return tuple(
+        StepChoice(
+            rule=choice.rule.kind,
+            signal=choice.rule.signal,
+            settings=choice.rule.model_dump_json(),
+            in_force=choice.in_force,
+            step=choice.step,
+            psnr_db=None if math.isnan(choice.psnr_db) else choice.psnr_db,
+            statistic=choice.statistic,
+            fired=choice.fired,
+            noise=choice.noise,
+        )
+        for choice in result.choices
+    )
+
+
+def unfinished(result: FitResult) -> bool | None:
+    """Whether the best step is in the last hundredth of a fit; None where no step was taken.
+
+    The best step is the one of the peak or, without a clean image, the selected one.
+    """
+    best = result.peak or result.selected
+    if best is None or not result.steps:
+        return None
+    return best.step >= result.steps - max(result.steps // 100, 1)
 
 
 def identity_columns(

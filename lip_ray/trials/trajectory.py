@@ -13,7 +13,14 @@ from lip_ray.pruning import Magnitude, Mask, Pruner, Rate, Schedule, ScoreContex
 from lip_ray.records import Facets, LevelRecord
 from lip_ray.tasks import Task
 from lip_ray.trials.base import Conflict, Description, together
-from lip_ray.trials.bench import AbstractRestoration, Bench, LatentDraw, Setting, Target
+from lip_ray.trials.bench import (
+    AbstractRestoration,
+    Bench,
+    LatentDraw,
+    Setting,
+    Target,
+    complete_fit,
+)
 from lip_ray.trials.context import Context
 from lip_ray.trials.facets import (
     CLEAN_TARGET,
@@ -75,6 +82,11 @@ class Trajectory(AbstractRestoration):
     seed: Seed = 0
     """The seed of the noise, the latent, the initial weights and all other draws, each keyed
     apart."""
+
+    @model_validator(mode="after")
+    def _completes_the_fit(self) -> Self:
+        complete_fit(self, self.prior, stated=self.task.states_noise and self.target != "clean")
+        return self
 
     @model_validator(mode="after")
     def _rewinds_into_the_fit(self) -> Self:

@@ -15,7 +15,7 @@ from lip_ray.trials.base import (
     refuse_untakeable,
     together,
 )
-from lip_ray.trials.bench import AbstractRestoration, Bench, Setting
+from lip_ray.trials.bench import AbstractRestoration, Bench, Setting, complete_fit
 from lip_ray.trials.context import Context
 from lip_ray.trials.facets import (
     View,
@@ -27,6 +27,7 @@ from lip_ray.trials.facets import (
     part,
     setting_of,
     task_part,
+    without,
 )
 from lip_ray.trials.lacking import (
     ADVERSARIAL,
@@ -47,6 +48,9 @@ from lip_ray.trials.takeover import (
     transferred_masks,
 )
 from lip_ray.trials.trajectory import Images, Seed, Trajectory
+
+OF_THE_TASK = ("stopping", "held_out")
+"""The fields of a fit whose defaults depend on the task."""
 
 
 @final
@@ -83,7 +87,14 @@ class Transfer(AbstractTakeover, AbstractRestoration):
         if not isinstance(fields, dict) or not isinstance(source, dict):
             return fields
         found = {name: source[name] for name in ("images", "task", "fit") if name in source}
+        if "task" in fields and "fit" in found:  # it says itself by what its fits are judged
+            found["fit"] = without(found["fit"], *OF_THE_TASK)
         return found | fields
+
+    @model_validator(mode="after")
+    def _completes_the_fit(self) -> Self:
+        complete_fit(self, self.source.prior, stated=self.task.states_noise)
+        return self
 
     @model_validator(mode="after")
     def _takes_what_there_is(self) -> Self:

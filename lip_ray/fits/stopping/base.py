@@ -1,0 +1,160 @@
+"""What a stopping rule is: it watches a fit as it runs, and chooses one of its steps."""
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lip_ray.spec import Spec, Steps
+from lip_ray.tasks import Problem
+
+Signal = Literal["average", "output"]
+"""The exponential moving average of a network's outputs, or the output of the step alone."""
+
+LONGEST_PATIENCE = 1000
+"""The patience of Wang et al. 2021, and of every rule by default in a fit long enough for it."""
+SHARE_OF_PATIENCE = 3
+"""A fit of fewer steps than this multiple of the longest patience waits for this part of them."""
+
+
+class Seen:
+    r"""What a rule may see of one step for one image: images and their distance to the measurement.
+
+    The clean image is not among it. A distance is computed when the first rule asks for it.
+    """
+
+    def __init__(self, problem: Problem, *, output: Tensor, average: Tensor) -> None:
+        self._problem = problem
+        self._images: dict[Signal, Tensor] = {"output": output, "average": average}
+        self._residuals: dict[Signal, Tensor] = {}
+
+    def image(self, signal: Signal) -> Tensor:
+        """The image (1, C, H, W) of a signal."""
+        return self._images[signal]
+
+    def residual(self, signal: Signal) -> Tensor:
+        """The mean squared distance of a signal to the values that are fitted, a scalar."""
+        if signal not in self._residuals:
+            self._residuals[signal] = self._problem.loss(self._images[signal])
+        return self._residuals[signal]
+
+    def held_out_error(self, signal: Signal) -> Tensor:
+        """The mean squared distance of a signal to the values that were held out, a scalar."""
+        return self._problem.held_out_error(self._images[signal])
+
+
+class Choice:
+    """The step with the best statistic that a rule has seen so far; all on the device."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.statistic = like.new_full((), torch.inf)
+        self.step = torch.full((), -1, device=like.device)
+
+    def offer(self, statistic: Tensor, step: int, *, closed: Tensor) -> Tensor:
+        """Take this step if its statistic is strictly lower and the choice is open; NaN never is.
+
+        Returns whether it was taken, a boolean scalar.
+        """
+        taken = (statistic < self.statistic) & ~closed
+        self.statistic = torch.where(taken, statistic, self.statistic)
+        self.step = torch.where(taken, step, self.step)
+        return taken
+
+
+class AbstractMonitor(ABC):
+    """The running state of a rule over one image of a fit, in O(image) memory on the device."""
+
+    noise: float | None = None
+    """The standard deviation of the noise that the rule goes by, where it goes by one."""
+
+    @abstractmethod
+    def update(self, step: int, seen: Seen) -> Tensor | None:
+        """The statistic after `step`, a scalar on the device; None where none is due."""
+
+    @abstractmethod
+    def closed(self, step: int, choice: Choice) -> Tensor:
+        """Whether the choice is final, so that `step` cannot be chosen any more; on the device."""
+
+
+class AbstractStopping(Spec, ABC):
+    r"""A rule: a statistic of one signal, and the step that it chooses by it.
+
+    The image that is reported is the same signal's at the chosen step.
+    """
+
+    kind: str
+    signal: Signal = "average"
+    """What is watched and reported: the moving average of the outputs, or each output itself."""
+    ends_fit: bool = False
+    """Whether the fit ends, at the next look of the host at the device, once the choice is final.
+    By default it continues to its last step, and the choice stands."""
+
+    def scaled(self, steps: int) -> Self:
+        """The same rule with every length that was left open set for a fit of `steps` steps."""
+        del steps  # rules without lengths are the same for all fits
+        return self
+
+    def check(self, steps: int) -> None:
+        """Raise ValueError where a fit of `steps` steps is too short for a statistic."""
+        del steps  # by default one is enough
+
+    def applies(self, problem: Problem) -> bool:
+        """Whether the rule can judge fits to this problem."""
+        del problem  # by default it can judge any
+        return True
+
+    @abstractmethod
+    def monitor(self, problem: Problem) -> AbstractMonitor:
+        """The running state for fits to a problem. The rule has been scaled."""
+
+
+class AbstractLeast(AbstractStopping, ABC):
+    """A rule that chooses the step of the least statistic, until its patience runs out."""
+
+    warm_up: Annotated[int, Field(ge=0, le=10**7)] | None = None
+    """How many first steps are never chosen, as a network's first outputs are as still as its best
+    ones. By default a tenth of the fit's steps, at most 100."""
+    patience: Steps | None = None
+    """How many steps may pass after the least statistic before the choice is final. By default
+    1,000 as published, or a third of the fit's steps where it has fewer than 3,000."""
+
+    @cached_property
+    def first_step(self) -> int:
+        """The first step that can be chosen."""
+        return self.warm_up or 0
+
+    def scaled(self, steps: int) -> Self:
+        warm_up = min(100, steps // 10)
+        patience = min(LONGEST_PATIENCE, max(steps // SHARE_OF_PATIENCE, 1))
+        return self.model_copy(
+            update={
+                "warm_up": warm_up if self.warm_up is None else self.warm_up,
+                "patience": patience if self.patience is None else self.patience,
+            }
+        )
+
+    def check(self, steps: int) -> None:
+        """Raise ValueError where no step is left after the warm-up."""
+        if self.first_step >= steps:
+            raise ValueError(
+                f"stopping.warm_up must be shorter than the fit: got warm_up {self.warm_up} and "
+                f"steps {steps}"
+            )
+
+
+class LeastMonitor(AbstractMonitor, ABC):
+    """The running state of a rule that chooses the step of the least statistic."""
+
+    def __init__(self, rule: AbstractLeast, like: Tensor) -> None:
+        if rule.patience is None:
+            raise ValueError("a rule is scaled to a fit before it watches one")
+        self._signal: Signal = rule.signal
+        self._first = rule.first_step
+        self._patience = rule.patience
+
+    def closed(self, step: int, choice: Choice) -> Tensor:
+        """Whether more than `patience` steps have passed since the least statistic."""
+        return (choice.step >= 0) & (choice.step < step - self._patience)

@@ -1,0 +1,54 @@
+"""The discrepancy principle: a fit is over when its residual is no larger than the noise."""
+
+from typing import Annotated, Literal, final
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lip_ray.fits.stopping.base import AbstractMonitor, AbstractStopping, Choice, Seen
+from lip_ray.tasks import Problem
+
+
+@final
+class Discrepancy(AbstractStopping):
+    """The first step whose residual is at most `factor` times the variance of the noise.
+
+    Morozov 1966. An image that explains the measurement better than the noise allows has begun to
+    fit it. The variance is what the task says; for a measured photo to denoise it is estimated
+    from its finest wavelets (Donoho & Johnstone 1994, by scikit-image). Where the residual never
+    gets so small, the step of the least residual is chosen.
+    """
+
+    kind: Literal["discrepancy"] = "discrepancy"
+    factor: Annotated[float, Field(gt=0)] = 0.95
+    """The residual that ends the fit, divided by the variance of the noise. The average of outputs
+    lags behind the network, so its residual is larger than that of the best image's step."""
+
+    def applies(self, problem: Problem) -> bool:
+        """Whether the variance of the noise is known."""
+        return problem.noise_variance is not None
+
+    def monitor(self, problem: Problem) -> "DiscrepancyMonitor":
+        return DiscrepancyMonitor(self, problem)
+
+
+class DiscrepancyMonitor(AbstractMonitor):
+    """The residual after every step, and the one that ends the fit."""
+
+    def __init__(self, rule: Discrepancy, problem: Problem) -> None:
+        if problem.noise_variance is None:
+            raise ValueError("the discrepancy principle needs the variance of the noise")
+        self.noise = problem.noise_variance**0.5
+        self._signal = rule.signal
+        self._least = rule.factor * problem.noise_variance
+
+    def update(self, step: int, seen: Seen) -> Tensor:
+        """The mean squared residual after `step`."""
+        del step  # every one counts alike
+        return seen.residual(self._signal)
+
+    def closed(self, step: int, choice: Choice) -> Tensor:
+        """Whether a residual has been small enough before."""
+        del step  # and whenever that was
+        return torch.le(choice.statistic, self._least)

@@ -1,0 +1,36 @@
+"""Cross-validation: measured values that the fit does not see judge it."""
+
+from typing import Literal, final
+
+from torch import Tensor
+
+from lip_ray.fits.stopping.base import AbstractLeast, LeastMonitor, Seen
+from lip_ray.tasks import Problem
+
+
+@final
+class HeldOut(AbstractLeast):
+    """The step at which the held-out measured values are predicted best.
+
+    Self-validation (Li et al. 2021, BMVC; Ding et al. 2022). The fit's `held_out` says which share
+    of the values leaves the loss. Their noise is independent of the noise that is fitted, so their
+    error falls while the image is learned, and rises once noise is. It needs no noise level, and is
+    as sound for missing pixels and small images as for noise.
+    """
+
+    kind: Literal["held_out"] = "held_out"
+
+    def applies(self, problem: Problem) -> bool:
+        """Whether values were held out."""
+        return problem.held_out is not None
+
+    def monitor(self, problem: Problem) -> "HeldOutMonitor":
+        return HeldOutMonitor(self, problem.blank)
+
+
+class HeldOutMonitor(LeastMonitor):
+    """The error on the held-out values after every step."""
+
+    def update(self, step: int, seen: Seen) -> Tensor | None:
+        """The mean squared error on the held-out values; None before a step can be chosen."""
+        return None if step < self._first else seen.held_out_error(self._signal)
