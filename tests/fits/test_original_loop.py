@@ -136,4 +136,4 @@ def test_a_fit_follows_the_original_loop_step_by_step(density: float) -> None:
     for found, loop, true in zip(ours, rounded, exact, strict=True):
         assert found[:EARLY] == pytest.approx(true[:EARLY], rel=1e-3), "before rounding has grown"
         assert np.abs(found - true).max() < 4 * np.abs(loop - true).max()
-    assert exact[1][-1] > exact[1][0] + 3, "fifty steps learn something"
+    assert exact[1][-1] > exact[1][0] + 2, "fifty steps learn something"
