@@ -16,7 +16,6 @@ from lip_ray.fits.result import FitResult
 from lip_ray.fits.stopping import (
     WATCHING,
     AbstractStopping,
-    Discrepancy,
     HeldOut,
     Stopping,
     WindowedVariance,
@@ -63,8 +62,8 @@ class Fit(Spec):
     """The share of the measured values that the loss leaves out, so that they can judge the fit; it
     changes the fit. In a trial it is by default 0.03 where the rule is `held_out`, otherwise 0."""
     stopping: Stopping = WindowedVariance()
-    """The rule that chooses the selected step. In a trial it is by default the discrepancy
-    principle where the task says how strong its noise is, otherwise held-out values."""
+    """The rule that chooses the selected step. In a trial it is by default `held_out` where the
+    measurement has noise, and `wmv` where it has none."""
     precision: Precision = "fp32"
     """fp32 is exact; tf32 and bf16 (autocast) change the numbers."""
     compiled: bool = False
@@ -82,15 +81,15 @@ class Fit(Spec):
         others = (rule.scaled(self.steps) for rule in WATCHING)
         return (in_force, *(rule for rule in others if rule != in_force))
 
-    def completed(self, published: Mapping[str, float], *, states_noise: bool) -> Self:
+    def completed(self, published: Mapping[str, float], *, noisy: bool) -> Self:
         r"""The same fit with everything that was left open set, by the prior and by the task.
 
-        `published` are the settings that the prior was published with. Without a stated rule, a
-        noise level that the task states is compared with the residual; where it states none,
-        held-out values judge the fit.
+        `published` are the settings that the prior was published with. Without a stated rule,
+        held-out values judge the fit to a noisy measurement, and the stillness of the average a fit
+        to a measurement without noise, of which every value is fitted.
         """
         given = {name: getattr(self, name) for name in self.model_fields_set}
-        rule = Discrepancy() if states_noise else HeldOut()
+        rule = HeldOut() if noisy else WindowedVariance()
         known = {**published, "stopping": rule, **given}
         if isinstance(known["stopping"], HeldOut):
             known = {"held_out": USUALLY_HELD_OUT, **known}

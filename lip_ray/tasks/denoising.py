@@ -59,8 +59,8 @@ class PoissonDenoising(AbstractTask):
     its own noise."""
 
     @property
-    def states_noise(self) -> bool:
-        """Whether the peak is given, as the variance of a count is its mean."""
+    def adds_noise(self) -> bool:
+        """Whether the peak is given; a measured photo has its own noise."""
         return self.peak is not None
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
@@ -93,6 +93,11 @@ class ImpulseDenoising(AbstractTask):
 
     Every image needs it but a measured photo, which has its own noise.
     """
+
+    @property
+    def adds_noise(self) -> bool:
+        """Whether the share is given; a measured photo has its own noise."""
+        return self.share is not None
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A clean image without a strength of noise, or a measured one with it."""

@@ -19,7 +19,7 @@ from lip_ray.trials.bench import (
     LatentDraw,
     Setting,
     Target,
-    complete_fit,
+    completed_fit,
 )
 from lip_ray.trials.context import Context
 from lip_ray.trials.facets import (
@@ -85,7 +85,8 @@ class Trajectory(AbstractRestoration):
 
     @model_validator(mode="after")
     def _completes_the_fit(self) -> Self:
-        complete_fit(self, self.prior, stated=self.task.states_noise and self.target != "clean")
+        fit = completed_fit(self.fit, self.prior, self.images, self.task, self.target)
+        self.__dict__["fit"] = fit  # the trial, which is still being validated, is frozen
         return self
 
     @model_validator(mode="after")
