@@ -40,13 +40,11 @@ class Denoising(AbstractTask):
         if image.measured:
             return Problem(measured=pixels.to(device), noise_variance=estimated_variance(pixels))
         measured = with_noise(pixels, self.sigma or 0.0, seed=seed, image=image)
-        if self.clip:
+        noise = variance(self.sigma)
+        if self.clip:  # which makes the noise weaker than stated, most in black and white areas
             measured = measured.clamp(0, 1)
-        return Problem(
-            clean=pixels.to(device),
-            measured=measured.to(device),
-            noise_variance=variance(self.sigma),
-        )
+            noise = estimated_variance(measured) or noise
+        return Problem(clean=pixels.to(device), measured=measured.to(device), noise_variance=noise)
 
 
 @final
