@@ -15,7 +15,7 @@ from torch import Tensor
 from lip_ray.data import fingerprint, npz
 from lip_ray.data.decoding import decoded
 from lip_ray.data.labelled import Digits
-from lip_ray.spec import Family, RunOnly, Spec
+from lip_ray.spec import Family, RunOnly, Spec, is_unset
 
 BuiltinName = Literal[
     "astronaut", "brick", "camera", "cell", "chelsea", "clock", "coffee", "coins", "grass",
@@ -38,11 +38,6 @@ Index = Annotated[
     WithJsonSchema({"anyOf": [_FROM_0, {"type": "array", "items": _FROM_0, "minItems": 1}]}),
 ]
 """The number of a picture, from 0. In the schema, a list of numbers stands for several images."""
-
-
-def _is_unset(value: object) -> bool:
-    """Whether a field that came later is unset: its picture's settings stay as they were stored."""
-    return value is None
 
 
 class Picture(Protocol):
@@ -78,7 +73,7 @@ class Framing(Spec):
     """Height and width in pixels after cropping."""
     channels: Literal[1, 3] | None = None
     """1 turns colour into luminance, 3 repeats grey; by default as in the picture."""
-    crop_to: Annotated[int, Field(ge=2, le=4096)] | None = Field(default=None, exclude_if=_is_unset)
+    crop_to: Annotated[int, Field(ge=2, le=4096)] | None = Field(default=None, exclude_if=is_unset)
     """A number that height and width become multiples of, by cutting off as little as possible
     at all sides, after resizing. Published scripts crop to multiples of 32 or 64."""
 
@@ -130,7 +125,7 @@ class FileImage(Framing):
     later one."""
     measured: bool = False
     """Whether the picture is itself the measurement, so that no clean image is known."""
-    page: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(default=None, exclude_if=_is_unset)
+    page: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(default=None, exclude_if=is_unset)
     """Which page or frame of the file it is, from 0; by default the only one."""
 
     @model_validator(mode="before")
@@ -176,7 +171,7 @@ class ArrayImage(Framing):
     sha256: str
     """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
     later one."""
-    white: npz.White | None = Field(default=None, exclude_if=_is_unset)
+    white: npz.White | None = Field(default=None, exclude_if=is_unset)
     """The value that is white; by default 255 of uint8 and 1 of float32. Arrays of uint16 need it:
     4095 for what a camera of 12 bits saved."""
     measured: ClassVar[Literal[False]] = False
