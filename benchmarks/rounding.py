@@ -4,8 +4,8 @@
     python benchmarks/rounding.py --steps 1000 --size 128
 
 Each fit is repeated with two threads, with another memory layout, and with one weight changed by
-its last bit; everything else is the same. What they differ by from the first is what no pair of fits
-can tell. Reported are decibels: the standard deviation over fits, and the largest difference.
+its last bit; everything else is the same. No pair of fits can tell less than they then differ by.
+Reported are decibels: the standard deviation over fits, and the largest difference.
 """
 
 import itertools
