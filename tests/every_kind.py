@@ -39,6 +39,8 @@ ITEMS = [
     for index in (0, 7)
 ]
 
+PAIR = {"kind": "pair", "clean": PHOTO, "measurement": PHOTO | {"name": "noisy"}}
+
 NOISE = {"kind": "denoising", "sigma": 25.0}
 TASKS: dict[str, dict[str, Any]] = {
     "denoising": NOISE,
@@ -47,6 +49,11 @@ TASKS: dict[str, dict[str, Any]] = {
     "salt_and_pepper": {"kind": "salt_and_pepper", "share": 0.1},
     "inpainting": {"kind": "inpainting", "mask": {"kind": "random", "kept": 0.5}},
     "super_resolution": {"kind": "super_resolution", "factor": 4},
+    "super_resolution as published": {
+        "kind": "super_resolution",
+        "factor": 4,
+        "made_by": "pillow",
+    },
     "deblurring": {"kind": "deblurring", "kernel": {"kind": "gaussian", "std": 1.6}},
     "compressed_sensing": {"kind": "compressed_sensing", "m": 100, "sigma": 2.0},
     "projection": {"kind": "projection"},
@@ -114,6 +121,7 @@ FOUND = {
     "four": trajectory(images=[ASTRONAUT, CAMERA, PHOTO, DIGIT]),
     "photo": trajectory(images=[PHOTO]),
     "measured": trajectory(images=[MEASURED], task={"kind": "denoising"}),
+    "pair": trajectory(images=[PAIR], task={"kind": "denoising"}),
     "digit": trajectory(images=[DIGIT]),
     "training digit": trajectory(images=[TRAINING_DIGIT]),
     "npz": trajectory(images=ITEMS),
