@@ -10,7 +10,7 @@ figure or a table over all of it as
 In `tests/analysis` the fixture `every_kind_store` is that reader.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,7 @@ FOUND = {
     "late": trajectory(rewind={"kind": "step", "step": 5}),
     "reinit": trajectory(rewind={"kind": "reinit"}),
     "two": trajectory(images=[ASTRONAUT, CAMERA]),
+    "one latent": trajectory(images=[ASTRONAUT, CAMERA], latents="shared", target="clean"),
     "four": trajectory(images=[ASTRONAUT, CAMERA, PHOTO, DIGIT]),
     "photo": trajectory(images=[PHOTO]),
     "measured": trajectory(images=[MEASURED], task={"kind": "denoising"}),
@@ -146,6 +147,7 @@ MOVED = {
     "from another task": transfer(FOUND["task inpainting"]),
     "to two": transfer(FOUND["own"], images=[ASTRONAUT, CAMERA]),
     "from two": transfer(FOUND["two"]),
+    "from one latent": transfer(FOUND["one latent"]),
     "from four": transfer(FOUND["four"]),
     "from a clean image": transfer(FOUND["clean"]),
     "from a digit": transfer(FOUND["digit"]),
@@ -291,10 +293,15 @@ def _fit(trial: AnyTrial, level: int, place: int, label: str) -> LevelRecord:
     )
 
 
-def store(path: Path) -> Reader:
-    """A store of all of it, made in that folder."""
+NEWER = ("pair", "one latent", "from one latent")
+"""Trials that no store from before schema version 6 can have."""
+
+
+def store(path: Path, *, without: Collection[str] = ()) -> Reader:
+    """A store of all of it but the named trials, made in that folder."""
     writer = Writer.open(path)
-    for trial in {trial.id: trial for trial in TRIALS.values()}.values():
+    wanted = [trial for name, trial in TRIALS.items() if name not in without]
+    for trial in {trial.id: trial for trial in wanted}.values():
         writer.write_trial(record(trial))
         for rows in level_records(trial):
             writer.write_level(rows)
