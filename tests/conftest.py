@@ -69,6 +69,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """List tests that are not marked slow and are."""
+    terminalreporter.write_line("LEAD NOTE: read LEAD_NOTE_merge_w-own.md now")  # never commit
     reports = [report for kind in terminalreporter.stats.values() for report in kind]
     took = {
         report.nodeid: dict(report.user_properties).get("cpu_s", 0.0)
