@@ -11,6 +11,7 @@ from lip_ray.fits import Fit, FitResult, arithmetic
 from lip_ray.priors import Prior, Skip
 from lip_ray.pruning import Magnitude, Mask, Pruner, Rate, Schedule, ScoreContext
 from lip_ray.records import Facets, LevelRecord
+from lip_ray.spec import AlwaysSaid
 from lip_ray.tasks import Task
 from lip_ray.trials.base import Conflict, Description, together
 from lip_ray.trials.bench import (
@@ -20,6 +21,7 @@ from lip_ray.trials.bench import (
     Setting,
     Target,
     complete_fit,
+    usual_rule,
 )
 from lip_ray.trials.context import Context
 from lip_ray.trials.facets import (
@@ -78,14 +80,14 @@ class Trajectory(AbstractRestoration):
     """What is fitted; `clean` finds tickets with the ground truth, as published scripts do."""
     latents: LatentDraw = "kept"
     """Whether each level keeps the same latent, or draws its own as in published scripts."""
-    fit: Fit = Fit()
+    fit: Annotated[Fit, AlwaysSaid()] = Fit()
     seed: Seed = 0
     """The seed of the noise, the latent, the initial weights and all other draws, each keyed
     apart."""
 
     @model_validator(mode="after")
     def _completes_the_fit(self) -> Self:
-        complete_fit(self, self.prior, stated=self.task.states_noise and self.target != "clean")
+        complete_fit(self, self.prior, usual_rule(self.task, self.target))
         return self
 
     @model_validator(mode="after")

@@ -7,7 +7,9 @@ enrolled by existing.
 """
 
 import importlib
+import inspect
 import pkgutil
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -39,6 +41,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("example", instances, ids=lambda spec: spec.canonical_json())
 
 
+def descendants(base: type[Spec]) -> Iterator[type[Spec]]:
+    """All classes on a base, on classes on it, and so on."""
+    for found in base.__subclasses__():
+        yield found
+        yield from descendants(found)
+
+
 @pytest.fixture
 def family(request: pytest.FixtureRequest) -> set[type[Spec]]:
     """All members of the module's family."""
@@ -51,8 +60,11 @@ def written(request: pytest.FixtureRequest) -> set[type[Spec]]:
     package = importlib.import_module(request.module.BASE.__module__.rpartition(".")[0])
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
-    classes = request.module.BASE.__subclasses__()
-    return {found for found in classes if found.__module__.startswith(f"{package.__name__}.")}
+    return {
+        found
+        for found in descendants(request.module.BASE)
+        if found.__module__.startswith(f"{package.__name__}.") and not inspect.isabstract(found)
+    }
 
 
 @pytest.fixture

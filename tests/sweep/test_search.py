@@ -350,7 +350,8 @@ class TestFaults:
                 in_space(fit__setps=[1, 2]),
                 [
                     "search.space.fit.setps: unknown key 'setps'; did you mean 'steps'? allowed: "
-                    "steps, learning_rate, input_noise, average, stopping, precision, compiled"
+                    "steps, learning_rate, input_noise, average, held_out, stopping, precision, "
+                    "compiled"
                 ],
             ),
             (
@@ -370,8 +371,8 @@ class TestFaults:
                 ["search.space.prior.scales.low: must be a whole number, got 1.0"],
             ),
             (
-                in_space(fit__stopping__run_on={"kind": "int", "low": 0, "high": 1}),
-                ["search.space.fit.stopping.run_on.low: must be true or false, got 0"],
+                in_space(fit__stopping__ends_fit={"kind": "int", "low": 0, "high": 1}),
+                ["search.space.fit.stopping.ends_fit.low: must be true or false, got 0"],
             ),
             (
                 in_space(prior__scales={"kind": "int", "low": 0, "high": 3}),

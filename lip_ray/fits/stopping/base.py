@@ -1,7 +1,6 @@
 """What a stopping rule is: it watches a fit as it runs, and chooses one of its steps."""
 
 from abc import ABC, abstractmethod
-from functools import cached_property
 from typing import Annotated, Literal, Self
 
 import torch
@@ -121,11 +120,6 @@ class AbstractLeast(AbstractStopping, ABC):
     """How many steps may pass after the least statistic before the choice is final. By default
     1,000 as published, or a third of the fit's steps where it has fewer than 3,000."""
 
-    @cached_property
-    def first_step(self) -> int:
-        """The first step that can be chosen."""
-        return self.warm_up or 0
-
     def scaled(self, steps: int) -> Self:
         warm_up = min(100, steps // 10)
         patience = min(LONGEST_PATIENCE, max(steps // SHARE_OF_PATIENCE, 1))
@@ -138,7 +132,7 @@ class AbstractLeast(AbstractStopping, ABC):
 
     def check(self, steps: int) -> None:
         """Raise ValueError where no step is left after the warm-up."""
-        if self.first_step >= steps:
+        if (self.warm_up or 0) >= steps:
             raise ValueError(
                 f"stopping.warm_up must be shorter than the fit: got warm_up {self.warm_up} and "
                 f"steps {steps}"
@@ -149,10 +143,10 @@ class LeastMonitor(AbstractMonitor, ABC):
     """The running state of a rule that chooses the step of the least statistic."""
 
     def __init__(self, rule: AbstractLeast, like: Tensor) -> None:
-        if rule.patience is None:
+        if rule.patience is None or rule.warm_up is None:
             raise ValueError("a rule is scaled to a fit before it watches one")
         self._signal: Signal = rule.signal
-        self._first = rule.first_step
+        self._first = rule.warm_up
         self._patience = rule.patience
 
     def closed(self, step: int, choice: Choice) -> Tensor:
