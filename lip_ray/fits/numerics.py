@@ -36,11 +36,16 @@ class GradientMask:
 class DeadScales:
     r"""Scales of batch normalisation on no path, set to zero while a network is fitted.
 
-    A channel that no path from the input reaches is constant. Its variance is zero, so batch
-    normalisation makes its shift of it, whatever the scale, but multiplies the gradient by the
-    scale and by 1/√eps, about 316: some sixteen in a row overflow, and infinity times a pruned
-    weight is NaN in all layers above. With a scale of zero the gradient ends at the first of them,
-    at no cost. Afterwards the scale is what it was.
+    A channel that no path from the input reaches is constant: its variance is zero. Batch
+    normalisation then returns its shift, whatever the scale, but multiplies the gradient by the
+    scale and by 1/√eps, about 316. Some sixteen of them in a row overflow, and a convolution below
+    such a channel passes infinity times a pruned weight, NaN, to all channels that it reads, also
+    to those on other paths.
+
+    With a scale of zero, the first dead normalisation that a gradient meets on its way from the
+    output ends it. What it meets before that is on a path or has no normalisation, so the gradient
+    is finite there, and zero times a finite number is zero in all that is below. The image is the
+    same, but for rounding errors that grew in the same way, and a step costs nothing more.
     """
 
     def __init__(self, network: Network, learning: Mapping[str, Tensor]) -> None:
