@@ -38,14 +38,14 @@ class DeadScales:
 
     A channel that no path from the input reaches is constant: its variance is zero. Batch
     normalisation then returns its shift, whatever the scale, but multiplies the gradient by the
-    scale and by 1/√eps, about 316. Some sixteen of them in a row overflow, and a convolution below
-    such a channel passes infinity times a pruned weight, NaN, to all channels that it reads, also
-    to those on other paths.
+    scale and by 1/√eps, about 316. Some sixteen of them in a row overflow, and the convolution that
+    feeds such a channel passes on infinity times a pruned weight, NaN, to all channels that it
+    reads, also to those on other paths.
 
-    With a scale of zero, the first dead normalisation that a gradient meets on its way from the
-    output ends it. What it meets before that is on a path or has no normalisation, so the gradient
-    is finite there, and zero times a finite number is zero in all that is below. The image is the
-    same, but for rounding errors that grew in the same way, and a step costs nothing more.
+    With a scale of zero, a gradient that comes from the output ends at the first dead normalisation
+    it meets. Until there it is finite, and zero times a finite number is zero in all layers that it
+    would meet next. The image is the same, but for rounding errors that grew in the same way, and a
+    step costs nothing more.
     """
 
     def __init__(self, network: Network, learning: Mapping[str, Tensor]) -> None:
