@@ -13,12 +13,13 @@ from torch import Tensor
 from lip_ray.fits.numerics import GradientMask, Precision, arithmetic, check_zeros
 from lip_ray.fits.progress import Callback, mean_psnr_db, no_callback, unknown
 from lip_ray.fits.result import FitResult, Snapshot
+from lip_ray.fits.roll_back import Checkpoints, RollBack
 from lip_ray.fits.stopping import Stopping, WindowedVariance
 from lip_ray.fits.trace import Best, Trace
 from lip_ray.priors import UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
-from lip_ray.spec import Spec, Steps
+from lip_ray.spec import Spec, Steps, is_unset
 from lip_ray.tasks import Problem
 
 
@@ -50,6 +51,9 @@ class Fit(Spec):
     """fp32 is exact; tf32 and bf16 (autocast) change the numbers."""
     compiled: bool = False
     """Whether the network runs through torch.compile, which changes the last bits."""
+    roll_back: RollBack | None = Field(default=None, exclude_if=is_unset)
+    """When weights that suddenly do worse are taken back, as in published notebooks; by default
+    never."""
 
     @model_validator(mode="after")
     def _long_enough(self) -> Self:
@@ -103,6 +107,8 @@ class Fit(Spec):
         optimizer = torch.optim.Adam(prior.module.parameters(), lr=self.learning_rate, fused=True)
         apply_mask = GradientMask(prior, mask)
         noise = InputNoise(self.input_noise)
+        checkpoints = Checkpoints(self.roll_back, prior)
+        problems = [subject.problem for subject in subjects]
         snapshot = prior.snapshot() if snapshot_at == 0 else None
         callback(0, self.steps, unknown)
         for step in range(self.steps):
@@ -114,6 +120,7 @@ class Fit(Spec):
                 outputs.append(output.detach())
                 losses.append(loss.detach())
             apply_mask()
+            checkpoints.check(step, problems, outputs)
             optimizer.step()
             optimizer.zero_grad()
             if snapshot_at == step + 1:

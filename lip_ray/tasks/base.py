@@ -1,7 +1,7 @@
 """What tasks make of an image: a concrete inverse problem."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -144,7 +144,8 @@ class Problem:
 class AbstractTask(Spec, ABC):
     r"""A way to degrade an image; `realise` makes the problem.
 
-    A measured image is degraded already: nothing is drawn, and no clean image is known.
+    Where the measurement came with the image, nothing is drawn. Of a measured image, which is its
+    own measurement, no clean image is known.
     """
 
     kind: str
@@ -172,6 +173,45 @@ class AbstractTask(Spec, ABC):
         """Raise ValueError with the first conflict, if there is any."""
         for path, message in self.conflicts(image):
             raise ValueError(f"{self.kind}, {path}: {message}")
+
+
+def given(image: Picture) -> Tensor | None:
+    """The measurement that came with an image, (1, C, H, W) on the CPU; None without one."""
+    return None if image.measurement is None else image.measurement.load()[None]
+
+
+def given_conflicts(image: Picture, task: str, shape: Sequence[int]) -> Iterator[tuple[str, str]]:
+    """A measurement that came with a clean image, and is not of the shape that the task makes."""
+    if image.measurement is None or image.measured:
+        return
+    found = image.measurement.load().shape
+    if found != tuple(shape):
+        yield (
+            "kind",
+            f"the measurement {image.measurement.label} is {_size(found)}, but {task} of an image "
+            f"of {_size(image.load().shape)} makes {_size(shape)} (channels, height, width)",
+        )
+
+
+def posed(
+    image: Picture,
+    measured: Tensor,
+    *,
+    device: torch.device,
+    operator: Operator | None = None,
+    luma_border: int | None = None,
+) -> Problem:
+    """The problem of restoring an image from a measurement, with the clean image if it is known."""
+    return Problem(
+        clean=None if image.measured else image.load()[None].to(device),
+        measured=measured.to(device),
+        operator=operator or Identity(),
+        luma_border=luma_border,
+    )
+
+
+def _size(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
 
 
 def _nan(like: Tensor) -> Tensor:
