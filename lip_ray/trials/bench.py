@@ -264,6 +264,10 @@ class Bench:
             callback=callback,
         )
 
+    def effective(self, mask: Mask) -> int:
+        """The number of kept weights on a path from latent to image."""
+        return self.on_path(mask).effective
+
     @property
     def _latent_shape(self) -> tuple[int, int, int]:
         """The shape of the smallest latent that the network takes, (C, h, w)."""
@@ -309,7 +313,7 @@ class Bench:
         results: Sequence[FitResult],
     ) -> tuple[LevelRecord, ...]:
         """The rows of a level, one per image."""
-        effective = self.on_path(mask).effective
+        effective = self.effective(mask)
         macs = self._setting.prior.cost(self._problems[0].image_shape).macs(mask.layers)
         return tuple(
             LevelRecord(

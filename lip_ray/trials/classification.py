@@ -270,6 +270,10 @@ class ClassifierBench:
             callback=callback,
         )
 
+    def effective(self, mask: Mask) -> int:
+        """The number of kept weights on a path from the picture to the head."""
+        return self._on_path(mask).effective
+
     @property
     def _smallest(self) -> tuple[int, int, int]:
         """The shape of the smallest input that the body takes, (C, h, w)."""
@@ -301,7 +305,7 @@ class ClassifierBench:
         chosen = result.chosen
         return LevelRecord(
             **self._identity(level, mask.kept),
-            effective=self._on_path(mask).effective,
+            effective=self.effective(mask),
             selected_step=result.ends[chosen] if chosen is not None else None,
             steps=result.steps,
             loss_final=result.losses[-1] if result.losses else None,

@@ -423,13 +423,17 @@ class Ladder(AbstractLadder):
         with arithmetic(precision, self._context.device):
             return self._spec.pruner.prune(context_of, mask, kept=kept)
 
+    def effective(self, made: Mask) -> int:
+        """The number of the generator's kept weights on a path from latent to image."""
+        return self._on_path(made).effective
+
     def record(self, level: int, mask: Mask, result: AdversarialResult) -> LevelRecord:
         """The row of a level, read off the networks as their training left them."""
         made, _ = parted(mask)
         trained = self._spec.fit is not None and result.outcome is not Outcome.DIVERGED
         return LevelRecord(
             **self._identity(level, made.kept),
-            effective=self._on_path(made).effective,
+            effective=self.effective(made),
             macs=self._spec.prior.cost.macs(made.layers),
             steps=result.steps,
             loss_final=float(result.rows[-1, 0]) if result.steps else None,

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from PIL import Image as Pillow
 
-from lip_ray.sweep import Sweep, SweepError
+from lip_ray.sweep import Sweep, SweepError, json_schema
 
 NOISE = {"kind": "denoising", "sigma": 25}
 TRIAL: dict[str, Any] = {
@@ -129,6 +130,21 @@ class TestEachPicture:
         assert built({"images": FOLDER}, search=search).search_id == sweep.search_id
         shutil.copy("set/a.png", "set/b.png")
         assert built({"images": FOLDER}, search=search).search_id != sweep.search_id
+
+
+@pytest.mark.parametrize(
+    ("images", "right"),
+    [
+        (FOLDER, True),
+        (FOLDER | {"together": True}, True),
+        ([CAMERA, FOLDER | {"together": True}], True),
+        (FOLDER | {"crop_to": 1}, False),
+        (FOLDER | {"name": "x"}, False),
+    ],
+)
+def test_editors_are_told(images: object, right: bool) -> None:
+    document = {"name": "folders", "trial": TRIAL | {"images": images}}
+    assert Draft202012Validator(json_schema()).is_valid(document) is right
 
 
 class TestTogether:
