@@ -42,7 +42,7 @@ READ_ERRORS = (Damaged, OSError, pa.ArrowException)
 """What a file that cannot be read, or not understood, ends its reading with."""
 
 AT_ONCE = 16
-"""Files whose checksums are computed at once: over a network each takes its time."""
+"""Files that are read at once: over a network each takes its time."""
 
 CREDENTIALS = re.compile(r"(?<=//)\S+@")
 """Name and password within a URI."""

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -20,10 +20,11 @@ from lip_ray.fits import (
     Subject,
     WindowedVariance,
 )
+from lip_ray.fits.numerics import DeadScales
 from lip_ray.fits.progress import no_callback
 from lip_ray.priors import AbstractPrior, UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
-from lip_ray.pruning import Mask, ScoreContext, effective
+from lip_ray.pruning import Mask, PathFinder, ScoreContext
 from lip_ray.records import LevelRecord, Outcome
 from lip_ray.rng import keyed
 from lip_ray.tasks import AbstractTask, Problem
@@ -229,7 +230,9 @@ class Setting:
         """The measured seconds of `steps` dense steps on the device, without early stopping."""
         bench = Bench(self, device)
         brief = self.fit.model_copy(update={"steps": steps})
-        results = brief.run(bench.subjects(level=0), Mask.dense(bench.prior.prunable()))
+        results = brief.run(
+            bench.subjects(level=0), bench.dense, on_path=bench.on_path(bench.dense)
+        )
         return results[0].seconds
 
 
@@ -274,8 +277,7 @@ class Bench:
         )
         self.initial = self.prior.snapshot()
         self.dense = Mask.dense(self.prior.prunable())
-        self._counted: tuple[Mask, int] | None = None
-        """The mask whose weights on a path were counted last, and their number."""
+        self.on_path = PathFinder(self.prior.module, self._latent_shape)
 
     def drawn(self, seed: int) -> dict[str, Tensor]:
         """The initial weights of another seed."""
@@ -327,20 +329,23 @@ class Bench:
         """Set the network to `start` times `mask` and fit it. Without a path from input to output,
         all images are recorded as collapsed instead."""
         self.prior.rewind(start, mask.layers)
-        if self.effective(mask) == 0:
+        on_path = self.on_path(mask)
+        if on_path.effective == 0:
             return tuple(
                 collapsed(problem.constant(), problem, reason=ONE_COLOUR)
                 for problem in self._problems
             )
         return self._setting.fit.run(
-            self.subjects(level=level), mask, snapshot_at=snapshot_at, callback=callback
+            self.subjects(level=level),
+            mask,
+            on_path=on_path,
+            snapshot_at=snapshot_at,
+            callback=callback,
         )
 
     def effective(self, mask: Mask) -> int:
         """The number of kept weights on a path from latent to image."""
-        if self._counted is None or self._counted[0] is not mask:
-            self._counted = mask, effective(self.prior.module, mask, self._latent_shape)
-        return self._counted[1]
+        return self.on_path(mask).effective
 
     @property
     def _latent_shape(self) -> tuple[int, int, int]:
@@ -352,10 +357,12 @@ class Bench:
     def score_context(self, mask: Mask, density: float, *, level: int) -> ScoreContext:
         """The context in which a criterion scores the present weights, pruned by `mask`."""
         subjects = self.subjects(level=level)
+        dead = cache(partial(self._dead_scales, mask))  # most criteria use no loss
 
         def loss(weights: Mapping[str, Tensor]) -> Tensor:
+            used = dict(weights) | dead()
             return torch.stack(
-                [s.problem.loss(s.prior.restored_with(weights)) for s in subjects]
+                [s.problem.loss(s.prior.restored_with(used)) for s in subjects]
             ).sum()
 
         return ScoreContext(
@@ -372,6 +379,12 @@ class Bench:
             level=level,
         )
 
+    def _dead_scales(self, mask: Mask) -> dict[str, Tensor]:
+        """By name, the scales of normalisation with zero where `mask` leaves no path."""
+        if mask.kept == mask.total:
+            return {}
+        return DeadScales(self.prior, self.on_path(mask).parameters).zeros
+
     def records(
         self,
         level: int,
@@ -379,12 +392,12 @@ class Bench:
         results: Sequence[FitResult],
     ) -> tuple[LevelRecord, ...]:
         """The rows of a level, one per image."""
-        paths = self.effective(mask)
+        effective = self.effective(mask)
         macs = self._setting.prior.cost(self._problems[0].image_shape).macs(mask.layers)
         return tuple(
             LevelRecord(
                 **self._identity(level, image.label, mask.kept),
-                effective=paths,
+                effective=effective,
                 macs=macs,
                 outcome=result.outcome,
                 reason=result.reason,

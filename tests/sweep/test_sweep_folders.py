@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from PIL import Image as Pillow
 
-from lip_ray.sweep import Sweep, SweepError
+from lip_ray.sweep import Sweep, SweepError, json_schema
 
 NOISE = {"kind": "denoising", "sigma": 25}
 TRIAL: dict[str, Any] = {
@@ -131,6 +132,21 @@ class TestEachPicture:
         assert built({"images": FOLDER}, search=search).search_id != sweep.search_id
 
 
+@pytest.mark.parametrize(
+    ("images", "right"),
+    [
+        (FOLDER, True),
+        (FOLDER | {"together": True}, True),
+        ([CAMERA, FOLDER | {"together": True}], True),
+        (FOLDER | {"crop_to": 1}, False),
+        (FOLDER | {"name": "x"}, False),
+    ],
+)
+def test_editors_are_told(images: object, right: bool) -> None:
+    document = {"name": "folders", "trial": TRIAL | {"images": images}}
+    assert Draft202012Validator(json_schema()).is_valid(document) is right
+
+
 class TestTogether:
     def test_one_trial_of_all(self) -> None:
         assert names(built({"images": FOLDER | {"together": True}})) == ["a+b+c"]
@@ -149,7 +165,7 @@ class TestRefused:
             ({"path": 3}, ".path: must be text, got 3"),
             ({"crop_to": 1}, ".crop_to: must be at least 2, got 1"),
             ({"pages": 1}, ".pages: unknown key 'pages'; allowed: rows, columns, size, channels, "
-             "crop_to, kind, path, together, measured"),
+             "crop_to, kind, path, together, measured, measurements"),
             ({"together": "yes"}, ".together: must be true or false, got 'yes'"),
         ],
     )  # fmt: skip
