@@ -88,7 +88,7 @@ def main(
 def training_step(problem: Problem, prior: UntrainedPrior, precision: Precision) -> Step:
     """Forward, loss, backward, mask and Adam's step, as a fit takes them; gives the output."""
     optimizer = torch.optim.Adam(prior.module.parameters(), lr=0.01, fused=True)
-    apply_mask = GradientMask(prior, half(prior))
+    apply_mask = GradientMask(prior, half(prior).layers)
     kind = prior.latent.device.type
     reduced = torch.autocast(kind, torch.bfloat16) if precision == "bf16" else nullcontext()
 

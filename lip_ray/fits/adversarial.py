@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, final
 
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from lip_ray.fits.checkpoint import Checkpointer, digest, sealed, unsealed
 from lip_ray.fits.frechet import frechet, pixel_features
-from lip_ray.fits.numerics import GradientMask, Precision, arithmetic, check_zeros
+from lip_ray.fits.numerics import DeadScales, GradientMask, Precision, arithmetic, check_zeros
 from lip_ray.fits.progress import Callback, no_callback, unknown
 from lip_ray.priors.generators import AbstractGenerator, GeneratorPrior
 from lip_ray.priors.network import Network
-from lip_ray.pruning import Mask
+from lip_ray.pruning import Mask, Paths, paths
 from lip_ray.records import Outcome
 from lip_ray.rng import keyed
 from lip_ray.spec import Batch, Spec, Steps
@@ -112,6 +112,7 @@ class AdversarialFit(Spec):
         *,
         seed: int,
         level: int,
+        on_path: Paths | None = None,
         snapshot_at: int | None = None,
         checkpointer: Checkpointer | None = None,
         callback: Callback = no_callback,
@@ -119,12 +120,21 @@ class AdversarialFit(Spec):
         """Fit both networks to `images`, (N, C, H, W) uint8, and leave them as fitted.
 
         Weights that the masks remove must be zero, and are after every step: in the generator, in
-        the critic and in the average. Draws are keyed by (seed, purpose, level), so a level reruns
-        alone. With a checkpointer the fit resumes from the last checkpoint, to the same bits; a
-        damaged checkpoint is ignored. Raises ValueError where it belongs to another fit.
+        the critic and in the average. Parameters of the generator on no path from latent to image
+        get no gradient, and such scales of batch normalisation are zero from the start, so that the
+        network makes in evaluation mode what it made of them in training; `on_path` are the paths
+        of `mask`, found here where they are not given.
+
+        Draws are keyed by (seed, purpose, level), so a level reruns alone. With a checkpointer the
+        fit resumes from the last checkpoint, to the same bits; a damaged checkpoint is ignored.
+        Raises ValueError where it belongs to another fit.
         """
         self._check(spec, images, snapshot_at)
-        networks = _Networks(self, generator, critic, spec, images, mask, critic_mask, seed, level)
+        on_path = on_path or paths(generator.module, mask, (spec.latent_size,))
+        networks = _Networks(
+            *(self, generator, critic, spec, images, mask, critic_mask, seed, level),
+            learning=on_path.parameters,
+        )
         with arithmetic(self.precision, networks.device):
             training = _Training(networks, self.steps, snapshot_at, checkpointer, callback)
             reason = training.run()
@@ -145,7 +155,9 @@ class AdversarialFit(Spec):
     ) -> float:
         """The measured seconds of `steps` steps on the device of the networks."""
         self._check(spec, images, None)
-        networks = _Networks(self, generator, critic, spec, images, mask, critic_mask, 0, 0)
+        networks = _Networks(
+            *(self, generator, critic, spec, images, mask, critic_mask, 0, 0), learning=mask.layers
+        )
         with arithmetic(self.precision, networks.device):
             started = time.perf_counter()
             rows = [networks.step(number) for number in range(steps)]
@@ -189,6 +201,8 @@ class _Networks:
         critic_mask: Mask | None,
         seed: int,
         level: int,
+        *,
+        learning: Mapping[str, Tensor],
     ) -> None:
         self._fit = fit
         self._spec = spec
@@ -204,8 +218,9 @@ class _Networks:
         self._order = torch.empty(0, dtype=torch.int64)
         self.mask = mask
         self.critic_mask = critic_mask or Mask.dense(critic.prunable())
-        self._mask_generator = GradientMask(generator, self.mask)
-        self._mask_critic = GradientMask(critic, self.critic_mask)
+        self._scales = DeadScales(generator, learning)
+        self._mask_generator = GradientMask(generator, learning)
+        self._mask_critic = GradientMask(critic, self.critic_mask.layers)
         self._generator_adam = self._adam(generator.module)
         self._critic_adam = self._adam(critic.module)
         self._seed = seed
@@ -322,6 +337,11 @@ class _Networks:
         """Whether all weights of the generator are finite; the critic's show in the next loss."""
         return all(bool(weight.isfinite().all()) for weight in self.generator.module.parameters())
 
+    def begin(self) -> None:
+        """Set scales on no path to zero, in the generator and in its average."""
+        self._scales.silence(self.generator.module)
+        self._scales.silence(self.average.module)
+
     def end(self) -> None:
         """Switch both networks to evaluation mode and check that pruned weights are still zero."""
         self.generator.module.eval()
@@ -409,6 +429,7 @@ class _Training:
         """Take all steps from the last checkpoint on; the reason where they ended early, else
         empty."""
         self._load()
+        self._networks.begin()
         saved = time.perf_counter()
         started = saved - self._seconds
         self._take_snapshot()

@@ -1,7 +1,7 @@
 """The fit of a classifier whose body is a prior's network: gradient descent by epochs."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Self, final
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lip_ray.data.labelled import Labelled, Split
-from lip_ray.fits.numerics import GradientMask, Precision, arithmetic, check_zeros
+from lip_ray.fits.numerics import DeadScales, GradientMask, Precision, arithmetic, check_zeros
 from lip_ray.fits.progress import Callback, no_callback, unknown
 from lip_ray.priors import UntrainedPrior
-from lip_ray.pruning import Mask
+from lip_ray.pruning import Mask, Paths, paths
 from lip_ray.records import Outcome
 from lip_ray.rng import keyed
 from lip_ray.spec import Spec
@@ -67,6 +67,11 @@ class Classifier(nn.Module):
             )
         logits: Tensor = self.head(self.body(pictures[:, self.channels]).flatten(1))
         return logits
+
+    @property
+    def body_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the body's input."""
+        return (len(self.channels), self.side, self.side)
 
     def forget_statistics(self) -> None:
         """Reset the running statistics, as those of a latent do not describe pictures."""
@@ -142,17 +147,21 @@ class EpochFit(Spec):
         *,
         seed: int,
         level: int,
+        on_path: Paths | None = None,
         callback: Callback = no_callback,
     ) -> EpochResult:
         r"""Fit all parameters; pruned weights of the body are zero after every step.
 
+        Parameters of the body on no path from picture to head get no gradient, so weight decay
+        alone moves them; `on_path` are the paths of `mask`, found here where they are not given.
         The order of the pictures is keyed by (seed, "shuffle", level). The host waits for the
         device once per epoch. The test set is evaluated after all epochs, so that it changes
         neither the weights nor the choice of the epoch.
         """
         device = next(classifier.parameters()).device
-        with arithmetic(self.precision, device):
-            loop = _Training(self, classifier, mask)
+        on_path = on_path or paths(classifier.body, mask, classifier.body_shape)
+        loop = _Training(self, classifier, mask, on_path.parameters)
+        with arithmetic(self.precision, device), loop.scales.silent(classifier.body):
             return loop.run(split.to(device), seed=seed, level=level, callback=callback)
 
     def rehearse(self, classifier: Classifier, mask: Mask, split: Split, *, steps: int) -> float:
@@ -173,12 +182,21 @@ class EpochFit(Spec):
 class _Training:
     """A classifier and its optimizer during training."""
 
-    def __init__(self, fit: EpochFit, classifier: Classifier, mask: Mask) -> None:
+    def __init__(
+        self,
+        fit: EpochFit,
+        classifier: Classifier,
+        mask: Mask,
+        learning: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """`learning` says, by parameter, what learns; by default all that `mask` keeps."""
         self._fit = fit
         self._classifier = classifier
         self._mask = mask
         self._body = UntrainedPrior(classifier.body, torch.empty(0))
-        self._apply_mask = GradientMask(self._body, mask)
+        learning = mask.layers if learning is None else learning
+        self._apply_mask = GradientMask(self._body, learning)
+        self.scales = DeadScales(self._body, learning)
         self._optimizer = torch.optim.SGD(
             classifier.parameters(),
             lr=fit.learning_rate,

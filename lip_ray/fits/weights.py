@@ -10,9 +10,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from lip_ray.fits.numerics import GradientMask, Precision, arithmetic, check_zeros
+from lip_ray.fits.numerics import DeadScales, GradientMask, Precision, arithmetic, check_zeros
 from lip_ray.fits.progress import Callback, mean_psnr_db, no_callback, unknown
 from lip_ray.fits.result import FitResult
+from lip_ray.fits.roll_back import Checkpoints, RollBack
 from lip_ray.fits.stopping import (
     WATCHING,
     AbstractStopping,
@@ -22,9 +23,9 @@ from lip_ray.fits.stopping import (
 )
 from lip_ray.fits.trace import Trace
 from lip_ray.priors import UntrainedPrior
-from lip_ray.pruning import Mask
+from lip_ray.pruning import Mask, Paths, paths
 from lip_ray.records import Outcome
-from lip_ray.spec import AlwaysSaid, Spec, Steps
+from lip_ray.spec import AlwaysSaid, Spec, Steps, is_unset
 from lip_ray.tasks import Problem
 
 LOOK_EVERY = 100
@@ -68,6 +69,9 @@ class Fit(Spec):
     """fp32 is exact; tf32 and bf16 (autocast) change the numbers."""
     compiled: bool = False
     """Whether the network runs through torch.compile, which changes the last bits."""
+    roll_back: RollBack | None = Field(default=None, exclude_if=is_unset)
+    """When weights that suddenly do worse are taken back, as in published notebooks; by default
+    never."""
 
     @model_validator(mode="after")
     def _long_enough(self) -> Self:
@@ -99,6 +103,7 @@ class Fit(Spec):
         subjects: Sequence[Subject],
         mask: Mask,
         *,
+        on_path: Paths | None = None,
         snapshot_at: int | None = None,
         callback: Callback = no_callback,
     ) -> tuple[FitResult, ...]:
@@ -106,20 +111,25 @@ class Fit(Spec):
 
         The objective is the sum of the losses. Each image passes through the network alone, so
         normalisation never mixes them and their sizes may differ. The network is left as fitted;
-        weights that `mask` removes are zero after every step. With `snapshot_at`, the results also
-        hold the weights after that many steps.
+        weights that `mask` removes are zero after every step, and parameters on no path from latent
+        to image stay as they are. `on_path` are the paths of `mask`, found here where they are not
+        given. With `snapshot_at`, the results also hold the weights after that many steps.
         """
         _check(subjects, snapshot_at, self.steps)
         prior = subjects[0].prior
+        on_path = on_path or paths(prior.module, mask, tuple(prior.latent.shape[1:]))
         traces = tuple(self._trace(subject.problem) for subject in subjects)
+        scales = DeadScales(prior, on_path.parameters)
         started = time.perf_counter()
-        with arithmetic(self.precision, prior.latent.device):
-            end = self._descend(subjects, mask, traces, snapshot_at, callback)
+        with arithmetic(self.precision, prior.latent.device), scales.silent(prior.module):
+            end = self._descend(subjects, on_path, traces, snapshot_at, callback)
         rows = [trace.rows(end.steps) for trace in traces]  # waits for the device,
         seconds = time.perf_counter() - started  # so the clock is right
         check_zeros(prior, mask)
         if snapshot_at is not None and snapshot_at > end.steps:  # taken after the first bad loss
             end = replace(end, snapshot=None)
+        if end.snapshot is not None:
+            end = replace(end, snapshot=scales.restored(end.snapshot))
         return tuple(
             _result(trace, own, end, seconds) for trace, own in zip(traces, rows, strict=True)
         )
@@ -135,7 +145,7 @@ class Fit(Spec):
     def _descend(
         self,
         subjects: Sequence[Subject],
-        mask: Mask,
+        on_path: Paths,
         traces: Sequence[Trace],
         snapshot_at: int | None,
         callback: Callback,
@@ -144,8 +154,10 @@ class Fit(Spec):
         prior = subjects[0].prior
         network = torch.compile(prior.module) if self.compiled else prior.module
         optimizer = torch.optim.Adam(prior.module.parameters(), lr=self.learning_rate, fused=True)
-        apply_mask = GradientMask(prior, mask)
+        apply_mask = GradientMask(prior, on_path.parameters)
         noise = InputNoise(self.input_noise)
+        checkpoints = Checkpoints(self.roll_back, prior)
+        problems = [subject.problem for subject in subjects]
         snapshot = prior.snapshot() if snapshot_at == 0 else None
         callback(0, self.steps, unknown)
         for step in range(self.steps):
@@ -157,6 +169,7 @@ class Fit(Spec):
                 outputs.append(output.detach())
                 losses.append(loss.detach())
             apply_mask()
+            checkpoints.check(step, problems, outputs)
             optimizer.step()
             optimizer.zero_grad()
             if snapshot_at == step + 1:

@@ -4,7 +4,10 @@ from typing import Annotated
 
 from lip_ray.pruning.base import AbstractPruner as AbstractPruner
 from lip_ray.pruning.base import ScoreContext as ScoreContext
+from lip_ray.pruning.density import PathFinder as PathFinder
+from lip_ray.pruning.density import Paths as Paths
 from lip_ray.pruning.density import effective as effective
+from lip_ray.pruning.density import paths as paths
 from lip_ray.pruning.grasp import Grasp as Grasp
 from lip_ray.pruning.magnitude import Magnitude as Magnitude
 from lip_ray.pruning.mask import Mask as Mask

@@ -1,4 +1,8 @@
-"""Effective weights: those on a path from the network's input to its output."""
+"""Paths from a network's input to its output, and the parameters that lie on one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -6,23 +10,97 @@ from torch import Tensor, nn
 from lip_ray.pruning.flow import flow, linearised
 from lip_ray.pruning.mask import Mask
 
+Gradients = Mapping[str, Tensor]
 
-def effective(module: nn.Module, mask: Mask, input_shape: tuple[int, ...]) -> int:
-    r"""How many kept weights lie on a path from input to output.
+
+@dataclass(frozen=True)
+class Paths:
+    """Which parameters of a pruned network lie on a path from its input to its output."""
+
+    parameters: Mapping[str, Tensor] = field(repr=False)
+    r"""By name, a boolean tensor of every parameter's shape, on the CPU.
+
+    A kept weight lies on a path if the signal passes through it. Biases, and scales and shifts of
+    normalisation, lie on a path where their channel does. The biases of the last layer always
+    count, as they are the colours of output channels that nothing else reaches.
+    """
+    effective: int
+    """How many kept weights lie on a path. Zero means a collapsed network."""
+
+
+def paths(module: nn.Module, mask: Mask, input_shape: tuple[int, ...]) -> Paths:
+    r"""The paths of a network with this mask.
 
     The network is made linear with its mask for weights and applied to ones, so that every path
     adds a positive number: a weight is on a path exactly where its gradient is positive (the idea
-    of SynFlow, Tanaka et al. 2020, arXiv 2006.05467). `input_shape` is (C, H, W), as small as the
-    network takes, since paths are between channels whatever the size; (latent_size,) for a
-    generator. Zero means a collapsed network.
+    of SynFlow, Tanaka et al. 2020, arXiv 2006.05467). So is a channel where the gradient of a
+    factor on it is. `input_shape` is (C, H, W), as small as the network takes, since paths are
+    between channels whatever the size; (latent_size,) for a generator.
     """
     linear = linearised(module, _UnitScale).cpu()
+    factors = _Factors(module, linear)
     weights = {name: layer.double().cpu().requires_grad_() for name, layer in mask.layers.items()}
-    gradients = torch.autograd.grad(flow(linear, weights, input_shape), list(weights.values()))
-    return sum(
-        int(((gradient > 0) & (weight > 0)).sum())
-        for gradient, weight in zip(gradients, weights.values(), strict=True)
+    total = flow(linear, weights, input_shape)
+    leaves = weights | factors.by_layer
+    gradients = dict(zip(leaves, torch.autograd.grad(total, list(leaves.values())), strict=True))
+    kept = {name: (gradients[name] > 0) & (weight > 0) for name, weight in weights.items()}
+    others = {
+        name: factors.on_path(name, parameter, gradients)
+        for name, parameter in module.named_parameters()
+        if name not in kept
+    }
+    return Paths(kept | others, effective=sum(int(layer.sum()) for layer in kept.values()))
+
+
+def effective(module: nn.Module, mask: Mask, input_shape: tuple[int, ...]) -> int:
+    """How many kept weights lie on a path from input to output, as in `paths`."""
+    return paths(module, mask, input_shape).effective
+
+
+class PathFinder:
+    """Finds the paths of one network, once for each mask in a row of equal ones."""
+
+    def __init__(self, module: nn.Module, input_shape: tuple[int, ...]) -> None:
+        self._module = module
+        self._input_shape = input_shape
+        self._last: tuple[Mask, Paths] | None = None
+
+    def __call__(self, mask: Mask) -> Paths:
+        """The paths of the network with this mask."""
+        if self._last is None or not _same(self._last[0], mask):
+            self._last = mask, paths(self._module, mask, self._input_shape)
+        return self._last[1]
+
+
+def _same(mask: Mask, other: Mask) -> bool:
+    """Whether two masks are made of the same tensors."""
+    return mask.layers.keys() == other.layers.keys() and all(
+        layer is other.layers[name] for name, layer in mask.layers.items()
     )
+
+
+class _Factors:
+    """A factor of 1 on every output channel of the layers that have parameters."""
+
+    def __init__(self, module: nn.Module, linear: nn.Module) -> None:
+        self.by_layer: dict[str, Tensor] = {}
+        """Factors by the layer's name, in the order in which layers run."""
+        for name, layer in module.named_modules():
+            if any(True for _ in layer.parameters(recurse=False)):
+                linear.get_submodule(name).register_forward_hook(partial(self._multiply, name))
+
+    def _multiply(self, name: str, _layer: nn.Module, _inputs: object, made: Tensor) -> Tensor:
+        factor = torch.ones(made.shape[1], dtype=made.dtype, requires_grad=True)
+        self.by_layer[name] = factor
+        return made * factor.view(-1, *[1] * (made.ndim - 2))
+
+    def on_path(self, name: str, parameter: Tensor, gradients: Gradients) -> Tensor:
+        """Whether each entry of a parameter that is not pruned lies on a path."""
+        layer, _, own = name.rpartition(".")
+        *_, last = self.by_layer
+        if layer == last and own == "bias":
+            return torch.ones_like(parameter, dtype=torch.bool, device="cpu")
+        return gradients[layer] > 0
 
 
 class _UnitScale(nn.Module):

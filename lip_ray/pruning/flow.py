@@ -19,9 +19,12 @@ def linearised(module: nn.Module, between: Callable[[], nn.Module] = nn.Identity
 
     Padding with zeros becomes padding with the border, so that every weight of a kernel takes part
     where the input is small; the largest pixel becomes the mean, as a path may lead through any.
+    Hooks on the module are not called.
     """
     linear = copy.deepcopy(module).double()
     for parent in list(linear.modules()):
+        parent._forward_pre_hooks.clear()
+        parent._forward_hooks.clear()
         if isinstance(parent, nn.Conv2d) and parent.padding_mode == "zeros":
             parent.padding_mode = "replicate"
         for name, child in parent.named_children():

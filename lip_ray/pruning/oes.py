@@ -55,7 +55,8 @@ class Oes(AbstractPruner):
                 for (name, weight), gate in zip(context.weights.items(), gates, strict=True)
             }
             loss = context.loss(gated) + self.kl * divergence(logits, prior)
-            (logits.grad,) = torch.autograd.grad(loss, [logits])
+            (gradient,) = torch.autograd.grad(loss, [logits])
+            logits.grad = learnable(gradient, loss)
             optimizer.step()
         learned = logits.detach().split(sizes)
         return {
@@ -72,6 +73,16 @@ def relaxed(logits: Tensor, temperature: float, draws: torch.Generator) -> Tenso
     """
     uniform = torch.rand(logits.shape, generator=draws, dtype=logits.dtype, device=logits.device)
     return torch.sigmoid((logits + torch.logit(uniform)) / temperature)
+
+
+def learnable(gradient: Tensor, loss: Tensor) -> Tensor:
+    r"""The gradient with zeros where it is not finite, as long as the loss is; else NaN.
+
+    A sample may close a whole layer. What lies below is constant, and batch normalisation there
+    lets gradients overflow: gates learn nothing from it, and go on with the next sample.
+    """
+    finite = gradient.nan_to_num(nan=0, posinf=0, neginf=0)
+    return torch.where(loss.detach().isfinite(), finite, torch.nan)
 
 
 def divergence(logits: Tensor, density: float) -> Tensor:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -21,10 +21,11 @@ from lip_ray.fits import (
     Subject,
     WindowedVariance,
 )
+from lip_ray.fits.numerics import DeadScales
 from lip_ray.fits.progress import no_callback
 from lip_ray.priors import AbstractPrior, UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
-from lip_ray.pruning import Mask, ScoreContext, effective
+from lip_ray.pruning import Mask, PathFinder, ScoreContext
 from lip_ray.records import LevelRecord, Outcome
 from lip_ray.rng import keyed
 from lip_ray.tasks import AbstractTask, Problem
@@ -40,7 +41,7 @@ from lip_ray.trials.recording import (
 )
 
 Target = Literal["measured", "clean"]
-LatentDraw = Literal["kept", "redrawn"]
+LatentDraw = Literal["kept", "redrawn", "shared"]
 
 OF_MEASUREMENTS = ("discrepancy", "held_out")
 """The kinds of stopping rules that compare a fit with the measurement."""
@@ -103,6 +104,15 @@ def complete_fit(
     trial.__dict__["fit"] = fit.completed(prior.published_fit, usual=usual)
 
 
+def _one_latent_conflicts(shapes: Sequence[tuple[int, int, int]]) -> Iterator[Conflict]:
+    """Why images of these shapes cannot have one latent in common, if they cannot."""
+    if len(shapes) == 1:
+        yield "latents", "shared is for several images; one image has redrawn ones"
+    if len(set(shapes)) > 1:
+        sizes = " and ".join(f"{height}×{width}" for _, height, width in dict.fromkeys(shapes))
+        yield "images", f"one latent makes images of one size only, got {sizes}: set size on each"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """The images, task, network and fit that trajectories and transfers have in common."""
@@ -136,6 +146,8 @@ class Setting:
                     f"got {counts}: set channels on each",
                 )
             )
+        elif self.latents == "shared":
+            found += _one_latent_conflicts(shapes)
         elif not all(self.prior.shares_network(shapes[0], shape) for shape in shapes):
             sizes = " and ".join(f"{height}×{width}" for _, height, width in dict.fromkeys(shapes))
             found.append(
@@ -219,7 +231,9 @@ class Setting:
         """The measured seconds of `steps` dense steps on the device, without early stopping."""
         bench = Bench(self, device)
         brief = self.fit.model_copy(update={"steps": steps})
-        results = brief.run(bench.subjects(level=0), Mask.dense(bench.prior.prunable()))
+        results = brief.run(
+            bench.subjects(level=0), bench.dense, on_path=bench.on_path(bench.dense)
+        )
         return results[0].seconds
 
 
@@ -264,8 +278,7 @@ class Bench:
         )
         self.initial = self.prior.snapshot()
         self.dense = Mask.dense(self.prior.prunable())
-        self._counted: tuple[Mask, int] | None = None
-        """The mask whose weights on a path were counted last, and their number."""
+        self.on_path = PathFinder(self.prior.module, self._latent_shape)
 
     def drawn(self, seed: int) -> dict[str, Tensor]:
         """The initial weights of another seed."""
@@ -280,24 +293,26 @@ class Bench:
         return {name: value.to(self.device) for name, value in module.state_dict().items()}
 
     def subjects(self, *, level: int) -> tuple[Subject, ...]:
-        """One subject per image: its problem, its own latent, and the draws of its input noise."""
+        """One subject per image: its problem, its own latent, and the draws of its input noise.
+
+        With a shared latent all of them have the latent and the input noise of the first image.
+        """
+        shared, first = self._setting.latents == "shared", self._setting.images[0]
         return tuple(
-            Subject(
-                prior=self.prior.with_latent(self._latent(image.label, problem, level)),
-                problem=problem,
-                draws=keyed(
-                    self._setting.seed,
-                    "input noise",
-                    image=image.label,
-                    level=level,
-                    device=self.device,
-                ),
-            )
+            self._subject(first.label if shared else image.label, problem, level)
             for image, problem in zip(self._setting.images, self._problems, strict=True)
         )
 
+    def _subject(self, drawn_for: str, problem: Problem, level: int) -> Subject:
+        """A problem with the latent and the input noise that are drawn for an image."""
+        draws = keyed(
+            self._setting.seed, "input noise", image=drawn_for, level=level, device=self.device
+        )
+        latent = self._latent(drawn_for, problem, level)
+        return Subject(prior=self.prior.with_latent(latent), problem=problem, draws=draws)
+
     def _latent(self, image: str, problem: Problem, level: int) -> Tensor:
-        drawn_at = level if self._setting.latents == "redrawn" else 0
+        drawn_at = 0 if self._setting.latents == "kept" else level
         draws = keyed(self._setting.seed, "latent", image=image, level=drawn_at)
         latent = self._setting.prior.latent(problem.image_shape, draws)
         layout = LAYOUTS.get(self.device.type, torch.contiguous_format)
@@ -315,20 +330,23 @@ class Bench:
         """Set the network to `start` times `mask` and fit it. Without a path from input to output,
         all images are recorded as collapsed instead."""
         self.prior.rewind(start, mask.layers)
-        if self.effective(mask) == 0:
+        on_path = self.on_path(mask)
+        if on_path.effective == 0:
             return tuple(
                 collapsed(problem.constant(), problem, reason=ONE_COLOUR)
                 for problem in self._problems
             )
         return self._setting.fit.run(
-            self.subjects(level=level), mask, snapshot_at=snapshot_at, callback=callback
+            self.subjects(level=level),
+            mask,
+            on_path=on_path,
+            snapshot_at=snapshot_at,
+            callback=callback,
         )
 
     def effective(self, mask: Mask) -> int:
         """The number of kept weights on a path from latent to image."""
-        if self._counted is None or self._counted[0] is not mask:
-            self._counted = mask, effective(self.prior.module, mask, self._latent_shape)
-        return self._counted[1]
+        return self.on_path(mask).effective
 
     @property
     def _latent_shape(self) -> tuple[int, int, int]:
@@ -340,10 +358,12 @@ class Bench:
     def score_context(self, mask: Mask, density: float, *, level: int) -> ScoreContext:
         """The context in which a criterion scores the present weights, pruned by `mask`."""
         subjects = self.subjects(level=level)
+        dead = cache(partial(self._dead_scales, mask))  # most criteria use no loss
 
         def loss(weights: Mapping[str, Tensor]) -> Tensor:
+            used = dict(weights) | dead()
             return torch.stack(
-                [s.problem.loss(s.prior.restored_with(weights)) for s in subjects]
+                [s.problem.loss(s.prior.restored_with(used)) for s in subjects]
             ).sum()
 
         return ScoreContext(
@@ -360,6 +380,12 @@ class Bench:
             level=level,
         )
 
+    def _dead_scales(self, mask: Mask) -> dict[str, Tensor]:
+        """By name, the scales of normalisation with zero where `mask` leaves no path."""
+        if mask.kept == mask.total:
+            return {}
+        return DeadScales(self.prior, self.on_path(mask).parameters).zeros
+
     def records(
         self,
         level: int,
@@ -367,12 +393,12 @@ class Bench:
         results: Sequence[FitResult],
     ) -> tuple[LevelRecord, ...]:
         """The rows of a level, one per image."""
-        paths = self.effective(mask)
+        effective = self.effective(mask)
         macs = self._setting.prior.cost(self._problems[0].image_shape).macs(mask.layers)
         return tuple(
             LevelRecord(
                 **self._identity(level, image.label, mask.kept),
-                effective=paths,
+                effective=effective,
                 macs=macs,
                 outcome=result.outcome,
                 reason=result.reason,

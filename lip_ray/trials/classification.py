@@ -13,7 +13,7 @@ from lip_ray.fits import Callback
 from lip_ray.fits.classifier import Classifier, EpochFit, EpochResult
 from lip_ray.priors import UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
-from lip_ray.pruning import Mask, effective
+from lip_ray.pruning import Mask, PathFinder
 from lip_ray.records import Curve, Facets, LevelRecord, Outcome
 from lip_ray.rng import keyed
 from lip_ray.trials.base import Conflict, Description, Size
@@ -93,7 +93,7 @@ class Classification(AbstractTakeover):
             task=part(self.kind, lambda view: {}),
             network=network_part(self.source.prior.kind, self._network),
             method=part(label, lambda view: origin.method(view, elsewhere={})),
-            finder=part(label + origin.clean, lambda view: origin.finder(view, elsewhere={})),
+            finder=part(label + origin.protocol, lambda view: origin.finder(view, elsewhere={})),
             source=part(origin.place_name(origin.whence((), None)), origin.place),
         )
 
@@ -227,6 +227,7 @@ class ClassifierBench:
         self._body = UntrainedPrior(self.classifier.body, torch.empty(0))
         self._head = {n: w.clone() for n, w in self.classifier.head.state_dict().items()}
         self.dense = Mask.dense(self._body.prunable())
+        self._on_path = PathFinder(self.classifier.body, self._smallest)
 
     @property
     def initial(self) -> dict[str, Tensor]:
@@ -256,7 +257,8 @@ class ClassifierBench:
     ) -> EpochResult:
         """Train from these weights. Without a path from picture to head the result is collapsed."""
         self.rewind(weights, mask)
-        if self._effective(mask) == 0:
+        on_path = self._on_path(mask)
+        if on_path.effective == 0:
             return self._collapsed()
         return self._spec.fit.run(
             self.classifier,
@@ -264,14 +266,20 @@ class ClassifierBench:
             self._split,
             seed=self._spec.seed_used,
             level=level,
+            on_path=on_path,
             callback=callback,
         )
 
-    def _effective(self, mask: Mask) -> int:
+    def effective(self, mask: Mask) -> int:
         """The number of kept weights on a path from the picture to the head."""
-        side, prior = self._spec.source.prior.minimum_side, self._spec.source.prior
-        smallest = prior.latent_shape((self._spec.image_shape[0], side, side))
-        return effective(self.classifier.body, mask, smallest)
+        return self._on_path(mask).effective
+
+    @property
+    def _smallest(self) -> tuple[int, int, int]:
+        """The shape of the smallest input that the body takes, (C, h, w)."""
+        prior = self._spec.source.prior
+        side = prior.minimum_side
+        return prior.latent_shape((self._spec.image_shape[0], side, side))
 
     def _collapsed(self) -> EpochResult:
         """The result without a path: only biases reach the head, so it predicts the most frequent
@@ -297,7 +305,7 @@ class ClassifierBench:
         chosen = result.chosen
         return LevelRecord(
             **self._identity(level, mask.kept),
-            effective=self._effective(mask),
+            effective=self.effective(mask),
             selected_step=result.ends[chosen] if chosen is not None else None,
             steps=result.steps,
             loss_final=result.losses[-1] if result.losses else None,

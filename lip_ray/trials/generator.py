@@ -18,11 +18,11 @@ from lip_ray.pruning import (
     AbstractPruner,
     Magnitude,
     Mask,
+    PathFinder,
     Pruner,
     Rate,
     Schedule,
     ScoreContext,
-    effective,
 )
 from lip_ray.records import Facets, LevelRecord, Outcome, Part
 from lip_ray.rng import keyed
@@ -301,6 +301,7 @@ class Ladder(AbstractLadder):
         )
         self._spec = spec
         self._made = spec.prior.build(seed=spec.seed, device=context.device)
+        self._on_path = PathFinder(self._made.module, (spec.prior.latent_size,))
         self._critic = spec.prior.build_critic(seed=spec.seed, device=context.device)
         self._initial = _together(self._made.snapshot(), self._critic.snapshot())
         critic = self._critic.prunable() if spec.critic_pruned else {}
@@ -342,7 +343,8 @@ class Ladder(AbstractLadder):
 
     def _trained(self, level: int, made: Mask, critic: Mask) -> AdversarialResult:
         spec = self._spec
-        if self._effective(made) == 0:
+        on_path = self._on_path(made)
+        if on_path.effective == 0:
             return self._untouched(Outcome.COLLAPSED, ONE_IMAGE)
         if spec.fit is None or spec.images is None:
             return self._untouched(Outcome.BUDGET, "")
@@ -355,6 +357,7 @@ class Ladder(AbstractLadder):
             critic,
             seed=spec.seed,
             level=level,
+            on_path=on_path,
             snapshot_at=self.snapshot_at if level == 0 else None,
             checkpointer=self._context.checkpointer(spec.id, level),
             callback=self._context.callback(spec.id, level),
@@ -420,8 +423,9 @@ class Ladder(AbstractLadder):
         with arithmetic(precision, self._context.device):
             return self._spec.pruner.prune(context_of, mask, kept=kept)
 
-    def _effective(self, mask: Mask) -> int:
-        return effective(self._made.module, mask, (self._spec.prior.latent_size,))
+    def effective(self, made: Mask) -> int:
+        """The number of the generator's kept weights on a path from latent to image."""
+        return self._on_path(made).effective
 
     def record(self, level: int, mask: Mask, result: AdversarialResult) -> LevelRecord:
         """The row of a level, read off the networks as their training left them."""
@@ -429,7 +433,7 @@ class Ladder(AbstractLadder):
         trained = self._spec.fit is not None and result.outcome is not Outcome.DIVERGED
         return LevelRecord(
             **self._identity(level, made.kept),
-            effective=self._effective(made),
+            effective=self.effective(made),
             macs=self._spec.prior.cost.macs(made.layers),
             steps=result.steps,
             loss_final=float(result.rows[-1, 0]) if result.steps else None,

@@ -41,13 +41,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("example", instances, ids=lambda spec: spec.canonical_json())
 
 
-def descendants(base: type[Spec]) -> Iterator[type[Spec]]:
-    """All classes on a base, on classes on it, and so on."""
-    for found in base.__subclasses__():
-        yield found
-        yield from descendants(found)
-
-
 @pytest.fixture
 def family(request: pytest.FixtureRequest) -> set[type[Spec]]:
     """All members of the module's family."""
@@ -60,11 +53,16 @@ def written(request: pytest.FixtureRequest) -> set[type[Spec]]:
     package = importlib.import_module(request.module.BASE.__module__.rpartition(".")[0])
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
-    return {
-        found
-        for found in descendants(request.module.BASE)
-        if found.__module__.startswith(f"{package.__name__}.") and not inspect.isabstract(found)
-    }
+    classes = concrete(request.module.BASE)
+    return {found for found in classes if found.__module__.startswith(f"{package.__name__}.")}
+
+
+def concrete(base: type[Spec]) -> Iterator[type[Spec]]:
+    """The classes below a base that can be instantiated."""
+    for found in base.__subclasses__():
+        yield from concrete(found)
+        if not inspect.isabstract(found):
+            yield found
 
 
 @pytest.fixture

@@ -1,7 +1,11 @@
 """The laws of every untrained prior: keyed, prunable, rewindable, of the image's shape."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from laws import (
     test_a_kind_and_json_lead_back_to_the_spec as test_a_kind_and_json_lead_back_to_the_spec,
 )
@@ -11,11 +15,15 @@ from safetensors.torch import load, save
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from lip_ray.data.images import BuiltinImage
+from lip_ray.fits import Fit, Subject, WindowedVariance
 from lip_ray.priors import AbstractPrior, DeepDecoder, OesUnet, Prior, Skip
 from lip_ray.priors.base import UntrainedPrior, initialise
-from lip_ray.pruning import Mask, effective
+from lip_ray.pruning import Mask, effective, paths
+from lip_ray.records import Outcome
 from lip_ray.rng import keyed
 from lip_ray.spec import Spec
+from lip_ray.tasks import Denoising, Problem
 
 FAMILY = Prior
 BASE = AbstractPrior
@@ -24,6 +32,7 @@ EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {
         Skip(width=4, scales=2, skip_width=2, input_channels=3),
         Skip(width=4, scales=3, skip_width=0, input_channels=2),
         Skip(width=3, scales=1, skip_width=1, input_channels=4),
+        Skip(width=3, scales=3, skip_widths=(2, 0, 1), input_channels=2),
         Skip(width=4, scales=2, skip_width=4, input_channels=2, upsampling="nearest"),
         Skip(
             scales=2,
@@ -245,3 +254,60 @@ def test_an_empty_network_is_collapsed(example) -> None:
     side, dense = example.minimum_side, Mask.dense(prior.prunable())
     nothing = Mask({name: torch.zeros_like(layer) for name, layer in dense.layers.items()})
     assert effective(prior.module, nothing, example.latent_shape((3, side, side))) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Magnified(Problem):
+    """A problem with a loss so large that gradients overflow after a few dead normalisations."""
+
+    def loss(self, output: torch.Tensor) -> torch.Tensor:
+        return super().loss(output) * 1e30
+
+
+def magnified(side: int) -> Problem:
+    """A photo with noise, square."""
+    image = BuiltinImage(name="astronaut", rows=(100, 100 + side), columns=(200, 200 + side))
+    problem = Denoising(sigma=25.0).realise(image, seed=0, device=CPU)
+    return Magnified(clean=problem.clean, measured=problem.measured)
+
+
+SHARES = st.sampled_from((0.1, 0.3, 1.0))
+"""Shares of the weights that stay in layers that are not lost."""
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_ticket_with_a_path_is_fitted_whatever_is_dead(example, data) -> None:
+    """No gradient of a parameter on a path overflows on the way through what is on none."""
+    side = 2 * example.minimum_side  # in the smallest images, kernels may see a single pixel
+    prior, problem = built(example, side=side), magnified(side)
+    draws = torch.Generator().manual_seed(data.draw(st.integers(0, 10**6), label="seed"))
+    weights = prior.prunable()
+    lost = data.draw(st.sets(st.sampled_from(list(weights)), max_size=2), label="lost")
+    layers = {
+        name: torch.rand(weight.shape, generator=draws)
+        < (0 if name in lost else data.draw(SHARES, label=name))
+        for name, weight in weights.items()
+    }
+    smallest = example.latent_shape((3, example.minimum_side, example.minimum_side))
+    on_path = paths(prior.module, Mask(layers), smallest)
+    if not on_path.effective:  # collapsed: it is not fitted
+        return
+    prior.rewind(prior.snapshot(), layers)
+    start = prior.snapshot()
+    subject = Subject(prior=prior, problem=problem, draws=torch.Generator().manual_seed(0))
+    seen: dict[str, bool] = {}
+    for name, parameter in prior.module.named_parameters():
+        on = on_path.parameters[name]
+        parameter.register_hook(
+            lambda gradient, name=name, on=on: seen.update(
+                {name: seen.get(name, True) and bool(gradient[on].isfinite().all())}
+            )
+        )
+    fit = Fit(steps=3, stopping=WindowedVariance(window=2, stride=1))
+    (result,) = fit.run([subject], Mask(layers), on_path=on_path)
+    assert result.outcome is Outcome.BUDGET
+    assert all(seen.values()), [name for name, finite in seen.items() if not finite]
+    for name, parameter in prior.module.named_parameters():
+        off = ~on_path.parameters[name]
+        assert torch.equal(parameter.detach()[off], start[name][off]), name

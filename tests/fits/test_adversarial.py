@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from lip_ray.fits import AdversarialFit, AdversarialResult, adversarial
 from lip_ray.fits.frechet import frechet, pixel_features
-from lip_ray.priors.generators import AbstractGenerator, Dcgan
+from lip_ray.priors.generators import AbstractGenerator, Dcgan, LayerList
 from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
@@ -23,6 +23,16 @@ from lip_ray.rng import keyed
 CPU = torch.device("cpu")
 INTERVAL = 5
 SMALL = Dcgan(size=8, channels=1, width=4, latent_size=3)
+
+BRANCHED = LayerList(
+    layers=(
+        *(("linear", 3, 32), ("view", 2, 4, 4), ("bn2d", 2, 1e-5), ("leaky", 0.2)),
+        *(("convT", 2, 2, 2, 2, 0, False), ("conv", 2, 2, 3, 1, 1, True), ("bn2d", 2, 1e-5)),
+        *(("leaky", 0.2), ("conv", 2, 1, 3, 1, 1, True), ("sigmoid",)),
+    ),
+    latent_size=3,
+    output="unit",
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -320,6 +330,24 @@ class TestMasks:
                 bench.generator, bench.critic, bench.spec, bench.images,
                 bench.mask, bench.critic_mask, seed=0, level=0,
             )  # fmt: skip
+
+    def test_a_channel_on_no_path_makes_its_shift_and_does_not_learn(self) -> None:
+        """In training as in evaluation, in the generator as in its average."""
+        bench = Bench(BRANCHED)
+        bench.mask.layers["5.weight"][0] = False
+        bench.initial[0]["6.bias"] = torch.tensor([0.5, 0.0])
+        result = bench.fit(learning_rate=1e-2)
+        assert result.outcome is Outcome.BUDGET
+        for state in (result.generator, result.average):
+            assert state["6.weight"][0] == 0
+            assert state["6.weight"][1] not in (0, 1)
+            for name in ("5.bias", "6.bias"):
+                assert state[name][0] == bench.initial[0][name][0]
+                assert state[name][1] != bench.initial[0][name][1]
+        made: list[Tensor] = []
+        bench.generator.module[6].register_forward_hook(lambda *call: made.append(call[-1]))
+        bench.generator(torch.randn(4, 3))
+        assert bool((made[0][:, 0] == 0.5).all())
 
 
 class TestNormalisation:

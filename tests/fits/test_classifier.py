@@ -12,7 +12,7 @@ from lip_ray.data.labelled import Digits, Labelled, Split
 from lip_ray.fits import classifier as module
 from lip_ray.fits.classifier import Classifier, EpochFit, EpochResult
 from lip_ray.priors import Skip, UntrainedPrior
-from lip_ray.pruning import Mask
+from lip_ray.pruning import Mask, paths
 from lip_ray.records import Outcome
 from lip_ray.rng import keyed
 
@@ -289,6 +289,23 @@ class TestMasks:
         network = classifier()
         with pytest.raises(AssertionError, match="came back during the fit"):
             self.FIT.run(network, third(network), few, seed=0, level=0)
+
+    def test_what_is_on_no_path_gets_no_gradient(self, few: Split) -> None:
+        """Its scales are as before, and without weight decay so is all else."""
+        network = classifier()
+        body = body_of(network)
+        layers = dict(dense(network).layers)
+        layers["1.1.1.1.weight"] = torch.zeros_like(layers["1.1.1.1.weight"])
+        body.rewind(network.body.state_dict(), layers)
+        start = body.snapshot()
+        fit = EpochFit(epochs=2, batch=50, learning_rate=0.1, weight_decay=0.0)
+        result = fit.run(network, Mask(layers), few, seed=0, level=0)
+        assert result.outcome is Outcome.BUDGET
+        on_path = paths(network.body, Mask(layers), network.body_shape).parameters
+        assert not bool(on_path["1.1.2.weight"].any())
+        for name, parameter in network.body.named_parameters():
+            rests = ~on_path[name]
+            assert torch.equal(parameter.detach()[rests], start[name][rests]), name
 
 
 class TestDivergence:

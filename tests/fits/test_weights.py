@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lip_ray.fits import ExponentialVariance, Fit, Subject, WindowedVariance
 from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
 from lip_ray.metrics import psnr
-from lip_ray.pruning import Mask
+from lip_ray.pruning import Mask, Paths, paths
 from lip_ray.records import Outcome
 from lip_ray.tasks import Problem
 
@@ -255,6 +255,34 @@ class TestMask:
         monkeypatch.setattr("lip_ray.fits.weights.GradientMask", lambda *_: lambda: None)
         free = bench.fit(short())
         assert torch.equal(masked.rows[:, LOSS], free.rows[:, LOSS])
+
+    def test_paths_everywhere_change_no_bit(self, bench, short, monkeypatch) -> None:
+        """Of a sparse network whose remaining weights are all on a path."""
+        draws = torch.Generator().manual_seed(0)
+        layers = bench.mask.layers.items()
+        bench.mask = Mask({n: torch.rand(one.shape, generator=draws) < 0.8 for n, one in layers})
+        found = paths(bench.prior.module, bench.mask, (4, 16, 15))
+        assert found.effective == bench.mask.kept < bench.mask.total
+        with_paths = bench.fit(short())
+        pruned = Paths(bench.mask.layers, effective=bench.mask.kept)
+        monkeypatch.setattr("lip_ray.fits.weights.paths", lambda *_: pruned)
+        without = bench.fit(short())
+        assert torch.equal(with_paths.rows[:, LOSS], without.rows[:, LOSS])
+
+    @pytest.mark.parametrize("at", [0, 7])
+    def test_scales_on_no_path_are_zero_in_the_fit_alone(self, bench, short, at: int) -> None:
+        """Neither the network nor a snapshot shows that they were."""
+        name, scale = "1.1.2.weight", bench.prior.module.get_parameter("1.1.2.weight")
+        with torch.no_grad():
+            bench.initial[name] = torch.linspace(1, 2, 6)
+        bench.mask = Mask(bench.mask.layers | {"1.1.1.1.weight": torch.zeros(6, 4, 3, 3) > 0})
+        seen: list[Tensor] = []
+        bench.prior.module.register_forward_pre_hook(lambda *_: seen.append(scale.detach().clone()))
+        result = bench.fit(short(), snapshot_at=at)
+        assert len(seen) == 60
+        assert not any(bool(one.any()) for one in seen)
+        assert torch.equal(scale.detach(), bench.initial[name])
+        assert torch.equal(result.snapshot[name], bench.initial[name])
 
     def test_weights_that_came_back_are_an_error_of_ours(self, sparse, short, monkeypatch) -> None:
         monkeypatch.setattr("lip_ray.fits.weights.GradientMask", lambda *_: lambda: None)

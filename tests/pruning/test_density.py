@@ -8,7 +8,7 @@ from torch import nn
 
 from lip_ray.priors import Skip
 from lip_ray.priors.generators import AbstractGenerator, Dcgan, LayerList, Pgan
-from lip_ray.pruning import Mask, effective
+from lip_ray.pruning import Mask, PathFinder, density, effective, paths
 
 CPU = torch.device("cpu")
 
@@ -234,3 +234,55 @@ def test_a_path_may_lead_through_any_pixel_of_a_pool() -> None:
     network = spec.build(seed=0, device=CPU)
     dense = Mask.dense(network.prunable())
     assert effective(network.module, dense, (2,)) == dense.total == 33
+
+
+def only(parameters, **entries: list[int]) -> bool:
+    """Whether these parameters, two underscores for a dot, lie on a path at just these entries."""
+    return all(
+        parameters[name.replace("__", ".")].int().tolist() == on for name, on in entries.items()
+    )
+
+
+class TestParameters:
+    """Which biases, scales and shifts lie on a path."""
+
+    def test_of_a_channel_that_leads_nowhere_or_that_nothing_reaches(self) -> None:
+        module = chain(2, 3, 2)
+        mask = mask_of(module, [[1, 1], [1, 0], [0, 0]], [[1, 0, 1], [0, 0, 1]])
+        found = paths(module, mask, (2, 1, 1))
+        first = {"0__bias": [1, 0, 0], "1__weight": [1, 0, 0], "1__bias": [1, 0, 0]}
+        assert only(found.parameters, **first, **{"4__weight": [1, 0], "4__bias": [1, 1]})
+        assert found.parameters["0.weight"].flatten().int().tolist() == [1, 1, 0, 0, 0, 0]
+        assert found.parameters["3.weight"].flatten().int().tolist() == [1, 0, 0, 0, 0, 0]
+        assert found.effective == 3
+
+    def test_every_parameter_has_its_shape(self) -> None:
+        module = Fork()
+        found = paths(module, mask_of(module, [[0]], [[1]], [[1]], [[1, 1]]), (1, 1, 1))
+        shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
+        assert {name: on.shape for name, on in found.parameters.items()} == shapes
+
+    def test_the_colour_of_an_output_channel_that_nothing_reaches_is_still_learned(self) -> None:
+        module = nn.Sequential(*chain(2, 2), nn.Conv2d(2, 3, 1), nn.Sigmoid())
+        mask = mask_of(module, [[1, 1], [0, 0]], [[1, 0], [0, 1], [0, 0]])
+        found = paths(module, mask, (2, 1, 1))
+        assert only(found.parameters, **{"3__bias": [1, 1, 1], "1__bias": [1, 0]})
+
+    def test_hooks_on_the_network_see_nothing(self) -> None:
+        module = chain(2, 2, 1)
+        called: list[int] = []
+        module[0].register_forward_hook(lambda *_: called.append(1))
+        module[0].register_forward_pre_hook(lambda *_: called.append(1))
+        paths(module, mask_of(module, [[1, 1], [1, 1]], [[1, 1]]), (2, 1, 1))
+        assert called == []
+
+
+def test_paths_are_found_once_for_one_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = chain(2, 2, 1)
+    mask, other = (mask_of(module, [[1, 1], [one, 1]], [[1, 1]]) for one in (0, 1))
+    counted: list[int] = []
+    monkeypatch.setattr(density, "paths", lambda *given: counted.append(1) or paths(*given))
+    find = PathFinder(module, (2, 1, 1))
+    assert [find(mask).effective, find(Mask(dict(mask.layers))).effective] == [5, 5]
+    assert len(counted) == 1
+    assert find(other).effective == 6

@@ -158,3 +158,24 @@ def test_a_loss_that_is_not_finite_leaves_no_ranking() -> None:
     given = context({"w": torch.ones(4)}, loss=lambda w: (w["w"] * torch.inf).sum())
     scores = Oes(steps=2).score(given)
     assert not bool(torch.isfinite(scores["w"]).any())
+
+
+def test_a_sample_whose_gradient_overflows_teaches_nothing_where_it_does() -> None:
+    """One layer's gates get a gradient that is not finite from a loss that is."""
+
+    class Overflowing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x: torch.Tensor) -> torch.Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+            return gradient * torch.tensor([torch.inf, torch.nan, -torch.inf])
+
+    given = context(
+        {"dead": torch.ones(3), "alive": torch.ones(3)},
+        loss=lambda w: (Overflowing.apply(w["dead"]) + w["alive"]).sum(),
+    )
+    scores = Oes(steps=5, kl=0.0).score(given)
+    assert not bool(scores["dead"].any())
+    assert bool((scores["alive"] < 0).all())

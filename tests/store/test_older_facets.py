@@ -31,7 +31,7 @@ def without(path: Path, *columns: str) -> None:
 def stored(path: Path) -> Path:
     """A store of every kind of trial, of the first defaults."""
     with every_kind.first_defaults():
-        every_kind.store(path)
+        every_kind.store(path, without=every_kind.NEWER)
     return path
 
 

@@ -25,7 +25,7 @@ SCHEDULE = [1.0, 0.6, 0.4]
 BRIEF = {"steps": 4, "stopping": {"window": 2, "stride": 1}}
 
 
-def fingerprint(module: nn.Module, *_: Any) -> int:
+def fingerprint(module: nn.Module) -> int:
     """A number that the network's weights decide, in the place of a column."""
     digest = hashlib.sha256()
     for value in module.state_dict().values():
@@ -81,7 +81,9 @@ def test_a_trajectory(monkeypatch: pytest.MonkeyPatch, pruner: Any) -> None:
 @pytest.mark.parametrize("pruner", ["magnitude", "random"])
 def test_a_generator(monkeypatch: pytest.MonkeyPatch, pruner: str) -> None:
     trial = generator(pruner=pruner)
-    monkeypatch.setattr(generator_trial, "effective", fingerprint)
+    monkeypatch.setattr(
+        generator_trial.Ladder, "effective", lambda own, _: fingerprint(own._made.module)
+    )
     ends = noted(monkeypatch, AdversarialFit, lambda made: made.module)
     expected = rows(trial)
     assert [int(row["effective"]) for row in expected] == ends
@@ -98,7 +100,11 @@ def test_a_classification_with_the_tickets_of_a_trajectory(
     trial = Classification(
         **{"source": source.model_dump(mode="json"), "dataset": "digits", "fit": fit}
     )
-    monkeypatch.setattr(classification, "effective", fingerprint)
+    monkeypatch.setattr(
+        classification.ClassifierBench,
+        "effective",
+        lambda own, _: fingerprint(own.classifier.body),
+    )
     expected = rows(trial, MemoryArtifacts(records_of(source)))
     scramble(monkeypatch)
     assert rows(trial, MemoryArtifacts(records_of(source))) == expected
