@@ -97,7 +97,7 @@ class Outline:
     """What a file says of its bytes, once all that no block covers has been compared."""
 
     seal: Seal
-    """Of what no block covers."""
+    """The seal of the bytes that no block covers."""
     size: int
     blocks: Blocks | None = None
     tail: bytes = field(default=b"", repr=False)
