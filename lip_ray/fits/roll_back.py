@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -46,7 +45,8 @@ class Checkpoints:
         step."""
         if self._rule is None or step % self._rule.every:
             return
-        errors = torch.stack(list(map(_error, problems, outputs)))
+        pairs = zip(problems, outputs, strict=True)
+        errors = torch.stack([problem.residual(output) for problem, output in pairs])
         before = errors if self._errors is None else self._errors
         fell = (errors > before * 10 ** (self._rule.fall_db / 10)).any()
         for parameter, saved in zip(self._parameters, self._saved, strict=True):
@@ -54,10 +54,3 @@ class Checkpoints:
             parameter.copy_(kept)
             saved.copy_(kept)
         self._errors = torch.where(fell, before, errors)
-
-
-def _error(problem: Problem, output: Tensor) -> Tensor:
-    """The mean squared error to the measurement: 10 log₁₀ of a ratio of two is a fall in dB."""
-    if problem.held_out is not None:  # held-out values have no influence on a fit
-        return problem.loss(output)
-    return F.mse_loss(problem.operator(output), problem.measured)

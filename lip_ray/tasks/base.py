@@ -105,9 +105,14 @@ class Problem:
         """
         if self.target == "clean" and self.clean is not None:
             return F.mse_loss(output, self.clean)
+        return self.residual(output)
+
+    def residual(self, output: Tensor) -> Tensor:
+        """The mean squared error of an image's measurement, without the values that are held out,
+        whatever the target; a scalar."""
         if self.held_out is None:
             return F.mse_loss(self.operator(output), self.measured)
-        return _mean_where(~self.held_out, (self.operator(output) - self.measured).square())
+        return _mean_square(self.operator(output) - self.measured, ~self.held_out)
 
     def held_out_error(self, output: Tensor) -> Tensor:
         r"""The mean squared error of a restored image on the values that are held out, a scalar.
@@ -116,7 +121,7 @@ class Problem:
         """
         if self.held_out is None:
             raise ValueError("no measured value is held out")
-        return _mean_where(self.held_out, (self.operator(output) - self.measured).square())
+        return _mean_square(self.operator(output) - self.measured, self.held_out)
 
     def holding_out(self, share: float, draws: torch.Generator) -> "Problem":
         r"""The same problem with about that share of the measured values left out of the loss.
@@ -217,9 +222,12 @@ class AbstractTask(Spec, ABC):
             raise ValueError(f"{self.kind}, {path}: {message}")
 
 
-def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:
-    """The mean of the chosen values; sums of fixed size, so that a GPU need not wait."""
-    return (values * chosen).sum() / chosen.sum()
+def _mean_square(differences: Tensor, chosen: Tensor) -> Tensor:
+    """The mean square of the chosen differences, whatever the others are, NaN included.
+
+    Sums are of a fixed size, so that a GPU need not wait.
+    """
+    return differences.where(chosen, 0.0).square().sum() / chosen.sum()
 
 
 def given(image: Picture) -> Tensor | None:

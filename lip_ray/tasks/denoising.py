@@ -35,18 +35,15 @@ class AbstractDenoising(AbstractTask, ABC):
     def noisy(self, image: Picture, *, seed: int) -> Tensor:
         """The image (1, C, H, W) with noise of this strength, on the CPU."""
 
-    @abstractmethod
-    def noise_variance(self, measured: Tensor, *, stated: bool) -> float | None:
-        """The mean square of the noise on a measurement; None where it cannot be known.
-
-        It is `stated` where the noise was drawn with this strength, and did not come with the
-        image.
-        """
-
     @property
     def adds_noise(self) -> bool:
         """Whether the strength of the noise is given."""
         return self.strength[1] is not None
+
+    def noise_variance(self, measured: Tensor) -> float | None:
+        """The variance of the noise on a measurement; None where it is not known."""
+        del measured  # by default nothing tells
+        return None
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A missing strength of noise, or one for an image that has its own noise."""
@@ -59,8 +56,8 @@ class AbstractDenoising(AbstractTask, ABC):
         self.refuse_conflicts(image)
         measured, stated = given(image), False
         if measured is None:
-            measured, stated = self.noisy(image, seed=seed), True
-        noise = self.noise_variance(measured, stated=stated)
+            measured = self.noisy(image, seed=seed)
+        noise = self.noise_variance(measured)
         return posed(image, measured, device=device, noise_variance=noise)
 
 
@@ -84,12 +81,11 @@ class Denoising(AbstractDenoising):
         measured = with_noise(image.load()[None], self.sigma or 0.0, seed=seed, image=image)
         return measured.clamp(0, 1) if self.clip else measured
 
-    def noise_variance(self, measured: Tensor, *, stated: bool) -> float | None:
-        """The stated variance. It is estimated for noise that came with the image, and where
-        clipping made it weaker than stated."""
-        if stated and not self.clip:
-            return variance(self.sigma)
-        return estimated_variance(measured) or variance(self.sigma)
+    def noise_variance(self, measured: Tensor) -> float | None:
+        """What sigma says. The finest wavelets of the measurement say it for noise that came with
+        the image, and where clipping made the noise weaker than stated."""
+        stated = variance(self.sigma)
+        return stated if stated and not self.clip else estimated_variance(measured) or stated
 
 
 @final
@@ -111,9 +107,9 @@ class PoissonDenoising(AbstractDenoising):
         counts = torch.poisson(peak * image.load()[None].double(), generator=draws)
         return (counts / peak).float()
 
-    def noise_variance(self, measured: Tensor, *, stated: bool) -> float | None:
-        """The mean of the measurement over the peak, as the variance of a count is its mean."""
-        return float(measured.mean()) / self.peak if stated and self.peak else None
+    def noise_variance(self, measured: Tensor) -> float | None:
+        """That of a count is its mean; None without a peak."""
+        return float(measured.mean()) / self.peak if self.peak else None
 
 
 @final
@@ -136,8 +132,3 @@ class ImpulseDenoising(AbstractDenoising):
         pixels, draws = image.load()[None], keyed(seed, "impulses", image=image.label)
         chance, colour = torch.rand((2, *pixels.shape), generator=draws)
         return torch.where(chance < (self.share or 0.0), (colour < 0.5).float(), pixels)
-
-    def noise_variance(self, measured: Tensor, *, stated: bool) -> float | None:
-        """None: how far a value is off that turned black or white depends on the clean image."""
-        del measured, stated
-        return None

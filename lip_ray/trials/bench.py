@@ -55,6 +55,8 @@ class _Examined(NamedTuple):
     shape: tuple[int, int, int] | None = None
     """The shape (C, H, W) to restore; None where unknown."""
     noise_variance: float | None = None
+    values: int = 0
+    """The number of measured values."""
 
 
 @cache  # the trials of a sweep share few images
@@ -77,7 +79,8 @@ def _examined(
         wrong += (("images", f"{size}, but this prior needs at least {least}×{least}"),)
     if target == "clean" and problem.clean is None:
         wrong += (("target", f"{image.label} is a measurement: no clean image is known"),)
-    return _Examined(wrong, problem.image_shape, problem.noise_variance)
+    values = problem.measured.numel()
+    return _Examined(wrong, problem.image_shape, problem.noise_variance, values)
 
 
 def usual_rule(
@@ -134,7 +137,7 @@ class Setting:
             found += examined.wrong
             if examined.shape:
                 shapes.append(examined.shape)
-                found += self._of_unknown_noise(image, examined.noise_variance)
+                found += self._unjudgeable_image(image, examined)
         channels = {shape[0] for shape in shapes}
         if len(channels) > 1:
             counts = " and ".join(map(str, sorted(channels)))
@@ -194,10 +197,13 @@ class Setting:
         elif rule == "held_out" and not share:
             yield "fit.held_out", "must be greater than 0 for the rule held_out, got 0"
 
-    def _of_unknown_noise(self, image: Picture, noise_variance: float | None) -> Iterator[Conflict]:
-        """The discrepancy principle for an image whose noise nobody knows."""
-        rule = self.fit.stopping.kind
-        if rule == "discrepancy" and self.target == "measured" and noise_variance is None:
+    def _unjudgeable_image(self, image: Picture, examined: _Examined) -> Iterator[Conflict]:
+        """An image whose noise nobody knows, or of whose measurement nothing can be held out."""
+        if self.target == "clean":
+            return
+        if self.fit.held_out and examined.values < 2:
+            yield "fit.held_out", f"needs at least two measured values, {image.label} has one"
+        if self.fit.stopping.kind == "discrepancy" and examined.noise_variance is None:
             yield (
                 "fit.stopping",
                 f"discrepancy compares residuals with the noise, and that of {image.label} is "

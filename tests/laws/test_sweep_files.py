@@ -318,6 +318,40 @@ class TestSearches:
             assert {record.outcome for record in records} <= {Outcome.BUDGET, Outcome.STOPPED}
 
 
+RESTORING = [
+    path
+    for path in FILES
+    if not re.search("sensing|range|classification", path.stem)  # their fits are of other kinds
+]
+OF_THE_QUESTION = ("set cases instead", "rewind.step must be less than the fit's steps")
+"""Lengths of fits that a sweep compares, or rewinds into: no number of steps goes for them all."""
+
+
+class TestLengths:
+    """Whoever sets the steps of a fit need set nothing else."""
+
+    @pytest.mark.parametrize("quick", [False, True], ids=["whole", "quick"])
+    @pytest.mark.parametrize("steps", [60, 20])
+    @pytest.mark.parametrize("path", RESTORING, ids=lambda path: path.stem)
+    def test_fits_may_be_short(self, path: Path, steps: int, quick: bool) -> None:
+        try:
+            sweep = Sweep.from_yaml(path, quick=quick, overrides=[f"fit.steps={steps}"])
+        except SweepError as error:
+            messages = [problem.message for problem in error.problems]
+            assert all(any(said in m for said in OF_THE_QUESTION) for m in messages), messages
+            assert path.stem in ("cross-task", "super-resolution", "rewinding", "frontier")
+        else:
+            trials = (
+                sweep.trials if sweep.search is None else sweep.trials_at(sweep.search.start[0])
+            )
+            assert {trial.fit.steps for trial in trials} == {steps}
+
+    @pytest.mark.parametrize("path", RESTORING, ids=lambda path: path.stem)
+    def test_no_rule_is_stated_where_the_defaults_cover_it(self, path: Path) -> None:
+        document = strict_yaml.parse(path.read_text(encoding="utf-8"))
+        assert "stopping" not in json.dumps(document)
+
+
 def table() -> dict[str, list[str]]:
     """By file, the cells of its row in the paper sweeps' page: trials, fits, PFLOP, GPU-hours."""
     text = (PAPER / "README.md").read_text(encoding="utf-8")

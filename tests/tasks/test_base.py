@@ -57,6 +57,57 @@ class TestLoss:
             Problem(measured=uniform(1, 3, 4, 5), target="clean")
 
 
+class TestHeldOut:
+    def held(self, share: float, shape: tuple[int, ...] = (1, 3, 40, 50), seed: int = 0) -> Problem:
+        problem = Problem(measured=torch.zeros(shape))
+        return problem.holding_out(share, torch.Generator().manual_seed(seed))
+
+    @pytest.mark.parametrize("share", [0.01, 0.03, 0.1, 0.5])
+    def test_it_is_about_the_share_of_the_values(self, share: float) -> None:
+        held = self.held(share).held_out
+        assert held is not None
+        assert held.shape == (1, 3, 40, 50)
+        assert float(held.float().mean()) == pytest.approx(share, rel=0.2)
+
+    @given(count=st.integers(2, 6), share=st.floats(1e-6, 0.5), seed=st.integers(0, 99))
+    def test_at_least_one_value_is_held_out_and_one_is_fitted(self, count, share, seed) -> None:
+        held = self.held(share, (1, count), seed).held_out
+        assert held is not None
+        assert 1 <= int(held.sum()) < count
+
+    def test_with_no_share_nothing_is_drawn(self) -> None:
+        draws = torch.Generator().manual_seed(0)
+        before = draws.get_state()
+        assert Problem(measured=torch.zeros(1, 9)).holding_out(0.0, draws).held_out is None
+        assert torch.equal(draws.get_state(), before)
+
+    def test_the_loss_is_of_the_others_and_the_error_of_them(self) -> None:
+        held = torch.tensor([[[[True, False], [False, True]]]])
+        problem = Problem(measured=torch.zeros(1, 1, 2, 2), held_out=held)
+        output = torch.tensor([[[[3.0, 1.0], [2.0, 5.0]]]])
+        assert float(problem.loss(output)) == float(problem.residual(output)) == 2.5
+        assert float(problem.held_out_error(output)) == 17
+
+    def test_no_gradient_comes_from_held_out_values(self) -> None:
+        problem, output = self.held(0.3), torch.rand(1, 3, 40, 50, requires_grad=True)
+        problem.loss(output).backward()
+        assert problem.held_out is not None
+        assert output.grad is not None
+        assert not bool(output.grad[problem.held_out].any())
+        assert bool(output.grad[~problem.held_out].all())
+
+    def test_without_them_there_is_no_error(self) -> None:
+        with pytest.raises(ValueError, match="no measured value is held out"):
+            self.held(0.0).held_out_error(torch.zeros(1, 3, 40, 50))
+
+    def test_the_best_colour_does_not_know_them(self) -> None:
+        held = torch.tensor([[[[True, False], [False, True]]]])
+        measured = torch.tensor([[[[1.0, 0.2], [0.4, 1.0]]]])
+        assert float(Problem(measured=measured, held_out=held).constant()[0, 0, 0, 0]) == (
+            pytest.approx(0.3)
+        )
+
+
 class TestMetrics:
     def test_they_are_of_all_channels_and_pixels(self) -> None:
         clean, output = uniform(1, 3, 16, 16), uniform(1, 3, 16, 16, seed=1)

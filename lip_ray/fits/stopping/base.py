@@ -35,7 +35,7 @@ class Seen:
     def residual(self, signal: Signal) -> Tensor:
         """The mean squared distance of a signal to the values that are fitted, a scalar."""
         if signal not in self._residuals:
-            self._residuals[signal] = self._problem.loss(self._images[signal])
+            self._residuals[signal] = self._problem.residual(self._images[signal])
         return self._residuals[signal]
 
     def held_out_error(self, signal: Signal) -> Tensor:
