@@ -54,7 +54,7 @@ class AbstractDenoising(AbstractTask, ABC):
     def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
         """The clean image and its noisy copy, which is drawn unless it came with the image."""
         self.refuse_conflicts(image)
-        measured, stated = given(image), False
+        measured = given(image)
         if measured is None:
             measured = self.noisy(image, seed=seed)
         noise = self.noise_variance(measured)
