@@ -24,6 +24,11 @@ Batch = Annotated[int, Field(ge=1, le=2**16)]
 """A number of items that are computed at once."""
 
 
+def is_unset(value: object) -> bool:
+    """Whether a field that came later is unset: then stored specs stay as they were before it."""
+    return value is None
+
+
 class RunOnly:
     """Annotation marker of a field that says where or how to run, and so is not part of the id."""
 

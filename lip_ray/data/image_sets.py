@@ -15,11 +15,10 @@ from torch import Tensor
 
 from lip_ray.data import fingerprint, npz
 from lip_ray.data.decoding import decoded
+from lip_ray.data.folders import picture_files
 from lip_ray.data.images import Framing, Range, digits, framed, rounded
 from lip_ray.spec import Family, RunOnly
 
-ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""The endings of picture files, in any case. Other files in a folder are ignored."""
 WHAT = "image"
 
 Pixels = np.ndarray[Any, Any]
@@ -212,18 +211,6 @@ class FolderSet(AbstractImageSet):
 
 ImageSet = Annotated[DigitSet | ArraySet | FolderSet, Family()]
 """`digits` stands for the set with all of its defaults."""
-
-
-def picture_files(folder: Path) -> list[str]:
-    """The relative paths of the pictures of a folder, sorted. Raises ValueError without any."""
-    if not folder.is_dir():
-        raise ValueError(f"path must be a folder of pictures, got {folder}")
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS]
-    names = [path.relative_to(folder).as_posix() for path in found if path.is_file()]
-    names = [name for name in names if not name.startswith(".") and "/." not in name]
-    if not names:
-        raise ValueError(f"{folder} holds no picture, no file that ends in {', '.join(ENDINGS)}")
-    return sorted(names)
 
 
 def folder_sha256(folder: Path) -> str:

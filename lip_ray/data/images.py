@@ -8,14 +8,14 @@ import numpy as np
 import skimage.data
 import torch
 from PIL import Image as PillowImage
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 from skimage.transform import resize
 from torch import Tensor
 
 from lip_ray.data import fingerprint, npz
 from lip_ray.data.decoding import decoded
 from lip_ray.data.labelled import Digits
-from lip_ray.spec import Family, RunOnly, Spec
+from lip_ray.spec import Family, RunOnly, Spec, is_unset
 
 BuiltinName = Literal[
     "astronaut", "brick", "camera", "cell", "chelsea", "clock", "coffee", "coins", "grass",
@@ -40,11 +40,6 @@ Index = Annotated[
 """The number of a picture, from 0. In the schema, a list of numbers stands for several images."""
 
 
-def _is_unset(value: object) -> bool:
-    """Whether a field that came later is unset: its picture's settings stay as they were stored."""
-    return value is None
-
-
 class Picture(Protocol):
     """The image of an inverse problem: one of the catalogue, or one that a generator draws."""
 
@@ -66,7 +61,8 @@ class Picture(Protocol):
 class Framing(Spec):
     """How a picture is cropped, resized and coloured before anything else happens to it.
 
-    Cropping comes first. Resizing is bilinear after Gaussian anti-aliasing.
+    Cropping by rows and columns comes first, then resizing, which is bilinear after Gaussian
+    anti-aliasing, then cropping to a multiple.
     """
 
     rows: Range | None = None
@@ -77,6 +73,9 @@ class Framing(Spec):
     """Height and width in pixels after cropping."""
     channels: Literal[1, 3] | None = None
     """1 turns colour into luminance, 3 repeats grey; by default as in the picture."""
+    crop_to: Annotated[int, Field(ge=2, le=4096)] | None = Field(default=None, exclude_if=is_unset)
+    """A number that height and width become multiples of, by cutting off as little as possible
+    at all sides, after resizing. Published scripts crop to multiples of 32 or 64."""
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -126,7 +125,7 @@ class FileImage(Framing):
     later one."""
     measured: bool = False
     """Whether the picture is itself the measurement, so that no clean image is known."""
-    page: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(default=None, exclude_if=_is_unset)
+    page: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(default=None, exclude_if=is_unset)
     """Which page or frame of the file it is, from 0; by default the only one."""
 
     @model_validator(mode="before")
@@ -172,7 +171,7 @@ class ArrayImage(Framing):
     sha256: str
     """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
     later one."""
-    white: npz.White | None = Field(default=None, exclude_if=_is_unset)
+    white: npz.White | None = Field(default=None, exclude_if=is_unset)
     """The value that is white; by default 255 of uint8 and 1 of float32. Arrays of uint16 need it:
     4095 for what a camera of 12 bits saved."""
     measured: ClassVar[Literal[False]] = False
@@ -255,28 +254,6 @@ Image = Annotated[AnyImage, Family(short=named, offers=str)]
 the file."""
 
 
-def expanded(value: object) -> list[Any]:
-    r"""The raw images that one image or a list stands for; an index that is a list means several.
-
-    For a validator of the raw value of a field. Raises ValueError when such a list is empty.
-    """
-    items = value if isinstance(value, list | tuple) else [value]
-    return [image for item in items for image in _each(item)]
-
-
-def _each(item: object) -> list[Any]:
-    index = item.get("index") if isinstance(item, dict) else None
-    if not isinstance(item, dict) or not isinstance(index, list | tuple):
-        return [item]
-    if not index:
-        raise ValueError("index must be a whole number or a list of at least 1, got []")
-    return [item | {"index": each} for each in index]
-
-
-one_or_many_images = BeforeValidator(expanded, json_schema_input_type=Image | list[Image])
-"""A validator that makes a tuple of one image, of one with a list of indices, or of several."""
-
-
 def digits(split: Split) -> np.ndarray[Any, Any]:
     """scikit-learn's digits of a set, (N, 8, 8) uint8, scaled to 0 to 255 and rounded."""
     training, test = Digits().load()
@@ -301,7 +278,8 @@ def framed(pixels: np.ndarray[Any, Any], framing: Framing, label: str) -> Tensor
     r"""A picture of (H, W) or (H, W, C) pixels, framed: (C, H, W) float32 in [0, 1].
 
     These are uint8, or floating-point numbers in [0, 1].
-    Raises ValueError, which names the picture by its label, when the crop is outside of it.
+    Raises ValueError, which names the picture by its label, when the crop is outside of it or
+    leaves nothing of it.
     """
     height, width = pixels.shape[:2]
     rows, columns = framing.rows or (0, height), framing.columns or (0, width)
@@ -313,8 +291,21 @@ def framed(pixels: np.ndarray[Any, Any], framing: Framing, label: str) -> Tensor
     cropped = pixels[slice(*rows), slice(*columns)].astype(np.float64) / white
     if framing.size is not None:
         cropped = resize(cropped, framing.size, order=1, anti_aliasing=True)
+    if framing.crop_to is not None:
+        cropped = _cropped_to(framing.crop_to, cropped, label)
     planes = torch.from_numpy(np.atleast_3d(cropped)).permute(2, 0, 1).contiguous()
     return _recoloured(planes, framing.channels).float().clamp(0, 1)
+
+
+def _cropped_to(multiple: int, pixels: np.ndarray[Any, Any], label: str) -> np.ndarray[Any, Any]:
+    """The centre of a picture whose sides are the largest multiples; above and on the left goes
+    the smaller half, as in the `crop_image` of the published scripts."""
+    height, width = pixels.shape[:2]
+    if min(height, width) < multiple:
+        raise ValueError(f"crop_to {multiple} leaves nothing of {label} ({height}×{width})")
+    top, left = height % multiple // 2, width % multiple // 2
+    bottom, right = top + height - height % multiple, left + width - width % multiple
+    return pixels[top:bottom, left:right]
 
 
 def _recoloured(planes: Tensor, channels: int | None) -> Tensor:

@@ -23,6 +23,11 @@ SHOWN = 5
 
 Device = Literal["cpu", "cuda"]
 
+ASSUMED_FLOPS: Mapping[Device, float] = {"cpu": 30e9, "cuda": 15e12}
+"""Operations per second of one core, and of one GPU, where nothing was timed. They are assumptions:
+small networks on a core of 2020 to 2025, and 32-bit floats on a data-centre GPU."""
+OPERATIONS_PER_MAC = 2
+
 TIMED = """
 select trial.spec, trial.kind, trial.prior, trial.parameters, trial.macs_per_step, level.images,
        if(level.device = 'cpu', 'cpu', 'cuda') as device, list(level.pace) as paces
@@ -83,9 +88,10 @@ class Pace:
     """The seconds per step, and how they were found."""
 
     seconds_per_step: float
-    alike: bool
-    """Whether the timed trials agree in everything that a step's cost depends on. Otherwise they
-    agree only in kind, network and image size."""
+    basis: Literal["alike", "akin", "assumed"]
+    """alike: timed trials agree in everything that a step's cost depends on; akin: they agree only
+    in kind, network and image size; assumed: nothing was timed, and the pace follows from
+    multiply-adds and `ASSUMED_FLOPS`."""
 
 
 class Costs:
@@ -109,7 +115,7 @@ class Costs:
         here = torch.device(device)
         seconds = _seconds_per_step(trial, here, threads)
         self._paces[trial.kind, trial.rehearsal, device] = Pace(
-            seconds_per_step=seconds, alike=True
+            seconds_per_step=seconds, basis="alike"
         )
 
     def _found(self, trial: AbstractTrial, device: Device) -> Pace | None:
@@ -124,7 +130,8 @@ class Costs:
         if not size.macs_per_step:  # it tells no sizes apart
             akin = []
         paces = [pace for timed in same or akin for pace in timed.paces]
-        return Pace(seconds_per_step=median(paces), alike=bool(same)) if paces else None
+        basis: Literal["alike", "akin"] = "alike" if same else "akin"
+        return Pace(seconds_per_step=median(paces), basis=basis) if paces else None
 
     @cached_property
     def _timed(self) -> Mapping[tuple[object, ...], Sequence[Timed]]:
@@ -156,9 +163,12 @@ class Estimate:
     critical_path: tuple[str, ...]
     """Labels of that chain, its first source first."""
     unknown: tuple[str, ...]
-    """Labels of trials that nothing like them was timed for, each once; they count as 0 s."""
+    """Labels of trials, each once, that were not timed and whose multiply-adds are not counted;
+    they count as 0 s."""
     rough: tuple[str, ...]
     """Labels of trials, each once, whose time is that of others of their kind and size."""
+    assumed: tuple[str, ...]
+    """Labels of trials, each once, whose time follows from their multiply-adds alone."""
 
     @property
     def line(self) -> str:
@@ -168,7 +178,7 @@ class Estimate:
         if not self.levels_left:
             return "nothing left"
         if len(self.unknown) == self.trials_left:
-            return f"{left}: nobody knows how long, as nothing like them was timed"
+            return f"{left}: no estimate yet, as nothing like them was timed: use --measure"
         held = " and ".join(
             f"{clock(seconds)} of {'core' if device == 'cpu' else 'GPU'} time"
             for device, seconds in self.held_s.items()
@@ -184,6 +194,12 @@ class Estimate:
             said.append(f"longest chain: {clock(self.critical_path_s)}: {chain}")
         if self.rough:
             said.append(f"roughly known, by others of their size: {_named(self.rough)}")
+        if self.assumed:
+            rates = " and ".join(_rate(device) for device in self.held_s)
+            said.append(
+                f"not timed, estimated from multiply-adds at {rates}; --measure times a few steps: "
+                f"{_named(self.assumed)}"
+            )
         if 0 < len(self.unknown) < self.trials_left:
             said.append(f"not known, as nothing like them was timed: {_named(self.unknown)}")
         return tuple(said)
@@ -204,17 +220,15 @@ def estimate(
     has such a device.
     """
     left = [plan for plan in planned if plan.levels_left]
-    seconds, rough, unknown = [], [], []
+    seconds: list[float] = []
+    labels: dict[str, list[str]] = defaultdict(list)
     held: dict[Device, float] = defaultdict(float)
     for plan in left:
         slot = given[plan.trial.kind]
         pace = _pace(plan, costs, slot, measure)
         seconds.append(plan.levels_left * plan.trial.steps * (pace.seconds_per_step if pace else 0))
         held[slot.device] += seconds[-1] * (slot.gpus or slot.cpus)
-        if not pace:
-            unknown.append(plan.label)
-        elif not pace.alike:
-            rough.append(plan.label)
+        labels[pace.basis if pace else "unknown"].append(plan.label)
     tasks = _tasks(left, seconds)
     chain = critical_path(tasks)
     devices = {kind: slot.device for kind, slot in given.items()}
@@ -226,17 +240,33 @@ def estimate(
         makespan_s=makespan(tasks, slots, devices),
         critical_path_s=math.fsum(seconds[index] for index in chain),
         critical_path=tuple(left[index].label for index in chain),
-        unknown=tuple(unknown),
-        rough=tuple(rough),
+        unknown=tuple(labels["unknown"]),
+        rough=tuple(labels["akin"]),
+        assumed=tuple(labels["assumed"]),
     )
 
 
 def _pace(plan: PlannedTrial, costs: Costs, slot: Given, measure: bool) -> Pace | None:
     if not plan.trial.steps:
-        return Pace(seconds_per_step=0.0, alike=True)
+        return Pace(seconds_per_step=0.0, basis="alike")
     if measure and costs.pace(plan.trial, slot.device) is None and _here(slot.device):
         costs.rehearse(plan.trial, slot.device, threads=slot.cpus)
-    return costs.pace(plan.trial, slot.device)
+    return costs.pace(plan.trial, slot.device) or _assumed(plan.trial, slot)
+
+
+def _assumed(trial: AbstractTrial, slot: Given) -> Pace | None:
+    """The pace by the multiply-adds of a step; None where they are not counted."""
+    macs = trial.size.macs_per_step * trial.images_per_level
+    if not macs:
+        return None
+    held = min(slot.gpus, 1) if slot.device == "cuda" else slot.cpus
+    seconds = OPERATIONS_PER_MAC * macs / (ASSUMED_FLOPS[slot.device] * (held or 1))
+    return Pace(seconds_per_step=seconds, basis="assumed")
+
+
+def _rate(device: Device) -> str:
+    """The assumed pace in words."""
+    return f"{ASSUMED_FLOPS[device] / 1e9:,.0f} GFLOP/s per {'core' if device == 'cpu' else 'GPU'}"
 
 
 def _here(device: Device) -> bool:

@@ -13,10 +13,10 @@ from torch import Tensor
 from lip_ray.fits.numerics import GradientMask, Precision, arithmetic, check_zeros
 from lip_ray.fits.progress import Callback, mean_psnr_db, no_callback, unknown
 from lip_ray.fits.result import FitResult
+from lip_ray.fits.roll_back import Checkpoints, RollBack
 from lip_ray.fits.stopping import (
     WATCHING,
     AbstractStopping,
-    Discrepancy,
     HeldOut,
     Stopping,
     WindowedVariance,
@@ -25,7 +25,7 @@ from lip_ray.fits.trace import Trace
 from lip_ray.priors import UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
-from lip_ray.spec import Spec, Steps
+from lip_ray.spec import Spec, Steps, is_unset
 from lip_ray.tasks import Problem
 
 LOOK_EVERY = 100
@@ -63,12 +63,15 @@ class Fit(Spec):
     """The share of the measured values that the loss leaves out, so that they can judge the fit; it
     changes the fit. In a trial it is by default 0.03 where the rule is `held_out`, otherwise 0."""
     stopping: Stopping = WindowedVariance()
-    """The rule that chooses the selected step. In a trial it is by default the discrepancy
-    principle where the task says how strong its noise is, otherwise held-out values."""
+    """The rule that chooses the selected step. In a trial it is by default `held_out` where the
+    measurement has noise, and `wmv` where it has none."""
     precision: Precision = "fp32"
     """fp32 is exact; tf32 and bf16 (autocast) change the numbers."""
     compiled: bool = False
     """Whether the network runs through torch.compile, which changes the last bits."""
+    roll_back: RollBack | None = Field(default=None, exclude_if=is_unset)
+    """When weights that suddenly do worse are taken back, as in published notebooks; by default
+    never."""
 
     @model_validator(mode="after")
     def _long_enough(self) -> Self:
@@ -82,15 +85,15 @@ class Fit(Spec):
         others = (rule.scaled(self.steps) for rule in WATCHING)
         return (in_force, *(rule for rule in others if rule != in_force))
 
-    def completed(self, published: Mapping[str, float], *, states_noise: bool) -> Self:
+    def completed(self, published: Mapping[str, float], *, noisy: bool) -> Self:
         r"""The same fit with everything that was left open set, by the prior and by the task.
 
-        `published` are the settings that the prior was published with. Without a stated rule, a
-        noise level that the task states is compared with the residual; where it states none,
-        held-out values judge the fit.
+        `published` are the settings that the prior was published with. Without a stated rule,
+        held-out values judge the fit to a noisy measurement, and the stillness of the average a fit
+        to a measurement without noise, of which every value is fitted.
         """
         given = {name: getattr(self, name) for name in self.model_fields_set}
-        rule = Discrepancy() if states_noise else HeldOut()
+        rule = HeldOut() if noisy else WindowedVariance()
         known = {**published, "stopping": rule, **given}
         if isinstance(known["stopping"], HeldOut):
             known = {"held_out": USUALLY_HELD_OUT, **known}
@@ -148,6 +151,8 @@ class Fit(Spec):
         optimizer = torch.optim.Adam(prior.module.parameters(), lr=self.learning_rate, fused=True)
         apply_mask = GradientMask(prior, mask)
         noise = InputNoise(self.input_noise)
+        checkpoints = Checkpoints(self.roll_back, prior)
+        problems = [subject.problem for subject in subjects]
         snapshot = prior.snapshot() if snapshot_at == 0 else None
         callback(0, self.steps, unknown)
         for step in range(self.steps):
@@ -159,6 +164,7 @@ class Fit(Spec):
                 outputs.append(output.detach())
                 losses.append(loss.detach())
             apply_mask()
+            checkpoints.check(step, problems, outputs)
             optimizer.step()
             optimizer.zero_grad()
             if snapshot_at == step + 1:

@@ -3,8 +3,8 @@
 import copy
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from lip_ray.mistakes import Mistake, Mistakes, SweepError, explained, joined, shown
 from lip_ray.spec import Spec
 from lip_ray.sweep.draft import Draft, document
-from lip_ray.sweep.places import assigned
+from lip_ray.sweep.folders import Pictures, folders_in
+from lip_ray.sweep.places import assign, assigned
 from lip_ray.sweep.search import NearDensity, Numbered, Objective, nearest, overlap
 from lip_ray.trials import AbstractTrial, Generator, Trajectory, Trial
 
@@ -74,6 +75,8 @@ class Expansion:
     """The objectives of the search, which every trial must have levels and numbers for."""
     stopping: bool = False
     """Whether the search stops trials by what they reach on the way."""
+    pictures: Pictures = field(default_factory=Pictures)
+    """The pictures of the folders that were read so far."""
 
     @cached_property
     def axes(self) -> list[Axis]:
@@ -95,42 +98,102 @@ class Expansion:
     def trials(self, point: Sequence[Choice] = ()) -> tuple[AbstractTrial, ...]:
         r"""Each source with each case with each point of the grid, the last axis fastest.
 
-        All of them are at the given `point` of a search.
+        All of them are at the given `point` of a search. A combination whose images are a folder is
+        one trial for each of its pictures.
         """
         trials: dict[str, AbstractTrial] = {}
         if not self.draft.known or self._too_many():
             return ()
         for combination in itertools.product(*self.axes):
             choices = [choice for part in (*combination, point) for choice in part]
-            trial = self._trial(choices)
-            if trial is None:
-                continue
-            if trial.id in trials:
-                values = {c.path: c.value for c in choices if c.path != SOURCE}
-                self.mistakes.note("grid", f"gives the trial {shown(values)} twice")
-            trials[trial.id] = trial
+            for mapping in self._mappings(choices):
+                trial = self._trial(mapping, choices)
+                if trial is None:
+                    continue
+                if trial.id in trials:
+                    values = {c.path: c.value for c in choices if c.path != SOURCE}
+                    self.mistakes.note("grid", f"gives the trial {shown(values)} twice")
+                trials[trial.id] = trial
         return tuple(trials.values())
 
     @property
     def count(self) -> int:
         """How many trials there are, without making any."""
-        return math.prod(map(len, self.axes))
+        count = math.prod(map(len, self.axes))
+        if count > self.draft.most_trials:
+            return count
+        return sum(map(self._count_at, itertools.product(*self.axes)))
+
+    @property
+    def pictures_by_content(self) -> list[list[str]]:
+        """Name and SHA-256 of the pictures of each folder of each combination."""
+        found = []
+        for combination in itertools.product(*self.axes):
+            choices = [choice for part in combination for choice in part]
+            places = self._pictures_in(self._written(choices) or {}, choices)
+            found += [[f"{p['name']} {p['sha256']}" for p in pictures] for _, pictures in places]
+        return found
+
+    def _count_at(self, combination: Sequence[Sequence[Choice]]) -> int:
+        """How many trials a combination makes: one, or one for each picture of a folder."""
+        choices = [choice for part in combination for choice in part]
+        mapping = self._written(choices)
+        if mapping is None:
+            return 1
+        return math.prod(len(found) for _, found in self._pictures_in(mapping, choices))
 
     def _too_many(self) -> bool:
         """Whether there are more trials than are meant, which is noted."""
-        most = self.draft.most_trials
-        if self.count > most:
+        most, count = self.draft.most_trials, self.count
+        if count > most:
             sizes = " × ".join(str(len(axis)) for axis in self.axes)
+            if count > math.prod(map(len, self.axes)):
+                sizes += f"{' and ' * bool(sizes)}one for each picture of a folder"
             self.mistakes.note(
                 "grid",
-                f"makes {self.count:,} trials ({sizes}), more than run.most_trials, {most:,}: "
+                f"makes {count:,} trials ({sizes}), more than run.most_trials, {most:,}: "
                 "raise that if so many are meant",
             )
-        return self.count > most
+        return count > most
 
-    def _trial(self, choices: Sequence[Choice]) -> AbstractTrial | None:
-        """The trial with these choices; None where it is mistaken."""
-        trial = self._validated(choices)
+    def _written(self, choices: Sequence[Choice]) -> dict[str, Any] | None:
+        """The raw trial with these choices; None where one of them has no place."""
+        mapping = copy.deepcopy(self.draft.trial)
+        for choice in choices:
+            label, value = choice.place.removesuffix(choice.path), copy.deepcopy(choice.value)
+            if not assigned(mapping, label, choice.path, value, mistakes=self.mistakes):
+                return None
+        return mapping
+
+    def _mappings(self, choices: Sequence[Choice]) -> Iterator[dict[str, Any]]:
+        """The raw trials with these choices: one, or one for each picture of a folder."""
+        mapping = self._written(choices)
+        if mapping is None:
+            return
+        places = self._pictures_in(mapping, choices)
+        for pictures in itertools.product(*(found for _, found in places)):
+            copied = copy.deepcopy(mapping)
+            for (path, _), picture in zip(places, pictures, strict=True):
+                assign(copied, path, picture)
+            yield copied
+
+    def _pictures_in(
+        self, mapping: Mapping[str, Any], choices: Sequence[Choice]
+    ) -> list[tuple[str, Sequence[dict[str, Any]]]]:
+        """The folders of a raw trial that stand for several trials: their places, and the raw
+        images in them. Mistakes in a folder are noted."""
+        found = []
+        for path, folder in folders_in(mapping):
+            images, mistakes = self.pictures.of(folder, most=self.draft.most_trials)
+            for mistake in mistakes:
+                inside = Mistake(joined(path, mistake.path), mistake.message, mistake.fault)
+                self.mistakes.note(_located(inside, choices), mistake.message, mistake.fault)
+            found.append((path, images))
+        return found
+
+    def _trial(self, mapping: Mapping[str, Any], choices: Sequence[Choice]) -> AbstractTrial | None:
+        """The trial that a mapping with these choices describes; None where it is mistaken."""
+        trial = self._validated(mapping, choices)
         if trial is None:
             return None
         for path, message in trial.conflicts():
@@ -155,13 +218,10 @@ class Expansion:
             if column in lacks:
                 self.mistakes.note(place, f"{column} can have no value: {lacks[column]}")
 
-    def _validated(self, choices: Sequence[Choice]) -> AbstractTrial | None:
-        """The trial with these choices; None where a field is wrong by itself."""
-        mapping = copy.deepcopy(self.draft.trial)
-        for choice in choices:
-            label, value = choice.place.removesuffix(choice.path), copy.deepcopy(choice.value)
-            if not assigned(mapping, label, choice.path, value, mistakes=self.mistakes):
-                return None
+    def _validated(
+        self, mapping: Mapping[str, Any], choices: Sequence[Choice]
+    ) -> AbstractTrial | None:
+        """The trial that a mapping describes; None where a field is wrong by itself."""
         written = {"trial": mapping}
         try:
             return _OneTrial.model_validate(written).trial

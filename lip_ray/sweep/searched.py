@@ -47,8 +47,11 @@ def search_id(search: Search, expansion: Expansion) -> str:
     axes = [[[(c.path, c.value) for c in part] for part in axis] for axis in expansion.axes]
     space = {path: domain.canonical_json() for path, domain in search.space.items()}
     objectives = [objective.canonical_json() for objective in search.objectives]
-    whole = json.dumps([expansion.draft.trial, axes, space, objectives], sort_keys=True)
-    return hashlib.sha256(whole.encode()).hexdigest()[:ID_DIGITS]
+    whole = [expansion.draft.trial, axes, space, objectives]
+    if pictures := expansion.pictures_by_content:  # a folder's path says nothing of what is in it
+        whole.append(pictures)
+    text = json.dumps(whole, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
 
 
 def _set_twice(search: Search, expansion: Expansion) -> bool:

@@ -192,8 +192,8 @@ class AbstractTask(Spec, ABC):
         return ", ".join(said + [f"{STRENGTHS[n]} = {v:g}" for n, v in strengths.items() if v])
 
     @property
-    def states_noise(self) -> bool:
-        """Whether the spec alone says how strong the noise is that the task adds."""
+    def adds_noise(self) -> bool:
+        """Whether the task adds noise to its measurements, by the spec alone."""
         return bool(getattr(self, "sigma", None))
 
     @abstractmethod

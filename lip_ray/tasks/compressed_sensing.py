@@ -42,6 +42,11 @@ class CompressedSensing(AbstractTask):
     outliers: Outliers | None = None
     """The kind of outliers among the measurements; by default there are none."""
 
+    @property
+    def adds_noise(self) -> bool:
+        """Whether there is noise, or there are outliers."""
+        return bool(self.sigma) or self.outliers is not None
+
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A measured image, more orthogonal rows than there are, or outliers that hit nothing."""
         count = image.load().numel()

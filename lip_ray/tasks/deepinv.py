@@ -88,6 +88,11 @@ class Deepinv(AbstractTask):
         """A hash of the names alone, since values may be lists, which have no hash."""
         return hash((self.name, frozenset(self.arguments), self.noise))
 
+    @property
+    def adds_noise(self) -> bool:
+        """Whether there is a noise model."""
+        return self.noise is not None
+
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A missing deepinv, names that it does not have, or arguments that it refuses."""
         try:

@@ -40,13 +40,11 @@ class Denoising(AbstractTask):
         if image.measured:
             return Problem(measured=pixels.to(device), noise_variance=estimated_variance(pixels))
         measured = with_noise(pixels, self.sigma or 0.0, seed=seed, image=image)
-        if self.clip:
+        noise = variance(self.sigma)
+        if self.clip:  # which makes the noise weaker than stated, most in black and white areas
             measured = measured.clamp(0, 1)
-        return Problem(
-            clean=pixels.to(device),
-            measured=measured.to(device),
-            noise_variance=variance(self.sigma),
-        )
+            noise = estimated_variance(measured) or noise
+        return Problem(clean=pixels.to(device), measured=measured.to(device), noise_variance=noise)
 
 
 @final
@@ -59,8 +57,8 @@ class PoissonDenoising(AbstractTask):
     its own noise."""
 
     @property
-    def states_noise(self) -> bool:
-        """Whether the peak is given, as the variance of a count is its mean."""
+    def adds_noise(self) -> bool:
+        """Whether the peak is given; a measured photo has its own noise."""
         return self.peak is not None
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
@@ -93,6 +91,11 @@ class ImpulseDenoising(AbstractTask):
 
     Every image needs it but a measured photo, which has its own noise.
     """
+
+    @property
+    def adds_noise(self) -> bool:
+        """Whether the share is given; a measured photo has its own noise."""
+        return self.share is not None
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A clean image without a strength of noise, or a measured one with it."""

@@ -67,13 +67,19 @@ def _examined(
     return _Examined(wrong, problem.image_shape, problem.noise_variance)
 
 
-def complete_fit(trial: "AbstractRestoration", prior: AbstractPrior, *, stated: bool) -> None:
-    """Set everything that the fit of a trial leaves open, while the trial is being validated.
+def completed_fit(
+    fit: Fit,
+    prior: AbstractPrior,
+    images: Sequence[Picture],
+    task: AbstractTask,
+    target: Target = "measured",
+) -> Fit:
+    """The fit of a trial with everything that it left open, by the prior and by what is fitted.
 
     So the spec is complete by itself: whoever reads it needs no default.
     """
-    fit: Fit = trial.__dict__["fit"]
-    trial.__dict__["fit"] = fit.completed(prior.published_fit, states_noise=stated)
+    noisy = task.adds_noise or any(image.measured for image in images)
+    return fit.completed(prior.published_fit, noisy=noisy and target == "measured")
 
 
 @dataclass(frozen=True, kw_only=True)

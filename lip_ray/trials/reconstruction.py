@@ -11,7 +11,8 @@ import torch
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 
-from lip_ray.data.images import AnyImage, Index, Picture, expanded, named
+from lip_ray.data.folders import MOST_TOGETHER, PictureFolder, expanded
+from lip_ray.data.images import AnyImage, Index, Picture, named
 from lip_ray.fits import (
     AbstractSolver,
     Callback,
@@ -136,8 +137,10 @@ GeneratorSource = Annotated[Generator | Cosines, Family(default="generator")]
 Subject = Annotated[AnyImage | Sample, Family(short=named, offers=str)]
 Subjects = Annotated[
     tuple[Subject, ...],
-    Field(strict=False, min_length=1, max_length=64),
-    BeforeValidator(expanded, json_schema_input_type=Subject | list[Subject]),
+    Field(strict=False, min_length=1, max_length=MOST_TOGETHER),
+    BeforeValidator(
+        expanded, json_schema_input_type=Subject | PictureFolder | list[Subject | PictureFolder]
+    ),
 ]
 """One image or several; an index that is a list stands for several images of one file or set."""
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self, final
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from lip_ray.data.images import Image, one_or_many_images
+from lip_ray.data.folders import MOST_TOGETHER, one_or_many_images
+from lip_ray.data.images import Image
 from lip_ray.fits import Fit, FitResult, arithmetic
 from lip_ray.priors import Prior, Skip
 from lip_ray.pruning import Magnitude, Mask, Pruner, Rate, Schedule, ScoreContext
@@ -19,7 +20,7 @@ from lip_ray.trials.bench import (
     LatentDraw,
     Setting,
     Target,
-    complete_fit,
+    completed_fit,
 )
 from lip_ray.trials.context import Context
 from lip_ray.trials.facets import (
@@ -50,7 +51,9 @@ from lip_ray.trials.rewinding import Rewind, ToInit, refuse_late
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Images = Annotated[
-    tuple[Image, ...], Field(strict=False, min_length=1, max_length=64), one_or_many_images
+    tuple[Image, ...],
+    Field(strict=False, min_length=1, max_length=MOST_TOGETHER),
+    one_or_many_images,
 ]
 
 
@@ -85,7 +88,8 @@ class Trajectory(AbstractRestoration):
 
     @model_validator(mode="after")
     def _completes_the_fit(self) -> Self:
-        complete_fit(self, self.prior, stated=self.task.states_noise and self.target != "clean")
+        fit = completed_fit(self.fit, self.prior, self.images, self.task, self.target)
+        self.__dict__["fit"] = fit  # the trial, which is still being validated, is frozen
         return self
 
     @model_validator(mode="after")

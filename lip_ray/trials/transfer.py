@@ -15,7 +15,7 @@ from lip_ray.trials.base import (
     refuse_untakeable,
     together,
 )
-from lip_ray.trials.bench import AbstractRestoration, Bench, Setting, complete_fit
+from lip_ray.trials.bench import AbstractRestoration, Bench, Setting, completed_fit
 from lip_ray.trials.context import Context
 from lip_ray.trials.facets import (
     View,
@@ -93,7 +93,8 @@ class Transfer(AbstractTakeover, AbstractRestoration):
 
     @model_validator(mode="after")
     def _completes_the_fit(self) -> Self:
-        complete_fit(self, self.source.prior, stated=self.task.states_noise)
+        fit = completed_fit(self.fit, self.source.prior, self.images, self.task)
+        self.__dict__["fit"] = fit  # the trial, which is still being validated, is frozen
         return self
 
     @model_validator(mode="after")

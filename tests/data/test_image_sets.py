@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from pydantic import TypeAdapter, ValidationError
 
 from lip_ray.data import image_sets, npz
+from lip_ray.data.folders import picture_files
 from lip_ray.data.image_sets import ArraySet, DigitSet, FolderSet, ImageSet
 from lip_ray.data.images import ArrayImage, DigitImage, FileImage
 from lip_ray.data.labelled import Digits
@@ -135,6 +136,7 @@ class TestArrays:
             {"size": (3, 9)},
             {"channels": 1},
             {"columns": (2, 7), "size": (4, 4)},
+            {"crop_to": 4},
         ],
     )
     def test_each_is_framed_as_an_image_of_the_array_is(self, tmp_path, framing) -> None:
@@ -223,7 +225,7 @@ class TestFolders:
     def test_pictures_come_in_the_order_of_their_paths(self, folder: Path) -> None:
         found = FolderSet(path=str(folder))
         names = ["a.bmp", "b-1.tiff", "b.PNG", "b/a.webp", "b/c.tif"]
-        assert image_sets.picture_files(folder) == names
+        assert picture_files(folder) == names
         pixels = [random_pixels(5, 7, 3, seed=seed) for seed in (1, 4, 0, 3, 2)]
         assert torch.equal(found.load(), planes(np.stack(pixels)))
         assert (found.count, found.shape) == (5, (3, 5, 7))

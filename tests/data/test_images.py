@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 from pydantic import Field, TypeAdapter, ValidationError
 
 from lip_ray.data import fingerprint, images
+from lip_ray.data.folders import expanded, one_or_many_images
 from lip_ray.data.images import (
     ArrayImage,
     BuiltinImage,
@@ -26,8 +27,6 @@ from lip_ray.data.images import (
     FileImage,
     Image,
     Picture,
-    expanded,
-    one_or_many_images,
     png,
     rounded,
 )

@@ -14,10 +14,8 @@ from lip_ray.tasks import Problem
 Signal = Literal["average", "output"]
 """The exponential moving average of a network's outputs, or the output of the step alone."""
 
-LONGEST_PATIENCE = 1000
-"""The patience of Wang et al. 2021, and of every rule by default in a fit long enough for it."""
-SHARE_OF_PATIENCE = 3
-"""A fit of fewer steps than this multiple of the longest patience waits for this part of them."""
+PATIENCE = 1000
+"""The patience that Wang et al. 2021 published, and that of every rule by default."""
 
 
 class Seen:
@@ -117,9 +115,8 @@ class AbstractLeast(AbstractStopping, ABC):
     warm_up: Annotated[int, Field(ge=0, le=10**7)] | None = None
     """How many first steps are never chosen, as a network's first outputs are as still as its best
     ones. By default a tenth of the fit's steps, at most 100."""
-    patience: Steps | None = None
-    """How many steps may pass after the least statistic before the choice is final. By default
-    1,000 as published, or a third of the fit's steps where it has fewer than 3,000."""
+    patience: Steps = PATIENCE
+    """How many steps may pass after the least statistic before the choice is final."""
 
     @cached_property
     def first_step(self) -> int:
@@ -127,14 +124,9 @@ class AbstractLeast(AbstractStopping, ABC):
         return self.warm_up or 0
 
     def scaled(self, steps: int) -> Self:
-        warm_up = min(100, steps // 10)
-        patience = min(LONGEST_PATIENCE, max(steps // SHARE_OF_PATIENCE, 1))
-        return self.model_copy(
-            update={
-                "warm_up": warm_up if self.warm_up is None else self.warm_up,
-                "patience": patience if self.patience is None else self.patience,
-            }
-        )
+        if self.warm_up is not None:
+            return self
+        return self.model_copy(update={"warm_up": min(100, steps // 10)})
 
     def check(self, steps: int) -> None:
         """Raise ValueError where no step is left after the warm-up."""
@@ -148,9 +140,7 @@ class AbstractLeast(AbstractStopping, ABC):
 class LeastMonitor(AbstractMonitor, ABC):
     """The running state of a rule that chooses the step of the least statistic."""
 
-    def __init__(self, rule: AbstractLeast, like: Tensor) -> None:
-        if rule.patience is None:
-            raise ValueError("a rule is scaled to a fit before it watches one")
+    def __init__(self, rule: AbstractLeast) -> None:
         self._signal: Signal = rule.signal
         self._first = rule.first_step
         self._patience = rule.patience

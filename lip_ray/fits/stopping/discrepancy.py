@@ -15,15 +15,16 @@ class Discrepancy(AbstractStopping):
     """The first step whose residual is at most `factor` times the variance of the noise.
 
     Morozov 1966. An image that explains the measurement better than the noise allows has begun to
-    fit it. The variance is what the task says; for a measured photo to denoise it is estimated
-    from its finest wavelets (Donoho & Johnstone 1994, by scikit-image). Where the residual never
-    gets so small, the step of the least residual is chosen.
+    fit it. The variance is what the task says. For a measured photo, and for noise that was
+    clipped, it is estimated from the finest wavelets of the measurement (Donoho & Johnstone 1994,
+    by scikit-image). Where the residual never gets so small, the step of the least residual is
+    chosen.
     """
 
     kind: Literal["discrepancy"] = "discrepancy"
-    factor: Annotated[float, Field(gt=0)] = 0.95
-    """The residual that ends the fit, divided by the variance of the noise. The average of outputs
-    lags behind the network, so its residual is larger than that of the best image's step."""
+    factor: Annotated[float, Field(gt=0)] = 0.92
+    """The residual that ends the fit, divided by the variance of the noise. By default it is what
+    lost least on 29 fits to scikit-image's photos and Set5."""
 
     def applies(self, problem: Problem) -> bool:
         """Whether the variance of the noise is known."""

@@ -25,7 +25,7 @@ class HeldOut(AbstractLeast):
         return problem.held_out is not None
 
     def monitor(self, problem: Problem) -> "HeldOutMonitor":
-        return HeldOutMonitor(self, problem.blank)
+        return HeldOutMonitor(self)
 
 
 class HeldOutMonitor(LeastMonitor):

@@ -113,7 +113,7 @@ class WindowMonitor(LeastMonitor):
     """
 
     def __init__(self, rule: WindowedVariance, like: Tensor) -> None:
-        super().__init__(rule, like)
+        super().__init__(rule)
         if rule.window is None or rule.stride is None:
             raise ValueError("a rule is scaled to a fit before it watches one")
         self._window, self._stride = rule.window, rule.stride
@@ -150,7 +150,7 @@ class ExponentialMonitor(LeastMonitor):
     """
 
     def __init__(self, rule: ExponentialVariance, like: Tensor) -> None:
-        super().__init__(rule, like)
+        super().__init__(rule)
         self._alpha = rule.alpha
         self._mean = torch.zeros_like(like, dtype=torch.float64)
         self._variance = like.new_zeros((), dtype=torch.float64)
