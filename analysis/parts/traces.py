@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from ..charts.controls import Change, Choice, first_change, listed, menu
 from ..charts.style import (
     DASHES,
+    FLAW_SYMBOLS,
     MEASURED_STYLE,
     OKABE_ITO,
     PALETTE,
@@ -25,7 +26,7 @@ from ..page.pictures import PICTURE_KEY
 from ..page.section import Block, Figure, Section, one_per
 from ..rows.choosing import check_single, evenly, leading_seed, shown_text, with_most
 from ..rows.naming import flat_settings, tuples
-from ..rows.points import WHICH, distinct_fits, frontier_points
+from ..rows.points import UNFINISHED, WHICH, distinct_fits, frontier_points
 from ..rows.texts import density_text
 
 MOST_PROBLEMS = 12
@@ -42,7 +43,15 @@ MOST_STEPS = 140
 
 TRACED = [
     *("trial_id", "level", "image", "problem", "settings", "method", "reference", "seed", "kept"),
-    *("total", "density", "outcome", "selected_step", "peak_step", "psnr_measured_db"),
+    *(
+        "total",
+        "density",
+        "outcome",
+        "unfinished",
+        "selected_step",
+        "peak_step",
+        "psnr_measured_db",
+    ),
     *(f"psnr_{which}_db" for which in WHICH),
 ]
 """The columns that curves are shown with: few are sorted fast."""
@@ -50,8 +59,9 @@ TRACED = [
 NOTE = """
 One fit, step by step: PSNR rises while the network learns the image, and falls when it learns the
 noise. Marks are the step that the stopping rule selected without the clean image, the best step,
-and the last one; they are of the averaged output. Below is what the rule follows: it takes the
-lowest. The dashed line is the dense network from the same initial weights.
+and the last one; they are of the averaged output. Where the best step is an hourglass, the fit is
+unfinished: it is among the last, and more steps would restore better. Below is what the rule
+follows: it takes the lowest. The dashed line is the dense network from the same initial weights.
 """
 
 Trace = dict[str, Any]
@@ -219,11 +229,16 @@ def _is(row: Any, method: str, references: Set[str], density: str) -> bool:
 def _axes_of(rows: Sequence[Any], shown: Sequence[bool], said: str) -> dict[str, Any]:
     """What a choice changes beside the curves: what is said of it, and the range of PSNRs."""
     own = [row for row, one in zip(rows, shown, strict=True) if one]
-    note = f"{said}, seed {own[0].seed}: {own[0].outcome}" if own else f"{said}: no such fit"
+    note = f"{said}, seed {own[0].seed}: {_ended(own[0])}" if own else f"{said}: no such fit"
     seen = [*own, *(row for row in rows if row.kept == row.total)]
     low, high = spread([value for row in seen for value in (*_marks(row), max(row.psnr_db))])
     title = f"Step<br><sub>{plain(note)}</sub>"
     return {"xaxis.title.text": title, "yaxis.range": [low - BELOW_DB, high]}
+
+
+def _ended(row: Any) -> str:
+    """How a fit ended."""
+    return f"{row.outcome}, {UNFINISHED}" if row.unfinished else str(row.outcome)
 
 
 def _context(rows: Sequence[Any]) -> list[Trace]:
@@ -245,6 +260,9 @@ def _traces(row: Any, *, watched: bool) -> list[Trace]:
     raw = _line(row.step, row.psnr_raw_db, "raw output", {"color": OKABE_ITO[5], "width": 1})
     mean = _line(row.step, row.psnr_db, "averaged output", {"color": OKABE_ITO[0], "width": 2.5})
     steps = {"selected": row.selected_step, "peak": row.peak_step, "final": row.step[-1]}
+    looks = dict(MARKS)
+    if row.unfinished:
+        looks["peak"] = looks["peak"] | {"symbol": FLAW_SYMBOLS[UNFINISHED], "line": {"width": 2}}
     marks = [
         {
             "type": "scatter",
@@ -256,7 +274,7 @@ def _traces(row: Any, *, watched: bool) -> list[Trace]:
             "cliponaxis": False,
             "hovertemplate": f"{which}<br>step %{{x}}<br>%{{y:.2f}} dB<extra></extra>",
         }
-        for which, look in MARKS.items()
+        for which, look in looks.items()
     ]
     statistic = {
         "type": "scatter",

@@ -17,6 +17,9 @@ BAD_OUTCOMES = (Outcome.COLLAPSED, Outcome.DIVERGED, Outcome.FAILED)
 
 FAILURES = [outcome.value for outcome in BAD_OUTCOMES]
 
+UNFINISHED = "unfinished"
+"""What is said of a fit whose best step is in its last hundredth."""
+
 
 def described_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     """The points of `frontier_points`, with the keys and settings that their names stand for.
@@ -58,10 +61,16 @@ def _judged(points: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def worthy(points: pd.DataFrame) -> "pd.Series[bool]":
-    """Which points may be on a front: finished, sound, and better than their measurement."""
-    broken = points["outcome"].isin(FAILURES)
-    return ~(broken | points["unfinished"] | points["below_measured"])
+def unfit(points: pd.DataFrame) -> "pd.Series[bool]":
+    """Which points no front may have: unfinished, gone wrong, or worse than their measurement."""
+    return points["outcome"].isin(FAILURES) | points["unfinished"] | points["below_measured"]
+
+
+def flaws(points: pd.DataFrame) -> "pd.Series[str]":
+    """How each point is marked in figures: as it went wrong, as unfinished, or not at all ("")."""
+    outcomes = points["outcome"].astype(str)
+    unfinished = points["unfinished"].map({True: UNFINISHED, False: ""})
+    return outcomes.where(outcomes.isin(FAILURES), unfinished)
 
 
 def frontier_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
