@@ -17,6 +17,7 @@ from typing import Any
 
 from lip_ray.fits.stopping import WATCHING
 from lip_ray.records import LevelRecord, Outcome, StepChoice, TrialRecord
+from lip_ray.spec import EPOCH
 from lip_ray.store import Reader, Writer
 from lip_ray.trials import (
     AnyTrial,
@@ -233,6 +234,7 @@ def record(trial: AnyTrial) -> TrialRecord:
         macs_per_step=10**6,
         spec=trial.model_dump_json(),
         canonical=trial.canonical_json(),
+        epoch=EPOCH,
         facets=trial.facets(),
         lip_ray_version="0.1.0",
         torch_version="2",
