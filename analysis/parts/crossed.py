@@ -26,7 +26,8 @@ NOTE = """
 The mean difference over all pairs of a source and a target, seeds averaged first; in brackets an
 interval for other sources and other targets than these, as both are crossed random effects. Tickets
 that stayed where they come from are left out. Pairs as if each were independent would claim far
-more. P-values of the verdicts are Holm's, over all densities and matrices.
+more. P-values of the verdicts are Holm's, over all densities and matrices. Where a verdict says how
+many images would decide, it means as many sources and as many targets.
 """
 
 ALONE = "no verdict: sources and targets have to vary apart, two of each at least"
@@ -129,7 +130,7 @@ def crossed_blocks(table: pd.DataFrame) -> Iterator[Block]:
     for (source, target), own in table.groupby(["source_task", "target_task"], observed=True):
         where = f"{source} to {target}" if source != target else str(source)
         for against, rows in own.groupby("against", sort=False):
-            yield Text(f"{where}, against {WHOM[str(against)]}, {_sentence(rows)}.")
+            yield Text(f"{where}, against {WHOM[str(against)]}, {_sentence(rows)}")
     if len(table):
         yield _numbers(table)
 
@@ -143,8 +144,8 @@ def _sentence(rows: pd.DataFrame) -> str:
     sample = f"over {first['sources']} sources and {first['targets']} targets"
     said = rows.drop_duplicates("which").set_index("which")["verdict"]
     if said.nunique() == 1:
-        return f"{sample}: {said.iloc[0]}"
-    return f"{sample}: " + ". ".join(f"By {which}: {text}" for which, text in said.items())
+        return f"{sample}: {said.iloc[0]}."
+    return " ".join([f"{sample}.", *(f"By {which}: {text}." for which, text in said.items())])
 
 
 def _numbers(table: pd.DataFrame) -> Table:

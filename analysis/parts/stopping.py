@@ -145,6 +145,20 @@ def stopping_figure(gaps: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
     by_rule = {str(name): own["gap_db"] for name, own in gaps.groupby("name", observed=True)}
     marks = {name: evenly(sorted(by_rule[name]), MOST_MARKS) for name in labels}
     figure = go.Figure(layout=layout(""))
+    figure.add_scatter(
+        x=[round(gap, 3) for own in marks.values() for gap in own],
+        y=[labels[name] for name, own in marks.items() for _ in own],
+        mode="markers",
+        name="fit",
+        marker={
+            "symbol": "line-ns",
+            "size": 14,
+            "opacity": 0.4,
+            "line": {"width": 1, "color": PALETTE["muted"]},
+        },
+        text=[plain(name) for name, own in marks.items() for _ in own],
+        hovertemplate="%{text}<br>%{x:.2f} dB below the peak<extra></extra>",
+    )
     figure.add_box(
         y=list(labels.values()),
         q1=table["q25_db"].tolist(),
@@ -160,20 +174,6 @@ def stopping_figure(gaps: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
         line={"color": OKABE_ITO[0], "width": 2},
         fillcolor="rgba(0,0,0,0)",
         hoverinfo="x",
-    )
-    figure.add_scatter(
-        x=[round(gap, 3) for own in marks.values() for gap in own],
-        y=[labels[name] for name, own in marks.items() for _ in own],
-        mode="markers",
-        name="fit",
-        marker={
-            "symbol": "line-ns",
-            "size": 16,
-            "opacity": 0.5,
-            "line": {"width": 1.5, "color": PALETTE["ink"]},
-        },
-        text=[plain(name) for name, own in marks.items() for _ in own],
-        hovertemplate="%{text}<br>%{x:.2f} dB below the peak<extra></extra>",
     )
     figure.update_xaxes(title={"text": "Peak − chosen step (dB)"}, zeroline=True, **axis_lines())
     figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)

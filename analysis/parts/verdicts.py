@@ -239,8 +239,9 @@ CELLS = {
     "By peak": lambda row: row.verdict_peak,
     "Differ": lambda row: row.disagreement,
     "Sample": _sample_text,
-    "Crosses, selected": lambda row: _bound_text(row.estimate_selected),
-    "Crosses, peak": lambda row: _bound_text(row.estimate_peak),
+    "Crosses": lambda row: (
+        f"{_bound_text(row.estimate_selected)}, {_bound_text(row.estimate_peak)}"
+    ),
     "Sparsest": lambda row: _bound_text(row.least),
 }
 

@@ -210,7 +210,7 @@ fits as (
         select fitted.* exclude (method), level.kept, level.total, level.density,
                level.psnr_selected_db, level.unfinished, level.below_measured,
                case when level.kept = level.total then 0 else fitted.method end as method
-        from files.levels as level join fitted using (trial_id, image)
+        from levels as level join fitted using (trial_id, image)
     )
     group by all
 ),

@@ -186,7 +186,7 @@ class TestTransfer:
         study.add(self.moved(ASTRONAUT), moved, travels="mask")
         rows = Reader(path).sql("from transfer order by level").to_pylist()
         assert [row["to_native_db"] for row in rows] == [0.0, None, None]
-        assert [row["unfinished"] for row in rows] == [None, None, True]
+        assert [row["unfinished"] for row in rows] == [False, False, True]
         assert rows[2]["psnr_native_db"] == 28.0
 
     def moved(self, image: dict[str, Any], **changes: Any) -> dict[str, Any]:

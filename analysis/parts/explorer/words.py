@@ -50,6 +50,9 @@ def _words(rows: pd.DataFrame, volumes: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _front_words(volume: Any, axis: str) -> Iterator[str]:
+    if not volume.points:
+        yield "No point can be on a Pareto front."
+        return
     yield f"Pareto front: {volume.front} of {volume.points} points."
     if volume.hypervolume == volume.hypervolume:
         yield (
