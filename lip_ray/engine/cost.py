@@ -196,9 +196,10 @@ class Estimate:
             said.append(f"roughly known, by others of their size: {_named(self.rough)}")
         if self.assumed:
             rates = " and ".join(_rate(device) for device in self.held_s)
+            which = _named(self.assumed) if len(self.assumed) < self.trials_left else "all trials"
             said.append(
-                f"not timed, estimated from multiply-adds at {rates}; --measure times a few steps: "
-                f"{_named(self.assumed)}"
+                f"not timed, estimated from multiply-adds at {rates} "
+                f"(--measure times a few steps): {which}"
             )
         if 0 < len(self.unknown) < self.trials_left:
             said.append(f"not known, as nothing like them was timed: {_named(self.unknown)}")
