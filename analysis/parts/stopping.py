@@ -175,7 +175,7 @@ def stopping_figure(gaps: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
         fillcolor="rgba(0,0,0,0)",
         hoverinfo="x",
     )
-    figure.update_xaxes(title={"text": "Peak − chosen step (dB)"}, zeroline=True, **axis_lines())
+    figure.update_xaxes(title={"text": "Peak − chosen step (dB)"}, zeroline=False, **axis_lines())
     figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
     return figure
 

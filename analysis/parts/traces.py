@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from ..charts.cells import in_lines
 from ..charts.controls import Change, Choice, first_change, listed, menu
 from ..charts.style import (
     DASHES,
@@ -28,6 +29,7 @@ from ..rows.choosing import check_single, evenly, leading_seed, shown_text, with
 from ..rows.naming import flat_settings, tuples
 from ..rows.points import UNFINISHED, WHICH, distinct_fits, frontier_points
 from ..rows.texts import density_text
+from .stopping import RULES
 
 MOST_PROBLEMS = 12
 """The problems that have a figure of curves."""
@@ -80,6 +82,9 @@ BELOW_DB = 4.0
 """What is shown below the worst mark: how the curve rises, not where it comes from."""
 
 SCALE = Choice(name="scale", legend="Steps", labels=listed(["Linear", "Log"]), row=True)
+
+RULE_WIDTH = 12
+"""Characters in a line of a rule's name, beside its panel."""
 
 PANELS = {"main": [0.32, 1.0], "statistic": [0.0, 0.2]}
 """The shares of the height that each panel takes."""
@@ -211,7 +216,8 @@ def _dress(rows: Sequence[Any], change: Mapping[str, Any], *, watched: bool) -> 
     found["xaxis"] = {"range": ends, "title": {"text": change["xaxis.title.text"]}, **axis_lines()}
     found["yaxis"]["range"] = change["yaxis.range"]
     if watched:
-        rules = " or ".join(dict.fromkeys(row.stopping.upper() for row in rows if row.stopping))
+        kinds = dict.fromkeys(row.stopping for row in rows if row.stopping)
+        rules = in_lines(" or ".join(RULES.get(kind, kind) for kind in kinds), RULE_WIDTH)
         panel = {"type": "log", "domain": PANELS["statistic"], "title": {"text": rules}}
         ticks = {"tickformat": "~e", "dtick": 1, "range": _decades(rows), "zeroline": False}
         found["yaxis2"] = {**panel, **ticks, **axis_lines()}

@@ -199,7 +199,7 @@ class TestFigure:
 
     def test_the_statistic_has_a_panel_of_its_own(self, own: pd.DataFrame) -> None:
         figure = trace_figure(own)
-        assert figure.layout.yaxis2.title.text == "WMV"
+        assert figure.layout.yaxis2.title.text == "ES-WMV"
         assert figure.layout.yaxis2.domain[1] < figure.layout.yaxis.domain[0]
         low, high = figure.layout.yaxis2.range
         values = [v for t in figure.data if t.yaxis == "y2" for v in t.y if math.isfinite(v)]
