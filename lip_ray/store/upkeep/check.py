@@ -417,7 +417,7 @@ class Examination:
     def _whole(self, table: str, part: str, kept: list[pa.Table]) -> bool:
         """Whether all of a part can be read; the columns that rules need are added to `kept`."""
         try:
-            dataset = self._files.dataset([part], part_schema(table))
+            dataset = self._files.parts([part], part_schema(table))
             found = [_looked_at(table, valid(rows), part) for rows in dataset.to_batches()]
         except FileNotFoundError:
             if newest(self._files) != self._manifest:
