@@ -83,8 +83,8 @@ def trial_record(trial: AbstractTrial, device: str) -> TrialRecord:
         task=about.task, image=about.image, seed=trial.seed_used, levels=trial.levels,
         source_ids=(), travels=None, parameters=size.parameters,
         macs_per_step=size.macs_per_step, spec=trial.model_dump_json(),
-        canonical=trial.canonical_json(), lip_ray_version="0", torch_version="0", ray_version="0",
-        python_version="0", host="", device=device, started_at=NOON,
+        canonical=trial.canonical_json(), epoch=2, lip_ray_version="0", torch_version="0",
+        ray_version="0", python_version="0", host="", device=device, started_at=NOON,
     )  # fmt: skip
 
 

@@ -372,8 +372,8 @@ class TestFaults:
                 ["search.space.prior.scales.low: must be a whole number, got 1.0"],
             ),
             (
-                in_space(fit__stopping__run_on={"kind": "int", "low": 0, "high": 1}),
-                ["search.space.fit.stopping.run_on.low: must be true or false, got 0"],
+                in_space(fit__stopping__ends_fit={"kind": "int", "low": 0, "high": 1}),
+                ["search.space.fit.stopping.ends_fit.low: must be true or false, got 0"],
             ),
             (
                 in_space(prior__scales={"kind": "int", "low": 0, "high": 3}),

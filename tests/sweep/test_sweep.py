@@ -447,13 +447,13 @@ class TestOneFault:
             ("fit", {"compiled": "yes"}, "trial.fit.compiled: must be true or false, got 'yes'"),
             (
                 "fit",
-                {"steps": 50},
+                {"steps": 50, "stopping": {"window": 100}},
                 "trial.fit: stopping.window must not be longer than the fit: "
                 "got window 100 and steps 50",
             ),
             (
                 "fit",
-                {"stopping": {"window": 15}},
+                {"stopping": {"window": 15, "stride": 10}},
                 "trial.fit.stopping: window must be a multiple of stride, got 15 and 10",
             ),
             ("seed", -1, "trial.seed: must be at least 0, got -1"),
@@ -706,10 +706,10 @@ class TestFaultsInTheGrid:
                 ["grid: prior.width and prior set the same field"],
             ),
             (
-                {"fit.steps": [200, 50]},
+                {"fit.steps": [200, 50], "fit.stopping.warm_up": [60]},
                 [
-                    "grid.fit.steps[1]: stopping.window must not be longer than the fit: "
-                    "got window 100 and steps 50"
+                    "grid.fit.steps[1] and grid.fit.stopping.warm_up[0]: stopping.warm_up must be "
+                    "shorter than the fit: got warm_up 60 and steps 50"
                 ],
             ),
             (
@@ -1079,8 +1079,8 @@ class TestSenseless:
                 r"trial: rewind.step must be less than the fit's steps: got step 100 and steps 100",
             ),
             (
-                {"fit": {"steps": 100, "stopping": {"run_on": True}}},
-                r"trial.fit.stopping: run_on needs a patience",
+                {"fit": {"steps": 100, "stopping": {"warm_up": 100}}},
+                r"trial.fit: stopping.warm_up must be shorter than the fit: got warm_up 100 and",
             ),
             (
                 {"kind": "transfer", "source": {**FOUND, "rewind": "reinit"}},
