@@ -4,7 +4,6 @@ Fits are paired: same image, seed, noise and initial weights, at equal true dens
 problems share apart from their image: task, network and fit.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -36,7 +35,7 @@ JUDGED = ("selected", "peak")
 """The PSNRs that verdicts are about, side by side."""
 
 MATCHED = [
-    *("problem", "problem_key", "problem_settings", "task", "prior", "image", "method"),
+    *("problem", "study_key", "study_settings", "task", "prior", "image", "method"),
     *("reference", "seed", "kept", "total", "density", "unfinished", "below_measured"),
     *("psnr_measured_db", *(f"psnr_{which}_db" for which in JUDGED)),
 ]
@@ -249,13 +248,8 @@ CELLS = {
 def _fits(points: pd.DataFrame) -> pd.DataFrame:
     """All fits once, with the name of what their problems share apart from the image."""
     fits = distinct_fits(points)
-    keys, settings = (
-        fits[column].map({text: _without_image(text) for text in fits[column].unique()})
-        for column in ("problem_key", "problem_settings")
-    )
     names = fits["task"].astype(str) + ", " + fits["prior"].astype(str)
-    studies = pd.Series(distinct_names(names, keys, settings), index=fits.index)
-    named = fits.assign(study=studies)
+    named = fits.assign(study=distinct_names(names, fits["study_key"], fits["study_settings"]))
     return named.astype(dict.fromkeys(("study", "problem", "method", "reference"), str))
 
 
@@ -273,10 +267,6 @@ def _differences(fits: pd.DataFrame, judged: Iterable[str]) -> pd.DataFrame:
         for which in judged
     }
     return found.assign(**differences)
-
-
-def _without_image(settings: str) -> str:
-    return json.dumps({k: v for k, v in json.loads(settings).items() if k != "image"})
 
 
 @dataclass(frozen=True, kw_only=True)
