@@ -164,10 +164,14 @@ def pair_table(points: pd.DataFrame) -> pd.DataFrame:
     """
     goals, table = goals_of(points), search_table(points)
     found = table[table["state"] == "complete"]
-    losses = {one.name: (-1 if one.grows else 1) * found[one.name] for one in goals}
+    gains = {one.name: ((1 if one.grows else -1) * found[one.name]).tolist() for one in goals}
     pairs = [
-        {"first": one, "second": other, "points": sum(pareto_front(losses[one], -losses[other]))}
-        for one, other in combinations(losses, 2)
+        {
+            "first": one,
+            "second": other,
+            "points": sum(pareto_front([-x for x in gains[one]], gains[other])),
+        }
+        for one, other in combinations(gains, 2)
     ]
     return pd.DataFrame(pairs, columns=["first", "second", "points"])
 
@@ -190,8 +194,8 @@ def front_figure(points: pd.DataFrame, *, starts: int = 0) -> go.Figure:
     known = known.assign(text=[_hover(row, goals) for _, row in known.iterrows()])
     complete, y = known[known["state"] == "complete"], goals[0].name
     if len(goals) == 2:
-        x, axis, best = goals[1].name, _axis(known, goals[1]), front_table(points)
-        line = _line(best[x], best[y], name="front: within reach", shape="vh")
+        x, axis, front = goals[1].name, _axis(known, goals[1]), front_table(points)
+        line = _line(front[x], front[y], name="front: within reach", shape="vh")
     else:
         x, axis = "number", _plain_axis("Point, in the order of asking")
         best = complete[y].cummax() if goals[0].grows else complete[y].cummin()

@@ -5,6 +5,7 @@ are shown and have all fields that the trial's own version knew. Both are JSON.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -65,12 +66,12 @@ def _with_own_image(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def _with_wholes(pairs: pd.DataFrame) -> pd.DataFrame:
     """The rows with the `WHOLES`, whose names are those of image and task."""
-    scene = pairs["image"] + ": " + pairs["task_name"]
-    names = {"study": "", "target": pairs["image"], "image": pairs["image"]}
+    image, task = pairs["image"], pairs["task_name"]
+    names: dict[str, Any] = {"study": "", "target": image, "image": image, "task": task}
     found = pairs.rename(columns={"source_task": "source_task_name"})
-    found["target_task_name"] = pairs["task_name"]
+    found["target_task_name"] = task
     for part, inner in WHOLES.items():
-        found[f"{part}_name"] = pairs["task_name"] if part == "task" else names.get(part, scene)
+        found[f"{part}_name"] = names.get(part, image + ": " + task)
         for end in ENDS[1:]:
             found[f"{part}_{end}"] = _joined(pairs, inner, end)
     return found
