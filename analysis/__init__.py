@@ -45,9 +45,11 @@ from .parts.status import failures_table as failures_table
 from .parts.status import kinds_table as kinds_table
 from .parts.status import running_table as running_table
 from .parts.status import status_table as status_table
+from .parts.stopping import stopping_table as stopping_table
 from .parts.tickets import pruned_points as pruned_points
 from .parts.traces import trace_figure as trace_figure
 from .parts.traces import trace_table as trace_table
+from .parts.transfer import crossed_table as crossed_table
 from .parts.transfer import transfer_figure as transfer_figure
 from .parts.transfer import transfer_table as transfer_table
 from .parts.verdicts import comparison_table as comparison_table

@@ -445,6 +445,12 @@ LEVELS = Table(
             unit="dB",
         ),
         MSE_SELECTED,
+        Column(
+            "below_measured",
+            "bool",
+            "whether the peak PSNR is below that of the measurement itself; null where either is "
+            "not known",
+        ),
     ),
 )
 """Results of levels. A file of this table commits its level: it is written last."""
@@ -722,14 +728,18 @@ FRONTIER = Table(
             "int64",
             "fits that collapsed, diverged or failed; a collapsed one's PSNR is in the mean",
         ),
+        Column(
+            "unfinished_fits", "int64", "fits that are unfinished; their PSNRs are in the means"
+        ),
     ),
 )
 
 MATCHING = Table(
     "matching",
     "A row a study and way of finding tickets: down to where it stays as good as dense, by means, "
-    "as the report's verdicts estimate it. Their bounds of chance need Student's t and are in the "
-    "report and its `matching_table` alone.",
+    "as the report's verdicts estimate it. Unfinished fits, and those whose dense network is "
+    "unfinished or worse than the measurement, are left out. The bounds of chance need Student's t "
+    "and are in the report and its `matching_table` alone.",
     derived=(
         TASK,
         PRIOR,
@@ -792,7 +802,13 @@ TRANSFER = Table(
             "network, fit, seed and number of weights",
             unit="dB",
         ),
-        Column("to_native_db", "double", "selected − native, in dB", unit="dB"),
+        Column(
+            "to_native_db",
+            "double",
+            "selected − native, in dB; null where either fit is unfinished",
+            unit="dB",
+        ),
+        UNFINISHED,
     ),
 )
 

@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from lip_ray.records import LevelRecord, Outcome, TrialRecord
+from lip_ray.fits.stopping import WATCHING
+from lip_ray.records import LevelRecord, Outcome, StepChoice, TrialRecord
 from lip_ray.spec import EPOCH, Spec, canonical
 from lip_ray.store import Reader, Writer
 from lip_ray.trials import (
@@ -285,6 +286,7 @@ def level_records(trial: AnyTrial) -> Iterator[list[LevelRecord]]:
 def _fit(trial: AnyTrial, level: int, place: int, label: str) -> LevelRecord:
     kept = max(1, round(TOTAL * DENSITIES[level]))
     psnr = 27.0 + place + 0.1 * trial.seed_used - 0.04 * level**3 - 0.002 * len(trial.kind) * level
+    restores = trial.kind in ("trajectory", "transfer")
     scored = trial.kind not in ("classification", "generator")
     psnrs = {f"psnr_{which}_db": psnr for which in ("measured", "peak", "selected", "final")}
     others: dict[str, dict[str, Any]] = {
@@ -312,6 +314,27 @@ def _fit(trial: AnyTrial, level: int, place: int, label: str) -> LevelRecord:
         device="cpu",
         threads=1,
         finished_at=AT,
+        unfinished=(level == 2 and trial.seed_used == 1) if restores else None,
+        choices=choices(trial, psnr) if restores else (),
+    )
+
+
+def choices(trial: AnyTrial, psnr: float) -> tuple[StepChoice, ...]:
+    """What the rules that watch every fit made of one; that of the spec is in force."""
+    rules = {rule.scaled(100): False for rule in WATCHING} | {trial.fit.stopping.scaled(100): True}
+    return tuple(
+        StepChoice(
+            rule=rule.kind,
+            signal=rule.signal,
+            settings=rule.model_dump_json(),
+            in_force=in_force,
+            step=90,
+            psnr_db=psnr if in_force else psnr - 0.1 * place,
+            statistic=0.01,
+            fired=place % 2 == 0,
+            noise=0.1 if rule.kind == "discrepancy" else None,
+        )
+        for place, (rule, in_force) in enumerate(rules.items())
     )
 
 

@@ -12,6 +12,7 @@ import plotly.io as pio
 from lip_ray.columns import LEVELS
 from lip_ray.records import Outcome
 
+from ..rows.points import UNFINISHED
 from ..rows.texts import density_text, sparsity_text
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -28,6 +29,12 @@ AXIS_TITLES = {which: LEVELS[f"psnr_{which}_db"].axis_title for which in BUTTONS
 
 BROKEN_SYMBOLS = {Outcome.COLLAPSED: "x-thin", Outcome.DIVERGED: "asterisk"}
 """Marks of fits that went wrong but have a PSNR, whatever the method's own symbol."""
+
+FLAW_SYMBOLS = {
+    **{outcome.value: symbol for outcome, symbol in BROKEN_SYMBOLS.items()},
+    UNFINISHED: "hourglass-open",
+}
+"""The same, and the mark of fits that more steps would improve."""
 
 FOOT = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
 """The second axis, for marks along the foot of a figure: of what has no value."""

@@ -11,6 +11,7 @@ from .overlap import PART as OVERLAP
 from .search import PART as SEARCH
 from .sensing.section import PART as SENSING
 from .size import PART as SIZE
+from .stopping import PART as STOPPING
 from .traces import PART as TRACES
 from .transfer import PART as TRANSFER
 from .verdicts import PART as VERDICTS
@@ -25,6 +26,7 @@ PARTS: tuple[Part, ...] = (
     GENERATORS,
     SENSING,
     SEARCH,
+    STOPPING,
     TRACES,
     LAYERS,
     OVERLAP,

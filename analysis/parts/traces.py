@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from ..charts.cells import in_lines
 from ..charts.controls import Change, Choice, first_change, listed, menu
 from ..charts.style import (
     DASHES,
+    FLAW_SYMBOLS,
     MEASURED_STYLE,
     OKABE_ITO,
     PALETTE,
@@ -25,8 +27,9 @@ from ..page.pictures import PICTURE_KEY
 from ..page.section import Block, Figure, Section, one_per
 from ..rows.choosing import check_single, evenly, leading_seed, shown_text, with_most
 from ..rows.naming import flat_settings, tuples
-from ..rows.points import WHICH, distinct_fits, frontier_points
+from ..rows.points import UNFINISHED, WHICH, distinct_fits, frontier_points
 from ..rows.texts import density_text
+from .stopping import RULES
 
 MOST_PROBLEMS = 12
 """The problems that have a figure of curves."""
@@ -42,7 +45,15 @@ MOST_STEPS = 140
 
 TRACED = [
     *("trial_id", "level", "image", "problem", "settings", "method", "reference", "seed", "kept"),
-    *("total", "density", "outcome", "selected_step", "peak_step", "psnr_measured_db"),
+    *(
+        "total",
+        "density",
+        "outcome",
+        "unfinished",
+        "selected_step",
+        "peak_step",
+        "psnr_measured_db",
+    ),
     *(f"psnr_{which}_db" for which in WHICH),
 ]
 """The columns that curves are shown with: few are sorted fast."""
@@ -50,8 +61,9 @@ TRACED = [
 NOTE = """
 One fit, step by step: PSNR rises while the network learns the image, and falls when it learns the
 noise. Marks are the step that the stopping rule selected without the clean image, the best step,
-and the last one; they are of the averaged output. Below is what the rule follows: it takes the
-lowest. The dashed line is the dense network from the same initial weights.
+and the last one; they are of the averaged output. Where the best step is an hourglass, the fit is
+unfinished: it is among the last, and more steps would restore better. Below is what the rule
+follows: it takes the lowest. The dashed line is the dense network from the same initial weights.
 """
 
 Trace = dict[str, Any]
@@ -70,6 +82,9 @@ BELOW_DB = 4.0
 """What is shown below the worst mark: how the curve rises, not where it comes from."""
 
 SCALE = Choice(name="scale", legend="Steps", labels=listed(["Linear", "Log"]), row=True, menu=1)
+
+RULE_WIDTH = 12
+"""Characters in a line of a rule's name, beside its panel."""
 
 PANELS = {"main": [0.32, 1.0], "statistic": [0.0, 0.2]}
 """The shares of the height that each panel takes."""
@@ -198,7 +213,8 @@ def _dress(rows: Sequence[Any], change: Mapping[str, Any], *, watched: bool) -> 
     found["xaxis"] = {"range": ends, "title": {"text": change["xaxis.title.text"]}, **axis_lines()}
     found["yaxis"]["range"] = change["yaxis.range"]
     if watched:
-        rules = " or ".join(dict.fromkeys(row.stopping.upper() for row in rows if row.stopping))
+        kinds = dict.fromkeys(row.stopping for row in rows if row.stopping)
+        rules = in_lines(" or ".join(RULES.get(kind, kind) for kind in kinds), RULE_WIDTH)
         panel = {"type": "log", "domain": PANELS["statistic"], "title": {"text": rules}}
         ticks = {"tickformat": "~e", "dtick": 1, "range": _decades(rows), "zeroline": False}
         found["yaxis2"] = {**panel, **ticks, **axis_lines()}
@@ -216,12 +232,17 @@ def _is(row: Any, method: str, references: Set[str], density: str) -> bool:
 def _axes_of(rows: Sequence[Any], shown: Sequence[bool], said: str) -> dict[str, Any]:
     """What a choice changes beside the curves: what is said of it, and the range of PSNRs."""
     own = [row for row, one in zip(rows, shown, strict=True) if one]
-    note = f"{said}, seed {own[0].seed}: {own[0].outcome}" if own else f"{said}: no such fit"
+    note = f"{said}, seed {own[0].seed}: {_ended(own[0])}" if own else f"{said}: no such fit"
     seen = [*own, *(row for row in rows if row.kept == row.total)]
     marked = [getattr(row, f"psnr_{which}_db") for row in seen for which in WHICH]
     low, high = spread([*marked, *(max(row.psnr_db) for row in seen)])
     title = f"Step<br><sub>{plain(note)}</sub>"
     return {"xaxis.title.text": title, "yaxis.range": [low - BELOW_DB, high]}
+
+
+def _ended(row: Any) -> str:
+    """How a fit ended."""
+    return f"{row.outcome}, {UNFINISHED}" if row.unfinished else str(row.outcome)
 
 
 def _context(rows: Sequence[Any]) -> list[Trace]:
@@ -243,6 +264,9 @@ def _traces(row: Any, *, watched: bool) -> list[Trace]:
     raw = _line(row.step, row.psnr_raw_db, "raw output", {"color": OKABE_ITO[5], "width": 1})
     mean = _line(row.step, row.psnr_db, "averaged output", {"color": OKABE_ITO[0], "width": 2.5})
     steps = {"selected": row.selected_step, "peak": row.peak_step, "final": row.step[-1]}
+    looks = dict(MARKS)
+    if row.unfinished:
+        looks["peak"] = looks["peak"] | {"symbol": FLAW_SYMBOLS[UNFINISHED], "line": {"width": 2}}
     marks = [
         {
             "type": "scatter",
@@ -254,7 +278,7 @@ def _traces(row: Any, *, watched: bool) -> list[Trace]:
             "cliponaxis": False,
             "hovertemplate": f"{which}<br>step %{{x}}<br>%{{y:.2f}} dB<extra></extra>",
         }
-        for which, look in MARKS.items()
+        for which, look in looks.items()
     ]
     statistic = {
         "type": "scatter",

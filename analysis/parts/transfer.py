@@ -17,6 +17,9 @@ from ..rows.naming import named, part_of, tuples
 from ..rows.points import CONFIDENCE, WHICH, described_points, distinct_fits
 from ..rows.texts import density_text, known_text, mean_text, removed_text
 from ..statistics.aggregate import Groups, dense_first
+from ..statistics.intervals import check_confidence
+from .crossed import crossed_blocks, crossed_of
+from .verdicts import JUDGED, MARGIN_DB
 
 MATRIX = ("network", "method", "travels")
 """The columns whose values a matrix of sources and targets has in common."""
@@ -35,7 +38,9 @@ the native ticket's own PSNR in dB. Point at a cell, or tap it, for intervals an
 
 NUMBERS_NOTE = """
 Mean PSNR in dB at the selected step, and the mean difference to the native ticket and to the dense
-fit from the same initial weights, over seeds; in brackets Student-t intervals.
+fit from the same initial weights, over seeds; in brackets Student-t intervals, which hold for this
+source and this target alone: more seeds narrow them, and say nothing about other images. Unfinished
+fits are left out of means, and so are differences to an unfinished fit.
 """
 
 CELLS = {
@@ -45,7 +50,7 @@ CELLS = {
     "PSNR": lambda row: known_text(row.mean_db, ".2f").replace("-", "−"),
     "To native": lambda row: _difference(row, "native"),
     "To dense": lambda row: _difference(row, "dense"),
-    "n": lambda row: row.n,
+    "n": lambda row: f"{row.n}, {row.unfinished} unfinished" if row.unfinished else row.n,
 }
 
 TRAVELS = {
@@ -71,7 +76,11 @@ SCALE_QUANTILE = 0.9
 
 
 def transfer_table(
-    trials: pd.DataFrame, levels: pd.DataFrame, *, confidence: float = CONFIDENCE
+    trials: pd.DataFrame,
+    levels: pd.DataFrame,
+    *,
+    confidence: float = CONFIDENCE,
+    unfinished: bool = False,
 ) -> pd.DataFrame:
     """One row per network, method, travels, source, target, density and `which` PSNR of transfers.
 
@@ -83,21 +92,76 @@ def transfer_table(
     seeds, within the Student-t interval `to_native_low_db` to `to_native_high_db` (NaN below two
     seeds); `to_dense_db` is that to the dense fit which the trial itself begins with, of the same
     initial weights, and `to_dense_deviation_db` its standard deviation over seeds. `own` marks
-    transfers back to the image and task that the tickets come from.
+    transfers back to the image and task that the tickets come from. `unfinished` counts the
+    transferred tickets whose fit is unfinished; their scores, and differences to unfinished fits,
+    are in no mean unless asked for.
 
     Raises ValueError when there is no fit at all, or `confidence` is not within 0 and 1.
     """
-    return transfers_of(described_points(trials, levels), confidence=confidence)
+    points = described_points(trials, levels)
+    return transfers_of(points, confidence=confidence, unfinished=unfinished)
 
 
-def transfers_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
+def crossed_table(
+    trials: pd.DataFrame,
+    levels: pd.DataFrame,
+    *,
+    margin_db: float = MARGIN_DB,
+    confidence: float = CONFIDENCE,
+    unfinished: bool = False,
+) -> pd.DataFrame:
+    """One row per network, method, travels, tasks, density, `which` PSNR and `against`.
+
+    `mean_db` is the mean difference of transferred tickets, other than those that stayed where they
+    come from, to native ones or dense fits, over `pairs` of a source and a target, seeds averaged
+    first. `sources` and `targets` are crossed random effects: `low_db` to `high_db` is an interval
+    for other images on either side, NaN where these do not vary apart. `shown`, `estimate`,
+    `refuted`, `images` and `verdict` are as in `matching_table`, with p-values adjusted over all
+    rows of the same PSNR and comparison; `images` are as many sources and as many targets.
+
+    Raises ValueError when there is no fit at all, `confidence` is not within 0 and 1 or `margin_db`
+    is not positive.
+    """
+    check_confidence(confidence)
+    if not margin_db > 0:
+        raise ValueError(f"margin_db must be positive, got {margin_db}")
+    points = _finished(described_points(trials, levels), unfinished=unfinished)
+    return _crossed(points, margin_db=margin_db, confidence=confidence)
+
+
+def transfers_of(
+    points: pd.DataFrame, *, confidence: float = CONFIDENCE, unfinished: bool = False
+) -> pd.DataFrame:
     """The `transfer_table` of `described_points`."""
-    fits = points[(points["kind"] == "transfer") & (points["kept"] < points["total"])]
-    fits = _labelled(distinct_fits(fits))
+    points = _finished(points, unfinished=unfinished)
+    fits = _moved(points)
     parts = [_scores(_paired(fits, points, which), confidence, which) for which in WHICH]
     table = pd.concat(parts, ignore_index=True)
     table["which"] = pd.Categorical(table["which"], categories=WHICH, ordered=True)
     return dense_first(table, [*GROUP, "which"])
+
+
+def _finished(points: pd.DataFrame, *, unfinished: bool) -> pd.DataFrame:
+    """The points, those that are unfinished without a PSNR unless asked for."""
+    if unfinished:
+        return points
+    known = {f"psnr_{which}_db": points[f"psnr_{which}_db"] for which in WHICH}
+    return points.assign(**{name: own.mask(points["unfinished"]) for name, own in known.items()})
+
+
+def _moved(points: pd.DataFrame) -> pd.DataFrame:
+    """The sparse fits of transfers, labelled."""
+    fits = points[(points["kind"] == "transfer") & (points["kept"] < points["total"])]
+    return _labelled(distinct_fits(fits))
+
+
+def _crossed(points: pd.DataFrame, *, margin_db: float, confidence: float) -> pd.DataFrame:
+    """The `crossed_table` of finished points."""
+    fits = _moved(points).rename(
+        columns={f"{end}_task_name": f"{end}_task" for end in ("source", "target")}
+    )
+    paired = {which: _paired(fits, points, which) for which in JUDGED}
+    return crossed_of(paired, margin_db=margin_db, confidence=confidence)
 
 
 def transfer_figure(table: pd.DataFrame) -> go.Figure:
@@ -137,9 +201,16 @@ def sections(shown: Content) -> Iterator[Section]:
     if "transfer" not in shown.compared_kinds:
         return
     table = transfers_of(shown.described)
+    general = _crossed(
+        _finished(shown.described, unfinished=False), margin_db=MARGIN_DB, confidence=CONFIDENCE
+    )
     networks = table["network"].nunique()
     groups = table.groupby(list(MATRIX), observed=True)
-    away = [(key, rows) for key, rows in groups if not rows["own"].all() and rows["n"].any()]
+    away = [
+        (key, rows)
+        for key, rows in groups
+        if not rows["own"].all() and rows[["n", "unfinished"]].any(axis=None)
+    ]
     for place, ((network, method, travels), rows) in enumerate(away):
         title = f"Transfers of {method}, {TRAVELS.get(str(travels), travels)}"
         name = f"transfer-{place}"
@@ -153,8 +224,18 @@ def sections(shown: Content) -> Iterator[Section]:
         yield Section(
             name=f"of-{name}",
             title=f"{title}: {network}" if networks > 1 else title,
-            blocks=(figure, numbers),
+            blocks=(
+                figure,
+                *crossed_blocks(_of_matrix(general, network, method, travels)),
+                numbers,
+            ),
         )
+
+
+def _of_matrix(general: pd.DataFrame, *matrix: Any) -> pd.DataFrame:
+    """The rows of a `crossed_table` that belong to one matrix."""
+    own = [general[name].astype(str) == str(one) for name, one in zip(MATRIX, matrix, strict=True)]
+    return general[own[0] & own[1] & own[2]]
 
 
 def _drawn(rows: pd.DataFrame, place: str) -> Figure:
@@ -244,6 +325,7 @@ def _scores(paired: pd.DataFrame, confidence: float, which: str) -> pd.DataFrame
     table = groups.keys().assign(which=which)
     table[["total", "density", "own"]] = groups.same("total", "density", "own")
     table["seeds"], table["n"], table["mean_db"] = groups.sizes(), own["n"], own["mean"]
+    table["unfinished"] = groups.counted("unfinished")["unfinished"]
     table["native_db"] = groups.means("native")["native"]
     for to, found in {"native": native, "dense": dense}.items():
         table[f"n_{to}"] = found["n"]

@@ -4,7 +4,8 @@ Fits are paired: same image, seed, noise and initial weights, at equal true dens
 problems share apart from their image: task, network and fit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -19,90 +20,132 @@ from ..rows.points import CONFIDENCE, described_points, distinct_fits
 from ..rows.texts import density_text
 from ..statistics.intervals import (
     Matching,
+    Rung,
     check_confidence,
-    matching,
     mean_interval,
     no_difference,
     samples_of,
 )
+from ..statistics.ladders import Ladder, Verdict, judged, rung_of
 
 MARGIN_DB = 0.1
 """A ticket matches that is worse than dense by less than this, unless told otherwise."""
 
+JUDGED = ("selected", "peak")
+"""The PSNRs that verdicts are about, side by side."""
+
 MATCHED = [
     *("problem", "study_key", "study_settings", "task", "prior", "image", "method"),
-    *("reference", "seed", "kept", "total", "density"),
+    *("reference", "seed", "kept", "total", "density", "unfinished", "below_measured"),
+    *("psnr_measured_db", *(f"psnr_{which}_db" for which in JUDGED)),
 ]
-"""The columns that verdicts follow from, beside the PSNR: few are sorted fast."""
+"""The columns that verdicts follow from: few are sorted fast."""
 
 ONE_RUN = "one run: no verdict"
 
+UNFINISHED = "no verdict: the dense network's fit is unfinished, its best step is among the last"
+NONE_FINISHED = "no verdict: no pair of fits is finished"
+WORSE_THAN_MEASURED = "no verdict: the dense network restores worse than the measurement itself"
+
+BOUNDS = ("shown", "estimate", "refuted", "images")
+"""The numbers of a verdict, by the names that columns begin with."""
+
 NOTE: Words = (
-    """Every fit is paired with the dense fit of the same image, noise and initial weights, at the
-    selected step. A density is """,
+    """Every fit is paired with the dense fit of the same image, noise and initial weights, once at
+    the selected and once at the best step. A density is """,
     Emphasis("shown"),
     f""" to match if it, and all above it, are not worse by {MARGIN_DB:g} dB or more; it is """,
     Emphasis("refuted"),
-    """ if it, and all below it, are worse by more. Both are one-sided t tests at 5 % over images,
-    seeds averaged first; between the two nobody knows. With a single image the sample is its seeds,
-    and the verdict is about that image alone. Each row is tested by itself: among twenty methods
-    just at the margin, one is expected to be shown by chance.""",
+    """ if it, and all below it, are worse by more. Both are one-sided t tests over images, seeds
+    averaged first; between the two nobody knows. P-values are Holm's, over all methods and
+    densities of the table: the chance that anything at all is wrongly shown is at most 5 %, and so
+    it is for what is refuted. How many images would decide is about one such test by itself, at 5 %
+    and a power of 80 %. With a single image the sample is its seeds, and the verdict is about that
+    image alone. Unfinished fits, whose best step is in their last hundredth, are left out, and so
+    are ladders whose dense fit is unfinished or restores worse than the measurement.""",
 )
 
 
 def dense_differences(
-    trials: pd.DataFrame, levels: pd.DataFrame, *, which: str = "selected"
+    trials: pd.DataFrame,
+    levels: pd.DataFrame,
+    *,
+    which: str = "selected",
+    unfinished: bool = False,
 ) -> pd.DataFrame:
     """One row per sparse fit: `difference_db`, its PSNR − that of its seed's dense fit.
 
     Beside the columns of `frontier_points` there are `study`, a name for task, network and fit, and
-    the difference, NaN where either fit has no PSNR. Fits without a dense one are left out.
+    the difference, NaN where either fit has no PSNR. Fits without a dense one are left out, and
+    so are `unfinished` pairs unless these are asked for.
 
     Raises ValueError when there is no fit of a trajectory or a transfer.
     """
-    return _differences(_fits(described_points(trials, levels)), which)
+    found = _differences(_fits(described_points(trials, levels)), [which])
+    found = found.rename(columns={f"difference_{which}_db": "difference_db"})
+    return found if unfinished else found[~(found["unfinished"] | found["dense_unfinished"])]
 
 
 def matching_table(
     trials: pd.DataFrame,
     levels: pd.DataFrame,
     *,
-    which: str = "selected",
     margin_db: float = MARGIN_DB,
     confidence: float = CONFIDENCE,
+    unfinished: bool = False,
 ) -> pd.DataFrame:
-    """One row per study and method: down to which density it matches dense, and a verdict in words.
+    """One row per study and method: down to which density it matches dense, and verdicts in words.
 
-    `shown`, `estimate` and `refuted` are densities as of `statistics.Matching`, at a one-sided
-    error of 1 − `confidence` each; `least` is the least density that was fitted. `n` images (`unit`
-    image), or seeds of a single image, were the sample, of `seeds` seeds. `missing` counts pairs
-    without a PSNR: no density with one is shown to match.
+    Twice, by the selected and by the best step, with these endings: `shown_selected`,
+    `estimate_peak` and so on are densities as of `statistics.Matching`, from p-values that are
+    adjusted over all rows (Holm 1979), at a one-sided error of 1 − `confidence` for the whole
+    table. `images_…` is the number of images that would decide an open verdict, NaN without one,
+    and `disagreement` says in a word where the two verdicts differ. `least` is the least density
+    that was fitted. `n` images (`unit` image), or seeds of a single image, were the sample, of
+    `seeds` seeds. `missing` counts pairs without a PSNR: no density with one is shown to match.
+    `unfinished` counts the unfinished fits, sparse or dense, and `below_measured` the pairs whose
+    dense network is worse than the measurement; neither is tested, unless `unfinished` says so.
 
     Raises ValueError when there is no fit of a trajectory or a transfer, `confidence` is not within
     0 and 1 or `margin_db` is not positive.
     """
     points = described_points(trials, levels)
-    return matching_of(points, which=which, margin_db=margin_db, confidence=confidence)
+    return matching_of(points, margin_db=margin_db, confidence=confidence, unfinished=unfinished)
 
 
 def matching_of(
     points: pd.DataFrame,
     *,
-    which: str = "selected",
     margin_db: float = MARGIN_DB,
     confidence: float = CONFIDENCE,
+    unfinished: bool = False,
 ) -> pd.DataFrame:
     """The `matching_table` of `described_points`."""
     check_confidence(confidence)
-    differences = _differences(_fits(points[[*MATCHED, f"psnr_{which}_db"]]), which)
+    differences = _differences(_fits(points[MATCHED]), JUDGED)
+    groups = [
+        _Pairs.of(str(study), str(method), pairs, unfinished=unfinished)
+        for (study, method), pairs in differences.groupby(["study", "method"], sort=True)
+    ]
+    verdicts = {
+        which: judged(
+            [one.ladder(which, margin_db) for one in groups],
+            margin_db=margin_db,
+            alpha=1 - confidence,
+        )
+        for which in JUDGED
+    }
     rows = [
-        {"study": study, "method": method, "margin_db": margin_db, "confidence": confidence}
-        | _matched(group, margin_db, 1 - confidence)
-        for (study, method), group in differences.groupby(["study", "method"], sort=True)
+        group.row
+        | {"margin_db": margin_db, "confidence": confidence}
+        | _said(group, {which: found[place] for which, found in verdicts.items()})
+        for place, group in enumerate(groups)
     ]
     columns = [
         *("study", "method", "margin_db", "confidence", "unit", "n", "seeds", "missing"),
-        *("least", "shown", "estimate", "refuted", "verdict"),
+        *("unfinished", "below_measured", "least"),
+        *(f"{name}_{which}" for which in JUDGED for name in (*BOUNDS, "verdict")),
+        "disagreement",
     ]
     return pd.DataFrame(rows, columns=columns)
 
@@ -115,13 +158,15 @@ def comparison_table(
     *,
     which: str = "selected",
     confidence: float = CONFIDENCE,
+    unfinished: bool = False,
 ) -> pd.DataFrame:
     """One row per study and density at which both methods were fitted: first − second, in dB.
 
     `mean_db` lies in `low_db` to `high_db` at that `confidence`, each row by itself; `p` is that of
     no difference and `q` its value among all rows of the table, by which the false discovery rate
     is controlled (Benjamini & Hochberg 1995). `n`, `unit`, `seeds` and `missing` are as in
-    `matching_table`, and one run has no interval.
+    `matching_table`, and one run has no interval. Pairs with an `unfinished` fit are left out
+    unless these are asked for.
 
     Raises ValueError for a method that the points do not have, naming those that they have.
     """
@@ -131,6 +176,8 @@ def comparison_table(
     for name in (first, second):
         if name not in known:
             raise ValueError(f"no method {name!r} in these fits; there are: {', '.join(known)}")
+    if not unfinished:
+        fits = fits[~fits["unfinished"]]
     psnr = f"psnr_{which}_db"
     key = ["study", "problem", "image", "seed", "kept", "total", "density"]
     one, other = (fits.loc[fits["method"] == name, [*key, psnr]] for name in (first, second))
@@ -171,8 +218,13 @@ def sections(shown: Content) -> Iterator[Section]:
 
 
 def _sample_text(row: Any) -> str:
-    missing = f", {row.missing} without PSNR" if row.missing else ""
-    return f"{row.n} {row.unit}{'s' if row.n > 1 else ''}{missing}"
+    counts = {
+        "without PSNR": row.missing,
+        "unfinished": row.unfinished,
+        "below the measurement": row.below_measured,
+    }
+    said = [f"{row.n} {row.unit}{'' if row.n == 1 else 's'}"]
+    return ", ".join([*said, *(f"{count} {name}" for name, count in counts.items() if count)])
 
 
 def _bound_text(density: Any) -> str:
@@ -182,11 +234,13 @@ def _bound_text(density: Any) -> str:
 CELLS = {
     "Study": lambda row: row.study,
     "Method": lambda row: row.method,
-    "Verdict": lambda row: row.verdict,
+    "By selected": lambda row: row.verdict_selected,
+    "By peak": lambda row: row.verdict_peak,
+    "Differ": lambda row: row.disagreement,
     "Sample": _sample_text,
-    "Shown": lambda row: _bound_text(row.shown),
-    "Crosses": lambda row: _bound_text(row.estimate),
-    "Refuted": lambda row: _bound_text(row.refuted),
+    "Crosses": lambda row: (
+        f"{_bound_text(row.estimate_selected)}, {_bound_text(row.estimate_peak)}"
+    ),
     "Sparsest": lambda row: _bound_text(row.least),
 }
 
@@ -199,78 +253,120 @@ def _fits(points: pd.DataFrame) -> pd.DataFrame:
     return named.astype(dict.fromkeys(("study", "problem", "method", "reference"), str))
 
 
-def _differences(fits: pd.DataFrame, which: str) -> pd.DataFrame:
-    psnr = f"psnr_{which}_db"
-    dense = fits.loc[fits["kept"] == fits["total"], ["problem", "method", "seed", psnr]]
-    dense = dense.rename(columns={"method": "reference", psnr: "dense_db"})
+def _differences(fits: pd.DataFrame, judged: Iterable[str]) -> pd.DataFrame:
+    """Each sparse fit with what its dense one is like, and the difference of each PSNR."""
+    psnrs = [f"psnr_{which}_db" for which in dict.fromkeys(("peak", *judged))]
+    of_dense = ["unfinished", "below_measured", *psnrs]
+    dense = fits.loc[fits["kept"] == fits["total"], ["problem", "method", "seed", *of_dense]]
+    dense = dense.rename(columns={name: f"dense_{name}" for name in of_dense})
+    dense = dense.rename(columns={"method": "reference"})
     sparse = fits[fits["kept"] < fits["total"]]
     found = sparse.merge(dense, on=["problem", "reference", "seed"])
-    return found.assign(difference_db=found[psnr] - found["dense_db"])
-
-
-def _sample(group: pd.DataFrame) -> tuple[list[list[float]], dict[str, Any]]:
-    """The differences that there are, by image, and what they are a sample of."""
-    there = group[np.isfinite(group["difference_db"].astype(float))]
-    samples = samples_of(there["difference_db"].tolist(), there["image"].tolist())
-    single, seeds = len(samples) == 1, there["seed"].nunique()
-    return samples, {
-        "unit": "seed" if single else "image",
-        "n": seeds if single else len(samples),
-        "seeds": seeds,
-        "missing": len(group) - len(there),
+    differences = {
+        f"difference_{which}_db": found[f"psnr_{which}_db"] - found[f"dense_psnr_{which}_db"]
+        for which in judged
     }
+    return found.assign(**differences)
 
 
-def _matched(group: pd.DataFrame, margin_db: float, alpha: float) -> dict[str, Any]:
-    """The ladder as far as every density of it has a difference."""
-    _, sample = _sample(group)
-    rungs = dict(_rungs(group))
-    found = matching([*rungs], [*rungs.values()], margin_db=margin_db, alpha=alpha)
-    least = float(group["density"].min())
-    return sample | {
-        "least": least,
-        "shown": found.shown,
-        "estimate": found.estimate,
-        "refuted": found.refuted,
-        "verdict": ONE_RUN if sample["n"] < 2 else _words(found, least, margin_db),
-    }
+@dataclass(frozen=True, kw_only=True)
+class _Pairs:
+    """The pairs of one study and method that are tested, and what the row says beside verdicts."""
+
+    tested: pd.DataFrame
+    row: dict[str, Any]
+    reason: str
+    """Why there is no verdict; empty where there is one."""
+
+    @classmethod
+    def of(cls, study: str, method: str, pairs: pd.DataFrame, *, unfinished: bool) -> "_Pairs":
+        """Leaves out what cannot support a verdict, and counts it."""
+        open_ended = pairs["unfinished"] | pairs["dense_unfinished"]
+        below = pairs["dense_below_measured"]
+        tested = pairs[~(below if unfinished else below | open_ended)]
+        known = tested[[f"difference_{which}_db" for which in JUDGED]].notna().all(axis=1)
+        sample = _sample(tested[known])
+        row = {
+            "study": study,
+            "method": method,
+            **sample,
+            "missing": int((~known).sum()),
+            "unfinished": int(open_ended.sum()),
+            "below_measured": int(below.sum()),
+            "least": float(pairs["density"].min()),
+        }
+        return cls(tested=tested, row=row, reason=_reason(pairs, tested, sample))
+
+    def ladder(self, which: str, margin_db: float) -> Ladder:
+        """Its tests, none where it gets no verdict."""
+        rungs = [] if self.reason else list(self._rungs(f"difference_{which}_db", margin_db))
+        return Ladder(rungs=rungs, least=self.row["least"], single=self.row["unit"] == "seed")
+
+    def _rungs(self, score: str, margin_db: float) -> Iterator[Rung]:
+        """Dense to sparse, up to the first density with a fit without PSNR."""
+        own = self.tested[["density", score, "image"]].rename(columns={score: "difference_db"})
+        ordered = own.sort_values("density", ascending=False, kind="stable")
+        for density, rung in groupby(tuples(ordered), key=lambda row: float(row.density)):
+            fits = list(rung)
+            differences = [float(fit.difference_db) for fit in fits]
+            if not np.isfinite(differences).all():
+                return
+            samples = samples_of(differences, [fit.image for fit in fits])
+            if len(samples) == 1 and self.row["unit"] == "image":
+                samples = [[float(np.mean(samples[0]))]]
+            yield rung_of(density, samples, margin_db)
 
 
-def _rungs(group: pd.DataFrame) -> Iterator[tuple[float, list[list[float]]]]:
-    """Density and differences, dense to sparse, up to the first with a fit without PSNR."""
-    own = group[["density", "difference_db", "image"]]
-    ordered = own.sort_values("density", ascending=False, kind="stable")
-    for density, rung in groupby(tuples(ordered), key=lambda row: float(row.density)):
-        fits = list(rung)
-        differences = [float(fit.difference_db) for fit in fits]
-        if not np.isfinite(differences).all():
-            return
-        yield density, samples_of(differences, [fit.image for fit in fits])
+def _reason(pairs: pd.DataFrame, tested: pd.DataFrame, sample: dict[str, Any]) -> str:
+    """Why a study and method get no verdict; empty where they do."""
+    below = pairs[pairs["dense_below_measured"]]
+    if tested.empty and len(below):
+        dense, measured = below["dense_psnr_peak_db"].mean(), below["psnr_measured_db"].mean()
+        return f"{WORSE_THAN_MEASURED}, {dense:.1f} against {measured:.1f} dB"
+    if tested.empty:
+        return UNFINISHED if pairs["dense_unfinished"].all() else NONE_FINISHED
+    return ONE_RUN if sample["n"] < 2 else ""
 
 
-def _words(found: Matching, least: float, margin_db: float) -> str:
-    """The verdict that the bounds allow, and no more."""
-    within = f"within {margin_db:g} dB of dense"
-    if found.shown is None and found.refuted is None:
-        return "undecided"
-    said = []
-    if found.shown is not None:
-        said.append(f"{within} down to {density_text(found.shown)}, shown")
-        if found.shown == least:
-            return f"{said[0]}; sparser was not tried"
-    else:
-        said.append(f"not shown to be {within} at any density")
-    if found.refuted is None:
-        said.append("undecided below")
-    else:
-        said.append(f"loses more from {density_text(found.refuted)} down, shown")
-    return "; ".join(said)
+def _sample(there: pd.DataFrame) -> dict[str, Any]:
+    """What these pairs are a sample of."""
+    images, seeds = there["image"].nunique(), there["seed"].nunique()
+    single = images == 1
+    return {"unit": "seed" if single else "image", "n": seeds if single else images, "seeds": seeds}
+
+
+def _said(pairs: _Pairs, verdicts: dict[str, Verdict]) -> dict[str, Any]:
+    """The columns of both verdicts, and a word where they differ."""
+    found: dict[str, Any] = {}
+    for which, verdict in verdicts.items():
+        bounds = verdict.bounds
+        values = (bounds.shown, bounds.estimate, bounds.refuted, verdict.images)
+        found |= {f"{name}_{which}": value for name, value in zip(BOUNDS, values, strict=True)}
+        found[f"verdict_{which}"] = pairs.reason or verdict.text
+    selected, peak = (verdicts[which].bounds for which in JUDGED)
+    return found | {"disagreement": _disagreement(selected, peak)}
+
+
+def _disagreement(selected: Matching, peak: Matching) -> str:
+    """Which of the two shows more, or else refutes more; empty where they agree."""
+    for one, other, less, refuted in (
+        (selected.shown, peak.shown, True, ""),
+        (selected.refuted, peak.refuted, False, "refuted "),
+    ):
+        if one == other:
+            continue
+        if one is None or other is None:
+            return f"{refuted}by {'peak' if one is None else 'selected'} only"
+        return f"{refuted}further by {'peak' if (other < one) is less else 'selected'}"
+    return ""
 
 
 def _compared(group: pd.DataFrame, confidence: float) -> dict[str, Any]:
-    samples, sample = _sample(group)
-    if not samples:
+    there = group[np.isfinite(group["difference_db"].astype(float))]
+    sample = _sample(there) | {"missing": len(group) - len(there)}
+    if there.empty:
         return sample | dict.fromkeys(("mean_db", "low_db", "high_db", "p"), np.nan)
+    samples = samples_of(there["difference_db"].tolist(), there["image"].tolist())
     interval = mean_interval(samples, confidence=confidence)
     bounds = {"mean_db": interval.mean, "low_db": interval.low, "high_db": interval.high}
     return sample | bounds | {"p": no_difference(samples)}

@@ -17,6 +17,9 @@ BAD_OUTCOMES = (Outcome.COLLAPSED, Outcome.DIVERGED, Outcome.FAILED)
 
 FAILURES = [outcome.value for outcome in BAD_OUTCOMES]
 
+UNFINISHED = "unfinished"
+"""What is said of a fit whose best step is in its last hundredth."""
+
 
 def described_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     """The points of `frontier_points`, with the keys and settings that their names stand for.
@@ -43,7 +46,31 @@ def described_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame
     points["method"] = found.astype(pd.CategoricalDtype([*bases, *rest], ordered=True))
     points["reference"] = references.astype(str).astype(pd.CategoricalDtype(bases, ordered=True))
     psnrs = ["psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)]
-    return points.astype(dict.fromkeys(psnrs, float))
+    return _judged(points.astype(dict.fromkeys(psnrs, float)))
+
+
+def _judged(points: pd.DataFrame) -> pd.DataFrame:
+    """The points with what a fit may be compared by, as the store's view `levels` has it.
+
+    Rows from before `unfinished` was stored count as finished.
+    """
+    unfinished = points.get("unfinished", pd.Series(False, index=points.index))
+    return points.assign(
+        unfinished=unfinished.astype("boolean").fillna(False).astype(bool),
+        below_measured=points["psnr_peak_db"] < points["psnr_measured_db"],
+    )
+
+
+def unfit(points: pd.DataFrame) -> "pd.Series[bool]":
+    """Which points no front may have: unfinished, gone wrong, or worse than their measurement."""
+    return points["outcome"].isin(FAILURES) | points["unfinished"] | points["below_measured"]
+
+
+def flaws(points: pd.DataFrame) -> "pd.Series[str]":
+    """How each point is marked in figures: as it went wrong, as unfinished, or not at all ("")."""
+    outcomes = points["outcome"].astype(str)
+    unfinished = points["unfinished"].map({True: UNFINISHED, False: ""})
+    return outcomes.where(outcomes.isin(FAILURES), unfinished)
 
 
 def frontier_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -54,7 +81,9 @@ def frontier_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     found and, if elsewhere, where, or a kind of "dense" where all weights are kept. `reference` is
     the dense method that its ladder begins with: another than "dense" for other weights, for a
     clean target and for several images at once. Names are ordered categories that spell out what
-    tells namesakes apart, so that grouping by them never mixes two of either.
+    tells namesakes apart, so that grouping by them never mixes two of either. `unfinished` fits
+    were best in their last hundredth; `below_measured` ones are worse than the measurement even at
+    their best step.
 
     Raises ValueError when there is no such fit.
     """

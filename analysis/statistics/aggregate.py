@@ -65,6 +65,10 @@ class Groups:
         found = {name: self.fits["outcome"] == name for name in names}
         return _columns(pd.DataFrame(found, self.fits.index).groupby(self._places).sum())
 
+    def counted(self, *flags: str) -> pd.DataFrame:
+        """How many fits have each of these flags."""
+        return _columns(self._groups[list(flags)].sum())
+
     def missing(self, score: str) -> pd.Series:
         """How many fits have no such score."""
         return _column(self._groups.size() - self._groups[score].count())
@@ -122,13 +126,15 @@ def score_table(
     same: Sequence[str] = (),
     means: Mapping[str, str] | None = None,
     failures: Sequence[str] = FAILURES,
+    flags: Sequence[str] = (),
 ) -> pd.DataFrame:
     """One row per group and score, of which `scores` names the column by what `which` says.
 
     Beside the groups' own columns there are those that are the `same` for all fits of a group, and
     `means` of others by new name. Of the `seeds`, `n` have the score and `missing` have none;
     where images are the unit, `n` counts images. `mean`, `low`, `high` and `confidence` are as of
-    `Groups.interval`; of the outcomes `failures` there is a column each that counts fits.
+    `Groups.interval`; of the outcomes `failures` and the columns `flags` there is a column each
+    that counts fits.
     """
     others = means or {}
     shared = pd.concat(
@@ -137,6 +143,7 @@ def score_table(
             groups.same(*same),
             groups.means(*others.values()).set_axis([*others], axis=1),
             groups.outcomes(*failures),
+            groups.counted(*flags),
         ],
         axis=1,
     ).assign(seeds=groups.sizes())
@@ -148,7 +155,7 @@ def score_table(
     ]
     table = pd.concat(parts, ignore_index=True)
     table["which"] = pd.Categorical(table["which"], categories=list(scores), ordered=True)
-    counts = ["seeds", "n", "mean", *failures, "low", "high", "confidence", "missing"]
+    counts = ["seeds", "n", "mean", *failures, *flags, "low", "high", "confidence", "missing"]
     return table[[*groups.by, "which", *same, *others, *counts]]
 
 

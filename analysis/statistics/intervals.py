@@ -38,11 +38,28 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rung:
+    """The mean difference at one density of a ladder, in dB, with its tests against a margin."""
+
+    density: float
+    mean: float
+    deviation: float
+    """The standard deviation over images, or over the seeds of a single one; NaN of one value."""
+    n: int
+    """How many of these there are."""
+    p_within: float
+    """The p-value of "worse by the margin or more": where it is small, the ticket is within it."""
+    p_beyond: float
+    """The p-value of "worse by no more than the margin"."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Matching:
     """Down to which density a method is not worse than dense by the margin.
 
     The matching density lies between `refuted` and `shown`: each bound is wrong with a probability
-    of at most `alpha`, however many densities the ladder has.
+    of at most `alpha`, however many densities the ladder has and, with adjusted p-values, however
+    many ladders there are.
     """
 
     shown: float | None
@@ -118,30 +135,30 @@ def no_difference(samples: Samples) -> float:
     return _p_value(samples, 0.0, "two-sided")
 
 
-def matching(
-    densities: Sequence[float],
-    differences: Sequence[Samples],
-    *,
-    margin_db: float = 0.1,
-    alpha: float = 0.05,
-) -> Matching:
-    """The density down to which paired differences to dense are within the margin.
+def deviation(samples: Samples) -> float:
+    """The standard deviation of what is taken as independent; NaN for one value."""
+    values, _ = _independent(samples)
+    return float(values.std(ddof=1)) if len(values) > 1 else np.nan
 
-    `differences` are one entry a density, in dB, sparse − dense. Densities are tested in a fixed
-    order, dense to sparse for `shown` and sparse to dense for `refuted`, each at `alpha` until the
-    first that does not pass, so no correction for their number is needed (Maurer, Hothorn &
-    Lehmacher 1995).
 
-    Raises ValueError unless densities fall and there is an entry for each.
+def matching(rungs: Sequence[Rung], *, margin_db: float = 0.1, alpha: float = 0.05) -> Matching:
+    """The density down to which differences are within the margin, from the tests at each.
+
+    Densities are tested in a fixed order, dense to sparse for `shown` and sparse to dense for
+    `refuted`, each at `alpha` until the first that does not pass, so no correction for their
+    number is needed (Maurer, Hothorn & Lehmacher 1995). Of p-values that are adjusted for other
+    ladders too, the bounds of all ladders together keep `alpha`.
+
+    Raises ValueError unless densities fall.
     """
-    if len(densities) != len(differences) or any(np.diff(densities) >= 0):
-        raise ValueError("densities must fall, with differences for each")
-    passing = [non_inferiority(samples, margin_db) <= alpha for samples in differences]
-    failing = [inferiority(samples, margin_db) <= alpha for samples in differences]
-    means = [float(_independent(samples)[0].mean()) for samples in differences]
+    densities = [rung.density for rung in rungs]
+    if any(np.diff(densities) >= 0):
+        raise ValueError("the densities of a ladder must fall")
+    passing = [rung.p_within <= alpha for rung in rungs]
+    failing = [rung.p_beyond <= alpha for rung in rungs]
     return Matching(
         shown=_last_of_run(densities, passing),
-        estimate=_crossing(densities, means, -margin_db),
+        estimate=_crossing(densities, [rung.mean for rung in rungs], -margin_db),
         refuted=_last_of_run(densities[::-1], failing[::-1]),
     )
 

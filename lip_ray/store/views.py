@@ -20,11 +20,13 @@ LEVELS_VIEW = """
 create view levels as
 select *, effective / total as effective_density,
        psnr_peak_db - psnr_selected_db as psnr_gap_db,
-       pow(10, -psnr_selected_db / 10) as mse_selected
+       pow(10, -psnr_selected_db / 10) as mse_selected,
+       psnr_peak_db < psnr_measured_db as below_measured
 from files.levels
 """
-"""Levels with derived columns. A gap of 0 dB means that the stopping rule did as well as an
-oracle."""
+"""Levels with derived columns. A gap of 0 dB means that the stopping rule did as well as an oracle.
+Fits that are unfinished, and those of a dense network below the measurement, are no reference for
+others: the views below and the report leave them out alike."""
 
 SENSING_VIEW = """
 create view sensing as
@@ -165,13 +167,14 @@ means as (
            count(level.psnr_selected_db) as n, avg(level.psnr_selected_db) as psnr_selected_db,
            stddev_samp(level.psnr_selected_db) as psnr_selected_sd_db,
            avg(level.psnr_peak_db) as psnr_peak_db, avg(level.psnr_final_db) as psnr_final_db,
-           count(*) filter (level.outcome in ('collapsed', 'diverged', 'failed')) as broken
+           count(*) filter (level.outcome in ('collapsed', 'diverged', 'failed')) as broken,
+           count(*) filter (level.unfinished) as unfinished_fits
     from levels as level join chosen using (trial_id)
     group by chosen.place, level.image, level.level
 )
 select kind, task, image, prior, pruner, travels, setting, level, kept, total, density,
        effective_density, macs, fit_s, seeds, n, psnr_selected_db, psnr_selected_sd_db,
-       psnr_peak_db, psnr_final_db, broken
+       psnr_peak_db, psnr_final_db, broken, unfinished_fits
 from means join said using (place)
 """
 """Means over seeds: one row per setting, image and level. Only trials that share setting and seed,
@@ -212,17 +215,21 @@ parts as (
 ),
 fits as (
     select ladder, kept, min(density) as density,
-           arg_min_null(psnr_selected_db, trial_id) as psnr_db
+           arg_min_null(psnr_selected_db, trial_id) as psnr_db,
+           coalesce(arg_min_null(unfinished, trial_id), false) as unfinished,
+           coalesce(arg_min_null(below_measured, trial_id), false) as below_measured
     from (
-        select trial_id, level.kept, level.density, level.psnr_selected_db,
+        select trial_id, level.kept, level.density, level.psnr_selected_db, level.unfinished,
+               level.below_measured,
                case when level.kept = level.total then dense_ladder else ladder end as ladder
-        from files.levels as level join placed using (trial_id, image)
+        from levels as level join placed using (trial_id, image)
     )
     group by ladder, kept
 ),
 dense as (
     select start, psnr_db as dense_db
     from fits join (select distinct dense_ladder as ladder, start from placed) using (ladder)
+    where not (unfinished or below_measured)
 ),
 begun as (
     select ladder, part, seed, reseeded, dense_db
@@ -235,6 +242,7 @@ begun as (
 differences as (
     select part, seed, density, reseeded, psnr_db - dense_db as difference_db
     from fits join begun using (ladder)
+    where not unfinished
 ),
 by_part as (
     select part, density, avg(difference_db) as difference_db,
@@ -279,8 +287,9 @@ select task, prior, pruner, travels, method_name as method,
 from found join said using (study, method)
 """
 """Where the mean difference to dense leaves the margin, as the report's verdicts estimate it: the
-same pairs, seeds averaged within images first, down to the first fit without a PSNR. A `ladder` is
-the fits of one method and seed on one image, a `part` those of all its seeds; levels are grouped by
+same pairs by the selected step, seeds averaged within images first, down to the first fit without a
+PSNR; those whose dense network is no reference, or that are unfinished, left out. A `ladder` is the
+fits of one method and seed on one image, a `part` those of all its seeds; levels are grouped by
 these hashes alone, since grouping them by text takes several times as long. Only parts that have a
 seed twice need their distinct seeds counted. The bounds of
 chance beside that estimate need Student's t and are the report's alone."""
@@ -299,20 +308,24 @@ native as (
     from fitted join files.levels as level using (trial_id, image)
     where ((fitted.kind = 'trajectory' and not clean)
            or (own and clean and travels = 'mask_and_weights'))
-      and problem in (select problem from moved)
+      and problem in (select problem from moved) and level.unfinished is distinct from true
     group by problem, finder_key, seed, level.kept
 )
 select moved.trial_id, level.level, moved.prior, moved.pruner, moved.travels, moved.source_image,
        moved.source_task, level.image, moved.task, moved.seed, level.kept, level.total,
        level.density, level.psnr_selected_db, level.psnr_peak_db, level.psnr_final_db,
-       native.psnr_native_db, level.psnr_selected_db - native.psnr_native_db as to_native_db
+       native.psnr_native_db,
+       case when level.unfinished is distinct from true
+            then level.psnr_selected_db - native.psnr_native_db end as to_native_db,
+       level.unfinished
 from moved join files.levels as level using (trial_id, image)
 left join native on native.problem = moved.problem and native.kept = level.kept
      and native.seed = moved.seed and native.finder_key = moved.finder_key
 """
 """Tickets that went elsewhere beside those found there: same network, task, fit, seed, count and
-way of finding. Tickets of clean images have as their native one what was found on the target's
-clean image and brought back to its measurement."""
+way of finding. Unfinished fits are no native ones and have no difference. Tickets of clean images
+have as their native one what was found on the target's clean image and brought back to its
+measurement."""
 
 VIEWS = (
     LEVELS_VIEW, TRIALS_VIEW, FAILURES_VIEW, TIMINGS_VIEW, POINTS_VIEW, PARETO_VIEW, SENSING_VIEW,

@@ -69,6 +69,12 @@ def ladder(*psnr_db: float) -> list[dict[str, Any]]:
 
 
 class TestFrontier:
+    def test_unfinished_fits_are_counted(self, study: Study, path: Path) -> None:
+        study.add(trajectory(), [one | {"unfinished": True} for one in ladder(27.0)])
+        study.add(trajectory(seed=1), ladder(29.0), seed=1)
+        [row] = Reader(path).sql("from frontier").to_pylist()
+        assert (row["unfinished_fits"], row["broken"], row["psnr_selected_db"]) == (1, 0, 28.0)
+
     def test_seeds_are_one_row_and_other_settings_others(self, study: Study, path: Path) -> None:
         for seed, db in ((0, 27.0), (1, 29.0), (12, 31.0)):
             study.add(trajectory(seed=seed), ladder(db), seed=seed)
@@ -154,8 +160,46 @@ class TestMatching:
         [row] = Reader(path).sql("from matching").to_pylist()
         assert (row["matching_density"], row["lost_density"]) == (1.0, 0.5)
 
+    @pytest.mark.parametrize(
+        ("level", "flaw"),
+        [
+            (1, {"unfinished": True}),
+            (0, {"unfinished": True}),
+            (0, {"psnr_peak_db": 19.9}),
+            (0, {"psnr_peak_db": 19.9, "unfinished": True}),
+        ],
+    )
+    def test_unfinished_fits_and_poor_references_are_left_out(
+        self, study: Study, path: Path, level: int, flaw: dict[str, Any]
+    ) -> None:
+        """One image holds, the other would not but has a flaw."""
+        study.add(trajectory(ASTRONAUT), ladder(27.0, 27.0))
+        levels = ladder(27.0, 20.0)
+        levels[level] |= flaw
+        study.add(trajectory(), levels)
+        [row] = Reader(path).sql("from matching").to_pylist()
+        assert (row["images"], row["matching_density"]) == (1, 0.5)
+
+    def test_a_poor_ticket_is_no_reason_to_leave_it_out(self, study: Study, path: Path) -> None:
+        levels = ladder(27.0, 13.0)
+        levels[1] |= {"psnr_peak_db": 14.0}
+        study.add(trajectory(), levels)
+        [row] = Reader(path).sql("from matching").to_pylist()
+        assert (row["matching_density"], row["lost_density"]) == (1.0, 0.5)
+
 
 class TestTransfer:
+    def test_unfinished_fits_have_no_difference(self, study: Study, path: Path) -> None:
+        native, moved = ladder(30.0, 29.0, 28.0), ladder(30.0, 28.5, 28.0)
+        native[1] |= {"unfinished": True}
+        moved[2] |= {"unfinished": True}
+        study.add(trajectory(ASTRONAUT), native)
+        study.add(self.moved(ASTRONAUT), moved, travels="mask")
+        rows = Reader(path).sql("from transfer order by level").to_pylist()
+        assert [row["to_native_db"] for row in rows] == [0.0, None, None]
+        assert [row["unfinished"] for row in rows] == [False, False, True]
+        assert rows[2]["psnr_native_db"] == 28.0
+
     def moved(self, image: dict[str, Any], **changes: Any) -> dict[str, Any]:
         """A transfer of the camera's ticket."""
         source = trajectory() | changes.pop("source", {})

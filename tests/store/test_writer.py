@@ -40,7 +40,7 @@ def test_every_table_comes_back_as_it_was_written(
 
     reader = Reader(tmp_path)
     [row] = reader.sql("from levels").to_pylist()
-    derived = {"density", "effective_density", "psnr_gap_db", "mse_selected"}
+    derived = {"density", "effective_density", "psnr_gap_db", "mse_selected", "below_measured"}
     names = set(row) - {"outcome"} - derived
     assert {name: row[name] for name in names} == {name: getattr(level, name) for name in names}
     assert row["outcome"] == "budget"

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ...charts.choices import chosen, column, crowded
-from ...charts.style import BROKEN_SYMBOLS, PALETTE, Style, base_style, method_style, plain
+from ...charts.style import FLAW_SYMBOLS, PALETTE, Style, base_style, method_style, plain
 from ...rows.naming import tuples
 from .table import SERIES
 
@@ -80,15 +80,15 @@ def fit_marks(label: str) -> dict[str, Any]:
     }
 
 
-def broken_marks(outcome: str, symbol: str) -> Template:
-    """Marks of the fits that went wrong in one way."""
+def flawed_marks(flaw: str, symbol: str) -> Template:
+    """Marks of the fits that have one flaw."""
     ink = PALETTE["ink"]
     marker = {"color": ink, "symbol": symbol, "size": 9, "line": {"color": ink, "width": 1.5}}
-    return fit_marks(f"{outcome} fit") | {"marker": marker, "name": f"{outcome} fit"}
+    return fit_marks(f"{flaw} fit") | {"marker": marker, "name": f"{flaw} fit"}
 
 
-BROKEN: Mapping[str, Template] = {
-    outcome.value: broken_marks(outcome.value, symbol) for outcome, symbol in BROKEN_SYMBOLS.items()
+FLAWED: Mapping[str, Template] = {
+    str(flaw): flawed_marks(str(flaw), symbol) for flaw, symbol in FLAW_SYMBOLS.items()
 }
 
 

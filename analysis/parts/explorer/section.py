@@ -22,7 +22,7 @@ from .figures import (
     scene_fits,
     scenes_of,
 )
-from .looks import ALL, BROKEN, series_of
+from .looks import ALL, FLAWED, series_of
 from .table import AXES, SCENE, SERIES, fits_of, scene_table
 from .traces import drawings
 from .words import scene_words
@@ -35,8 +35,9 @@ NOTE = """
 Large marks are means, pale bars their 95 % Student-t intervals; open marks are single fits. Over
 images, the seeds of each are averaged first, and images are the sample. Level lines are dense
 networks, the deep decoder among them whatever is chosen. Rings and steps are the Pareto front of
-the scene over all networks and methods: nothing else is as good for as little. Seconds depend on
-the machine, and on what else ran there. The address of this page keeps what is chosen.
+the scene over all networks and methods: nothing else is as good for as little. Means that have an
+unfinished or a collapsed fit, or one that is worse than the measurement, are on no front. Seconds
+depend on the machine, and on what else ran there. The address of this page keeps what is chosen.
 """
 
 
@@ -57,7 +58,7 @@ def _drawn(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
         place=CHART,
         label="PSNR against what it costs",
         note=NOTE,
-        lines=int(lines) + 1 + len(BROKEN),
+        lines=int(lines) + 1 + len(FLAWED),
         figure=explorer_figure(table, fits=fits),
         controls=_controls(table),
         carded=True,

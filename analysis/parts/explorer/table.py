@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ...rows.naming import named
-from ...rows.points import WHICH, described_points, distinct_fits
+from ...rows.points import WHICH, described_points, distinct_fits, flaws, unfit
 from ...statistics.aggregate import IN_DB, SCORES, Groups, dense_first, score_table
 from ...statistics.intervals import hypervolume, pareto_front
 
@@ -32,12 +32,30 @@ SIZE = ["kept", "total"]
 BEYOND = 0.1
 """Decades between the largest cost and that of a hypervolume's reference point."""
 
-DOMINATING = [*AXES, *(f"front_{axis}" for axis in AXES), "mean_db", "measured_db", "whole"]
+DOMINATING = [
+    *AXES,
+    *(f"front_{axis}" for axis in AXES),
+    "mean_db",
+    "measured_db",
+    "unfit",
+    "whole",
+]
 """The columns of a `scene_table` that its hypervolumes are computed from."""
 
 COLUMNS = [
     *(*SCENE, *SERIES, *SIZE, "prior", "reference", "scene", "density"),
-    *("measured_db", "macs", "seconds", "n", "mean_db", "missing", "which", "unit", "whole"),
+    *(
+        "measured_db",
+        "macs",
+        "seconds",
+        "n",
+        "mean_db",
+        "unfit",
+        "missing",
+        "which",
+        "unit",
+        "whole",
+    ),
     *("low_db", "high_db"),
 ]
 """The columns of a `scene_table`, before its fronts."""
@@ -48,8 +66,9 @@ def explorer_fits(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
 
     `task`, `image`, `network` (prior and fit) and `method` are distinct names as ordered
     categories, `reference` is the dense method that the method begins with, `prior` the kind of
-    network, `scene` JSON of image and task. Costs are the columns `AXES`: `macs` multiply-adds of a
-    forward pass, NaN where the store's version did not count them, and `seconds` of fitting.
+    network, `scene` JSON of image and task. `flaw` says how a fit is marked, and `unfit`
+    ones are on no front. Costs are the columns `AXES`: `macs` multiply-adds of a forward pass, NaN
+    where the store's version did not count them, and `seconds` of fitting.
 
     Raises ValueError when there is no such fit.
     """
@@ -74,6 +93,8 @@ def fits_of(points: pd.DataFrame) -> pd.DataFrame:
             "seconds": points.get("fit_s", nothing).astype(float),
             **{name: points[name] for name in ("seed", *SIZE, "density", "outcome")},
             **{f"psnr_{which}_db": points[f"psnr_{which}_db"] for which in WHICH},
+            "flaw": flaws(points),
+            "unfit": unfit(points),
         },
         index=points.index,
     )
@@ -95,7 +116,8 @@ def scene_table(fits: pd.DataFrame) -> pd.DataFrame:
     `low_db` to `high_db` at 95 %, of which there is none (NaN) below two. `missing` counts fits
     without that PSNR. The columns `AXES` are means. `front_<axis>` marks the Pareto front of the
     scene over all networks and methods; means over fewer images than others have are not on it, and
-    `whole` is False for these.
+    `whole` is False for these. Nor are means with `unfit` fits, which these count, or below the
+    measurement.
     """
     table = pd.concat([_over_seeds(fits), _over_images(fits)], ignore_index=True)[COLUMNS]
     dtypes = {name: fits[name].dtype for name in (*SERIES, "task", "reference")}
@@ -138,7 +160,9 @@ def _over_images(fits: pd.DataFrame) -> pd.DataFrame:
 
 def _scores(groups: Groups, same: Sequence[str]) -> pd.DataFrame:
     means = {name: name for name in ("measured_db", "macs", "seconds")}
-    return score_table(groups, SCORES, same=same, means=means, failures=()).rename(columns=IN_DB)
+    return score_table(groups, SCORES, same=same, means=means, failures=(), flags=["unfit"]).rename(
+        columns=IN_DB
+    )
 
 
 def _with_fronts(table: pd.DataFrame) -> pd.DataFrame:
@@ -155,7 +179,8 @@ def _with_fronts(table: pd.DataFrame) -> pd.DataFrame:
 
 def _able(rows: pd.DataFrame, axis: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which rows could be on a front."""
-    return np.asarray(_known(rows, axis) & rows["whole"])
+    better = ~(rows["mean_db"] < rows["measured_db"])
+    return np.asarray(_known(rows, axis) & rows["whole"] & (rows["unfit"] == 0) & better)
 
 
 def _known(rows: pd.DataFrame, axis: str) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -15,7 +15,7 @@ from ...charts.choices import Column, Columns, Drawing, Piece, Places, Trace
 from ...charts.style import plain
 from ...rows.points import WHICH
 from ...statistics.published import published_for, published_table
-from .looks import BROKEN, FRONT, PUBLISHED, SAMPLES, Look, Series, look_of
+from .looks import FLAWED, FRONT, PUBLISHED, SAMPLES, Look, Series, look_of
 from .table import AXES, SCENE, SERIES
 
 MANY = 2_000
@@ -163,13 +163,13 @@ class _Fits:
     looks: Sequence[Look]
 
     def traces(self, scene: Scene) -> Iterator[Trace]:
-        """Open marks by series, then a trace for each way in which fits went wrong."""
+        """Open marks by series, then a trace for each flaw."""
         for place, look in enumerate(self.looks):
             own = self._places(scene, place, "")
             if len(own):
                 yield _trace(look.fits, look, own)
-        for outcome, template in BROKEN.items():
-            found = [self._places(scene, place, outcome) for place in range(len(self.looks))]
+        for flaw, template in FLAWED.items():
+            found = [self._places(scene, place, flaw) for place in range(len(self.looks))]
             pieces = [
                 Piece(when=look.when, places=own)
                 for look, own in zip(self.looks, found, strict=True)
@@ -200,30 +200,30 @@ class _Fits:
 
     @cached_property
     def _of_task(self) -> Mapping[Any, Any]:
-        return self.fits.groupby(["task", "series", "broken"], observed=True).indices
+        return self.fits.groupby(["task", "series", "flaw"], observed=True).indices
 
     @cached_property
     def _of_image(self) -> Mapping[Any, Any]:
-        return self.fits.groupby(["task", "image", "series", "broken"], observed=True).indices
+        return self.fits.groupby(["task", "image", "series", "flaw"], observed=True).indices
 
-    def _places(self, scene: Scene, series: int, broken: str) -> Places:
+    def _places(self, scene: Scene, series: int, flaw: str) -> Places:
         """The places of its fits: those of all images of the task where the scene is their mean."""
         task, image = scene
         if image in self.fits["image"].cat.categories:
-            found: Places = self._of_image.get((task, image, series, broken), ())
+            found: Places = self._of_image.get((task, image, series, flaw), ())
         else:
-            found = self._of_task.get((task, series, broken), ())
+            found = self._of_task.get((task, series, flaw), ())
         return found
 
 
 def _in_order(fits: pd.DataFrame, looks: Sequence[Look]) -> pd.DataFrame:
-    """The fits with the place of their `series` and how they are `broken`, traces together."""
+    """The fits with the place of their `series`, those of one trace together."""
     places = {(one.series.network, one.series.method): n for n, one in enumerate(looks)}
     own = zip(fits["network"], fits["method"], strict=True)
-    outcomes = fits["outcome"].where(fits["outcome"].isin(list(BROKEN)), "")
+    drawn = fits["flaw"].where(fits["flaw"].isin(list(FLAWED)), "")
     series = [places.get(pair, -1) for pair in own]
-    return fits.assign(series=series, broken=outcomes).sort_values(
-        ["task", "series", "broken", "image"], kind="stable"
+    return fits.assign(series=series, flaw=drawn).sort_values(
+        ["task", "series", "flaw", "image"], kind="stable"
     )
 
 

@@ -49,6 +49,9 @@ def scene_words(table: pd.DataFrame) -> Words:
 
 
 def _front_words(volume: Any, axis: str) -> Iterator[str]:
+    if not volume.points:
+        yield "No point can be on a Pareto front."
+        return
     yield f"Pareto front: {volume.front} of {volume.points} points."
     if volume.hypervolume == volume.hypervolume:
         yield (
@@ -68,6 +71,12 @@ def _sample_words(rows: pd.DataFrame) -> Iterator[str]:
     partial = int((~rows["whole"]).sum())
     if partial:
         yield f"{partial} of them, over fewer images than the others, are not on the front."
+    if rows["unfit"].any():
+        count = int(rows["unfit"].sum())
+        yield (
+            f"{count:,} fit{'s' if count > 1 else ''} unfinished, gone wrong or worse than the "
+            "measurement: no front has their means."
+        )
     if rows["missing"].any():
         yield f"Fits without this PSNR: {rows['missing'].sum():,}."
 

@@ -11,7 +11,7 @@ from ...page.pictures import Pictures
 from ...page.section import Gallery, Strip, Tile
 from ...rows.identity import DENSE
 from ...rows.naming import tuples
-from ...rows.points import WHICH
+from ...rows.points import UNFINISHED, WHICH
 from ...rows.texts import db_text, density_text, known_text, removed_text
 
 
@@ -22,6 +22,8 @@ def cards(fits: pd.DataFrame, pictures: Pictures) -> dict[str, Any]:
 
 def _card(fit: Any, pictures: Pictures) -> dict[str, Any]:
     outcome = f"{fit.outcome}: {fit.reason}" if pd.notna(fit.reason) and fit.reason else fit.outcome
+    if fit.unfinished:
+        outcome = f"{outcome}, {UNFINISHED}"
     views = ALBUM.views(fit, pictures)
     return {
         "title": f"{fit.method}, seed {fit.seed}",

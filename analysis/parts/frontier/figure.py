@@ -1,6 +1,6 @@
 """The figure of one problem: every fit, means with their intervals, and what they are held to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -10,6 +10,7 @@ from ...charts.controls import PSNR_SHOWN, Change, menu
 from ...charts.style import (
     AXIS_TITLES,
     BROKEN_SYMBOLS,
+    FLAW_SYMBOLS,
     FOOT,
     MEASURED_STYLE,
     PALETTE,
@@ -22,12 +23,12 @@ from ...charts.style import (
     plain,
     spread,
 )
-from ...rows.points import WHICH, distinct_fits
+from ...rows.points import WHICH, distinct_fits, flaws
 from ...rows.texts import sample_text
 
 PSNR_COLUMNS = ["psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)]
 
-FIT_COLUMNS = ["method", "reference", "density", "seed", "outcome", *PSNR_COLUMNS]
+FIT_COLUMNS = ["method", "reference", "density", "seed", "outcome", "flaw", *PSNR_COLUMNS]
 """The columns of points that a figure shows."""
 
 MEAN_COLUMNS = [
@@ -51,7 +52,7 @@ def frontier_figure(points: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
         raise ValueError("a frontier figure shows one problem: choose its rows of both tables")
     if not table["n"].any():
         raise ValueError("no fit has a PSNR: a frontier needs a clean image to compare with")
-    fits = distinct_fits(points)[FIT_COLUMNS]
+    fits = distinct_fits(points.assign(flaw=flaws(points)))[FIT_COLUMNS]
     traces = {which: list(_traces(fits, table, which)) for which in WHICH}
 
     def change(which: str) -> Change:
@@ -92,7 +93,7 @@ def _traces(fits: pd.DataFrame, table: pd.DataFrame, which: str) -> Iterator[Tra
         else:
             yield _mean_line(pd.concat([ladders[base], own]), method, style)
         yield _fit_marks(groups[method], method, style, which)
-    yield from _broken_legend(fits)
+    yield from _flaw_legend(fits)
     yield from _missing_marks(fits, which)
 
 
@@ -145,7 +146,7 @@ def _mean_line(rows: pd.DataFrame, method: str, style: Style) -> Trace:
 
 
 def _fit_marks(fits: pd.DataFrame, method: str, style: Style, which: str) -> Trace:
-    broken = [outcome in BROKEN_SYMBOLS for outcome in fits["outcome"]]
+    flawed = [flaw in FLAW_SYMBOLS for flaw in fits["flaw"]]
     own = f"{style.symbol}-open"
     return {
         "type": "scatter",
@@ -156,9 +157,9 @@ def _fit_marks(fits: pd.DataFrame, method: str, style: Style, which: str) -> Tra
         "marker": {
             "color": style.colour,
             "opacity": 1,
-            "symbol": [BROKEN_SYMBOLS.get(outcome, own) for outcome in fits["outcome"]],
-            "size": [12 if bad else 7 for bad in broken],
-            "line": {"color": style.colour, "width": [3 if bad else 1.5 for bad in broken]},
+            "symbol": [FLAW_SYMBOLS.get(flaw, own) for flaw in fits["flaw"]],
+            "size": [12 if bad else 7 for bad in flawed],
+            "line": {"color": style.colour, "width": _line_widths(fits["flaw"])},
         },
         "customdata": fits.index.to_numpy(),
         "text": [plain(f"{method}, seed {seed}") for seed in fits["seed"]],
@@ -168,17 +169,22 @@ def _fit_marks(fits: pd.DataFrame, method: str, style: Style, which: str) -> Tra
     }
 
 
-def _broken_legend(fits: pd.DataFrame) -> Iterator[Trace]:
-    """An entry for each way in which fits went wrong, whatever their colour."""
+def _line_widths(flaws: Iterable[str]) -> list[float]:
+    """Crosses are all line, and are drawn with a thick one."""
+    return [3 if flaw in BROKEN_SYMBOLS else 1.5 for flaw in flaws]
+
+
+def _flaw_legend(fits: pd.DataFrame) -> Iterator[Trace]:
+    """An entry for each flaw of fits, whatever their colour."""
     ink = PALETTE["ink"]
-    for outcome, symbol in BROKEN_SYMBOLS.items():
-        if (fits["outcome"] == outcome).any():
-            line = {"color": ink, "width": 3}
+    for flaw, symbol in FLAW_SYMBOLS.items():
+        if (fits["flaw"] == flaw).any():
+            line = {"color": ink, "width": _line_widths([flaw])[0]}
             yield {
                 "type": "scatter",
                 "x": [1],
                 "y": [None],
-                "name": f"{outcome} fit",
+                "name": f"{flaw} fit",
                 "mode": "markers",
                 "marker": {"symbol": symbol, "size": 12, "color": ink, "line": line},
             }

@@ -22,6 +22,7 @@ from ...rows.texts import (
     seeds_text,
     wrong_text,
 )
+from ..stopping import loss_text
 from .cards import ALBUM, cards, gallery
 from .figure import frontier_figure
 from .table import frontier_table
@@ -53,7 +54,9 @@ bars are Student-t intervals of the mean over seeds within this one image; with 
 wide and may leave the axis. The dense fit of a seed is the same for all methods and counted once;
 other initial weights, a clean target or several images at once have dense lines of their own.
 A cross is a collapsed fit: the mask leaves no path from input to output, the image is one flat
-colour, and its PSNR is real. Point at a mark, or tap it, to see what that fit restored.
+colour, and its PSNR is real. An hourglass is an unfinished fit: its best step is in its last
+hundredth, so more steps would restore better. Point at a mark, or tap it, to see what that fit
+restored.
 """
 
 NUMBERS_NOTE = """
@@ -69,7 +72,9 @@ CELLS = {
     **mean_cells(["Selected", "Peak", "Final"], end="_db"),
     "Seeds": lambda rows: known_text(rows[0].seeds),
     "Note": lambda rows: wrong_text(
-        rows[0], {f"without {row.which} PSNR": row.missing for row in rows}
+        rows[0],
+        {f"without {row.which} PSNR": row.missing for row in rows}
+        | {"unfinished": rows[0].unfinished},
     ),
 }
 """The cells of a method and density, from its rows, one per PSNR."""
@@ -119,12 +124,12 @@ def _blocks(
     yield from _settings(fits)
     sample = ""
     if rows["n"].any():
-        sample = f" {sample_text(rows)}."
+        sample = f" {sample_text(rows)}. {loss_text(fits)}"
         yield Figure(
             name="frontier",
             place=f"chart-{place}",
             label="PSNR against density; the numbers are in the table below",
-            note=NOTE,
+            note=f"{NOTE}{loss_text(fits)}",
             lines=fits["method"].nunique(),
             figure=frontier_figure(fits, rows),
             controls=(SHOWN,),

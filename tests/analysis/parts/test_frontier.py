@@ -282,6 +282,17 @@ class TestFigure:
         assert "diverged fit" in drawn
         assert "collapsed fit" not in drawn
 
+    def test_an_unfinished_fit_is_marked_and_counted(self, trial_row: Row, level_row: Row) -> None:
+        trial = trial_row()
+        levels = [level_row(trial), level_row(trial, 1, unfinished=True)]
+        points = frontier_points(pd.DataFrame([trial]), pd.DataFrame(levels))
+        table = frontier_table(points)
+        assert rows_of(table, "magnitude", "selected")["unfinished"].tolist() == [1]
+        drawn = traces(frontier_figure(points, table))
+        assert drawn["magnitude, fits"].marker.symbol == ("hourglass-open",)
+        assert drawn["unfinished fit"].marker.symbol == "hourglass-open"
+        assert drawn["dense, fits"].marker.symbol[0].endswith("-open")
+
     def test_a_fit_without_psnr_stands_at_the_foot(self, points_of: Any) -> None:
         points = points_of({0: [30, 27, None]})
         drawn = traces(frontier_figure(points, frontier_table(points)))

@@ -90,6 +90,16 @@ def test_thinning_keeps_ends_and_marks_and_moves_no_value(table: pd.DataFrame) -
             assert getattr(row, name) == pytest.approx(whole[name][places], rel=6e-3, nan_ok=True)
 
 
+def test_an_unfinished_fit_is_marked_and_told(rows: tuple[Rows, Rows]) -> None:
+    trials, levels = map(pd.DataFrame, rows)
+    curves = pd.DataFrame([curve(level) for level in rows[1]])
+    for unfinished in (True, False):
+        figure = trace_figure(trace_table(curves, levels.assign(unfinished=unfinished), trials))
+        symbols = {trace.marker.symbol for trace in figure.data if trace.name == "peak"}
+        assert symbols == {"hourglass-open" if unfinished else "star"}
+        assert ("budget, unfinished" in figure.layout.xaxis.title.text) is unfinished
+
+
 def test_a_short_curve_is_whole(rows: tuple[Rows, Rows]) -> None:
     lists = {"step": [0, 1], "psnr_raw_db": [9.0, 10.0], "psnr_db": [9.0, 9.5]}
     short = curve(rows[1][0], statistic=[np.nan, np.nan], **lists)
@@ -189,7 +199,7 @@ class TestFigure:
 
     def test_the_statistic_has_a_panel_of_its_own(self, own: pd.DataFrame) -> None:
         figure = trace_figure(own)
-        assert figure.layout.yaxis2.title.text == "WMV"
+        assert figure.layout.yaxis2.title.text == "ES-WMV"
         assert figure.layout.yaxis2.domain[1] < figure.layout.yaxis.domain[0]
         low, high = figure.layout.yaxis2.range
         values = [v for t in figure.data if t.yaxis == "y2" for v in t.y if math.isfinite(v)]

@@ -1,7 +1,7 @@
 """Statistics against simulations whose truth is known, oracles, and brute force."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import moocore
 import numpy as np
@@ -12,6 +12,7 @@ from scipy import stats
 
 from lip_ray.analysis.statistics.intervals import (
     BOOTSTRAP_FROM,
+    Matching,
     Samples,
     area,
     hypervolume,
@@ -23,6 +24,7 @@ from lip_ray.analysis.statistics.intervals import (
     pareto_front,
     samples_of,
 )
+from lip_ray.analysis.statistics.ladders import rung_of
 
 SIMULATIONS = 2_500
 SEEDS = 3
@@ -38,6 +40,12 @@ def simulated(rng: np.random.Generator, images: int, truth_db: float) -> Samples
     """Differences with what is common to the seeds of an image, and what is not."""
     common = rng.normal(truth_db, IMAGE_SD_DB, (images, 1))
     return (common + rng.normal(0.0, SEED_SD_DB, (images, SEEDS))).tolist()
+
+
+def ladder(densities: Sequence[float], differences: Sequence[Samples]) -> Matching:
+    """The bounds of one ladder by itself, at a margin of 0.1 dB."""
+    pairs = zip(densities, differences, strict=True)
+    return matching([rung_of(density, samples, 0.1) for density, samples in pairs])
 
 
 def noise_of(count: int) -> float:
@@ -113,8 +121,7 @@ def test_either_bound_of_the_matching_density_is_rarely_wrong(images: int) -> No
     count = 800
     for _ in range(count):
         passing, failing = (
-            matching(densities, [simulated(rng, images, db) for db in truth], margin_db=0.1)
-            for truth in losses
+            ladder(densities, [simulated(rng, images, db) for db in truth]) for truth in losses
         )
         wrong[0] += passing.shown is not None and passing.shown < densities[4]
         wrong[1] += failing.refuted is not None and failing.refuted > densities[5]
@@ -130,26 +137,26 @@ class TestMatching:
         return [[[mean - 0.01], [mean + 0.01], [mean - 0.01], [mean + 0.01]] for mean in means]
 
     def test_bounds_and_the_crossing_between(self) -> None:
-        found = matching(self.DENSITIES, self.at(0.0, 0.0, -0.2), margin_db=0.1)
+        found = ladder(self.DENSITIES, self.at(0.0, 0.0, -0.2))
         assert (found.shown, found.refuted) == (0.25, 0.1)
         assert found.estimate == pytest.approx(math.sqrt(0.25 * 0.1))
 
     def test_a_ladder_within_the_margin_to_its_end_has_no_crossing(self) -> None:
-        found = matching(self.DENSITIES, self.at(0.1, 0.0, -0.02), margin_db=0.1)
+        found = ladder(self.DENSITIES, self.at(0.1, 0.0, -0.02))
         assert (found.shown, found.estimate, found.refuted) == (0.1, None, None)
 
     def test_a_density_below_one_that_failed_is_not_shown(self) -> None:
-        found = matching(self.DENSITIES, self.at(0.0, -0.5, 0.0), margin_db=0.1)
+        found = ladder(self.DENSITIES, self.at(0.0, -0.5, 0.0))
         assert (found.shown, found.refuted) == (0.5, None)
 
     def test_one_value_shows_nothing(self) -> None:
-        found = matching((0.5,), [[[-3.0]]], margin_db=0.1)
+        found = ladder((0.5,), [[[-3.0]]])
         assert (found.shown, found.refuted) == (None, None)
 
-    @pytest.mark.parametrize("densities", [(0.1, 0.25, 0.5), (0.5, 0.25)])
-    def test_densities_must_fall_and_have_differences(self, densities: tuple[float, ...]) -> None:
-        with pytest.raises(ValueError, match="densities must fall"):
-            matching(densities, self.at(0.0, 0.0, 0.0))
+    @pytest.mark.parametrize("densities", [(0.1, 0.25, 0.5), (0.5, 0.25, 0.25)])
+    def test_densities_must_fall(self, densities: tuple[float, ...]) -> None:
+        with pytest.raises(ValueError, match="must fall"):
+            ladder(densities, self.at(0.0, 0.0, 0.0))
 
 
 class TestMeanInterval:

@@ -21,6 +21,7 @@ from lip_ray.analysis.parts.explorer.table import (
     hypervolume_table,
     scene_table,
 )
+from lip_ray.analysis.parts.explorer.words import scene_words
 from lip_ray.analysis.rows.points import WHICH
 from lip_ray.analysis.statistics.intervals import hypervolume, pareto_front
 
@@ -128,14 +129,18 @@ COSTS = st.sampled_from([0.05, 0.1, 0.25, 0.5])
 SCORES = st.one_of(st.just(math.nan), st.sampled_from([20.0, 21.5, 22.0, 25.0]))
 
 
-@given(st.lists(st.tuples(st.sampled_from(["a", "b"]), COSTS, SCORES), min_size=1, max_size=24))
+FITS = st.tuples(st.sampled_from(["a", "b"]), COSTS, SCORES, st.booleans())
+
+
+@given(st.lists(FITS, min_size=1, max_size=24))
 @settings(deadline=None, max_examples=30)
-def test_flags_are_the_front_of_each_scene(rows: list[tuple[str, float, float]]) -> None:
+def test_flags_are_the_front_of_each_scene(rows: list[tuple[str, float, float, bool]]) -> None:
     fits = made(rows)
     table = scene_table(fits)
     for _, scene in table.groupby(["task", "image", "which"], observed=True):
         for axis in AXES:
             able = scene["mean_db"].notna() & scene[axis].notna() & scene["whole"]
+            able &= (scene["unfit"] == 0) & (scene["mean_db"] >= scene["measured_db"])
             own = scene[able]
             assert own[f"front_{axis}"].tolist() == pareto_front(
                 own[axis].tolist(), own["mean_db"].tolist()
@@ -143,9 +148,71 @@ def test_flags_are_the_front_of_each_scene(rows: list[tuple[str, float, float]])
             assert not scene.loc[~able, f"front_{axis}"].any()
 
 
-def made(rows: list[tuple[str, float, float]]) -> pd.DataFrame:
-    """Fits of two images as of `explorer_fits`: each row a method, a density and a PSNR."""
-    frame = pd.DataFrame(rows, columns=["image", "density", "psnr"])
+class TestUnfitForAFront:
+    """The cheapest and best point of a scene, with each flaw that keeps it off the front."""
+
+    @pytest.fixture
+    def scene(
+        self, trial_row: Callable[..., Row], level_row: Callable[..., Row]
+    ) -> Callable[..., pd.DataFrame]:
+        """Makes a table of a ladder whose last ticket, of two seeds, is changed in one of them."""
+
+        def make(**changes: Any) -> pd.DataFrame:
+            trials, levels = [], []
+            for seed in (0, 1):
+                trials.append(trial_row("magnitude", seed))
+                levels += [level_row(trials[-1], level, psnr=27.0) for level in (0, 1, 2)]
+            levels[-1] |= changes
+            return explorer_table(pd.DataFrame(trials), pd.DataFrame(levels))
+
+        return make
+
+    @staticmethod
+    def front(table: pd.DataFrame) -> list[float]:
+        """Rounded densities on the front of the selected PSNR."""
+        rows = table[(table["which"] == "selected") & table["front_density"]]
+        return rows["density"].round(2).tolist()
+
+    def test_a_sound_one_is_on_it(self, scene: Callable[..., pd.DataFrame]) -> None:
+        assert self.front(scene()) == self.front(scene(unfinished=False)) == [0.25]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"unfinished": True},
+            {"outcome": "collapsed"},
+            {"outcome": "diverged"},
+            {"psnr_peak_db": 20.2},
+            {"psnr_selected_db": 13.5},
+        ],
+    )
+    def test_a_flawed_one_is_not(
+        self, scene: Callable[..., pd.DataFrame], changes: dict[str, Any]
+    ) -> None:
+        table = scene(**changes)
+        assert self.front(table) == [0.5]
+        volume = only(hypervolume_table(table), which="selected", axis="density")
+        assert (volume.front, volume.points) == (1, 2)
+
+    def test_what_is_left_out_is_counted_in_words(self, scene: Callable[..., pd.DataFrame]) -> None:
+        [words] = scene_words(scene(unfinished=True)).values()
+        assert "1 fit unfinished, gone wrong or worse than" in words["selected"]["density"]
+        [words] = scene_words(scene()).values()
+        assert "unfinished" not in words["selected"]["density"]
+
+
+def test_unfinished_fits_have_a_mark_of_their_own(two_images: Frames) -> None:
+    trials, levels = two_images
+    levels["unfinished"] = levels.index == 1
+    fits = explorer_fits(trials, levels)
+    figure = explorer_figure(scene_table(fits), fits=fits)
+    [trace] = [trace for trace in figure.data if trace.name == "unfinished fit"]
+    assert (trace.marker.symbol, list(trace.customdata)) == ("hourglass-open", [1])
+
+
+def made(rows: list[tuple[str, float, float, bool]]) -> pd.DataFrame:
+    """Fits of two images as of `explorer_fits`: image, density, PSNR, and whether it is unfit."""
+    frame = pd.DataFrame(rows, columns=["image", "density", "psnr", "unfit"])
     frame["method"] = [f"method {place % 3}" for place in range(len(frame))]
     names = {"task": "denoising", "network": "skip", "reference": "dense"}
     for name, value in names.items():
@@ -153,7 +220,7 @@ def made(rows: list[tuple[str, float, float]]) -> pd.DataFrame:
     for name in ("image", "method"):
         frame[name] = frame[name].astype("category")
     psnrs = {f"psnr_{which}_db": frame["psnr"] for which in WHICH}
-    same = {"prior": "skip", "scene": "{}", "measured_db": 19.0, "macs": math.nan, "total": 1000}
+    same = {"prior": "skip", "scene": "{}", "measured_db": 21.0, "macs": math.nan, "total": 1000}
     kept = (frame["density"] * 1000).astype(int)
     return frame.assign(
         **psnrs, **same, kept=kept, seconds=1 / frame["density"], seed=range(len(frame))

@@ -1,0 +1,175 @@
+"""Transfers between images in general: sources and targets as two samples that are crossed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..page.section import Block, Table, Text, table_of
+from ..rows.naming import tuples
+from ..rows.texts import density_text, mean_text
+from ..statistics.crossed import CrossedMean, crossed_mean
+from ..statistics.intervals import Rung
+from ..statistics.ladders import Ladder, Verdict, judged
+
+AGAINST = ("native", "dense")
+"""What a transferred ticket is compared with."""
+
+LADDER = ("network", "method", "travels", "source_task", "target_task")
+"""The columns whose values the densities of one verdict have in common."""
+
+BOUNDS = ("shown", "estimate", "refuted")
+
+NOTE = """
+The mean difference over all pairs of a source and a target, seeds averaged first; in brackets an
+interval for other sources and other targets than these, as both are crossed random effects. Tickets
+that stayed where they come from are left out. Pairs as if each were independent would claim far
+more. P-values of the verdicts are Holm's, over all densities and matrices. Where a verdict says how
+many images would decide, it means as many sources and as many targets.
+"""
+
+ALONE = "no verdict: sources and targets have to vary apart, two of each at least"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Crossed:
+    """One ladder of transfers against native tickets or dense fits, by one PSNR."""
+
+    key: Mapping[str, Any]
+    counts: Sequence[tuple[int, int]]
+    """The kept and all weights of each density, dense to sparse."""
+    means: Sequence[CrossedMean]
+
+    def ladder(self, margin_db: float) -> Ladder:
+        """Its tests, as far as there are."""
+        rungs = [
+            Rung(
+                density=kept / total,
+                mean=mean.mean,
+                deviation=mean.error * np.sqrt(min(mean.sources, mean.targets)),
+                n=min(mean.sources, mean.targets),
+                p_within=mean.below(-margin_db),
+                p_beyond=mean.above(-margin_db),
+            )
+            for (kept, total), mean in zip(self.counts, self.means, strict=True)
+            if mean.decided
+        ]
+        kept, total = self.counts[-1]
+        return Ladder(rungs=rungs, least=kept / total)
+
+    def rows(self, verdict: Verdict, confidence: float) -> Iterator[dict[str, Any]]:
+        """One row per density; what is said of the ladder is the same in all."""
+        decided = any(mean.decided for mean in self.means)
+        said = {name: getattr(verdict.bounds, name) for name in BOUNDS}
+        said |= {"images": verdict.images, "verdict": verdict.text if decided else ALONE}
+        for (kept, total), mean in zip(self.counts, self.means, strict=True):
+            low, high = mean.interval(confidence)
+            yield {
+                **self.key,
+                **{"kept": kept, "total": total, "density": kept / total},
+                **{"sources": mean.sources, "targets": mean.targets, "pairs": mean.pairs},
+                **{"mean_db": mean.mean, "low_db": low, "high_db": high, "freedom": mean.freedom},
+                **{"confidence": confidence, **said},
+            }
+
+
+def crossed_of(
+    paired: Mapping[str, pd.DataFrame], *, margin_db: float, confidence: float
+) -> pd.DataFrame:
+    """The `crossed_table` of transfers with their differences, by `which` PSNR."""
+    families = [
+        list(_ladders(fits, which, against))
+        for which, fits in paired.items()
+        for against in AGAINST
+    ]
+    rows = [
+        row
+        for family in families
+        for one, verdict in zip(
+            family,
+            judged(
+                [one.ladder(margin_db) for one in family],
+                margin_db=margin_db,
+                alpha=1 - confidence,
+                reference=str(family[0].key["against"]) if family else "",
+            ),
+            strict=True,
+        )
+        for row in one.rows(verdict, confidence)
+    ]
+    columns = [
+        *(*LADDER, "which", "against", "kept", "total", "density", "sources", "targets", "pairs"),
+        *("mean_db", "low_db", "high_db", "freedom", "confidence", *BOUNDS, "images", "verdict"),
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _ladders(fits: pd.DataFrame, which: str, against: str) -> Iterator[_Crossed]:
+    """The means of each ladder over its pairs that have a difference."""
+    moved = fits[~fits["own"] & fits[f"to_{against}"].notna()]
+    keys = [*LADDER, "kept", "total", "source", "target"]
+    pairs = moved.groupby(keys, observed=True)[f"to_{against}"].mean().reset_index()
+    for key, ladder in pairs.groupby([*LADDER], observed=True):
+        rungs = [own for _, own in ladder.groupby("kept", sort=True)][::-1]
+        yield _Crossed(
+            key=dict(zip(LADDER, key, strict=True)) | {"which": which, "against": against},
+            counts=[(int(own["kept"].iloc[0]), int(own["total"].iloc[0])) for own in rungs],
+            means=[
+                crossed_mean(
+                    *(own[name].tolist() for name in (f"to_{against}", "source", "target"))
+                )
+                for own in rungs
+            ],
+        )
+
+
+def crossed_blocks(table: pd.DataFrame) -> Iterator[Block]:
+    """What is said of one matrix, and the numbers; nothing where nothing went elsewhere."""
+    for (source, target), own in table.groupby(["source_task", "target_task"], observed=True):
+        where = f"{source} to {target}" if source != target else str(source)
+        for against, rows in own.groupby("against", sort=False):
+            yield Text(f"{where}, against {WHOM[str(against)]}, {_sentence(rows)}")
+    if len(table):
+        yield _numbers(table)
+
+
+WHOM = {"native": "native tickets", "dense": "dense fits"}
+
+
+def _sentence(rows: pd.DataFrame) -> str:
+    """The sample, and the verdict by each PSNR."""
+    first = rows.iloc[0]
+    sample = f"over {first['sources']} sources and {first['targets']} targets"
+    said = rows.drop_duplicates("which").set_index("which")["verdict"]
+    if said.nunique() == 1:
+        return f"{sample}: {said.iloc[0]}."
+    return " ".join([f"{sample}.", *(f"By {which}: {text}." for which, text in said.items())])
+
+
+def _numbers(table: pd.DataFrame) -> Table:
+    """One row per density, with a mean for each PSNR and each comparison."""
+    keys = ["source_task", "target_task", "kept"]
+    groups = [list(tuples(rows)) for _, rows in table.groupby(keys, observed=True, sort=False)]
+    scores = dict.fromkeys(zip(table["against"], table["which"], strict=True))
+    cells = {
+        "From": lambda rows: rows[0].source_task,
+        "To": lambda rows: rows[0].target_task,
+        "Density": lambda rows: density_text(rows[0].density),
+        **{f"To {a}, {w}": _mean_cell(a, w) for a, w in scores},
+        "Pairs": lambda rows: max(row.pairs for row in rows),
+    }
+    return table_of(
+        groups, cells, title="Over sources and targets", label="Transfers in general", note=NOTE
+    )
+
+
+def _mean_cell(against: str, which: str) -> Any:
+    def cell(rows: Sequence[Any]) -> str:
+        found = [row for row in rows if (row.against, row.which) == (against, which)]
+        return (
+            mean_text(found[0].mean_db, found[0].low_db, found[0].high_db, "+.2f") if found else "–"
+        )
+
+    return cell

@@ -1,0 +1,144 @@
+"""Ladders of densities held to a margin: what tests allow to say, and what would decide more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import numpy as np
+
+from .intervals import Matching, Rung, Samples, deviation, inferiority, matching, non_inferiority
+from .multiplicity import holm
+from .power import images_needed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ladder:
+    """The tests of one method, dense to sparse."""
+
+    rungs: Sequence[Rung]
+    least: float
+    """The least density that was fitted, which may have no test."""
+    single: bool = False
+    """Whether all is about one image, and its seeds are the sample."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What is said of a ladder."""
+
+    bounds: Matching
+    text: str
+    images: int | None = None
+    """About how many images would decide what is open; None where nothing is, or nobody knows."""
+
+
+def rung_of(density: float, samples: Samples, margin_db: float) -> Rung:
+    """The tests of paired differences at one density."""
+    values = np.concatenate(samples) if len(samples) == 1 else [np.mean(one) for one in samples]
+    return Rung(
+        density=density,
+        mean=float(np.mean(values)),
+        deviation=deviation(samples),
+        n=len(values),
+        p_within=non_inferiority(samples, margin_db),
+        p_beyond=inferiority(samples, margin_db),
+    )
+
+
+def judged(
+    ladders: Sequence[Ladder], *, margin_db: float, alpha: float, reference: str = "dense"
+) -> list[Verdict]:
+    """A verdict for each ladder, from p-values that are adjusted over all of them (Holm 1979).
+
+    With a probability of at least 1 − `alpha` no density of any ladder is wrongly shown; the same
+    holds for those that are refuted.
+    """
+    adjusted = _adjusted([ladder.rungs for ladder in ladders])
+    return [
+        _verdict(
+            ladder, matching(rungs, margin_db=margin_db, alpha=alpha), margin_db, alpha, reference
+        )
+        for ladder, rungs in zip(ladders, adjusted, strict=True)
+    ]
+
+
+def _adjusted(ladders: Sequence[Sequence[Rung]]) -> list[list[Rung]]:
+    """The ladders with p-values of one family for either side of the margin."""
+    rungs = list(chain.from_iterable(ladders))
+    within = holm([rung.p_within for rung in rungs])
+    beyond = holm([rung.p_beyond for rung in rungs])
+    pairs = zip(rungs, within, beyond, strict=True)
+    found = iter([replace(rung, p_within=one, p_beyond=other) for rung, one, other in pairs])
+    return [[next(found) for _ in ladder] for ladder in ladders]
+
+
+def _verdict(
+    ladder: Ladder, bounds: Matching, margin_db: float, alpha: float, reference: str
+) -> Verdict:
+    said = _bounds_text(bounds, ladder.least, f"within {margin_db:g} dB of {reference}")
+    if ladder.single:
+        said[0] = f"on this image alone: {said[0]}"
+    images, more = None, ""
+    rung = _open_rung(ladder.rungs, bounds)
+    if rung is not None:
+        images, more = _more(rung, margin_db, alpha)
+        if ladder.single:
+            more = f"{more}, and seeds do not replace images" if more else ""
+    return Verdict(bounds=bounds, text="; ".join([*said, *filter(None, [more])]), images=images)
+
+
+def _bounds_text(bounds: Matching, least: float, within: str) -> list[str]:
+    """What the bounds allow to say, and no more."""
+    if bounds.shown is None and bounds.refuted is None:
+        return ["undecided"]
+    if bounds.shown is None:
+        said = [f"not shown to be {within} at any density"]
+    else:
+        said = [f"{within} down to {_text(bounds.shown)}, shown"]
+        if bounds.shown == least:
+            return [*said, "sparser was not tried"]
+    if bounds.refuted is None:
+        return [*said, "undecided below"]
+    return [*said, f"loses more from {_text(bounds.refuted)} down, shown"]
+
+
+def _open_rung(rungs: Sequence[Rung], bounds: Matching) -> Rung | None:
+    """The densest test that is neither shown nor refuted."""
+    for rung in rungs:
+        above = bounds.shown is None or rung.density < bounds.shown
+        if above and (bounds.refuted is None or rung.density > bounds.refuted):
+            return rung
+    return None
+
+
+def _more(rung: Rung, margin_db: float, alpha: float) -> tuple[int | None, str]:
+    """How many images would decide a test by itself, and the same in words."""
+    density = _text(rung.density)
+    if min(rung.p_within, rung.p_beyond) <= alpha:
+        return None, f"{density} is decided by itself, not among all tests of the table"
+    if not rung.deviation > 0:
+        return None, ""
+    images, truth = _planned(rung, margin_db, alpha)
+    spread = f"SD {rung.deviation:.2f} dB, true difference {truth}"
+    if images is None:
+        return None, f"no affordable number of images would decide {density} ({spread})"
+    return images, f"about {images:,} images would decide {density} ({spread})"
+
+
+def _planned(rung: Rung, margin_db: float, alpha: float) -> tuple[int | None, str]:
+    """The number of images, and the true difference that it goes by.
+
+    That is 0; or what was seen, where that is beyond the margin, or where as many images as there
+    are would have decided a difference of 0.
+    """
+    if rung.mean >= -margin_db:
+        images = images_needed(rung.deviation, margin_db, alpha=alpha)
+        if images is None or images > rung.n:
+            return images, "0"
+    distance = abs(rung.mean + margin_db)
+    seen = f"{rung.mean:+.2f} dB as seen".replace("-", "−")
+    return (images_needed(rung.deviation, distance, alpha=alpha) if distance else None), seen
+
+
+def _text(density: float) -> str:
+    return f"{density:.3g}"
