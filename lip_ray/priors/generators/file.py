@@ -28,7 +28,7 @@ from lip_ray.priors.generators.dcgan import Dcgan
 from lip_ray.priors.generators.layers import LayerList
 from lip_ray.priors.generators.pgan import Pgan
 from lip_ray.priors.shapes import misfits, shapes
-from lip_ray.spec import RunOnly
+from lip_ray.spec import RunOnly, canonical
 
 SUFFIX = ".safetensors"
 KEY = "generator"
@@ -68,7 +68,7 @@ def write(trained: Trained, folder: Path, name: str) -> Path:
         for n, value in (dict(trained.weights) | critic).items()
     }
     about = {
-        "architecture": json.loads(trained.architecture.canonical_json()),
+        "architecture": canonical(trained.architecture),
         "origin": dict(trained.origin),
     }
     data = save(tensors, metadata={KEY: json.dumps(about, sort_keys=True)})
