@@ -48,6 +48,10 @@ class Picture(Protocol):
         """Whether the picture is itself the measurement, so that no clean image is known."""
 
     @property
+    def measurement(self) -> "Measurement | None":
+        """The measurement that came with the picture; None where a task makes one."""
+
+    @property
     def label(self) -> str:
         """The name in tables and figures, and the key of all draws made for this image."""
 
@@ -98,6 +102,8 @@ class BuiltinImage(Framing):
     name: BuiltinName
     measured: ClassVar[Literal[False]] = False
     """Always false: the photos are clean images, never measurements."""
+    measurement: ClassVar[None] = None
+    """Always None, as tasks make the measurement."""
 
     @property
     def label(self) -> str:
@@ -132,6 +138,11 @@ class FileImage(Framing):
     @classmethod
     def _fingerprinted(cls, fields: object) -> object:
         return fingerprint.filled(fields, name=fingerprint.stem, sha256=fingerprint.sha256_of(WHAT))
+
+    @property
+    def measurement(self) -> "FileImage | None":
+        """The picture itself where it is measured."""
+        return self if self.measured else None
 
     @property
     def label(self) -> str:
@@ -176,6 +187,8 @@ class ArrayImage(Framing):
     4095 for what a camera of 12 bits saved."""
     measured: ClassVar[Literal[False]] = False
     """Always false: an array holds clean images, never measurements."""
+    measurement: ClassVar[None] = None
+    """Always None, as tasks make the measurement."""
 
     @model_validator(mode="before")
     @classmethod
@@ -203,7 +216,17 @@ class ArrayImage(Framing):
     def _pixels(self) -> np.ndarray[Any, Any]:
         pictures = _array(self.path, self.sha256, self.array)
         _refuse_beyond(self.index, len(pictures), f"array {self.array!r} of {self.path}")
-        return npz.scaled(pictures[self.index], self.white, self.label)
+        return self._scaled(pictures[self.index])
+
+    def _scaled(self, picture: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return npz.scaled(picture, self.white, self.label)
+
+
+class ArrayMeasurement(ArrayImage):
+    """A measurement in an array of an .npz file: its values may be below black and above white."""
+
+    def _scaled(self, picture: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return npz.scaled(picture, self.white, self.label, bounded=False)
 
 
 class DigitImage(Framing):
@@ -219,6 +242,8 @@ class DigitImage(Framing):
     """The set: `test`, which generators of digits never learn from, or `training`."""
     measured: ClassVar[Literal[False]] = False
     """Always false: digits are clean images, never measurements."""
+    measurement: ClassVar[None] = None
+    """Always None, as tasks make the measurement."""
 
     @property
     def label(self) -> str:
@@ -247,11 +272,52 @@ def named(value: object) -> object:
     return {"kind": "builtin", "name": value}
 
 
-AnyImage = BuiltinImage | FileImage | ArrayImage | DigitImage
+Measurement = Annotated[FileImage | ArrayMeasurement, Family(short=named, offers=str)]
+"""A measurement that was made elsewhere: a file, or an array, which need not be in [0, 1]."""
+
+CleanImage = Annotated[
+    BuiltinImage | FileImage | ArrayImage | DigitImage, Family(short=named, offers=str)
+]
+
+
+class Pair(Spec):
+    r"""A clean image and a measurement of it that was made elsewhere, so that nothing is drawn.
+
+    With it others' noise can be compared, be it of their random numbers or of a camera. Each of the
+    two is framed by its own fields. The task says what kind of measurement it is: a noisy image as
+    large as the clean one, or a smaller one for super-resolution.
+    """
+
+    kind: Literal["pair"] = "pair"
+    clean: CleanImage
+    """The image that restored ones are compared with."""
+    measurement: Measurement
+    """What is restored: the noisy, masked, blurred or small picture."""
+    measured: ClassVar[Literal[False]] = False
+    """Always false, as the clean image is known."""
+
+    @model_validator(mode="after")
+    def _known_clean(self) -> Self:
+        if self.clean.measured:
+            raise ValueError("clean must be a clean image: leave out its measured, got true")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The name in tables and figures, and the key of all draws made for this image."""
+        return f"{self.clean.label}-as-{self.measurement.label}"
+
+    def load(self) -> Tensor:
+        """The clean image, (C, H, W) float32 in [0, 1] on the CPU. Raises ValueError as its own
+        `load` does."""
+        return self.clean.load()
+
+
+AnyImage = BuiltinImage | FileImage | ArrayImage | DigitImage | Pair
 
 Image = Annotated[AnyImage, Family(short=named, offers=str)]
-"""A photo, file, array or digit; `astronaut` stands for the built-in photo, `photos/cat.png` for
-the file."""
+"""A photo, file, array, digit or pair; `astronaut` stands for the built-in photo, `photos/cat.png`
+for the file."""
 
 
 def digits(split: Split) -> np.ndarray[Any, Any]:
@@ -270,14 +336,15 @@ def _refuse_beyond(index: int, count: int, where: str) -> None:
 
 
 @lru_cache(maxsize=64)
-def _framed(image: AnyImage) -> Tensor:
-    return framed(image._pixels(), image, image.label)
+def _framed(image: BuiltinImage | FileImage | ArrayImage | DigitImage) -> Tensor:
+    pixels = framed(image._pixels(), image, image.label)
+    return pixels if isinstance(image, ArrayMeasurement) else pixels.clamp(0, 1)
 
 
 def framed(pixels: np.ndarray[Any, Any], framing: Framing, label: str) -> Tensor:
-    r"""A picture of (H, W) or (H, W, C) pixels, framed: (C, H, W) float32 in [0, 1].
+    r"""A picture of (H, W) or (H, W, C) pixels, framed: (C, H, W) float32, white is 1.
 
-    These are uint8, or floating-point numbers in [0, 1].
+    The pixels are uint8, or floating-point numbers of which 1 is white.
     Raises ValueError, which names the picture by its label, when the crop is outside of it or
     leaves nothing of it.
     """
@@ -294,7 +361,7 @@ def framed(pixels: np.ndarray[Any, Any], framing: Framing, label: str) -> Tensor
     if framing.crop_to is not None:
         cropped = _cropped_to(framing.crop_to, cropped, label)
     planes = torch.from_numpy(np.atleast_3d(cropped)).permute(2, 0, 1).contiguous()
-    return _recoloured(planes, framing.channels).float().clamp(0, 1)
+    return _recoloured(planes, framing.channels).float()
 
 
 def _cropped_to(multiple: int, pixels: np.ndarray[Any, Any], label: str) -> np.ndarray[Any, Any]:

@@ -73,11 +73,13 @@ def read(path: str, sha256: str, array: str) -> np.ndarray[Any, Any]:
         raise ValueError(f"array {array!r} of {path} cannot be read ({_said(error)})") from error
 
 
-def scaled(picture: np.ndarray[Any, Any], white: float | None, where: str) -> np.ndarray[Any, Any]:
-    r"""A picture as uint8 where it is that and no white is given; else as float64 in [0, 1].
+def scaled(
+    picture: np.ndarray[Any, Any], white: float | None, where: str, *, bounded: bool = True
+) -> np.ndarray[Any, Any]:
+    r"""A picture as uint8 where it is that and no white is given; else as float64, white as 1.
 
-    Raises ValueError, which names the picture by `where`, where white is not known, or a value is
-    beyond it, negative or no number.
+    Raises ValueError, which names the picture by `where`, where white is not known, where a value
+    is no number and, if it is `bounded`, where one is beyond white or negative.
     """
     if picture.dtype == np.uint8 and white is None:
         return picture
@@ -87,7 +89,9 @@ def scaled(picture: np.ndarray[Any, Any], white: float | None, where: str) -> np
             f"white must say which value of {where} is white, as {picture.dtype.name} does not: "
             f"65535, or 4095 for what a camera of 12 bits saved; its largest is {picture.max()}"
         )
-    if not (picture.min() >= 0 and picture.max() <= white):  # also false where one is NaN
+    if not bounded and not np.isfinite(picture).all():
+        raise ValueError(f"{where} must have finite values, got {picture.min():g}")
+    if bounded and not (picture.min() >= 0 and picture.max() <= white):  # also where one is NaN
         raise ValueError(
             f"{where} must have values from 0 to its white, {white:g}, got {picture.min():g} to "
             f"{picture.max():g}"

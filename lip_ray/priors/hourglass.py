@@ -26,8 +26,8 @@ class Hourglass:
     """The number of channels of the latent."""
     widths: tuple[int, ...]
     """Channels at each scale, finest first."""
-    skip_width: int
-    """Channels of each skip connection; 0 leaves them out."""
+    skip_widths: tuple[int, ...]
+    """Channels of the skip connection at each scale, finest first; 0 leaves one out."""
     down_filter: int
     """Side of the filters on the way down; odd, at least 3."""
     up_filter: int
@@ -57,6 +57,7 @@ class Hourglass:
     def _scale(self, scale: int) -> list[nn.Module]:
         """One scale and, inside it, all coarser ones."""
         width, inward = self.widths[scale], self.widths[scale - 1] if scale else self.inward
+        skip_width = self.skip_widths[scale]
         coarser = self.widths[scale + 1 :]
         down = _block(self._halving(inward, width))
         down += _block(convolution(width, width, self.down_filter))
@@ -64,10 +65,10 @@ class Hourglass:
             down.append(numbered(self._scale(scale + 1)))
         down.append(upsample(self.upsampling))
         inner: nn.Module = _SameSize(_names(down))
-        if self.skip_width:
-            skip = numbered(_block(convolution(inward, self.skip_width, 1)))
+        if skip_width:
+            skip = numbered(_block(convolution(inward, skip_width, 1)))
             inner = _Concat(skip, inner)
-        joined = self.skip_width + (coarser[0] if coarser else width)
+        joined = skip_width + (coarser[0] if coarser else width)
         layers = [inner, nn.BatchNorm2d(joined)]
         layers += _block(convolution(joined, width, self.up_filter))
         if self.pointwise:

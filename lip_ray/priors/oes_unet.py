@@ -54,7 +54,7 @@ class OesUnet(AbstractPrior):
         return Hourglass(
             inward=self.input_channels,
             widths=self.widths,
-            skip_width=0,
+            skip_widths=(0,) * len(self.widths),
             down_filter=5,
             up_filter=3,
             downsampling="average",

@@ -7,6 +7,10 @@ from torch import nn
 
 from lip_ray.priors.base import AbstractPrior, Shape
 from lip_ray.priors.hourglass import Count, Downsampling, Hourglass, Upsampling
+from lip_ray.spec import is_unset
+
+SkipCount = Annotated[int, Field(ge=0, le=8192)]
+"""A number of channels of a skip connection; 0 is none."""
 
 
 @final
@@ -26,12 +30,17 @@ class Skip(AbstractPrior):
     """Channels of every convolution on the way down and up."""
     scales: Annotated[int, Field(ge=1, le=16)] = 5
     """How many times the image is halved."""
-    skip_width: Annotated[int, Field(ge=0, le=8192)] = 4
+    skip_width: SkipCount = 4
     """Channels of each skip connection; 0 leaves them out."""
     input_channels: Count = 32
     """Channels of the latent."""
     widths: Annotated[tuple[Count, ...], Field(strict=False)] | None = None
     """Channels at each scale, finest first, where they differ; as many as there are scales."""
+    skip_widths: Annotated[tuple[SkipCount, ...], Field(strict=False)] | None = Field(
+        default=None, exclude_if=is_unset
+    )
+    """Channels of the skip connection at each scale, finest first, where they differ; 0 leaves one
+    out. As many as there are scales."""
     down_filter: Literal[3, 5, 7] = 3
     """Side of the filters on the way down, in pixels."""
     up_filter: Literal[3, 5, 7] = 3
@@ -45,16 +54,21 @@ class Skip(AbstractPrior):
 
     @model_validator(mode="after")
     def _widths_of_all_scales(self) -> Self:
-        if self.widths is None:
-            return self
-        if self.width != type(self).model_fields["width"].default:
-            raise ValueError(f"widths stand in for width: leave width out, got {self.width}")
-        if len(self.widths) != self.scales:
-            raise ValueError(
-                f"widths must be as many as scales, which is {self.scales}; "
-                f"got {len(self.widths)} widths"
-            )
+        for one, each in (("width", "widths"), ("skip_width", "skip_widths")):
+            self._check_each_scale(one, each)
         return self
+
+    def _check_each_scale(self, one: str, each: str) -> None:
+        """Raise ValueError where `each` does not say one width per scale, or `one` is there too."""
+        given, alone = getattr(self, each), getattr(self, one)
+        if given is None:
+            return
+        if alone != type(self).model_fields[one].default:
+            raise ValueError(f"{each} stand in for {one}: leave {one} out, got {alone}")
+        if len(given) != self.scales:
+            raise ValueError(
+                f"{each} must be as many as scales, which is {self.scales}; got {len(given)} {each}"
+            )
 
     @property
     def minimum_side(self) -> int:
@@ -77,7 +91,7 @@ class Skip(AbstractPrior):
         return Hourglass(
             inward=self.input_channels,
             widths=self.widths or (self.width,) * self.scales,
-            skip_width=self.skip_width,
+            skip_widths=self.skip_widths or (self.skip_width,) * self.scales,
             down_filter=self.down_filter,
             up_filter=self.up_filter,
             downsampling=self.downsampling,

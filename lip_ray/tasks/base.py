@@ -1,7 +1,7 @@
 """What tasks make of an image: a concrete inverse problem."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -178,7 +178,8 @@ class Problem:
 class AbstractTask(Spec, ABC):
     r"""A way to degrade an image; `realise` makes the problem.
 
-    A measured image is degraded already: nothing is drawn, and no clean image is known.
+    Where the measurement came with the image, nothing is drawn. Of a measured image, which is its
+    own measurement, no clean image is known.
     """
 
     kind: str
@@ -216,6 +217,47 @@ class AbstractTask(Spec, ABC):
 def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:
     """The mean of the chosen values; sums of fixed size, so that a GPU need not wait."""
     return (values * chosen).sum() / chosen.sum()
+
+
+def given(image: Picture) -> Tensor | None:
+    """The measurement that came with an image, (1, C, H, W) on the CPU; None without one."""
+    return None if image.measurement is None else image.measurement.load()[None]
+
+
+def given_conflicts(image: Picture, task: str, shape: Sequence[int]) -> Iterator[tuple[str, str]]:
+    """A measurement that came with a clean image, and is not of the shape that the task makes."""
+    if image.measurement is None or image.measured:
+        return
+    found = image.measurement.load().shape
+    if found != tuple(shape):
+        yield (
+            "kind",
+            f"the measurement {image.measurement.label} is {_size(found)}, but {task} of an image "
+            f"of {_size(image.load().shape)} makes {_size(shape)} (channels, height, width)",
+        )
+
+
+def posed(
+    image: Picture,
+    measured: Tensor,
+    *,
+    device: torch.device,
+    operator: Operator | None = None,
+    noise_variance: float | None = None,
+    luma_border: int | None = None,
+) -> Problem:
+    """The problem of restoring an image from a measurement, with the clean image if it is known."""
+    return Problem(
+        clean=None if image.measured else image.load()[None].to(device),
+        measured=measured.to(device),
+        operator=operator or Identity(),
+        noise_variance=noise_variance,
+        luma_border=luma_border,
+    )
+
+
+def _size(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
 
 
 def _nan(like: Tensor) -> Tensor:

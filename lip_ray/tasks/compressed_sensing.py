@@ -50,7 +50,7 @@ class CompressedSensing(AbstractTask):
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A measured image, more orthogonal rows than there are, or outliers that hit nothing."""
         count = image.load().numel()
-        if image.measured:
+        if image.measurement is not None:
             yield "kind", f"{image.label} is measured already; random measurements are no picture"
         if self.matrix == "orthogonal" and self.m > count:
             yield "m", f"must be at most {count} for orthogonal rows of {image.label}, got {self.m}"

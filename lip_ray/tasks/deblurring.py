@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lip_ray.data.images import Picture
 from lip_ray.spec import Family, Spec
-from lip_ray.tasks.base import AbstractTask, Problem
+from lip_ray.tasks.base import AbstractTask, Problem, given, given_conflicts, posed
 from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, variance, with_noise
 from lip_ray.tasks.operators import Blur, Boundary
 
@@ -91,7 +91,8 @@ class Deblurring(AbstractTask):
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
         """A kernel that is larger than the image."""
         yield from added_noise_conflicts(image, "sigma", self.sigma)
-        height, width = image.load().shape[1:]
+        channels, height, width = image.load().shape
+        yield from given_conflicts(image, self.kind, (channels, height, width))
         rows, columns = self.kernel.weights().shape
         if rows > height or columns > width:
             yield (
@@ -102,14 +103,10 @@ class Deblurring(AbstractTask):
     def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
         """The clean image and the blurred one; the noise is keyed by seed and image."""
         self.refuse_conflicts(image)
-        pixels, kernel = image.load()[None], self.kernel.weights()
+        kernel, blurred = self.kernel.weights(), given(image)
+        if blurred is None:
+            blurred = Blur(kernel, boundary=self.boundary)(image.load()[None])
+            blurred = with_noise(blurred, self.sigma, seed=seed, image=image)
         operator = Blur(kernel.to(device), boundary=self.boundary)
-        if image.measured:
-            return Problem(measured=pixels.to(device), operator=operator)
-        blurred = Blur(kernel, boundary=self.boundary)(pixels)
-        return Problem(
-            clean=pixels.to(device),
-            measured=with_noise(blurred, self.sigma, seed=seed, image=image).to(device),
-            operator=operator,
-            noise_variance=variance(self.sigma),
-        )
+        noise = variance(self.sigma)
+        return posed(image, blurred, device=device, operator=operator, noise_variance=noise)

@@ -13,7 +13,7 @@ from torch import Tensor
 from lip_ray.data.images import Picture
 from lip_ray.rng import keyed
 from lip_ray.spec import Spec
-from lip_ray.tasks.base import AbstractTask, Operator, Problem
+from lip_ray.tasks.base import AbstractTask, Operator, Problem, given, given_conflicts, posed
 
 Shape = tuple[int, int, int]
 REFUSALS = (
@@ -106,7 +106,7 @@ class Deepinv(AbstractTask):
             yield "kind", str(error)
             return
         wrong = list(self._unknown_names(found))
-        if image.measured:
+        if image.measurement is not None:
             wrong += self._unknown_of_a_photo(found, image)
         yield from wrong
         if not wrong:
@@ -123,22 +123,25 @@ class Deepinv(AbstractTask):
                     f"say a measurement of {tuple(measured.shape[1:])}, but {image.label} is "
                     f"{tuple(image.load().shape)}: set img_size to that of the image looked for",
                 )
+            else:
+                yield from given_conflicts(image, self.name, tuple(measured.shape[1:]))
 
     def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
         """The clean image and its measurement by the physics; all draws are made on the CPU."""
         self.refuse_conflicts(image)
         found = _deepinv_physics()
         measured, physics, shape = self._measured(found, image, seed=seed)
-        pixels = image.load()[None].to(device)
-        return Problem(
-            clean=None if image.measured else pixels,
-            measured=pixels if image.measured else measured.to(device),
+        known = given(image)
+        return posed(
+            image,
+            measured if known is None else known,
+            device=device,
             operator=Physics(physics.to(device), shape),
         )
 
     def _measured(self, found: Any, image: Picture, *, seed: int) -> tuple[Tensor, Any, Shape]:
-        r"""The physics with the measurement of the image; of black where the image is itself a
-        measurement.
+        r"""The physics with the measurement of the image; of black where a measurement came with
+        the image.
 
         The global generator, which some of the classes use, is seeded meanwhile.
         """
@@ -152,7 +155,7 @@ class Deepinv(AbstractTask):
                 draws = keyed(seed, "noise", image=image.label)
                 noise = _made(getattr(found, self.noise.name), self.noise.arguments, draws, shape)
                 physics.set_noise_model(noise)
-            if image.measured:
+            if image.measurement is not None:
                 return physics.A(pixels.new_zeros(1, *shape)), physics, shape
             return physics(pixels), physics, shape
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from lip_ray.data.images import FileImage, Picture, Range
 from lip_ray.rng import keyed
 from lip_ray.spec import Family, Spec
-from lip_ray.tasks.base import AbstractTask, Problem
+from lip_ray.tasks.base import AbstractTask, Problem, given, given_conflicts, posed
 from lip_ray.tasks.noise import OptionalNoise, added_noise_conflicts, variance, with_noise
 from lip_ray.tasks.operators import Masking
 
@@ -58,17 +58,18 @@ class Inpainting(AbstractTask):
 
     kind: Literal["inpainting"] = "inpainting"
     mask: MaskImage
-    """Which pixels are known. For a measured photo the mask must be a file or a box."""
+    """Which pixels are known. For a measured photo or a pair the mask must be a file or a box."""
     sigma: OptionalNoise = 0.0
     """Standard deviation of white Gaussian noise on the kept pixels, in 8-bit grey levels; not
     clipped."""
 
     def conflicts(self, image: Picture) -> Iterator[tuple[str, str]]:
-        """A mask that does not fit the image, or a random mask or noise for a measured one."""
+        """A mask that does not fit the image, or something drawn for one that has a measurement."""
         yield from added_noise_conflicts(image, "sigma", self.sigma)
-        if image.measured and isinstance(self.mask, RandomMask):
+        if image.measurement is not None and isinstance(self.mask, RandomMask):
             yield "mask", f"{image.label} is measured already: its mask is a file or a box"
         channels, height, width = image.load().shape
+        yield from given_conflicts(image, self.kind, (channels, height, width))
         try:
             mask = self._mask(image, seed=0)
         except ValueError as error:
@@ -87,12 +88,13 @@ class Inpainting(AbstractTask):
     def realise(self, image: Picture, *, seed: int, device: torch.device) -> Problem:
         """The clean image and the masked one; mask and noise are keyed by seed and image."""
         self.refuse_conflicts(image)
-        pixels = image.load()[None]
-        mask = self._mask(image, seed=seed)
-        measured = mask * with_noise(pixels, self.sigma, seed=seed, image=image)
-        return Problem(
-            clean=None if image.measured else pixels.to(device),
-            measured=measured.to(device),
+        mask, whole = self._mask(image, seed=seed), given(image)
+        if whole is None:
+            whole = with_noise(image.load()[None], self.sigma, seed=seed, image=image)
+        return posed(
+            image,
+            mask * whole,
+            device=device,
             operator=Masking(mask.to(device)),
             noise_variance=_over_all(variance(self.sigma), mask),
         )

@@ -65,9 +65,9 @@ def estimated_variance(image: Tensor) -> float | None:
 def strength_conflicts(
     image: Picture, name: str, strength: float | None
 ) -> Iterator[tuple[str, str]]:
-    """Conflicts of the noise that a task is about: needed for a clean image, refused for a measured
-    one."""
-    if not image.measured and strength is None:
+    """Conflicts of the noise that a task is about: needed for an image without a measurement,
+    refused for one with it."""
+    if image.measurement is None and strength is None:
         yield name, "is missing"
     yield from added_noise_conflicts(image, name, strength)
 
@@ -75,6 +75,6 @@ def strength_conflicts(
 def added_noise_conflicts(
     image: Picture, name: str, strength: float | None
 ) -> Iterator[tuple[str, str]]:
-    """Conflicts of noise that a task adds: it is refused for a measured image."""
-    if image.measured and strength:
+    """Conflicts of noise that a task adds: it is refused for an image with a measurement."""
+    if image.measurement is not None and strength:
         yield name, f"{image.label} is measured already and gets no more noise, got {strength:g}"

@@ -30,7 +30,7 @@ from lip_ray.trials.recording import (
 )
 
 Target = Literal["measured", "clean"]
-LatentDraw = Literal["kept", "redrawn"]
+LatentDraw = Literal["kept", "redrawn", "shared"]
 
 ONE_COLOUR = "no path from input to output is left, so the image is one colour: it is not fitted"
 
@@ -78,8 +78,17 @@ def completed_fit(
 
     So the spec is complete by itself: whoever reads it needs no default.
     """
-    noisy = task.adds_noise or any(image.measured for image in images)
+    noisy = task.adds_noise or any(image.measurement is not None for image in images)
     return fit.completed(prior.published_fit, noisy=noisy and target == "measured")
+
+
+def _one_latent_conflicts(shapes: Sequence[tuple[int, int, int]]) -> Iterator[Conflict]:
+    """Why images of these shapes cannot have one latent in common, if they cannot."""
+    if len(shapes) == 1:
+        yield "latents", "shared is for several images; one image has redrawn ones"
+    if len(set(shapes)) > 1:
+        sizes = " and ".join(f"{height}×{width}" for _, height, width in dict.fromkeys(shapes))
+        yield "images", f"one latent makes images of one size only, got {sizes}: set size on each"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +124,8 @@ class Setting:
                     f"got {counts}: set channels on each",
                 )
             )
+        elif self.latents == "shared":
+            found += _one_latent_conflicts(shapes)
         elif not all(self.prior.shares_network(shapes[0], shape) for shape in shapes):
             sizes = " and ".join(f"{height}×{width}" for _, height, width in dict.fromkeys(shapes))
             found.append(
@@ -247,24 +258,26 @@ class Bench:
         return {name: value.to(self.device) for name, value in module.state_dict().items()}
 
     def subjects(self, *, level: int) -> tuple[Subject, ...]:
-        """One subject per image: its problem, its own latent, and the draws of its input noise."""
+        """One subject per image: its problem, its own latent, and the draws of its input noise.
+
+        With a shared latent all of them have the latent and the input noise of the first image.
+        """
+        shared, first = self._setting.latents == "shared", self._setting.images[0]
         return tuple(
-            Subject(
-                prior=self.prior.with_latent(self._latent(image.label, problem, level)),
-                problem=problem,
-                draws=keyed(
-                    self._setting.seed,
-                    "input noise",
-                    image=image.label,
-                    level=level,
-                    device=self.device,
-                ),
-            )
+            self._subject(first.label if shared else image.label, problem, level)
             for image, problem in zip(self._setting.images, self._problems, strict=True)
         )
 
+    def _subject(self, drawn_for: str, problem: Problem, level: int) -> Subject:
+        """A problem with the latent and the input noise that are drawn for an image."""
+        draws = keyed(
+            self._setting.seed, "input noise", image=drawn_for, level=level, device=self.device
+        )
+        latent = self._latent(drawn_for, problem, level)
+        return Subject(prior=self.prior.with_latent(latent), problem=problem, draws=draws)
+
     def _latent(self, image: str, problem: Problem, level: int) -> Tensor:
-        drawn_at = level if self._setting.latents == "redrawn" else 0
+        drawn_at = 0 if self._setting.latents == "kept" else level
         draws = keyed(self._setting.seed, "latent", image=image, level=drawn_at)
         latent = self._setting.prior.latent(problem.image_shape, draws)
         layout = LAYOUTS.get(self.device.type, torch.contiguous_format)

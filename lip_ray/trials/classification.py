@@ -93,7 +93,7 @@ class Classification(AbstractTakeover):
             task=part(self.kind, lambda view: {}),
             network=network_part(self.source.prior.kind, self._network),
             method=part(label, lambda view: origin.method(view, elsewhere={})),
-            finder=part(label + origin.clean, lambda view: origin.finder(view, elsewhere={})),
+            finder=part(label + origin.protocol, lambda view: origin.finder(view, elsewhere={})),
             source=part(origin.place_name(origin.whence((), None)), origin.place),
         )
 

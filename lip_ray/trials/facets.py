@@ -20,6 +20,9 @@ DENSE = "dense"
 CLEAN_TARGET = ", clean target"
 """Appended to the name of a method that finds tickets with the ground truth."""
 
+ONE_LATENT = ", one latent"
+"""Appended to the name of a method that finds tickets of several images with one latent for all."""
+
 MOST_NAMED = 3
 """The most images that are named; of more only the number is given."""
 

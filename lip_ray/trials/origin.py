@@ -9,7 +9,6 @@ from lip_ray.fits import Fit
 from lip_ray.records import Part
 from lip_ray.tasks import AbstractTask
 from lip_ray.trials.facets import (
-    CLEAN_TARGET,
     DENSE,
     View,
     at_once,
@@ -21,7 +20,7 @@ from lip_ray.trials.facets import (
     without_seeds,
 )
 from lip_ray.trials.sources import Consensus, FromFile
-from lip_ray.trials.trajectory import Trajectory
+from lip_ray.trials.trajectory import Trajectory, protocol_of
 
 TRAVELS_SAID = {"mask": ", mask only", "layer_densities": ", layer densities"}
 """The words for what is taken over of a ticket, unless it is mask and weights."""
@@ -55,9 +54,9 @@ class Origin:
         }
 
     @property
-    def clean(self) -> str:
-        """The words for tickets that were found with the ground truth; empty for others."""
-        return CLEAN_TARGET if any(one.target == "clean" for one in self.finders) else ""
+    def protocol(self) -> str:
+        """The words for tickets that were found by a published protocol; empty for others."""
+        return protocol_of(self.finders)
 
     @property
     def other_seed(self) -> dict[str, int]:

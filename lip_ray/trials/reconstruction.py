@@ -126,6 +126,7 @@ class Drawn:
     pixels: Tensor
     """(C, H, W) float32 in [0, 1] on the CPU."""
     measured: bool = False
+    measurement: None = None
 
     def load(self) -> Tensor:
         """(C, H, W) float32 in [0, 1] on the CPU."""

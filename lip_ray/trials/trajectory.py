@@ -26,6 +26,7 @@ from lip_ray.trials.context import Context
 from lip_ray.trials.facets import (
     CLEAN_TARGET,
     DENSE,
+    ONE_LATENT,
     View,
     at_once,
     chosen,
@@ -66,7 +67,7 @@ class Trajectory(AbstractRestoration):
     """A ladder of tickets of one network: what the study calls a lottery run.
 
     Dense fitting is level 0 of any trajectory. Several images share the weights; each has its own
-    latent and its losses are added, so the ticket is theirs in common.
+    latent, unless that is shared too, and its losses are added, so the ticket is theirs in common.
     """
 
     kind: Literal["trajectory"] = "trajectory"
@@ -80,7 +81,9 @@ class Trajectory(AbstractRestoration):
     target: Target = "measured"
     """What is fitted; `clean` finds tickets with the ground truth, as published scripts do."""
     latents: LatentDraw = "kept"
-    """Whether each level keeps the same latent, or draws its own as in published scripts."""
+    """Whether each level keeps the same latent of each image, or draws its own as in published
+    scripts: `redrawn` one for each image, `shared` one for all images, which the published search
+    for tickets of several images had. With one latent the network can only make their mean."""
     fit: Fit = Fit()
     seed: Seed = 0
     """The seed of the noise, the latent, the initial weights and all other draws, each keyed
@@ -121,7 +124,7 @@ class Trajectory(AbstractRestoration):
 
     def facets(self) -> Facets:
         """The facets; a trajectory is its own source of tickets."""
-        clean = CLEAN_TARGET if self.target == "clean" else ""
+        protocol = protocol_of([self])
         shared = at_once(self.images)
         found_on = f" found on {len(self.images)} images" if shared else ""
         return Facets(
@@ -129,9 +132,9 @@ class Trajectory(AbstractRestoration):
             **image_columns(self.images),
             task=task_part(self.task),
             network=fitted_network(self.prior, self.fit),
-            method=part(self.label + found_on + clean, self._method),
-            dense=part(DENSE + shared + clean, self._dense),
-            finder=part(self.label + shared + clean, self._method),
+            method=part(self.label + found_on + protocol, self._method),
+            dense=part(DENSE + shared + protocol, self._dense),
+            finder=part(self.label + shared + protocol, self._method),
             source=part(few_words(self.images), self.place),
             source_images=tuple(image.label for image in self.images),
             source_tasks=(self.task.kind,),
@@ -157,7 +160,8 @@ class Trajectory(AbstractRestoration):
 
     def _dense(self, view: View) -> dict[str, Any]:
         target = {"target": self.target} if self.target == "clean" else {}
-        return target | in_common(view, self.images)
+        latents = {"latents": self.latents} if self.latents == "shared" else {}
+        return target | latents | in_common(view, self.images)
 
     @property
     def setting(self) -> Setting:
@@ -218,6 +222,14 @@ class Trajectory(AbstractRestoration):
                 self.schedule.kept(self.prior.prunable_count(channels))
             except ValueError as error:
                 yield "schedule", str(error)
+
+
+def protocol_of(finders: Sequence[Trajectory]) -> str:
+    """The words for what published searches had and no user has: the clean image, and one latent
+    for several images. Empty for trajectories without either."""
+    one_latent = any(finder.latents == "shared" for finder in finders)
+    clean = any(finder.target == "clean" for finder in finders)
+    return ONE_LATENT * one_latent + CLEAN_TARGET * clean
 
 
 def run(spec: Trajectory, context: Context) -> Iterator[LevelRecord]:

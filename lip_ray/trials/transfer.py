@@ -129,7 +129,7 @@ class Transfer(AbstractTakeover, AbstractRestoration):
         """The facets; what it has in common with its source is given once."""
         origin = Origin(source=self.source, travels=self.travels, seed=self.seed)
         whence = origin.whence(self.images, self.task) + origin.of_seed
-        shared, clean = at_once(self.images), origin.clean
+        shared, protocol = at_once(self.images), origin.protocol
         return Facets(
             setting=setting_of(self),
             **image_columns(self.images),
@@ -137,12 +137,12 @@ class Transfer(AbstractTakeover, AbstractRestoration):
             task=task_part(self.task),
             network=fitted_network(self.source.prior, self.fit),
             method=part(
-                self.source.label + whence + origin.how(whence) + shared + clean,
+                self.source.label + whence + origin.how(whence) + shared + protocol,
                 lambda view: origin.method(view, self._here(view)) | in_common(view, self.images),
             ),
             dense=origin.dense(self.images),
             finder=part(
-                self.source.label + shared + clean,
+                self.source.label + shared + protocol,
                 lambda view: origin.finder(view, self._here(view)) | in_common(view, self.images),
             ),
             source=part(origin.place_name(whence), origin.place),

@@ -7,7 +7,9 @@ enrolled by existing.
 """
 
 import importlib
+import inspect
 import pkgutil
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -51,8 +53,16 @@ def written(request: pytest.FixtureRequest) -> set[type[Spec]]:
     package = importlib.import_module(request.module.BASE.__module__.rpartition(".")[0])
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
-    classes = request.module.BASE.__subclasses__()
+    classes = concrete(request.module.BASE)
     return {found for found in classes if found.__module__.startswith(f"{package.__name__}.")}
+
+
+def concrete(base: type[Spec]) -> Iterator[type[Spec]]:
+    """The classes below a base that can be instantiated."""
+    for found in base.__subclasses__():
+        yield from concrete(found)
+        if not inspect.isabstract(found):
+            yield found
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {
         Skip(width=4, scales=2, skip_width=2, input_channels=3),
         Skip(width=4, scales=3, skip_width=0, input_channels=2),
         Skip(width=3, scales=1, skip_width=1, input_channels=4),
+        Skip(width=3, scales=3, skip_widths=(2, 0, 1), input_channels=2),
         Skip(width=4, scales=2, skip_width=4, input_channels=2, upsampling="nearest"),
         Skip(
             scales=2,

@@ -15,7 +15,7 @@ from laws import test_every_member_has_an_example as test_every_member_has_an_ex
 from laws import test_the_family_is_all_that_is_written as test_the_family_is_all_that_is_written
 from PIL import Image as Pillow
 
-from lip_ray.data.images import BuiltinImage, FileImage
+from lip_ray.data.images import ArrayMeasurement, BuiltinImage, FileImage, Pair
 from lip_ray.spec import Spec
 from lip_ray.tasks import (
     AbstractTask,
@@ -292,3 +292,64 @@ class TestMeasuredPhoto:
             assert f"{photo.label} is measured already" in message
             with pytest.raises(ValueError, match=f"{task.kind}, {path}"):
                 task.realise(photo, seed=0, device=CPU)
+
+
+class TestPair:
+    """A measurement that was made elsewhere, beside the clean image."""
+
+    @pytest.fixture(params=OF_A_PHOTO.values(), ids=repr)
+    def task(self, request) -> AbstractTask:
+        return request.param
+
+    @pytest.fixture
+    def pair(self, task, tmp_path) -> Pair:
+        return self.of(tmp_path, shape=(10, 12) if task.kind == "super_resolution" else (20, 24))
+
+    def of(self, folder, *, shape: tuple[int, int]) -> Pair:
+        """Values from -0.5 to 1.5, in an array of float32."""
+        values = np.random.default_rng(0).random((1, *shape, 3), dtype=np.float32) * 2 - 0.5
+        np.savez(folder / "noisy.npz", images=values)
+        noisy = ArrayMeasurement(path=str(folder / "noisy.npz"), index=0)
+        return Pair(clean=COLOUR, measurement=noisy)
+
+    def test_its_values_are_the_measurement_and_nothing_is_drawn(self, task, pair) -> None:
+        assert list(task.conflicts(pair)) == []
+        problem, again = (task.realise(pair, seed=seed, device=CPU) for seed in (0, 1))
+        given = pair.measurement.load()[None]
+        assert float(given.min()) < -0.4
+        if isinstance(task, Inpainting):
+            given = problem.operator(given)
+        assert torch.equal(problem.measured, given)
+        assert torch.equal(again.measured, given)
+
+    def test_it_is_compared_with_the_clean_image(self, task, pair) -> None:
+        problem = task.realise(pair, seed=0, device=CPU)
+        assert torch.equal(problem.clean, COLOUR.load()[None])
+        assert problem.image_shape == (3, 20, 24)
+        assert float(problem.psnr(problem.clean)) == math.inf
+        assert float(problem.loss(problem.clean)) > 0
+        assert float(replace(problem, target="clean").loss(problem.clean)) == 0
+
+    def test_another_size_is_refused_by_name(self, task, tmp_path) -> None:
+        pair = self.of(tmp_path, shape=(9, 12))
+        path, message = next(iter(task.conflicts(pair)))
+        assert path == "kind"
+        assert message.startswith(f"the measurement {pair.measurement.label} is 3×9×12, but ")
+        assert message.endswith(f"{problem_shape(task)} (channels, height, width)")
+
+    def test_what_is_drawn_is_refused(self, member, tmp_path) -> None:
+        small = member is SuperResolution
+        pair = self.of(tmp_path, shape=(10, 12) if small else (20, 24))
+        for task in DRAWN[member]:
+            messages = [message for _, message in task.conflicts(pair)]
+            assert any(f"{pair.label} is measured already" in message for message in messages)
+
+    def test_its_floor_is_of_the_clean_image(self, tmp_path) -> None:
+        pair = self.of(tmp_path, shape=(20, 24))
+        problem = Projection().realise(pair, seed=0, device=CPU)
+        assert torch.equal(problem.measured, COLOUR.load()[None])
+
+
+def problem_shape(task: AbstractTask) -> str:
+    """What the task makes of the colour picture."""
+    return "3×10×12" if isinstance(task, SuperResolution) else "3×20×24"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -131,9 +132,30 @@ class TestVariants:
         first, other = built(narrow).snapshot(), built(scale_by_scale).snapshot()
         assert all(torch.equal(first[name], other[name]) for name in first | other)
 
+    def test_equal_skip_widths_are_one_skip_width(self) -> None:
+        small: dict[str, Any] = {"width": 4, "scales": 2, "input_channels": 3}
+        one, each = Skip(**small, skip_width=2), Skip(**small, skip_widths=(2, 2))
+        first, other = built(one).snapshot(), built(each).snapshot()
+        assert all(torch.equal(first[name], other[name]) for name in first | other)
+        assert one.id != each.id
+
+    def test_each_scale_has_its_own_skip(self) -> None:
+        """As in the original code, a scale without a skip has no concatenation, and so one number
+        less in the names of what lies inside it."""
+        prior = Skip(width=4, scales=3, input_channels=3, skip_widths=(5, 0, 1))
+        shapes = {n: tuple(w.shape[:2]) for n, w in prior.network(3).state_dict().items()}
+        assert shapes["1.0.1.1.weight"] == (5, 3)  # the skip of the finest scale
+        assert shapes["3.1.weight"] == (4, 5 + 4)  # and the convolution behind it
+        assert shapes["1.1.7.3.1.weight"] == (4, 4)  # the second scale has none
+        assert shapes["1.1.7.1.7.1.0.1.1.weight"] == (1, 4)
+        assert shapes["1.1.7.1.7.3.1.weight"] == (4, 1 + 4)
+        assert "skip_widths" not in Skip().model_dump_json()
+
     @pytest.mark.parametrize(
         ("fields", "message"),
         [
+            ({"skip_widths": (4,), "scales": 3}, "as many as scales, which is 3; got 1 skip_wid"),
+            ({"skip_widths": (4, 4), "scales": 2, "skip_width": 1}, "leave skip_width out, got 1"),
             ({"widths": (4, 4), "scales": 3}, "as many as scales, which is 3; got 2"),
             ({"widths": (4, 4), "scales": 2, "width": 4}, "leave width out, got 4"),
         ],

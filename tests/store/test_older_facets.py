@@ -31,14 +31,14 @@ def said(store: Path) -> dict[str, list[str]]:
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """What views say of a store of today."""
     path = tmp_path_factory.mktemp("today")
-    every_kind.store(path)
+    every_kind.store(path, without=every_kind.NEWER)
     return said(path)
 
 
 @pytest.fixture
 def older(tmp_path: Path) -> Path:
     """The same store, its trials as an older version wrote them."""
-    every_kind.store(tmp_path / "older")
+    every_kind.store(tmp_path / "older", without=every_kind.NEWER)
     for path in (tmp_path / "older" / "trials").glob("*.parquet"):
         without_facets(path)
     return tmp_path / "older"

@@ -23,6 +23,40 @@ def test_the_small_image_is_downsampled(factor: int) -> None:
     assert problem.image_shape == (3, 64, 96)
 
 
+@pytest.mark.parametrize("factor", [2, 4, 8])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pillow_makes_the_published_small_image(factor: int, channels: int, tmp_path) -> None:
+    """As the notebook does it with the file: resized by Pillow in 8 bits, divided by 255."""
+    image = IMAGE.model_copy(update={"channels": channels})
+    file = Pillow.fromarray((image.load() * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+                            .squeeze())  # fmt: skip
+    file.save(tmp_path / "large.png")
+    with Pillow.open(tmp_path / "large.png") as large:
+        size = (large.size[0] // factor, large.size[1] // factor)
+        small = np.asarray(large.resize(size, Pillow.Resampling.LANCZOS)) / 255
+    task = SuperResolution(factor=factor, made_by="pillow")
+    photo = FileImage(path=str(tmp_path / "large.png"))
+    problem = task.realise(photo, seed=0, device=CPU)
+    expected = torch.from_numpy(np.atleast_3d(small)).float().permute(2, 0, 1)[None]
+    assert torch.equal(problem.measured, expected)
+    assert torch.equal(problem.clean, photo.load()[None])
+
+
+def test_the_two_small_images_differ_and_only_the_operator_s_own_is_reached_exactly() -> None:
+    ours = SuperResolution(factor=4).realise(IMAGE, seed=0, device=CPU)
+    published = SuperResolution(factor=4, made_by="pillow").realise(IMAGE, seed=0, device=CPU)
+    assert float(ours.loss(ours.clean)) == 0
+    assert float(published.loss(published.clean)) > 1e-5
+    assert 30 < float(psnr(ours.measured, published.measured)) < 50
+    assert torch.equal((published.measured * 255).round() / 255, published.measured)
+
+
+def test_by_default_nothing_of_it_is_stored() -> None:
+    assert "made_by" not in SuperResolution(factor=4).model_dump_json()
+    stored = SuperResolution(factor=4, made_by="pillow").model_dump_json()
+    assert SuperResolution.model_validate_json(stored).made_by == "pillow"
+
+
 def test_psnr_is_of_the_luma_without_four_pixels_at_each_side() -> None:
     problem = SuperResolution(factor=4).realise(IMAGE, seed=0, device=CPU)
     output = problem.clean.clone()

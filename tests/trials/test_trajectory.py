@@ -14,6 +14,7 @@ from lip_ray.fits import Fit
 from lip_ray.pruning import effective
 from lip_ray.records import Outcome
 from lip_ray.trials import Context, Trajectory, run
+from lip_ray.trials.bench import Bench
 
 PRUNERS = ("magnitude", "random", "snip")
 
@@ -339,3 +340,36 @@ class TestConflicts:
         state = torch.get_rng_state()
         list(trajectory().conflicts())
         assert torch.equal(state, torch.get_rng_state())
+
+
+class TestOneLatent:
+    PAIR = (SPEC["images"], SPEC["images"] | {"name": "coffee"})
+
+    def test_all_images_have_it_and_its_noise_and_each_level_another(self, starts) -> None:
+        found = starts_of(starts, trajectory(images=self.PAIR, latents="shared"))
+        pairs = [found[at : at + 2] for at in range(0, len(found), 2)]
+        assert len(pairs) == 4
+        for one, other in pairs:
+            assert torch.equal(one.latent, other.latent)
+            assert one.draws == other.draws
+            assert not torch.equal(one.measured, other.measured)
+        assert len({one.latent.sum().item() for one, _ in pairs}) == len(pairs)
+
+    def test_so_all_images_are_restored_as_one(self) -> None:
+        setting = trajectory(images=self.PAIR, latents="shared").setting
+        bench = Bench(setting, CPU)
+        one, other = bench.fit(0, bench.initial, bench.dense)
+        assert torch.equal(one.final.image, other.final.image)
+        assert not torch.equal(one.rows, other.rows)
+
+    @pytest.mark.parametrize(
+        ("images", "path", "message"),
+        [
+            (PAIR[:1], "latents", "shared is for several images"),
+            ((PAIR[0], PAIR[1] | {"rows": (0, 20)}), "images", "one latent makes images of one"),
+        ],
+    )
+    def test_what_it_does_not_go_with(self, images, path: str, message: str) -> None:
+        ((found, said),) = trajectory(images=images, latents="shared").conflicts()
+        assert found == path
+        assert said.startswith(message)
