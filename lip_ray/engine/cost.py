@@ -26,7 +26,8 @@ Device = Literal["cpu", "cuda"]
 
 ASSUMED_FLOPS: Mapping[Device, float] = {"cpu": 30e9, "cuda": 15e12}
 """Operations per second of one core, and of one GPU, where nothing was timed. They are assumptions:
-small networks on a core of 2020 to 2025, and 32-bit floats on a data-centre GPU."""
+the study's network on a core of 2020 to 2025, and 32-bit floats on a data-centre GPU. Small
+networks reach less: docs/performance.md compares."""
 OPERATIONS_PER_MAC = 2
 
 TIMED = """
