@@ -5,6 +5,7 @@
     python benchmarks/store.py views 1000000           # those that average over a whole store
     python benchmarks/store.py compaction 10000
     python benchmarks/store.py page 100000
+    python benchmarks/store.py checksums 1000000       # what verifying costs; --loose; writing too
 
 Stores are synthetic. The same SQL over one Parquet file a table, by DuckDB and nothing else, is
 timed in the same run.
@@ -14,20 +15,27 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
+from unittest.mock import patch
+from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
 import typer
 from synthetic import write
 
-from lip_ray.store import Reader
+from lip_ray.store import Reader, decoded, writer
+from lip_ray.store import queries as queries_module
+from lip_ray.store.files import Files, files_of
+from lip_ray.store.schema import TABLES
+from lip_ray.store.seal import Seal
 from lip_ray.store.upkeep.check import check
 from lip_ray.store.upkeep.compact import compact
 from lip_ray.store.upkeep.export import export
+from lip_ray.store.writer import lean
 
 COUNT = "select count(*) from levels"
 JOIN = """
@@ -36,6 +44,7 @@ from levels join trials using (trial_id) group by all
 """
 ONE_TRIAL = "from levels where trial_id = '{trial}' order by level"
 FRONTIER = "from frontier"
+CURVES = "select avg(len(loss)), avg(list_max(psnr_db)) from curves"
 VIEWS = ("frontier", "matching", "transfer")
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -122,6 +131,85 @@ def compaction(levels: int) -> None:
 
 
 @app.command()
+def checksums(
+    levels: int,
+    loose: Annotated[bool, typer.Option(help="A file a table and level.")] = False,
+    rounds: int = 7,
+    store: Annotated[
+        Path | None, typer.Option(help="Where the store is, or is made and stays.")
+    ] = None,
+) -> None:
+    """What reading and writing cost with checksums, divided by what they cost without.
+
+    Each round asks both, one after the other, each of a reader just opened. CPU seconds are those
+    of all threads.
+    """
+    with beside() as folder:
+        path = store or folder / "store"
+        if not path.exists():
+            write(path, levels, compacted=not loose)
+        trial = Reader(path).sql("select min(trial_id) as id from trials")["id"][0].as_py()
+        acts: dict[str, Callable[[], object]] = {
+            "count": partial(ask_anew, path, COUNT),
+            "join and group": partial(ask_anew, path, JOIN),
+            "view frontier": partial(ask_anew, path, FRONTIER),
+            "all curves": partial(ask_anew, path, CURVES),
+            "curves of one trial": lambda: Reader(path).frame("curves", trials=[trial]),
+            "masks of one trial": lambda: Reader(path).frame("masks", trials=[trial]),
+        }
+        if loose:
+            rows = Reader(path).sql("select * from levels limit 1").select(TABLES["levels"].names)
+            acts["writing 200 files"] = partial(written, folder, rows)
+        for name, act in acts.items():
+            print(f"  {name:<20} {on_by_off(act, path, rounds)}")
+
+
+def on_by_off(act: Callable[[], object], store: Path, rounds: int) -> str:
+    """The ratios, in wall and CPU seconds, of an act with checksums to the same without."""
+    taken: dict[str, list[tuple[float, float]]] = {"on": [], "off": []}
+    for number in range(rounds + 1):
+        for name, found in taken.items():
+            with without_checksums(store) if name == "off" else nullcontext():
+                started, cpu = time.perf_counter(), time.process_time()
+                act()
+                spent = time.perf_counter() - started, time.process_time() - cpu
+            found += [spent] if number else []
+    pairs = list(zip(taken["on"], taken["off"], strict=True))
+    wall, cpu_s = ([on[place] / off[place] for on, off in pairs] for place in (0, 1))
+    return (
+        f"{spread_ms([one for one, _ in taken['off']])} without; on / off: "
+        f"{spread(wall)}; in CPU seconds {spread(cpu_s)}"
+    )
+
+
+@contextmanager
+def without_checksums(store: Path) -> Iterator[None]:
+    """Nothing is verified: DuckDB opens parts by itself, and new files get no checksum."""
+
+    def path(part: str) -> str:
+        return f"'{store / part}'"
+
+    def natively(_queries: object, _connection: object, parts: Sequence[str]) -> str:
+        return f"read_parquet([{', '.join(map(path, parts))}], union_by_name = true)"
+
+    with ExitStack() as patches:
+        patches.enter_context(patch.object(queries_module, "_path", path))
+        patches.enter_context(patch.object(queries_module.Queries, "_read_by_duckdb", natively))
+        patches.enter_context(patch.object(Files, "broken", lambda *_: []))
+        patches.enter_context(patch.object(decoded, "seal_of", lambda _: Seal.WHOLE))
+        patches.enter_context(patch.object(writer, "sealed", lambda content: content))
+        yield
+
+
+def written(folder: Path, rows: pa.Table) -> None:
+    """Publish 200 files of one row, each safe on disk."""
+    files = files_of(folder / f"written-{uuid4().hex}")
+    files.publish("marker", b"")
+    for number in range(200):
+        files.publish(f"levels/{number}", lean("levels", rows))
+
+
+@app.command()
 def page(levels: int) -> None:
     """Print what writing the page of a compacted store costs."""
     from lip_ray.analysis import frontier_report
@@ -181,6 +269,11 @@ def spread_ms(seconds: Sequence[float]) -> str:
     """The median, the lowest and the highest, in milliseconds."""
     low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
     return f"{1000 * middle:.4g} ms [{1000 * low:.3g}, {1000 * high:.3g}]"
+
+
+def spread(numbers: Sequence[float]) -> str:
+    """The median, the lowest and the highest."""
+    return f"{statistics.median(numbers):.2f} [{min(numbers):.2f}, {max(numbers):.2f}]"
 
 
 def bytes_of(folder: Path) -> int:

@@ -23,7 +23,9 @@ import pyarrow as pa
 import typer
 from PIL import Image
 
+from lip_ray.fits import Discrepancy
 from lip_ray.records import Facets
+from lip_ray.spec import EPOCH
 from lip_ray.store.files import files_of
 from lip_ray.store.manifest import FOLDER, Manifest, part_schema, publish
 from lip_ray.store.marker import mark
@@ -35,6 +37,8 @@ from lip_ray.trials import Trajectory
 DENSITIES = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015)
 STEPS = 3000
 CURVE_STEPS = np.unique(np.geomspace(1, STEPS, 48).astype(np.int32)) - 1
+RULE = Discrepancy()
+"""The stopping rule of all fits."""
 STARTED = datetime(2026, 1, 1)
 FLAT_DB = 12.0
 """The PSNR of a constant image."""
@@ -290,6 +294,7 @@ def _tables(
         "trials": _table("trials", _trial_columns(plan, trials)),
         "levels": _table("levels", keys | _level_columns(plan, trial, level, scores, rng)),
         "curves": _table("curves", keys | _curve_columns(scores)),
+        "choices": _table("choices", keys | _choice_columns(scores)),
         "masks": _mask_rows(keys, plan.method[trial], level, rng),
     }
     if pictures:
@@ -336,6 +341,7 @@ def _trial_columns(plan: Plan, trials: Numbers) -> dict[str, Any]:
     ids = [plan.ids[i] for i in trials]
     same = {
         "kind": "trajectory",
+        "epoch": EPOCH,
         "lip_ray_version": "0.1.0",
         "torch_version": "2.13.0",
         "ray_version": "2.60.0",
@@ -483,6 +489,7 @@ def _level_columns(
         "outcome": [OUTCOMES[i] for i in scores.outcome],
         "reason": [REASONS[i] for i in scores.outcome],
         "fit_s": steps * sizes["macs"] * 2e-11 * rng.uniform(0.9, 1.1, len(level)),
+        "unfinished": np.zeros(len(level), bool),
         "memory_mb": 300 + sizes["parameters"] / 2e4,
         "host": ["synthetic"] * len(level),
         "device": ["cpu"] * len(level),
@@ -505,6 +512,22 @@ def _curve_columns(scores: Scores) -> dict[str, Any]:
         "psnr_raw_db": _lists(psnr - 0.5, pa.float32()),
         "psnr_db": _lists(psnr, pa.float32()),
         "statistic": _lists(np.where(step < 100, np.nan, 0.01 / (1 + step)), pa.float32(), psnr),
+    }
+
+
+def _choice_columns(scores: Scores) -> dict[str, Any]:
+    """One rule, the one in force, which chose the selected step."""
+    count = len(scores.selected)
+    return {
+        "rule": [RULE.kind] * count,
+        "signal": [RULE.signal] * count,
+        "settings": [RULE.model_dump_json()] * count,
+        "in_force": np.ones(count, bool),
+        "step": np.nan_to_num(0.9 * scores.peak_step),
+        "psnr_db": scores.selected,
+        "statistic": np.full(count, 0.009),
+        "fired": np.ones(count, bool),
+        "noise": np.full(count, 0.1),
     }
 
 

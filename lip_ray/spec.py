@@ -33,6 +33,11 @@ class RunOnly:
     """Annotation marker of a field that says where or how to run, and so is not part of the id."""
 
 
+class AlwaysSaid:
+    """Annotation marker of a field whose default depends on other fields of its trial, so that the
+    canonical JSON has it even where it equals its class's default."""
+
+
 class Spec(BaseModel):
     r"""The description of a trial or of a part of one: immutable, without unknown keys or coercion.
 
@@ -55,8 +60,8 @@ class Spec(BaseModel):
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:ID_DIGITS]
 
     def canonical_json(self) -> str:
-        """JSON with sorted keys and without defaults, but with the epoch of the defaults and each
-        `kind`."""
+        """JSON with sorted keys and without defaults, but with the epoch of the defaults, each
+        `kind`, and the fields whose default depends on others."""
         said = {"epoch": EPOCH} | canonical(self)
         return json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
@@ -64,11 +69,12 @@ class Spec(BaseModel):
 def canonical(value: object) -> Any:
     """A spec or a field of one as in canonical JSON: without defaults and run-only fields."""
     if isinstance(value, Spec):
-        given = ((name, getattr(value, name), default) for name, default in _fields(type(value)))
+        given = [(name, getattr(value, name), default) for name, default in _fields(type(value))]
+        said = {"kind", *_always_said(type(value))}
         return {
             name: canonical(field)
             for name, field, default in given
-            if name == "kind" or bool(field != default)
+            if name in said or bool(field != default)
         }
     if isinstance(value, tuple):
         return [canonical(item) for item in value]
@@ -82,6 +88,28 @@ def _fields(spec_class: type[Spec]) -> tuple[tuple[str, object], ...]:
         (name, field.get_default(call_default_factory=True, validated_data={}))
         for name, field in spec_class.model_fields.items()
         if not any(isinstance(marker, RunOnly) for marker in field.metadata)
+    )
+
+
+def stated(spec: Spec) -> dict[str, Any]:
+    """A spec as JSON, without what was left for its trial to set by other fields."""
+    said = spec.model_dump(mode="json")
+    for name in type(spec).model_fields:
+        value = getattr(spec, name)
+        if name in _always_said(type(spec)) and name not in spec.model_fields_set:
+            del said[name]
+        elif isinstance(value, Spec):
+            said[name] = stated(value)
+    return said
+
+
+@cache
+def _always_said(spec_class: type[Spec]) -> frozenset[str]:
+    """The fields that canonical JSON never leaves out."""
+    return frozenset(
+        name
+        for name, field in spec_class.model_fields.items()
+        if any(isinstance(marker, AlwaysSaid) for marker in field.metadata)
     )
 
 

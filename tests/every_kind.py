@@ -10,12 +10,17 @@ figure or a table over all of it as
 In `tests/analysis` the fixture `every_kind_store` is that reader.
 """
 
+import json
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lip_ray.records import LevelRecord, Outcome, TrialRecord
+from lip_ray.spec import EPOCH, Spec, canonical
 from lip_ray.store import Reader, Writer
 from lip_ray.trials import (
     AnyTrial,
@@ -219,6 +224,22 @@ SOLVED |= {f"floor of {name}": own for name, one in SOLVED.items() if (own := on
 
 TRIALS: dict[str, AnyTrial] = FOUND | MOVED | LEARNT | DRAWN | SOLVED
 
+
+@contextmanager
+def first_defaults() -> Iterator[None]:
+    """All trials have the ids, keys and epoch of the first defaults, which their canonical JSON
+    does not name."""
+
+    def without_epoch(spec: Spec) -> str:
+        return json.dumps(canonical(spec), sort_keys=True, separators=(",", ":"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Spec, "canonical_json", without_epoch)
+        for module in (__name__, "lip_ray.trials.facets"):
+            patch.setattr(f"{module}.EPOCH", 1)
+        yield
+
+
 DENSITIES = (1.0, 0.5, 0.2, *(0.1 / (1 + place) for place in range(17)))
 TOTAL = 1000
 AT = datetime(2026, 1, 1)
@@ -242,6 +263,7 @@ def record(trial: AnyTrial) -> TrialRecord:
         macs_per_step=10**6,
         spec=trial.model_dump_json(),
         canonical=trial.canonical_json(),
+        epoch=EPOCH,
         facets=trial.facets(),
         lip_ray_version="0.1.0",
         torch_version="2",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
-from lip_ray.spec import Family, RunOnly, Spec, kind_of, kinds_of, members
+from lip_ray.spec import AlwaysSaid, Family, RunOnly, Spec, kind_of, kinds_of, members
 
 
 class Apple(Spec):
@@ -137,23 +137,37 @@ class TestShortForms:
 
 class TestCanonicalJson:
     def test_defaults_are_left_out_and_kinds_kept(self) -> None:
-        assert Apple(seeds=3, weight=1).canonical_json() == '{"kind":"apple"}'
+        assert Apple(seeds=3, weight=1).canonical_json() == '{"epoch":2,"kind":"apple"}'
 
     def test_keys_are_sorted(self) -> None:
         text = Apple(weight=2, colour="green", seeds=1).canonical_json()
-        assert text == '{"colour":"green","kind":"apple","seeds":1,"weight":2.0}'
+        assert text == '{"colour":"green","epoch":2,"kind":"apple","seeds":1,"weight":2.0}'
 
     def test_a_nested_spec_that_is_no_default_keeps_its_own_difference_only(self) -> None:
-        assert Basket(best=Apple(seeds=1)).canonical_json() == '{"best":{"kind":"apple","seeds":1}}'
+        text = Basket(best=Apple(seeds=1)).canonical_json()
+        assert text == '{"best":{"kind":"apple","seeds":1},"epoch":2}'
 
     def test_the_default_of_the_inner_class_is_not_that_of_the_field(self) -> None:
-        assert Basket(best=Apple()).canonical_json() == '{"best":{"kind":"apple"}}'
-        assert Basket(best=Pear()).canonical_json() == "{}"
+        assert Basket(best=Apple()).canonical_json() == '{"best":{"kind":"apple"},"epoch":2}'
+        assert Basket(best=Pear()).canonical_json() == '{"epoch":2}'
 
     def test_what_only_tells_where_to_run_is_left_out(self) -> None:
-        assert Basket(owner="somebody").canonical_json() == "{}"
+        assert Basket(owner="somebody").canonical_json() == '{"epoch":2}'
         assert Basket(owner="somebody") != Basket()
         assert Basket(owner="somebody").id == Basket().id
+
+    def test_what_depends_on_others_is_always_said(self) -> None:
+        class Pie(Spec):
+            slices: Annotated[int, AlwaysSaid()] = 8
+            warm: bool = True
+
+        assert Pie().canonical_json() == '{"epoch":2,"slices":8}'
+        assert Pie(slices=8).id == Pie().id != Pie(slices=4).id
+
+    def test_an_epoch_of_defaults_has_ids_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = Apple().id
+        monkeypatch.setattr("lip_ray.spec.EPOCH", 3)
+        assert Apple().id != before
 
     def test_zero_has_one_sign(self) -> None:
         assert Apple(weight=-0.0) == Apple(weight=0.0)
@@ -172,7 +186,8 @@ class TestCanonicalJson:
     def test_it_is_json(self) -> None:
         basket = Basket(fruits=(Apple(sizes=(1, 2)), Pear()))
         assert json.loads(basket.canonical_json()) == {
-            "fruits": [{"kind": "apple", "sizes": [1, 2]}, {"kind": "pear"}]
+            "epoch": 2,
+            "fruits": [{"kind": "apple", "sizes": [1, 2]}, {"kind": "pear"}],
         }
 
 

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+EPOCH = "epoch"
+"""The key that says which defaults a key leaves out."""
+
 ENDS = ("name", "key", "settings")
 """How the columns of a part end that says which of its kind it is."""
 
@@ -69,11 +72,16 @@ def grouped(frame: pd.DataFrame, *columns: str) -> list[list[Any]]:
 
 
 def _difference(key: str, others: Sequence[str], settings: str) -> str:
-    """What sets a key apart from the others, in brackets; empty where nothing does."""
+    """What sets a key apart from the others, in brackets; empty where nothing does.
+
+    Keys of other defaults leave out other values, so that only the epochs are told apart there.
+    """
     flat = [flat_settings(text) for text in others]
     own = flat_settings(settings) | flat_settings(key)
-    paths = sorted({path for leaves in flat for path in leaves})
-    differing = [path for path in paths if len({leaves.get(path) for leaves in flat}) > 1]
+    comparable = [leaves for leaves in flat if leaves.get(EPOCH) == own.get(EPOCH)]
+    paths = sorted({path for leaves in comparable for path in leaves})
+    differing = [path for path in paths if len({leaves.get(path) for leaves in comparable}) > 1]
+    differing = [EPOCH, *differing] if len(comparable) < len(flat) else differing
     said = ", ".join(f"{path} {own[path]}" for path in differing if path in own)
     said = said or ", ".join(f"{path} none" for path in differing)
     return f" ({said})" if said else ""

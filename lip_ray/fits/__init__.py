@@ -16,6 +16,7 @@ from lip_ray.fits.numerics import arithmetic as arithmetic
 from lip_ray.fits.progress import Callback as Callback
 from lip_ray.fits.result import FitResult as FitResult
 from lip_ray.fits.result import Snapshot as Snapshot
+from lip_ray.fits.stopping import AbstractStopping as AbstractStopping
 from lip_ray.fits.stopping import Discrepancy as Discrepancy
 from lip_ray.fits.stopping import ExponentialVariance as ExponentialVariance
 from lip_ray.fits.stopping import HeldOut as HeldOut

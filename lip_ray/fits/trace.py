@@ -105,6 +105,7 @@ class Trace:
         self._watches = [Watch(rule, problem) for rule in rules]
         self._rows = like.new_full((steps, 4), torch.nan)
         self._unseen = like.new_full((), torch.nan)
+        self._sound = torch.ones((), dtype=torch.bool, device=like.device)
         self.average = torch.zeros_like(like)
         self._reported = self.average
         self._peak = Best.none(like)
@@ -116,10 +117,10 @@ class Trace:
     ) -> None:
         r"""Record one step from its loss and the network's output.
 
-        A step at which `total`, the loss of all images of the fit (by default `loss`), is not
-        finite can be neither peak nor selected.
+        From the first step at which `total`, the loss of all images of the fit (by default `loss`),
+        is not finite, no step can be peak or chosen.
         """
-        counts = torch.isfinite(loss if total is None else total)
+        counts = self._sound = self._sound & torch.isfinite(loss if total is None else total)
         if step == 0:
             self.average.copy_(output)
         else:

@@ -25,12 +25,11 @@ from lip_ray.fits.trace import Trace
 from lip_ray.priors import UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import Outcome
-from lip_ray.spec import Spec, Steps, is_unset
+from lip_ray.spec import AlwaysSaid, Spec, Steps, is_unset
 from lip_ray.tasks import Problem
 
 LOOK_EVERY = 100
 """The number of steps between two looks of the host at the device."""
-
 
 USUALLY_HELD_OUT = 0.03
 """The share of measured values that is held out, where they judge the fit and none is stated."""
@@ -52,19 +51,19 @@ class Subject:
 class Fit(Spec):
     """How the weights are fitted; the defaults are those of Ulyanov et al. 2018 for denoising."""
 
-    steps: Steps = 3000
+    steps: Annotated[Steps, AlwaysSaid()] = 3000
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     """The learning rate of Adam, on all parameters, without decay."""
-    input_noise: Annotated[float, Field(ge=0)] = 1 / 30
+    input_noise: Annotated[float, Field(ge=0), AlwaysSaid()] = 1 / 30
     """Standard deviation of the Gaussian noise added to the latent anew at every step."""
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    average: Annotated[float, Field(ge=0, lt=1), AlwaysSaid()] = 0.99
     """Decay of the exponential moving average of the outputs; 0 turns averaging off."""
-    held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    held_out: Annotated[float, Field(ge=0, le=0.5), AlwaysSaid()] = 0.0
     """The share of the measured values that the loss leaves out, so that they can judge the fit; it
     changes the fit. In a trial it is by default 0.03 where the rule is `held_out`, otherwise 0."""
-    stopping: Stopping = WindowedVariance()
+    stopping: Annotated[Stopping, AlwaysSaid()] = WindowedVariance()
     """The rule that chooses the selected step. In a trial it is by default `held_out` where the
-    measurement has noise, and `wmv` where it has none."""
+    measurement has noise; where it has none, or the clean image is the target, it is `wmv`."""
     precision: Precision = "fp32"
     """fp32 is exact; tf32 and bf16 (autocast) change the numbers."""
     compiled: bool = False
@@ -85,19 +84,18 @@ class Fit(Spec):
         others = (rule.scaled(self.steps) for rule in WATCHING)
         return (in_force, *(rule for rule in others if rule != in_force))
 
-    def completed(self, published: Mapping[str, float], *, noisy: bool) -> Self:
-        r"""The same fit with everything that was left open set, by the prior and by the task.
+    def completed(self, published: Mapping[str, float], *, usual: AbstractStopping) -> Self:
+        r"""The same fit with everything that was left open set.
 
-        `published` are the settings that the prior was published with. Without a stated rule,
-        held-out values judge the fit to a noisy measurement, and the stillness of the average a fit
-        to a measurement without noise, of which every value is fitted.
+        `published` are the settings that the prior was published with, `usual` is the rule for the
+        task. Raises ValueError where the fit is then too short for the rule that it states.
         """
         given = {name: getattr(self, name) for name in self.model_fields_set}
-        rule = HeldOut() if noisy else WindowedVariance()
-        known = {**published, "stopping": rule, **given}
-        if isinstance(known["stopping"], HeldOut):
-            known = {"held_out": USUALLY_HELD_OUT, **known}
-        return type(self)(**known)
+        known = {**published, "stopping": usual, **given}
+        share = usual_share(known["stopping"])
+        found = self.model_copy(update={"held_out": share, **known})
+        found.stopping.check(found.steps)
+        return found
 
     def run(
         self,
@@ -190,6 +188,11 @@ class Fit(Spec):
         with torch.autocast(latent.device.type, torch.bfloat16, enabled=reduced):
             output = network(latent)
         return output.float()
+
+
+def usual_share(rule: AbstractStopping) -> float:
+    """The share of measured values that is held out for a rule where no share is stated."""
+    return USUALLY_HELD_OUT if isinstance(rule, HeldOut) else 0.0
 
 
 class InputNoise:

@@ -16,10 +16,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cached_property
-from io import BytesIO
+from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import pyarrow as pa
@@ -28,7 +28,8 @@ from pyarrow.dataset import Dataset, FileSystemDataset, ParquetFileFormat
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
 from lip_ray.store.paths import Damaged, StoreError
-from lip_ray.store.seal import Seal, seal_in, seal_of
+from lip_ray.store.seal import Outline, ReadBetween, Seal, between, outline, seal_of, whole_seal
+from lip_ray.store.verified import VerifiedFile
 
 NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
@@ -47,6 +48,14 @@ CREDENTIALS = re.compile(r"(?<=//)\S+@")
 """Name and password within a URI."""
 
 
+class Stamp(NamedTuple):
+    """What changes where a file does."""
+
+    size: int
+    modified_ns: int
+    inode: int = 0
+
+
 class Files(ABC):
     """One store's files."""
 
@@ -56,8 +65,8 @@ class Files(ABC):
     _system: FileSystem
 
     @cached_property
-    def _seals(self) -> dict[str, tuple[object, Seal]]:
-        """What was found of files, and how these looked then."""
+    def _outlines(self) -> dict[str, tuple[Stamp, Outline]]:
+        """The outlines of files, and how these looked then."""
         return {}
 
     @abstractmethod
@@ -110,21 +119,37 @@ class Files(ABC):
         """The name of a file in Arrow's file system."""
 
     @abstractmethod
-    def _opened(self, name: str) -> BinaryIO:
-        """The file, to be read from any place."""
+    def _reads(self, name: str) -> ReadBetween:
+        """What reads the file from any place, and closes it when nothing refers to it any more."""
 
     @abstractmethod
-    def _stamp(self, name: str) -> object:
+    def _stamp(self, name: str) -> Stamp:
         """What changes where the file does."""
 
-    def seal(self, name: str) -> Seal:
-        """What the checksum of a Parquet file says; all of it is read once a process."""
+    def opened(self, name: str) -> VerifiedFile:
+        """A Parquet file whose bytes are compared with their checksums as they are read.
+
+        Raises Damaged, now or as it is read, and FileNotFoundError.
+        """
+        read = self._reads(name)
+        found = self._outline(name, read)
+        if found.seal is Seal.BROKEN:
+            raise self._unsound(name)
+        return VerifiedFile(found, read, partial(self._unsound, name))
+
+    def _outline(self, name: str, read: ReadBetween) -> Outline:
+        """What a file says of its bytes; it is looked at once a process."""
         stamp = self._stamp(name)
-        known = self._seals.get(name)
+        known = self._outlines.get(name)
         if known is None or known[0] != stamp:
-            with self._opened(name) as file:
-                known = self._seals[name] = stamp, seal_in(file)
+            known = self._outlines[name] = stamp, outline(read, stamp.size)
         return known[1]
+
+    def seal(self, name: str) -> Seal:
+        """What the checksums of a Parquet file say, all of which are compared."""
+        read = self._reads(name)
+        found = self._outline(name, read)
+        return whole_seal(read, found.size) if found.blocks else found.seal
 
     def broken(self, names: Sequence[str]) -> list[str]:
         """The files whose checksum does not fit. Raises FileNotFoundError for one that is gone."""
@@ -145,22 +170,15 @@ class Files(ABC):
     ) -> pa.Table:
         """The rows of a Parquet file, nulls where it lacks a column of the schema.
 
-        Of a large file that is known to be whole no more is read than columns and filters
-        (pyarrow's) need. Raises Damaged where the file is there but its checksum does not fit, or
-        it cannot be understood.
+        With columns or filters (pyarrow's) no more of a part is read, and verified, than they need.
+        Raises Damaged where the file is there but its checksums do not fit, or it cannot be
+        understood.
         """
         chosen = {"columns": None if columns is None else list(columns), "filters": filters}
-        if (columns is not None or filters is not None) and self.seal(name) is not Seal.BROKEN:
+        if columns is not None or filters is not None:
             try:
-                return valid(
-                    pq.read_table(
-                        self._key(name),
-                        schema=schema,
-                        filesystem=self._system,
-                        partitioning=None,
-                        **chosen,
-                    )
-                )
+                with self.opened(name) as file:
+                    return valid(pq.read_table(file, schema=schema, **chosen))
             except FileNotFoundError:
                 raise
             except (OSError, pa.ArrowException):
@@ -186,6 +204,15 @@ class Files(ABC):
             format=ParquetFileFormat(),
             filesystem=self._system,
         )
+
+    def parts(self, names: Sequence[str], schema: pa.Schema) -> Dataset:
+        """The rows of parts, of which only as much is read and verified as is needed.
+
+        Raises Damaged, now or as they are read.
+        """
+        form = ParquetFileFormat()
+        files = [form.make_fragment(pa.PythonFile(self.opened(name), "r")) for name in names]
+        return FileSystemDataset(files, schema, form)
 
 
 def valid(rows: Rows) -> Rows:
@@ -281,12 +308,17 @@ class Folder(Files):
     def _key(self, name: str) -> str:
         return str(self._root / name)
 
-    def _opened(self, name: str) -> BinaryIO:
-        return (self._root / name).open("rb")
+    def _reads(self, name: str) -> ReadBetween:
+        file = (self._root / name).open("rb", buffering=0)
 
-    def _stamp(self, name: str) -> object:
+        def read(*places: int) -> list[bytes]:
+            return [os.pread(file.fileno(), end - start, start) for start, end in pairwise(places)]
+
+        return read
+
+    def _stamp(self, name: str) -> Stamp:
         found = (self._root / name).stat()
-        return found.st_ino, found.st_size, found.st_mtime_ns
+        return Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
 
     def _ready(self, name: str) -> Path:
         """The path of a file, after making its folder. Only a file at the root itself makes the
@@ -384,12 +416,19 @@ class Bucket(Files):
     def _key(self, name: str) -> str:
         return f"{self._root}/{name}"
 
-    def _opened(self, name: str) -> BinaryIO:
-        return BytesIO(self.read(name))
+    def _reads(self, name: str) -> ReadBetween:
+        file = self._system.open_input_file(self._key(name))
 
-    def _stamp(self, name: str) -> object:
+        def read(*places: int) -> list[bytes]:
+            begin, *_, end = places
+            content = file.read_at(end - begin, begin)  # each costs a request
+            return between(content, *(place - begin for place in places))
+
+        return read
+
+    def _stamp(self, name: str) -> Stamp:
         info = self._info(name)
-        return info.size, info.mtime_ns
+        return Stamp(info.size, info.mtime_ns)
 
     def _info(self, name: str) -> Any:
         return self._system.get_file_info(self._key(name))

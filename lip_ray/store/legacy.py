@@ -93,6 +93,7 @@ def _of_first_epoch(rows: pa.Table, first: pa.ChunkedArray) -> pa.Table:
     for name in ("network_key", "network_settings"):
         texts, place = rows[name], rows.schema.get_field_index(name)
         told = pc.replace_substring(texts, "{", f'{{"{EPOCH}": 1, ', max_replacements=1)
+        told = pc.if_else(pc.equal(texts, "{}"), f'{{"{EPOCH}": 1}}', told)
         rows = rows.set_column(place, rows.schema.field(name), pc.if_else(first, told, texts))
     place, field = rows.schema.get_field_index(EPOCH), rows.schema.field(EPOCH)
     return rows.set_column(place, field, pc.coalesce(rows[EPOCH], pa.scalar(1, field.type)))
@@ -110,13 +111,18 @@ def _with_said(rows: pa.Table, lacking: pa.ChunkedArray) -> pa.Table:
 
 
 def may_be_older(footer: pq.FileMetaData) -> bool:
-    """Whether some row of a file of `trials` may lack columns of this version, by what is counted
-    in its footer. The epoch is the newest of them."""
+    """Whether some row of a file of `trials` may lack facets or an epoch, by what is counted in its
+    footer."""
+    return any(_may_be_null(footer, name) for name in (SAID_BY, EPOCH))
+
+
+def _may_be_null(footer: pq.FileMetaData, name: str) -> bool:
+    """Whether some row may lack a column."""
     names = footer.schema.names
-    if EPOCH not in names:
+    if name not in names:
         return True
     groups = (footer.row_group(number) for number in range(footer.num_row_groups))
-    counted = [group.column(names.index(EPOCH)).statistics for group in groups]
+    counted = [group.column(names.index(name)).statistics for group in groups]
     return any(one is None or not one.has_null_count or one.null_count > 0 for one in counted)
 
 

@@ -32,7 +32,7 @@ from lip_ray.store.paths import Damaged, StoreError
 from lip_ray.store.schema import TABLES, VERSION, VERSION_KEY
 from lip_ray.store.seal import BLANK, KEY
 
-COMPACTED = ("trials", "levels", "curves", "masks", "reconstructions")
+COMPACTED = ("trials", "levels", "curves", "choices", "masks", "reconstructions")
 """Tables that compaction covers; the others have few files, or large ones."""
 
 FOLDER = "compacted"
@@ -85,7 +85,7 @@ class Origin:
 
 def origin_of(files: Files, table: str, part: str) -> Origin:
     """What a part says of itself. Raises one of `READ_ERRORS` where it cannot be read."""
-    [fragment] = files.dataset([part], part_schema(table)).get_fragments()
+    [fragment] = files.parts([part], part_schema(table)).get_fragments()
     said = (fragment.metadata.metadata or {}).get(ORIGIN_KEY.encode())
     try:
         found = json.loads(said or "{}")
@@ -242,7 +242,7 @@ def stem_of(name: str) -> str:
 
 def stems(files: Files, table: str, name: str) -> frozenset[str]:
     """The loose files whose rows a part holds. Raises one of `READ_ERRORS`."""
-    column = files.dataset([name], part_schema(table)).to_table(columns=[FILE])[FILE]
+    column = files.parts([name], part_schema(table)).to_table(columns=[FILE])[FILE]
     return frozenset(pc.unique(column).to_pylist())
 
 

@@ -1,14 +1,15 @@
 """SQL over a store's files as they are at the moment, loose or in parts; damaged ones are left out.
 
-Rows that every view rests on are loaded, each file once. Bulky ones, and parts, are read as far as
-a query needs them, once their checksums are verified: DuckDB, which verifies none, reads parts
-itself where they are on this machine.
+Rows that every view rests on are loaded, each file once. Bulky loose files are verified before
+they are read. Of parts no more is read, and verified, than a query needs: DuckDB, which verifies
+nothing by itself, reads them through `VerifiedFiles`.
 """
 
 import difflib
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import duckdb
@@ -30,6 +31,7 @@ from lip_ray.store.manifest import (
 )
 from lip_ray.store.paths import Damaged, QueryError, StoreError, level_of
 from lip_ray.store.schema import TABLES
+from lip_ray.store.verified import SCHEME
 from lip_ray.store.views import PER_LEVEL, define, needed_by, without_rows
 
 ATTEMPTS = 5
@@ -99,7 +101,9 @@ class Queries:
             listing: dict[str, Listed] = {}
             with database(self._limits or Limits.of_environment()) as bounded:
                 connection = bounded.connection
-                connection.execute("set parquet_metadata_cache = true")
+                connection.execute(
+                    "set parquet_metadata_cache = true; set enable_external_file_cache = false"
+                )
                 refuse_writing(connection, query)
                 try:
                     listing = _of(trials, self._listing(needed_by(connection, query)))
@@ -121,9 +125,7 @@ class Queries:
             listing: dict[str, Listed] = {}
             try:
                 listing = self._listing(["levels"])
-                parts = Listed(loose=(), parts=listing["levels"].parts)
-                self._verified({"levels": parts})
-                return self._done(self._sound_ones(listing["levels"]))
+                return self._done(listing["levels"])
             except UNREADABLE as error:
                 if not self._changed(listing):
                     raise self._told(error) from error
@@ -167,11 +169,16 @@ class Queries:
         return {table: self._sound_ones(listed) for table, listed in listing.items()}
 
     def _verified(self, listing: Mapping[str, Listed]) -> dict[str, Listed]:
-        """Without the files that are read as they are needed and whose checksum does not fit."""
-        names = [name for table, listed in listing.items() for name in _lazy(table, listed)]
-        for name in self._files.broken(names):
-            self._damaged[name] = self._written(name)
+        """Without the loose files that are read as they are needed and are damaged."""
+        bulky = [name for t, listed in listing.items() if t in PER_LEVEL for name in listed.loose]
+        self._note_broken(bulky)
         return {table: self._sound_ones(listed) for table, listed in listing.items()}
+
+    def _note_broken(self, names: Sequence[str]) -> bool:
+        """Note which files have a checksum that does not fit; whether there are any."""
+        broken = self._files.broken(names)
+        self._damaged.update({name: self._written(name) for name in broken})
+        return bool(broken)
 
     def _sound_ones(self, listed: Listed) -> Listed:
         if not self._damaged:
@@ -235,8 +242,7 @@ class Queries:
         for table, listed in listing.items():
             if listed.parts:
                 self._add_parts(connection, table, listed.parts, trials)
-        allowed = [self._files.local(part) for one in listing.values() for part in one.parts]
-        paths = ", ".join(quoted(str(path)) for path in allowed if path)
+        paths = ", ".join(_path(part) for listed in listing.values() for part in listed.parts)
         connection.execute(f"set allowed_paths = [{paths}]")
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
@@ -284,12 +290,12 @@ class Queries:
         """What SQL is to select the rows of parts from."""
         older = [rows for rows in map(self._completed, parts) if rows is not None]
         if table != "trials" or not older:
-            return self._read_by_duckdb(connection, table, parts)
+            return self._read_by_duckdb(connection, parts)
         connection.register("older_trials", pa.concat_tables(older))
         whole = [part for part in parts if self._older[part] is None]
         if not whole:
             return "older_trials"
-        source = self._read_by_duckdb(connection, table, whole)
+        source = self._read_by_duckdb(connection, whole)
         return f"(from older_trials union all by name from {source})"
 
     def _completed(self, part: str) -> pa.Table | None:
@@ -298,28 +304,30 @@ class Queries:
             return None
         if part not in self._older:
             schema = part_schema("trials")
-            [opened] = self._files.dataset([part], schema).get_fragments()
+            [opened] = self._files.parts([part], schema).get_fragments()
             older = legacy.may_be_older(opened.metadata)
             rows = self._files.table(part, schema) if older else None
             self._older[part] = None if rows is None else legacy.completed("trials", rows)
         return self._older[part]
 
-    def _read_by_duckdb(
-        self, connection: duckdb.DuckDBPyConnection, table: str, parts: Sequence[str]
-    ) -> str:
+    def _read_by_duckdb(self, connection: duckdb.DuckDBPyConnection, parts: Sequence[str]) -> str:
         """Their rows, without a copy."""
-        paths = [self._files.local(part) for part in parts]
-        if all(paths):
-            listed = ", ".join(quoted(str(path)) for path in paths)
-            return f"read_parquet([{listed}], union_by_name = true)"
-        connection.register(f"folded_{table}", self._files.dataset(parts, part_schema(table)))
-        return f"folded_{table}"
+        from lip_ray.store.file_system import VerifiedFiles  # stores without parts need none
+
+        if not connection.filesystem_is_registered(SCHEME):
+            connection.register_filesystem(VerifiedFiles(self._files.opened))
+            connection.execute("set enable_external_file_cache = false")
+        return f"read_parquet([{', '.join(map(_path, parts))}], union_by_name = true)"
 
     def _changed(self, listing: Mapping[str, Listed]) -> bool:
         """Whether files that are read as they are needed turn out damaged, or gone by now.
 
-        Footers are looked at first: few files that have a good one are damaged elsewhere.
+        Checksums are compared first, footers then: few files with good ones are damaged elsewhere.
         """
+        lazy = [name for table, listed in listing.items() for name in _lazy(table, listed)]
+        with suppress(FileNotFoundError):  # which one, the next look tells
+            if self._note_broken([name for name in lazy if name not in self._damaged]):
+                return True
         for whole in (False, True):
             checks = [
                 self._is_sound(table, name, whole)
@@ -352,6 +360,11 @@ class Queries:
         if isinstance(error, duckdb.Error) and not isinstance(error, duckdb.IOException):
             return QueryError(in_user_words(error))
         return StoreError(f"{self._files.where} cannot be read: {error}")
+
+
+def _path(part: str) -> str:
+    """A part in SQL."""
+    return quoted(f"{SCHEME}://{part}")
 
 
 def _table_of(name: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ValidationError
 
 from lip_ray import strict_yaml
 from lip_ray.mistakes import Mistake, Mistakes, SweepError, explained, shown
-from lip_ray.spec import Spec
+from lip_ray.spec import Spec, stated
 from lip_ray.sweep.places import Section, assigned
 from lip_ray.sweep.run import Run
 from lip_ray.sweep.search import overlap
@@ -208,7 +208,7 @@ def document(path: Path) -> object:
 def _plain(value: Any) -> Any:
     """A copy in which every spec is the mapping that describes it, every tuple a list."""
     if isinstance(value, Spec):
-        return value.model_dump(mode="json")
+        return stated(value)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

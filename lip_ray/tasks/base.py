@@ -159,9 +159,12 @@ class Problem:
             columns, values = self.operator(pure), self.measured
         from scipy.optimize import lsq_linear  # 30 MB, and few fits need it
 
-        system = columns.reshape(channels, -1).double().T
+        system, right = columns.reshape(channels, -1).double().T, values.reshape(-1).double()
+        if self.held_out is not None:
+            fitted = ~self.held_out.flatten()
+            system, right = system[fitted], right[fitted]
         basis, triangle = torch.linalg.qr(system)
-        right = basis.T @ values.reshape(-1).double()
+        right = basis.T @ right
         solution = lsq_linear(triangle.cpu().numpy(), right.cpu().numpy(), (0, 1), method="bvls")
         colour = torch.from_numpy(solution.x).to(planes).clamp(0, 1)
         return colour[None, :, None, None].expand(1, -1, height, width)

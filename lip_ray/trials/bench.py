@@ -10,7 +10,16 @@ import torch
 from torch import Tensor
 
 from lip_ray.data.images import Picture
-from lip_ray.fits import Callback, Fit, FitResult, Snapshot, Subject
+from lip_ray.fits import (
+    AbstractStopping,
+    Callback,
+    Fit,
+    FitResult,
+    HeldOut,
+    Snapshot,
+    Subject,
+    WindowedVariance,
+)
 from lip_ray.fits.progress import no_callback
 from lip_ray.priors import AbstractPrior, UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
@@ -31,6 +40,9 @@ from lip_ray.trials.recording import (
 
 Target = Literal["measured", "clean"]
 LatentDraw = Literal["kept", "redrawn", "shared"]
+
+OF_MEASUREMENTS = ("discrepancy", "held_out")
+"""The kinds of stopping rules that compare a fit with the measurement."""
 
 ONE_COLOUR = "no path from input to output is left, so the image is one colour: it is not fitted"
 
@@ -67,19 +79,27 @@ def _examined(
     return _Examined(wrong, problem.image_shape, problem.noise_variance)
 
 
-def completed_fit(
-    fit: Fit,
-    prior: AbstractPrior,
-    images: Sequence[Picture],
-    task: AbstractTask,
-    target: Target = "measured",
-) -> Fit:
-    """The fit of a trial with everything that it left open, by the prior and by what is fitted.
+def usual_rule(
+    images: Sequence[Picture], task: AbstractTask, target: Target = "measured"
+) -> AbstractStopping:
+    """The stopping rule of a fit that states none.
+
+    Held-out values judge a fit to a noisy measurement. Where there is no noise the average is best
+    once it is still, and every value is fitted. The clean image has no noise either.
+    """
+    noisy = task.adds_noise or any(image.measurement is not None for image in images)
+    return HeldOut() if noisy and target == "measured" else WindowedVariance()
+
+
+def complete_fit(
+    trial: "AbstractRestoration", prior: AbstractPrior, usual: AbstractStopping
+) -> None:
+    """Set everything that the fit of a trial leaves open, while the trial is being validated.
 
     So the spec is complete by itself: whoever reads it needs no default.
     """
-    noisy = task.adds_noise or any(image.measurement is not None for image in images)
-    return fit.completed(prior.published_fit, noisy=noisy and target == "measured")
+    fit: Fit = trial.__dict__["fit"]
+    trial.__dict__["fit"] = fit.completed(prior.published_fit, usual=usual)
 
 
 def _one_latent_conflicts(shapes: Sequence[tuple[int, int, int]]) -> Iterator[Conflict]:
@@ -106,14 +126,14 @@ class Setting:
 
     def conflicts(self) -> list[Conflict]:
         """What is wrong with the images, together with the task, the prior and the target."""
-        found: list[Conflict] = []
+        found: list[Conflict] = list(self._unjudgeable())
         shapes = []
         for image in self.images:
             examined = _examined(image, self.task, self.prior, self.target)
             found += examined.wrong
             if examined.shape:
                 shapes.append(examined.shape)
-                found += self._unjudgeable(image, examined.noise_variance)
+                found += self._of_unknown_noise(image, examined.noise_variance)
         channels = {shape[0] for shape in shapes}
         if len(channels) > 1:
             counts = " and ".join(map(str, sorted(channels)))
@@ -154,22 +174,34 @@ class Setting:
         shape = _examined(self.images[0], self.task, self.prior, self.target).shape
         return shape[0] if shape else None
 
-    def _unjudgeable(self, image: Picture, noise_variance: float | None) -> Iterator[Conflict]:
-        """A rule that lacks what it goes by: a noise level, or values that were held out."""
-        if self.fit.stopping.kind == "discrepancy" and noise_variance is None:
+    def _unjudgeable(self) -> Iterator[Conflict]:
+        """A rule that lacks what it goes by, whatever the images."""
+        rule, share = self.fit.stopping.kind, self.fit.held_out
+        if self.target == "clean":
+            if rule in OF_MEASUREMENTS:
+                yield (
+                    "fit.stopping",
+                    f"{rule} judges fits to a measurement, and with target clean none is fitted: "
+                    "allowed here: wmv, emv",
+                )
+            elif share:
+                yield (
+                    "fit.held_out",
+                    "leaves measured values out of the loss, and with target clean none is in it: "
+                    f"must be 0, got {share:g}",
+                )
+        elif rule == "held_out" and not share:
+            yield "fit.held_out", "must be greater than 0 for the rule held_out, got 0"
+
+    def _of_unknown_noise(self, image: Picture, noise_variance: float | None) -> Iterator[Conflict]:
+        """The discrepancy principle for an image whose noise nobody knows."""
+        rule = self.fit.stopping.kind
+        if rule == "discrepancy" and self.target == "measured" and noise_variance is None:
             yield (
                 "fit.stopping",
                 f"discrepancy compares residuals with the noise, and that of {image.label} is "
                 "neither stated by the task nor can it be estimated: allowed here: held_out, wmv, "
                 "emv",
-            )
-        if self.fit.stopping.kind == "held_out" and not self.fit.held_out:
-            yield "fit.held_out", "must be greater than 0 for the rule held_out, got 0"
-        if self.target == "clean" and self.fit.held_out:
-            yield (
-                "fit.held_out",
-                "leaves measured values out of the loss, and with target clean none is in it: "
-                f"must be 0, got {self.fit.held_out:g}",
             )
 
     def problem(self, image: Picture, device: torch.device) -> Problem:

@@ -46,6 +46,7 @@ from lip_ray.trials.facets import (
     chosen,
     image_columns,
     measurement_columns,
+    network_part,
     part,
     setting_of,
     without,
@@ -106,7 +107,7 @@ class Cosines(Spec):
     @property
     def network_part(self) -> Part:
         """The facet of the network, which does not depend on the images."""
-        return part(self.prior_kind, lambda view: {})
+        return network_part(self.prior_kind, lambda view: {})
 
     @property
     def finder_part(self) -> Part:

@@ -12,6 +12,7 @@ from lip_ray.fits import Fit, FitResult, arithmetic
 from lip_ray.priors import Prior, Skip
 from lip_ray.pruning import Magnitude, Mask, Pruner, Rate, Schedule, ScoreContext
 from lip_ray.records import Facets, LevelRecord
+from lip_ray.spec import AlwaysSaid
 from lip_ray.tasks import Task
 from lip_ray.trials.base import Conflict, Description, together
 from lip_ray.trials.bench import (
@@ -20,7 +21,8 @@ from lip_ray.trials.bench import (
     LatentDraw,
     Setting,
     Target,
-    completed_fit,
+    complete_fit,
+    usual_rule,
 )
 from lip_ray.trials.context import Context
 from lip_ray.trials.facets import (
@@ -84,15 +86,14 @@ class Trajectory(AbstractRestoration):
     """Whether each level keeps the same latent of each image, or draws its own as in published
     scripts: `redrawn` one for each image, `shared` one for all images, which the published search
     for tickets of several images had. With one latent the network can only make their mean."""
-    fit: Fit = Fit()
+    fit: Annotated[Fit, AlwaysSaid()] = Fit()
     seed: Seed = 0
     """The seed of the noise, the latent, the initial weights and all other draws, each keyed
     apart."""
 
     @model_validator(mode="after")
     def _completes_the_fit(self) -> Self:
-        fit = completed_fit(self.fit, self.prior, self.images, self.task, self.target)
-        self.__dict__["fit"] = fit  # the trial, which is still being validated, is frozen
+        complete_fit(self, self.prior, usual_rule(self.images, self.task, self.target))
         return self
 
     @model_validator(mode="after")

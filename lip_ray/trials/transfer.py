@@ -1,13 +1,15 @@
 """Transfers: the tickets of one ladder, evaluated on another image, task or noise."""
 
 from collections.abc import Iterator
-from typing import Any, Literal, Self, final
+from typing import Annotated, Any, Literal, Self, TypeVar, final
 
-from pydantic import model_validator
+from pydantic import TypeAdapter, ValidationError, model_validator
 
-from lip_ray.fits import Fit
+from lip_ray.fits import Discrepancy, Fit
+from lip_ray.fits.weights import usual_share
 from lip_ray.records import Facets, LevelRecord
-from lip_ray.tasks import Task
+from lip_ray.spec import AlwaysSaid
+from lip_ray.tasks import AbstractTask, Task
 from lip_ray.trials.base import (
     Conflict,
     Description,
@@ -15,7 +17,7 @@ from lip_ray.trials.base import (
     refuse_untakeable,
     together,
 )
-from lip_ray.trials.bench import AbstractRestoration, Bench, Setting, completed_fit
+from lip_ray.trials.bench import AbstractRestoration, Bench, Setting, complete_fit, usual_rule
 from lip_ray.trials.context import Context
 from lip_ray.trials.facets import (
     View,
@@ -27,7 +29,6 @@ from lip_ray.trials.facets import (
     part,
     setting_of,
     task_part,
-    without,
 )
 from lip_ray.trials.lacking import (
     ADVERSARIAL,
@@ -49,8 +50,11 @@ from lip_ray.trials.takeover import (
 )
 from lip_ray.trials.trajectory import Images, Seed, Trajectory
 
-OF_THE_TASK = ("stopping", "held_out")
-"""The fields of a fit whose defaults depend on the task."""
+INHERITED = ("images", "task", "fit")
+"""The fields that are by default those of the source trajectory."""
+
+SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
+TASK: TypeAdapter[AbstractTask] = TypeAdapter(Task)
 
 
 @final
@@ -60,6 +64,12 @@ class Transfer(AbstractTakeover, AbstractRestoration):
     Images, task and fit are by default those of the source trajectory. On these, `layer_densities`
     is the layer-wise random baseline of its criterion, and `mask` tells whether the ticket needs
     its weights.
+
+    Of the source's fit, the stopping rule and the share of held-out values are taken over only
+    where they differ from those that the source would have by default. Otherwise, and where it is
+    the discrepancy principle and another task states no noise, they are the defaults for the
+    transfer's own task. A transfer that states a fit of its own takes over nothing of the source's,
+    and neither does one of a consensus or of a file, which have no fit.
     """
 
     kind: Literal["transfer"] = "transfer"
@@ -72,7 +82,7 @@ class Transfer(AbstractTakeover, AbstractRestoration):
     initial weights of this trial's seed, which is by default the source's."""
     take: Take = None
     """The levels of the source that are evaluated, in rising order; by default all."""
-    fit: Fit = Fit()
+    fit: Annotated[Fit, AlwaysSaid()] = Fit()
     seed: Seed | None = None
     """The seed of the noise, the latent and all other draws; by default the source's, so that both
     draw the same ones on the same image."""
@@ -81,20 +91,20 @@ class Transfer(AbstractTakeover, AbstractRestoration):
     @classmethod
     def _as_in_the_source(cls, fields: object) -> object:
         """Fill in what is left out from the source, so that the spec is complete by itself."""
-        source = fields.get("source") if isinstance(fields, dict) else None
-        if isinstance(source, Trajectory):
-            source = source.model_dump(mode="json")
-        if not isinstance(fields, dict) or not isinstance(source, dict):
+        if not isinstance(fields, dict):
             return fields
-        found = {name: source[name] for name in ("images", "task", "fit") if name in source}
-        if "task" in fields and "fit" in found:  # it says itself by what its fits are judged
-            found["fit"] = without(found["fit"], *OF_THE_TASK)
-        return found | fields
+        source = _understood(SOURCE, fields.get("source"))
+        if isinstance(source, Trajectory):
+            given = {"images": source.images, "task": source.task} | fields | {"source": source}
+            return {"fit": _inherited_fit(source, given["task"])} | given
+        wrong = fields.get("source")
+        if source is None and isinstance(wrong, dict):  # its mistakes are told, and no others
+            return {name: wrong[name] for name in INHERITED if name in wrong} | fields
+        return fields | ({"source": source} if source else {})
 
     @model_validator(mode="after")
     def _completes_the_fit(self) -> Self:
-        fit = completed_fit(self.fit, self.source.prior, self.images, self.task)
-        self.__dict__["fit"] = fit  # the trial, which is still being validated, is frozen
+        complete_fit(self, self.source.prior, usual_rule(self.images, self.task))
         return self
 
     @model_validator(mode="after")
@@ -183,6 +193,30 @@ class Transfer(AbstractTakeover, AbstractRestoration):
                     f"the tickets make images of {theirs} channels, {self.images[0].label} has "
                     f"{ours}: set its channels",
                 )
+
+
+Form = TypeVar("Form")
+
+
+def _understood(form: TypeAdapter[Form], value: object) -> Form | None:
+    """A field in its validated form; None where it is wrong, which its own validation says."""
+    try:
+        return form.validate_python(value)
+    except ValidationError:
+        return None
+
+
+def _inherited_fit(source: Trajectory, task: object) -> Fit:
+    """The source's fit, without the rule and the held-out share that the task is to decide."""
+    fit, usual = source.fit, usual_rule(source.images, source.task, source.target)
+    own = _understood(TASK, task)
+    unjudged = own is not None and own != source.task and not own.adds_noise
+    left_open = {"stopping"} if fit.stopping == usual else set()
+    if isinstance(fit.stopping, Discrepancy) and unjudged:
+        left_open.add("stopping")
+    if fit.held_out == usual_share(fit.stopping):
+        left_open.add("held_out")
+    return Fit(**{name: getattr(fit, name) for name in Fit.model_fields if name not in left_open})
 
 
 def run(spec: Transfer, context: Context) -> Iterator[LevelRecord]:

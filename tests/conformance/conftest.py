@@ -41,6 +41,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("example", instances, ids=lambda spec: spec.canonical_json())
 
 
+def descendants(base: type[Spec]) -> Iterator[type[Spec]]:
+    """All classes on a base, on classes on it, and so on."""
+    for found in base.__subclasses__():
+        yield found
+        yield from descendants(found)
+
+
 @pytest.fixture
 def family(request: pytest.FixtureRequest) -> set[type[Spec]]:
     """All members of the module's family."""

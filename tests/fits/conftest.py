@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lip_ray.data.images import BuiltinImage
-from lip_ray.fits import Fit, FitResult, Subject, WindowedVariance
+from lip_ray.fits import Fit, FitResult, Subject, WindowedVariance, weights
 from lip_ray.priors import Skip, UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.tasks import Denoising, Problem
@@ -81,12 +81,24 @@ def sparse(bench: Bench) -> Bench:
     return bench
 
 
+@pytest.fixture(autouse=True)
+def _looks_every_ten_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As often as in a fit of thousands of steps, for its length."""
+    monkeypatch.setattr(weights, "LOOK_EVERY", 10)
+
+
 @pytest.fixture
 def short() -> Callable[..., Fit]:
-    """A fit of a few steps; keywords change its fields."""
+    """A fit of a few steps; with a patience, the rule ends it. Other keywords change its fields."""
 
     def make(*, window: int = 10, stride: int = 5, patience: int | None = None, **fields) -> Fit:
-        rule = WindowedVariance(window=window, stride=stride, patience=patience)
+        rule = WindowedVariance(
+            window=window,
+            stride=stride,
+            warm_up=0,
+            patience=patience or 1000,
+            ends_fit=patience is not None,
+        )
         return Fit(**{"steps": 60, "stopping": rule} | fields)
 
     return make

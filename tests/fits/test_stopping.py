@@ -1,28 +1,37 @@
-"""Stopping rules: their statistics against definitions, what they select, what holds for all."""
+"""Stopping rules: their statistics against definitions, the lengths left open, what is refused.
 
-from collections.abc import Iterable, Iterator
+What holds for every rule is in `tests/conformance/test_stopping.py`.
+"""
+
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from torch import Tensor
 
-from lip_ray.fits import ExponentialVariance, Fit, Stopping, WindowedVariance
-from lip_ray.fits.stopping import AbstractStopping, Monitor
-from lip_ray.fits.trace import PSNR, STATISTIC, Trace
+from lip_ray.fits import Discrepancy, ExponentialVariance, Fit, HeldOut, WindowedVariance
+from lip_ray.fits.stopping import WATCHING, AbstractMonitor, AbstractStopping, Seen
+from lip_ray.fits.trace import Trace
+from lip_ray.fits.weights import usual_share
 from lip_ray.tasks import Problem
 
-RULES = [
-    WindowedVariance(window=20, stride=5),
-    WindowedVariance(window=12, stride=12, patience=40),
-    WindowedVariance(window=10, stride=1, patience=40, run_on=True),
-    ExponentialVariance(),
-    ExponentialVariance(alpha=0.4, patience=7, look_every=3, run_on=True),
-]
-NAMES = [f"{rule.kind}{place}" for place, rule in enumerate(RULES)]
+SHAPE = (1, 2, 2, 3)
+
+
+def monitored(rule: AbstractStopping, outputs: Iterable[np.ndarray | Tensor]) -> list[float | None]:
+    """The statistics of a rule over images; None where none is due."""
+    found, monitor = [], None
+    for step, output in enumerate(outputs):
+        image = torch.as_tensor(output)
+        problem = Problem(measured=torch.zeros_like(image))
+        monitor = monitor or rule.monitor(problem)
+        value = monitor.update(step, Seen(problem, output=image, average=image))
+        found.append(None if value is None else float(value))
+    return found
 
 
 def brute_force(outputs: np.ndarray, step: int, window: int) -> float:
@@ -36,28 +45,29 @@ def brute_force(outputs: np.ndarray, step: int, window: int) -> float:
     buckets=st.integers(1, 6),
     steps=st.integers(1, 90),
     offset=st.sampled_from([0.0, 1.0, 1e5]),
+    warm_up=st.sampled_from([0, 30]),
     seed=st.integers(0, 3),
 )
 @settings(max_examples=60)
-def test_the_running_variance_is_the_variance(stride, buckets, steps, offset, seed) -> None:
-    rule = WindowedVariance(window=stride * buckets, stride=stride)
+def test_the_running_variance_is_the_variance(
+    stride, buckets, steps, offset, warm_up, seed
+) -> None:
+    rule = WindowedVariance(window=stride * buckets, stride=stride, warm_up=warm_up, patience=9)
     draws = np.random.default_rng(seed)
     drift = np.linspace(0, draws.normal(), steps)[:, None, None, None, None]
-    outputs = (offset + drift + 0.01 * draws.normal(size=(steps, 1, 2, 2, 3))).astype(np.float32)
-    monitor = rule.monitor(torch.zeros(1, 2, 2, 3))
-    for step, output in enumerate(outputs):
-        variance = monitor.update(step, torch.from_numpy(output))
-        due = step + 1 >= rule.window and (step + 1) % stride == 0
+    outputs = (offset + drift + 0.01 * draws.normal(size=(steps, *SHAPE))).astype(np.float32)
+    for step, variance in enumerate(monitored(rule, outputs)):
+        due = step + 1 >= rule.window and (step + 1) % stride == 0 and step >= warm_up
         assert (variance is not None) == due
         if variance is not None:
             expected = brute_force(outputs, step, rule.window)
-            assert float(variance) == pytest.approx(expected, rel=1e-5, abs=1e-12)
+            assert variance == pytest.approx(expected, rel=1e-5, abs=1e-12)
 
 
 def test_outputs_that_do_not_move_have_no_variance() -> None:
-    monitor = WindowedVariance(window=4, stride=2).monitor(torch.zeros(1, 1, 2, 2))
-    found = [monitor.update(step, torch.full((1, 1, 2, 2), 0.7)) for step in range(12)]
-    assert [float(v) for v in found if v is not None] == [0.0] * 5
+    rule = WindowedVariance(window=4, stride=2, warm_up=0, patience=9)
+    found = monitored(rule, [torch.full((1, 1, 2, 2), 0.7)] * 12)
+    assert [value for value in found if value is not None] == [0.0] * 5
 
 
 @given(
@@ -70,9 +80,8 @@ def test_the_moving_variance_is_a_weighted_variance(alpha, steps, offset, seed) 
     """Mean and variance of an image of zeros and the outputs, each weighing (1 − α) times as much
     as its successor."""
     draws = np.random.default_rng(seed)
-    outputs = (offset + 0.01 * draws.normal(size=(steps, 1, 2, 2, 3))).astype(np.float32)
-    monitor = ExponentialVariance(alpha=alpha).monitor(torch.zeros(1, 2, 2, 3))
-    found = [float(monitor.update(step, torch.from_numpy(x))) for step, x in enumerate(outputs)]
+    outputs = (offset + 0.01 * draws.normal(size=(steps, *SHAPE))).astype(np.float32)
+    found = monitored(ExponentialVariance(alpha=alpha, warm_up=0, patience=9), outputs)
     seen = np.concatenate((np.zeros_like(outputs[:1]), outputs)).astype(np.float64)
     ages = np.arange(steps, -1, -1.0)
     weights = np.where(ages == steps, 1, alpha) * (1 - alpha) ** ages
@@ -84,236 +93,177 @@ def test_the_moving_variance_is_a_weighted_variance(alpha, steps, offset, seed) 
 
 def test_the_moving_variance_begins_large_and_forgets_that_it_did() -> None:
     """Of outputs x that do not move it is (1 − α)^k (1 − (1 − α)^k) x² after k of them."""
-    monitor = ExponentialVariance().monitor(torch.zeros(1, 1, 2, 2))
-    found = [float(monitor.update(step, torch.full((1, 1, 2, 2), 0.5))) for step in range(300)]
+    rule = ExponentialVariance(warm_up=0, patience=9)
+    found = monitored(rule, [torch.full((1, 1, 2, 2), 0.5)] * 300)
     left = 0.9 ** np.arange(1, 301)
     assert found == pytest.approx(list(left * (1 - left) * 0.25), rel=1e-6)
     assert found[-1] < 1e-13
 
 
-@pytest.mark.parametrize("rule", RULES, ids=NAMES)
-class TestLaws:
-    """What holds for every rule."""
-
-    def statistics(self, rule: AbstractStopping, outputs: Iterable[Tensor]) -> list[float]:
-        """-1 where none is due."""
-        monitor: Monitor | None = None
-        found = []
-        for step, output in enumerate(outputs):
-            monitor = monitor or rule.monitor(output)
-            value = monitor.update(step, output)
-            found.append(-1.0 if value is None else float(value))
-        return found
-
-    def outputs(self, shape: tuple[int, ...] = (1, 3, 4, 6)) -> list[Tensor]:
-        draws = torch.Generator().manual_seed(0)
-        return [
-            (0.5 + torch.randn(72, generator=draws) / (step + 1)).reshape(shape)
-            for step in range(60)
-        ]
-
-    def test_json_brings_it_back(self, rule) -> None:
-        adapter = TypeAdapter(Stopping)
-        assert adapter.validate_json(adapter.dump_json(rule)) == rule
-        assert adapter.validate_json(rule.canonical_json()) == rule
-        assert Fit(stopping=rule).stopping == rule
-
-    def test_its_kind_alone_means_its_defaults(self, rule) -> None:
-        assert Fit.model_validate({"stopping": rule.kind}).stopping == type(rule)()
-
-    def test_by_default_it_never_ends_a_fit(self, rule) -> None:
-        default = type(rule)()
-        assert (default.patience, default.run_on, default.closes_after) == (None, False, None)
-        assert not default.ends(10**6, torch.tensor(-1))
-
-    def test_patience_ends_the_fit_or_closes_the_choice(self, rule) -> None:
-        ending = rule.model_copy(update={"patience": 15, "run_on": False})
-        assert [ending.ends(step, torch.tensor(10)) for step in (24, 25, 26)] == [False, True, True]
-        assert ending.closes_after is None
-        running_on = ending.model_copy(update={"run_on": True})
-        assert not running_on.ends(10**6, torch.tensor(10))
-        assert running_on.closes_after == 15
-
-    def test_running_on_without_patience_is_refused(self, rule) -> None:
-        with pytest.raises(ValidationError, match="run_on needs a patience"):
-            type(rule)(run_on=True)
-
-    def test_its_statistic_is_a_finite_scalar_of_full_precision(self, rule) -> None:
-        monitor = rule.monitor(torch.zeros(1, 3, 4, 6))
-        found = [monitor.update(step, output) for step, output in enumerate(self.outputs())]
-        due = [value for value in found if value is not None]
-        assert due
-        assert all(v.shape == () and v.dtype == torch.float32 and v.isfinite() for v in due)
-
-    def test_the_shape_and_layout_of_images_do_not_matter(self, rule) -> None:
-        flat = self.statistics(rule, self.outputs((1, 1, 1, 72)))
-        for shape in ((1, 3, 4, 6), (1, 1, 9, 8), (1, 72, 1, 1)):
-            assert self.statistics(rule, self.outputs(shape)) == pytest.approx(flat, rel=1e-6)
-        last = [o.contiguous(memory_format=torch.channels_last) for o in self.outputs()]
-        assert self.statistics(rule, last) == pytest.approx(flat, rel=1e-6)
-
-    def test_the_same_outputs_give_the_same_bits(self, rule) -> None:
-        first = self.statistics(rule, self.outputs())
-        torch.rand(3)
-        assert first == self.statistics(rule, self.outputs())
-
-    def test_memory_is_a_few_images_however_long_the_fit(self, rule) -> None:
-        image = torch.zeros(1, 3, 8, 8)
-        monitor = rule.monitor(image)
-        held = held_by(monitor)
-        assert held <= 13 * image.numel()
-        for step in range(150):
-            monitor.update(step, image + step)
-        assert held_by(monitor) == held
-
-    def test_the_output_may_be_overwritten_afterwards(self, rule) -> None:
-        """Sums are kept, never the tensors that were shown, and those are left as they were."""
-        shown = torch.zeros(1, 3, 4, 6)
-
-        def overwritten() -> Iterator[Tensor]:
-            for output in self.outputs():
-                shown.copy_(output)
-                yield shown
-                assert torch.equal(shown, output)
-
-        assert self.statistics(rule, overwritten()) == self.statistics(rule, self.outputs())
-
-    def test_outputs_that_are_not_numbers_are_never_selected(self, rule) -> None:
-        monitor = rule.monitor(torch.zeros(1, 3, 4, 6))
-        for step, output in enumerate(self.outputs()):
-            value = monitor.update(step, output * torch.nan if step >= 30 else output)
-            assert value is None or bool(value.isnan()) == (step >= 30)
-
-
-def held_by(monitor: Monitor) -> int:
+def held_by(monitor: AbstractMonitor) -> int:
     """How many numbers a monitor holds."""
     return sum(v.numel() for v in vars(monitor).values() if isinstance(v, Tensor))
 
 
 def test_memory_is_a_few_images_whatever_the_window() -> None:
-    image = torch.zeros(1, 3, 8, 8)
-    monitor = WindowedVariance(window=1000, stride=250).monitor(image)
-    assert held_by(monitor) <= (4 + 2) * image.numel()
+    problem = Problem(measured=torch.zeros(1, 3, 8, 8))
+    rule = WindowedVariance(window=1000, stride=250).scaled(3000)
+    assert held_by(rule.monitor(problem)) <= (4 + 2) * problem.measured.numel()
 
 
 def test_the_moving_variance_holds_one_image() -> None:
-    image = torch.zeros(1, 3, 8, 8)
-    assert held_by(ExponentialVariance(alpha=0.001).monitor(image)) == image.numel() + 1
+    problem = Problem(measured=torch.zeros(1, 3, 8, 8))
+    monitor = ExponentialVariance(alpha=0.001).scaled(3000).monitor(problem)
+    assert held_by(monitor) == problem.measured.numel() + 1
 
 
-LONG = 1000
+class TestLengthsLeftOpen:
+    """The lengths of a fit of so many steps; a change would be one of defaults."""
+
+    @pytest.mark.parametrize(
+        ("steps", "window", "stride", "warm_up", "patience"),
+        [
+            (1, 1, 1, 0, 1),
+            (2, 1, 1, 0, 1),
+            (20, 2, 1, 2, 6),
+            (60, 6, 1, 6, 20),
+            (555, 55, 5, 55, 185),
+            (1000, 100, 10, 100, 333),
+            (3000, 100, 10, 100, 1000),
+            (40_000, 100, 10, 100, 1000),
+        ],
+    )
+    def test_of_the_windowed_variance(self, steps, window, stride, warm_up, patience) -> None:
+        rule = WindowedVariance().scaled(steps)
+        assert (rule.window, rule.stride) == (window, stride)
+        assert (rule.warm_up, rule.patience) == (warm_up, patience)
+        held_out = HeldOut().scaled(steps)
+        assert (held_out.warm_up, held_out.patience) == (warm_up, patience)
+
+    @pytest.mark.parametrize(
+        ("steps", "alpha", "warm_up"),
+        [(3000, 0.1, 100), (100, 0.1, 22), (20, 0.1, 19), (1, 0.1, 0), (3000, 0.01, 459)],
+    )
+    def test_of_the_moving_variance(self, steps: int, alpha: float, warm_up: int) -> None:
+        """The zeros that the mean begins at are forgotten, or the last step is all there is."""
+        assert ExponentialVariance(alpha=alpha).scaled(steps).warm_up == warm_up
+
+    def test_what_is_stated_stays(self) -> None:
+        rule = WindowedVariance(window=40, stride=8, warm_up=3, patience=5)
+        assert rule.scaled(60) == rule
+        assert Discrepancy(factor=0.9).scaled(60) == Discrepancy(factor=0.9)
+
+    def test_a_window_left_open_is_a_whole_number_of_strides(self) -> None:
+        rule = WindowedVariance(stride=7).scaled(300)
+        assert (rule.window, rule.stride) == (28, 7)
+
+    @pytest.mark.parametrize(("alpha", "least"), [(0.1, 22), (0.03, 116), (0.4, 2), (0.7, 1)])
+    def test_the_warm_up_outlasts_the_zeros_that_the_mean_begins_at(self, alpha, least) -> None:
+        """The first variance is the least until then, of outputs that do not move at all."""
+        assert ExponentialVariance(alpha=alpha, warm_up=0).scaled(1000).warm_up == least
+        rule = ExponentialVariance(alpha=alpha, warm_up=0, patience=1)
+        found = monitored(rule, [torch.ones(1, 1, 2, 2)] * (least + 1))
+        assert found[least] < found[0]
+        assert least == 1 or min(found[1 : least - 1], default=1.0) >= found[0]
 
 
-def learn_then_overfit(rule: AbstractStopping, *, knows: bool = True, steps: int = LONG) -> Trace:
-    """The trace of outputs that begin grey, settle on the clean image, then drift to the noisy one.
+class TestDefaults:
+    def test_a_mapping_without_a_kind_means_the_windowed_variance(self) -> None:
+        fit = Fit.model_validate({"stopping": {"window": 50}})
+        assert fit.stopping == WindowedVariance(window=50)
 
-    The jitter from step to step falls while the network learns and rises while it overfits.
-    """
-    draws = torch.Generator().manual_seed(0)
-    clean = torch.rand(1, 3, 16, 16, generator=draws)
-    noise = 0.2 * torch.randn(clean.shape, generator=draws)
-    problem = Problem(clean=clean if knows else None, measured=clean + noise)
-    trace = Trace(problem, steps=steps, decay=0.0, stopping=rule)
-    for step in range(steps):
-        unlearnt = np.exp(-step / 70)
-        overfitted = max(step - 350, 0) / 650
-        jitter = 0.002 + 0.03 * unlearnt + 0.03 * overfitted
-        output = unlearnt * 0.5 + (1 - unlearnt) * clean + overfitted * noise
-        output = output + jitter * torch.randn(clean.shape, generator=draws)
-        trace.observe(step, problem.loss(output), output)
-    return trace
+    def test_by_default_a_rule_watches_the_average_and_the_published_one_the_output(self) -> None:
+        assert WindowedVariance().signal == Discrepancy().signal == HeldOut().signal == "average"
+        assert ExponentialVariance().signal == "output"
+        assert ExponentialVariance().alpha == 0.1
+
+    def test_the_first_rule_that_watches_every_fit_is_the_published_one(self) -> None:
+        published = WATCHING[0]
+        assert (published.signal, published.window, published.patience) == ("output", 100, 1000)
+        assert published.warm_up == 0
+
+    def test_each_rule_watches_once_and_the_one_of_the_spec_comes_first(self) -> None:
+        own = HeldOut(warm_up=3)
+        rules = Fit(stopping=own).rules
+        assert rules[0] == own.scaled(3000)
+        assert len(set(rules)) == len(rules) == 1 + len(WATCHING)
+        assert len(Fit(stopping=Discrepancy()).rules) == len(WATCHING)
+
+    def test_values_are_held_out_for_the_rule_that_needs_them(self) -> None:
+        assert usual_share(HeldOut()) == 0.03
+        assert usual_share(Discrepancy()) == usual_share(WindowedVariance()) == 0.0
 
 
-OVERFITTED = [
-    WindowedVariance(window=20, stride=10),
-    WindowedVariance(window=100, stride=10),
-    ExponentialVariance(),
-    ExponentialVariance(alpha=0.03),
-]
+class TestCompletion:
+    """What a trial sets in a fit: the rule for its task, and the settings of its prior."""
 
+    def test_what_is_open_is_set(self) -> None:
+        fit = Fit(learning_rate=0.1).completed({"steps": 1900, "average": 0.0}, usual=HeldOut())
+        assert (fit.steps, fit.average, fit.learning_rate) == (1900, 0.0, 0.1)
+        assert (fit.stopping, fit.held_out) == (HeldOut(), 0.03)
 
-@pytest.mark.parametrize("rule", OVERFITTED, ids=repr)
-class TestOverfitting:
-    """A fit that learns and then overfits: the last step is bad, the selected one is not."""
+    def test_what_is_stated_stays_even_where_it_is_the_default(self) -> None:
+        stated = Fit(steps=3000, average=0.99, stopping=WindowedVariance(), held_out=0.0)
+        found = stated.completed({"steps": 1900, "average": 0.0}, usual=HeldOut())
+        assert found == stated
 
-    def test_it_selects_near_the_peak(self, rule) -> None:
-        trace = learn_then_overfit(rule)
-        peak, selected = int(trace.peak.step), int(trace.selected.step)
-        assert 250 <= peak <= 450
-        assert abs(selected - peak) <= 100
-        psnr = trace.rows(LONG)[:, PSNR]
-        assert float(psnr[peak] - psnr[-1]) > 20
-        assert float(psnr[peak] - psnr[selected]) < float(psnr[peak] - psnr[-1]) / 4
-        statistic = trace.rows(LONG)[:, STATISTIC]
-        assert int(np.nanargmin(statistic.numpy())) == selected
+    def test_a_complete_fit_stays_as_it_is(self) -> None:
+        fit = Fit().completed({"steps": 1900}, usual=HeldOut())
+        assert fit.completed({"steps": 7}, usual=Discrepancy()) == fit
 
-    def test_it_does_not_see_the_clean_image(self, rule) -> None:
-        seeing, blind = learn_then_overfit(rule), learn_then_overfit(rule, knows=False)
-        assert int(blind.selected.step) == int(seeing.selected.step)
-        assert torch.equal(blind.selected.image, seeing.selected.image)
-        assert int(blind.peak.step) == -1
-        assert bool(blind.rows(LONG)[:, PSNR].isnan().all())
-
-    @pytest.mark.parametrize("patience", [120, 200])
-    def test_running_on_the_choice_is_that_of_the_fit_that_stopped(self, rule, patience) -> None:
-        """The choice is the least statistic before the first gap longer than the patience."""
-        whole = learn_then_overfit(rule)
-        running_on = learn_then_overfit(
-            rule.model_copy(update={"patience": patience, "run_on": True})
-        )
-        statistic = whole.rows(LONG)[:, STATISTIC].nan_to_num(nan=torch.inf)
-        expected = -1
-        for step, value in enumerate(statistic.tolist()):
-            late = expected >= 0 and step > expected + patience
-            if not late and value < (statistic[expected] if expected >= 0 else torch.inf):
-                expected = step
-        assert int(running_on.selected.step) == expected
-        stopped = learn_then_overfit(rule, steps=expected + patience + 1)
-        assert int(stopped.selected.step) == expected
-        assert torch.equal(stopped.selected.image, running_on.selected.image)
-        assert int(running_on.peak.step) == int(whole.peak.step)
-        assert torch.equal(running_on.average, whole.average)
+    def test_a_published_fit_too_short_for_the_stated_rule_is_refused(self) -> None:
+        fit = Fit(stopping=WindowedVariance(window=2000))
+        with pytest.raises(ValueError, match="window 2000 and steps 1900"):
+            fit.completed({"steps": 1900}, usual=HeldOut())
 
 
 def test_a_second_dip_after_the_patience_is_not_chosen() -> None:
-    """A rule that ran on and looked at all it saw would choose the end."""
+    """A rule that looked at all it saw would choose the end."""
     problem = Problem(clean=None, measured=torch.zeros(1, 1, 2, 2))
     jitter = [0.3, 0.1, 0.4, 0.4, 0.4, 0.4, 0.0, 0.0]
     found = {}
-    for rule in (
-        WindowedVariance(window=2, stride=1),
-        WindowedVariance(window=2, stride=1, patience=3),
-        WindowedVariance(window=2, stride=1, patience=3, run_on=True),
-        WindowedVariance(window=2, stride=1, patience=6, run_on=True),
-    ):
-        trace = Trace(problem, steps=8, decay=0.0, stopping=rule)
+    for patience in (3, 6):
+        rule = WindowedVariance(window=2, stride=1, warm_up=0, patience=patience)
+        trace = Trace(problem, steps=8, decay=0.0, rules=[rule])
         for step, size in enumerate(jitter):
             output = torch.full((1, 1, 2, 2), 0.5 + size * (-1) ** step)
             trace.observe(step, problem.loss(output), output)
-        found[rule.patience, rule.run_on] = int(trace.selected.step)
-    assert found == {(None, False): 7, (3, False): 7, (3, True): 1, (6, True): 7}
+        found[patience] = int(trace.selected.step)
+    assert found == {3: 1, 6: 7}
 
 
-def test_a_mapping_without_a_kind_means_the_windowed_variance() -> None:
-    fit = Fit.model_validate({"stopping": {"window": 50}})
-    assert fit.stopping == WindowedVariance(window=50)
+class TestDiscrepancy:
+    def choice(self, residuals: list[float], *, variance: float = 0.04, factor: float = 0.95):
+        """The trace of flat outputs with these residuals, without averaging."""
+        problem = Problem(measured=torch.zeros(1, 1, 2, 2), noise_variance=variance)
+        rule = Discrepancy(factor=factor)
+        trace = Trace(problem, steps=len(residuals), decay=0.0, rules=[rule])
+        for step, residual in enumerate(residuals):
+            output = torch.full((1, 1, 2, 2), residual**0.5)
+            trace.observe(step, problem.loss(output), output)
+        return trace.choices(trace.rows(len(residuals)))[0]
 
+    def test_the_first_step_within_the_noise_is_chosen(self) -> None:
+        choice = self.choice([0.5, 0.2, 0.037, 0.01, 0.036])
+        assert (choice.step, choice.fired) == (2, True)
+        assert choice.statistic == pytest.approx(0.037)
+        assert choice.noise == pytest.approx(0.2)
 
-def test_the_defaults_are_those_of_the_paper() -> None:
-    assert ExponentialVariance().alpha == 0.1
-    assert (WindowedVariance().window, WindowedVariance().stride) == (100, 10)
+    def test_the_factor_moves_it(self) -> None:
+        assert self.choice([0.5, 0.2, 0.037, 0.01], factor=0.5).step == 3
 
+    def test_the_least_residual_is_chosen_where_none_is_small_enough(self) -> None:
+        choice = self.choice([0.5, 0.2, 0.1, 0.15])
+        assert (choice.step, choice.fired) == (2, False)
 
-@pytest.mark.parametrize(("alpha", "least"), [(0.1, 22), (0.03, 116), (0.4, 2), (0.7, 1)])
-def test_patience_must_outlast_the_zeros_that_the_mean_begins_at(alpha: float, least: int) -> None:
-    """The first variance is the least until then, of outputs that do not move at all."""
-    if least > 1:
-        with pytest.raises(ValidationError, match=f"patience must be at least {least} .* {alpha}"):
-            ExponentialVariance(alpha=alpha, patience=least - 1)
-    monitor = ExponentialVariance(alpha=alpha, patience=least).monitor(torch.zeros(1, 1, 2, 2))
-    found = [float(monitor.update(step, torch.ones(1, 1, 2, 2))) for step in range(least + 1)]
-    assert found[least] < found[0]
-    assert least == 1 or min(found[1 : least - 1], default=1.0) >= found[0]
+    def test_held_out_values_are_no_part_of_the_residual(self) -> None:
+        measured = torch.zeros(1, 1, 2, 2)
+        held = torch.tensor([[[[True, False], [False, False]]]])
+        problem = Problem(measured=measured, noise_variance=0.04, held_out=held)
+        image = torch.tensor([[[[9.0, 0.1], [0.1, 0.1]]]])
+        seen = Seen(problem, output=image, average=image)
+        monitor = Discrepancy().monitor(problem)
+        assert float(monitor.update(0, seen)) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, 2.0])
@@ -334,9 +284,37 @@ def test_windows_that_are_no_multiple_of_the_stride_are_refused() -> None:
         (WindowedVariance, "stride"),
         (WindowedVariance, "patience"),
         (ExponentialVariance, "patience"),
-        (ExponentialVariance, "look_every"),
+        (HeldOut, "patience"),
+        (Discrepancy, "factor"),
     ],
 )
 def test_counts_below_one_are_refused(rule, field: str) -> None:
     with pytest.raises(ValidationError, match=field):
         rule(**{field: 0})
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (WindowedVariance(window=61), "window must not be longer than the fit: got window 61"),
+        (WindowedVariance(stride=61), "window must not be longer than the fit: got window 61"),
+        (WindowedVariance(warm_up=60), "warm_up must be shorter than the fit: got warm_up 60"),
+        (
+            WindowedVariance(window=40, stride=40, warm_up=45),
+            "warm_up leaves no statistic: with stride 40 the last of 60 steps is step 39",
+        ),
+        (ExponentialVariance(warm_up=60), "warm_up must be shorter than the fit"),
+        (HeldOut(warm_up=99), "warm_up must be shorter than the fit: got warm_up 99 and steps 60"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else repr(value),
+)
+def test_lengths_that_do_not_fit_into_the_fit_are_refused(rule, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Fit(steps=60, stopping=rule)
+
+
+def test_a_rule_that_cannot_judge_a_problem_is_refused_before_it_fits(bench, short) -> None:
+    bench.problem = Problem(measured=bench.problem.measured, clean=bench.problem.clean)
+    with pytest.raises(ValueError, match="held_out cannot judge this problem"):
+        bench.fit(short(stopping=HeldOut()))
+    assert bench.outputs == []

@@ -1,9 +1,11 @@
 """What a trace keeps of a fit: the best images, the average, the first bad loss."""
 
+import numpy as np
 import pytest
 import torch
 
-from lip_ray.fits import WindowedVariance
+from lip_ray.fits import Discrepancy, WindowedVariance
+from lip_ray.fits.stopping import Choice
 from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC, Best, Trace
 from lip_ray.tasks import Problem
 
@@ -17,8 +19,8 @@ def flat(value: float) -> torch.Tensor:
 def trace_of(outputs, *, losses=None, decay=0.5, window=2, stride=1) -> Trace:
     """A trace that has observed these flat outputs; the clean image is black."""
     problem = Problem(clean=flat(0), measured=flat(0.5))
-    rule = WindowedVariance(window=window, stride=stride)
-    trace = Trace(problem, steps=len(outputs), decay=decay, stopping=rule)
+    rule = WindowedVariance(window=window, stride=stride, warm_up=0, patience=1000)
+    trace = Trace(problem, steps=len(outputs), decay=decay, rules=[rule])
     for step, value in enumerate(outputs):
         loss = problem.loss(flat(value)) if losses is None else torch.tensor(losses[step])
         trace.observe(step, loss, flat(value))
@@ -41,20 +43,55 @@ class TestBest:
         best.offer(torch.tensor(NAN), 2, flat(2))
         assert int(best.step) == 1
 
-    def test_too_late_is_one_step_more_than_it_stays_open(self) -> None:
-        best = Best.none(flat(0))
-        for step, score in [(40, 1.0), (45, 2.0), (50, 1.0), (51, 9.0), (52, 9.0)]:
-            best.offer(torch.tensor(score), step, flat(step), closes_after=5)
-        assert (int(best.step), float(best.score)) == (45, 2.0)
-        best.offer(torch.tensor(3.0), 50, flat(50), closes_after=5)
-        assert int(best.step) == 50
-        assert torch.equal(best.image, flat(50))
-
     def test_the_image_is_kept_when_its_tensor_goes_on(self) -> None:
         best, shown = Best.none(flat(0)), flat(1)
         best.offer(torch.tensor(1.0), 0, shown)
         shown.fill_(9)
         assert torch.equal(best.image, flat(1))
+
+
+class TestWatch:
+    def test_too_late_is_one_step_more_than_it_stays_open(self) -> None:
+        choice, later = Choice(flat(0)), torch.tensor(True)
+        for step, statistic in [(40, 2.0), (45, 1.0), (50, 2.0), (51, 0.5)]:
+            closed = torch.tensor(step > 50)
+            choice.offer(torch.tensor(statistic), step, closed=closed)
+        assert (int(choice.step), float(choice.statistic)) == (45, 1.0)
+        assert not choice.offer(torch.tensor(0.1), 52, closed=later)
+        assert choice.offer(torch.tensor(0.1), 50, closed=~later)
+
+    def test_not_a_number_is_never_taken(self) -> None:
+        choice = Choice(flat(0))
+        assert not choice.offer(torch.tensor(NAN), 0, closed=torch.tensor(False))
+        assert int(choice.step) == -1
+
+    @pytest.mark.parametrize("signal", ["average", "output"])
+    def test_peak_selected_and_final_are_of_the_watched_signal(self, signal: str) -> None:
+        problem = Problem(clean=flat(0), measured=flat(0.5))
+        rule = WindowedVariance(signal=signal, window=2, stride=1, warm_up=0, patience=9)
+        trace = Trace(problem, steps=4, decay=0.5, rules=[rule])
+        shown, averages = [0.8, 0.2, 0.2, 0.6], [0.8, 0.5, 0.35, 0.475]
+        for step, value in enumerate(shown):
+            trace.observe(step, problem.loss(flat(value)), flat(value))
+        values = averages if signal == "average" else shown
+        for snapshot in (trace.peak, trace.selected, trace.final(4)):
+            assert torch.allclose(snapshot.image, flat(values[snapshot.step]))
+        assert trace.selected.step == (3 if signal == "average" else 2)
+        [choice] = trace.choices(trace.rows(4))
+        psnr = -20 * np.log10(values[choice.step])
+        assert choice.psnr_db == pytest.approx(psnr, abs=1e-4)
+
+    def test_others_note_what_they_would_choose(self) -> None:
+        problem = Problem(clean=flat(0), measured=flat(0.5), noise_variance=0.01)
+        rule = WindowedVariance(window=2, stride=1, warm_up=0, patience=9)
+        other = Discrepancy(signal="output", factor=1.0)
+        trace = Trace(problem, steps=4, decay=0.5, rules=[rule, other])
+        for step, value in enumerate([0.8, 0.45, 0.2, 0.2]):
+            trace.observe(step, problem.loss(flat(value)), flat(value))
+        own, noted = trace.choices(trace.rows(4))
+        assert (own.in_force, own.rule, own.step) == (True, rule, trace.selected.step)
+        assert (noted.in_force, noted.rule, noted.step) == (False, other, 1)
+        assert (noted.fired, noted.noise) == (True, pytest.approx(0.1))
 
 
 def test_the_average_starts_at_the_first_output_and_moves_exponentially() -> None:
@@ -69,15 +106,7 @@ def test_the_rows_hold_loss_both_psnrs_and_the_statistic() -> None:
     assert torch.allclose(rows[:, PSNR_RAW], -20 * raw.log10(), atol=1e-5)
     assert torch.allclose(rows[:, PSNR], -20 * averaged.log10(), atol=1e-5)
     assert rows[0, STATISTIC].isnan()
-    assert float(rows[1, STATISTIC]) == pytest.approx(0.04, abs=1e-6)
-
-
-def test_peak_and_selected_images_are_averages() -> None:
-    trace = trace_of([0.8, 0.2, 0.2, 0.6])
-    assert int(trace.peak.step) == 2
-    assert torch.allclose(trace.peak.image, flat(0.35))
-    assert int(trace.selected.step) == 2  # the last two outputs were equal
-    assert torch.allclose(trace.selected.image, flat(0.35))
+    assert float(rows[1, STATISTIC]) == pytest.approx(0.01, abs=1e-6)  # of 0.8 and 0.6
 
 
 @pytest.mark.parametrize(
@@ -101,9 +130,17 @@ def test_a_step_whose_loss_is_not_finite_is_neither_peak_nor_selected() -> None:
     assert (int(trace.peak.step), int(trace.selected.step)) == (2, 2)
 
 
+def test_nothing_after_a_step_whose_loss_is_not_finite_counts() -> None:
+    """The fit ends there, whatever later losses are."""
+    trace = trace_of([0.8, 0.4, 0.2, 0.0, 0.0], losses=[1.0, 1.0, NAN, 1.0, 1.0], decay=0.0)
+    assert (int(trace.peak.step), int(trace.selected.step)) == (1, 1)
+    assert [choice.step for choice in trace.choices(trace.rows(2))] == [1]
+
+
 def test_a_step_that_broke_on_another_image_does_not_count_either() -> None:
     problem = Problem(clean=flat(0), measured=flat(0.5))
-    trace = Trace(problem, steps=2, decay=0.0, stopping=WindowedVariance(window=1, stride=1))
+    rule = WindowedVariance(window=1, stride=1, warm_up=0, patience=9)
+    trace = Trace(problem, steps=2, decay=0.0, rules=[rule])
     trace.observe(0, torch.tensor(1.0), flat(0.5), total=torch.tensor(2.0))
     trace.observe(1, torch.tensor(1.0), flat(0.1), total=torch.tensor(NAN))
     assert int(trace.peak.step) == 0

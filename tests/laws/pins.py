@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lip_ray.outputs import write_whole
-from lip_ray.spec import Spec, members
+from lip_ray.spec import Spec, canonical, members
 from lip_ray.sweep import json_schema_text
 from lip_ray.trials import Trial
 
@@ -91,7 +91,7 @@ def defaults(spec: type[Spec]) -> dict[str, object]:
     for name, field in spec.model_fields.items():
         default = field.get_default(call_default_factory=True, validated_data={})
         is_spec = isinstance(default, Spec)
-        default = json.loads(default.canonical_json()) if is_spec else default
+        default = canonical(default) if is_spec else default
         default = list(default) if isinstance(default, tuple) else default
         found[name] = REQUIRED if field.is_required() else default
     return found

@@ -5,6 +5,7 @@ pinned value; `make pins` pins a new field or a new spec class.
 """
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -21,10 +22,10 @@ from pins import REQUIRED, changed, defaults, every_spec, read, text
 from pydantic import TypeAdapter
 
 from lip_ray.data.images import BuiltinImage, FileImage
-from lip_ray.fits import Fit, WindowedVariance
-from lip_ray.priors import Skip
+from lip_ray.fits import Discrepancy, ExponentialVariance, Fit, HeldOut, WindowedVariance
+from lip_ray.priors import DeepDecoder, OesUnet, Skip
 from lip_ray.pruning import Densities, Magnitude, Random, Rate, Snip
-from lip_ray.spec import Spec
+from lip_ray.spec import EPOCH, Spec
 from lip_ray.sweep import Sweep
 from lip_ray.tasks import Denoising
 from lip_ray.trials import Trajectory, Trial
@@ -34,12 +35,12 @@ CAMERA = BuiltinImage(name="camera")
 NOISE = Denoising(sigma=25)
 
 PINNED = {
-    "f078f9c0a7f6dca9": Trajectory(images=(CAMERA,), task=NOISE),
-    "d7827202b23ff278": Trajectory(images=(CAMERA,), task=NOISE, seed=7),
-    "d3555f1577596b76": Trajectory(
+    "24ba82bd4cfae652": Trajectory(images=(CAMERA,), task=NOISE),
+    "119f3d6d7ffe9ea5": Trajectory(images=(CAMERA,), task=NOISE, seed=7),
+    "eb0a51491dd2b3dc": Trajectory(
         images=(CAMERA,), task=Denoising(sigma=12.5, clip=False), pruner=Snip()
     ),
-    "1ed31ba77a10a724": Trajectory(
+    "9533199811d5a88a": Trajectory(
         images=(
             BuiltinImage(
                 name="chelsea", rows=(0, 256), columns=(96, 352), size=(64, 64), channels=1
@@ -50,7 +51,7 @@ PINNED = {
         pruner=Random(),
         schedule=Densities(densities=(1, 0.5, 0.1)),
     ),
-    "50d24136ef1a9461": Trajectory(
+    "149b2670589f10cc": Trajectory(
         images=(CAMERA,),
         task=NOISE,
         schedule=Rate(rate=0.5, steps=4),
@@ -75,7 +76,7 @@ NEWER: dict[str, Any] = {
         "rewind": {"kind": "step", "step": 100},
         "target": "clean",
         "latents": "redrawn",
-        "fit": {"stopping": {"kind": "emv", "patience": 500, "run_on": True}},
+        "fit": {"stopping": {"kind": "emv", "patience": 500, "ends_fit": True}},
     },
     "HOLES": {
         "images": ["camera", "moon"],
@@ -143,24 +144,30 @@ NEWER: dict[str, Any] = {
     },
 }
 NEWER_IDS = {
-    "PHOTON": "858b50421121f670",
-    "HOLES": "fa98ffab8c53dcf9",
-    "MOVED": "319a3a3761d52580",
-    "AGREED": "97659fc054ce1a65",
-    "READ": "d7bcb4c5b67f4a7d",
-    "LEARNED": "4cbf3ddc85a58762",
-    "RECOVERED": "c1a3db08ae07586b",
-    "SPARSE": "43637673462903f7",
+    "PHOTON": "fd4135c2e9ce14cd",
+    "HOLES": "60a973bde14f9197",
+    "MOVED": "c8b7f1f7302e321d",
+    "AGREED": "7d76de0f971ec989",
+    "READ": "7a9d6cda70bda1af",
+    "LEARNED": "93d2bc8369694906",
+    "RECOVERED": "427756390cf7d89e",
+    "SPARSE": "4ef610dba5e80d6c",
 }
 
 QUICKSTART_TRIALS = [
-    "7637090c86e6c619",
-    "db3ef85f932759bd",
-    "8d29b7146ebce82f",
-    "8037764fb28fb4f3",
-    "4d96e7d120b75b24",
-    "aba0c4f8b49ce34b",
+    "82a045d73f9c8b73",
+    "7f7ceda67beab39c",
+    "be02db44d56d2215",
+    "6e551c47a8791114",
+    "e218a7a79d854854",
+    "b30b6f628a0c19e3",
 ]
+
+FIT_SAID = (
+    '"fit":{"average":0.99,"held_out":0.0,"input_noise":0.03333333333333333,"steps":3000,'
+    '"stopping":{"kind":"discrepancy"}}'
+)
+"""What is always said of a fit, as it depends on the task and the network."""
 
 ANY_TRIAL: TypeAdapter[Any] = TypeAdapter(Trial)
 DEFAULTS = read()
@@ -175,18 +182,55 @@ class TestPinned:
     def test_ids_of_all_kinds_of_trials(self, name: str) -> None:
         assert ANY_TRIAL.validate_python(NEWER[name]).id == NEWER_IDS[name]
 
+    def test_what_a_fit_is_by_default(self) -> None:
+        """The settings that the network was published with."""
+        said = {}
+        for prior in ("skip", "deep_decoder", "oes_unet"):
+            trial = Trajectory.model_validate(
+                {"images": "camera", "task": "projection", "prior": prior}
+            )
+            said[prior] = (trial.fit.steps, trial.fit.input_noise, trial.fit.average)
+        assert said == {
+            "skip": (3000, 1 / 30, 0.99),
+            "deep_decoder": (1900, 0.0, 0.0),
+            "oes_unet": (40_000, 0.0, 0.0),
+        }
+
+    @pytest.mark.parametrize(
+        ("task", "kind", "share"),
+        [
+            ({"kind": "denoising", "sigma": 25}, "discrepancy", 0.0),
+            ({"kind": "poisson", "peak": 30}, "discrepancy", 0.0),
+            ({"kind": "salt_and_pepper", "share": 0.1}, "held_out", 0.03),
+            ({"kind": "inpainting", "mask": {"kind": "random", "kept": 0.5}}, "held_out", 0.03),
+            (
+                {"kind": "inpainting", "mask": {"kind": "random", "kept": 0.5}, "sigma": 10},
+                "discrepancy",
+                0.0,
+            ),
+            ({"kind": "super_resolution", "factor": 4}, "held_out", 0.03),
+            ({"kind": "compressed_sensing", "m": 100, "sigma": 2}, "discrepancy", 0.0),
+            ("projection", "held_out", 0.03),
+        ],
+    )
+    def test_what_judges_a_fit_by_default(self, task, kind: str, share: float) -> None:
+        trial = Trajectory.model_validate({"images": "camera", "task": task})
+        assert (trial.fit.stopping.kind, trial.fit.held_out) == (kind, share)
+        clean = Trajectory.model_validate({"images": "camera", "task": task, "target": "clean"})
+        assert (clean.fit.stopping, clean.fit.held_out) == (WindowedVariance(), 0.0)
+
     def test_the_id_is_the_hash_of_what_was_said(self) -> None:
         said = (
-            '{"images":[{"kind":"builtin","name":"camera"}],"kind":"trajectory","seed":7,'
-            '"task":{"kind":"denoising","sigma":25.0}}'
+            '{"epoch":2,' + FIT_SAID + ',"images":[{"kind":"builtin","name":"camera"}],'
+            '"kind":"trajectory","seed":7,"task":{"kind":"denoising","sigma":25.0}}'
         )
-        assert hashlib.sha256(said.encode()).hexdigest()[:16] == "d7827202b23ff278"
-        assert PINNED["d7827202b23ff278"].canonical_json() == said
+        assert hashlib.sha256(said.encode()).hexdigest()[:16] == "119f3d6d7ffe9ea5"
+        assert PINNED["119f3d6d7ffe9ea5"].canonical_json() == said
 
     def test_the_quickstart_sweep(self) -> None:
         sweep = Sweep.from_yaml(QUICKSTART)
         assert [trial.id for trial in sweep.trials] == QUICKSTART_TRIALS
-        assert sweep.id == "dca0a686e0ba441e"
+        assert sweep.id == "8a15a2721fa7ff69"
 
     def test_a_sweep_is_known_by_its_trials_in_order(self) -> None:
         sweep = Sweep.from_yaml(QUICKSTART)
@@ -203,11 +247,14 @@ class TestPinned:
         image = FileImage(path=str(tmp_path / "cat.png"), name="cat", sha256="0" * 64)
         trial = Trajectory(images=(image,), task=NOISE)
         said = (
-            '{"images":[{"kind":"file","name":"cat","sha256":"' + "0" * 64 + '"}],'
-            '"kind":"trajectory","task":{"kind":"denoising","sigma":25.0}}'
+            '{"epoch":2,'
+            + FIT_SAID
+            + ',"images":[{"kind":"file","name":"cat","sha256":"'
+            + "0" * 64
+            + '"}],"kind":"trajectory","task":{"kind":"denoising","sigma":25.0}}'
         )
-        assert hashlib.sha256(said.encode()).hexdigest()[:16] == "c4b8d747345c6586"
-        assert trial.id == "c4b8d747345c6586"
+        assert hashlib.sha256(said.encode()).hexdigest()[:16] == "67be801524e003f3"
+        assert trial.id == "67be801524e003f3"
 
     def test_every_spec_class_is_pinned(self) -> None:
         assert {spec.__name__ for spec in every_spec()} == set(DEFAULTS)
@@ -291,20 +338,23 @@ framings = {
     "channels": st.sampled_from([None, 1, 3]),
 }
 stoppings = st.builds(
-    lambda stride, strides, patience: WindowedVariance(
-        stride=stride, window=stride * strides, patience=patience
+    lambda stride, strides, patience, signal: WindowedVariance(
+        stride=stride, window=stride * strides, patience=patience, signal=signal
     ),
     st.integers(1, 20),
     st.integers(1, 20),
     st.none() | st.integers(1, 500),
+    st.sampled_from(["average", "output"]),
 )
+stoppings |= st.sampled_from([WindowedVariance(), ExponentialVariance(), Discrepancy()])
 trajectories = st.builds(
     Trajectory,
     images=st.tuples(
         st.builds(BuiltinImage, name=st.sampled_from(["camera", "astronaut"]), **framings)
     ),
     task=st.builds(Denoising, sigma=st.floats(1, 255) | st.integers(1, 255), clip=st.booleans()),
-    prior=st.builds(
+    prior=st.sampled_from([DeepDecoder(), OesUnet()])
+    | st.builds(
         Skip,
         width=st.integers(1, 256),
         scales=st.integers(1, 6),
@@ -314,7 +364,8 @@ trajectories = st.builds(
     pruner=st.sampled_from([Magnitude(), Random(), Snip()]),
     schedule=st.builds(Densities, densities=falling)
     | st.builds(Rate, rate=st.floats(0.01, 0.99), steps=st.integers(0, 30)),
-    fit=st.builds(
+    fit=st.sampled_from([Fit(), Fit(stopping=HeldOut())])
+    | st.builds(
         Fit,
         steps=st.integers(400, 9000),
         learning_rate=st.floats(1e-9, 1),
@@ -344,7 +395,9 @@ class TestLaws:
 
     @given(trajectories)
     def test_the_canonical_json_says_all(self, trial: Trajectory) -> None:
-        assert Trajectory.model_validate_json(trial.canonical_json()) == trial
+        said = json.loads(trial.canonical_json())
+        assert said.pop("epoch") == EPOCH
+        assert Trajectory.model_validate_json(json.dumps(said)) == trial
 
     @given(trajectories)
     def test_writing_the_defaults_out_or_in_another_order_changes_nothing(
@@ -360,7 +413,7 @@ class TestLaws:
     def test_a_whole_number_is_the_float_it_stands_for(self) -> None:
         whole, point = Denoising(sigma=25), Denoising(sigma=25.0)
         assert whole.id == point.id
-        assert whole.canonical_json() == '{"kind":"denoising","sigma":25.0}'
+        assert whole.canonical_json() == '{"epoch":2,"kind":"denoising","sigma":25.0}'
 
     def test_every_field_counts(self) -> None:
         base = Trajectory(images=(CAMERA,), task=NOISE)

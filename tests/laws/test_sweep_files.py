@@ -255,7 +255,7 @@ class TestEveryFile:
         assert budget <= min(QUICK_STEPS, sum(map(steps, whole)) / 10)
 
     def test_tries_in_short_whatever_the_whole_one_does(self, path: Path) -> None:
-        apart = {"schedule"} if path.parent == PAPER else {"schedule", "task"}
+        apart = {"schedule"} if path.parent == PAPER else {"schedule", "task", "stopping"}
         if any(isinstance(t, Generator | Reconstruction) for t in trials_of(path)):
             apart |= {"prior", "images"}  # files, of which the short one has none
         whole, quick = (

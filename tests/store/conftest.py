@@ -16,6 +16,7 @@ from lip_ray.records import (
     PointRecord,
     Reconstruction,
     ScoreRecord,
+    StepChoice,
     SweepRecord,
     TrialRecord,
 )
@@ -29,7 +30,8 @@ def layer(bits: bytes = b"\xe0", name: str = "1.1.weight") -> LayerMask:
 
 
 def make_level(trial_id: str = "a" * 16, level: int = 0, **changes: Any) -> LevelRecord:
-    """A committed level: a mask for the next (level 0 also has its own), a curve, two pictures."""
+    """A committed level: a mask for the next (level 0 also has its own), a curve, the
+    choices of two stopping rules, two pictures."""
     values: dict[str, Any] = {
         "trial_id": trial_id,
         "level": level,
@@ -45,6 +47,7 @@ def make_level(trial_id: str = "a" * 16, level: int = 0, **changes: Any) -> Leve
         "peak_step": 3,
         "steps": 4,
         "outcome": Outcome.BUDGET,
+        "unfinished": False,
         "fit_s": 1.5,
         "finished_at": NOON,
         "masks": {level + 1: (layer(), layer(b"\x07", "9.1.weight"))}
@@ -55,6 +58,30 @@ def make_level(trial_id: str = "a" * 16, level: int = 0, **changes: Any) -> Leve
             psnr_raw_db=(3.0, 6.0),
             psnr_db=(3.0, 5.0),
             statistic=(float("nan"), 0.125),
+        ),
+        "choices": (
+            StepChoice(
+                rule="discrepancy",
+                signal="average",
+                settings='{"kind":"discrepancy"}',
+                in_force=True,
+                step=2,
+                psnr_db=27.25,
+                statistic=0.01,
+                fired=True,
+                noise=0.1,
+            ),
+            StepChoice(
+                rule="wmv",
+                signal="output",
+                settings='{"kind":"wmv"}',
+                in_force=False,
+                step=3,
+                psnr_db=None,
+                statistic=0.001,
+                fired=False,
+                noise=None,
+            ),
         ),
         "reconstructions": (
             Reconstruction(role="clean", step=None, height=2, width=4, png=b"png-0"),
@@ -81,6 +108,7 @@ def make_trial(trial_id: str = "a" * 16, levels: int = 2, **changes: Any) -> Tri
         "macs_per_step": 1000,
         "spec": "{}",
         "canonical": "{}",
+        "epoch": 2,
         "lip_ray_version": "0",
         "torch_version": "0",
         "ray_version": "0",

@@ -1,5 +1,7 @@
 """What trials of stores from before schema version 6 mean is read off their specs."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,20 @@ VIEWS = ("trials", "settings", "frontier", "matching", "transfer", "sensing")
 
 def without_facets(path: Path) -> None:
     """Have a file as an older version wrote it."""
+    without(path, *Facets.names(), "epoch")
+
+
+def without(path: Path, *columns: str) -> None:
+    """Have a file as a version wrote it that did not know these columns."""
     rows = pq.read_table(path, partitioning=None)
-    pq.write_table(rows.drop_columns(list(Facets.names())).replace_schema_metadata(), path)
+    pq.write_table(rows.drop_columns(list(columns)).replace_schema_metadata(), path)
+
+
+def stored(path: Path) -> Path:
+    """A store of every kind of trial, of the first defaults."""
+    with every_kind.first_defaults():
+        every_kind.store(path, without=every_kind.NEWER)
+    return path
 
 
 def said(store: Path) -> dict[str, list[str]]:
@@ -29,16 +43,14 @@ def said(store: Path) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """What views say of a store of today."""
-    path = tmp_path_factory.mktemp("today")
-    every_kind.store(path, without=every_kind.NEWER)
-    return said(path)
+    """What views say of such a store where the classes of trials say what they mean."""
+    return said(stored(tmp_path_factory.mktemp("expected")))
 
 
 @pytest.fixture
 def older(tmp_path: Path) -> Path:
     """The same store, its trials as an older version wrote them."""
-    every_kind.store(tmp_path / "older", without=every_kind.NEWER)
+    stored(tmp_path / "older")
     for path in (tmp_path / "older" / "trials").glob("*.parquet"):
         without_facets(path)
     return tmp_path / "older"
@@ -78,9 +90,10 @@ def test_kinds_of_trials_that_were_asked_for(
 
 
 def test_some_trials_alone(older: Path) -> None:
-    trial = every_kind.TRIALS["moved"]
-    frame = Reader(older).frame("trials", trials=[trial.id])
-    assert list(frame["setting"]) == [trial.facets().setting]
+    whole = Reader(older).frame("trials")
+    one = whole[whole["kind"] == "transfer"].iloc[0]
+    frame = Reader(older).frame("trials", trials=[one["trial_id"]])
+    assert list(frame["setting"]) == [one["setting"]]
 
 
 def test_compaction_stores_what_was_lacking(older: Path, expected: dict[str, list[str]]) -> None:
@@ -97,8 +110,41 @@ def test_parts_of_an_older_version(older: Path, expected: dict[str, list[str]]) 
     assert said(older) == expected
 
 
+@pytest.mark.parametrize("parts", [False, True])
+def test_rows_that_lack_the_epoch_alone(
+    tmp_path: Path, expected: dict[str, list[str]], parts: bool
+) -> None:
+    """As schema version 6 wrote them: their facets are the stored ones, which say no epoch."""
+    stored(tmp_path)
+    if parts:
+        compact(tmp_path, grace_s=0)
+    for path in tmp_path.glob("compacted/trials-*" if parts else "trials/*"):
+        rows = pq.read_table(path, partitioning=None)
+        for name in ("network_key", "network_settings"):
+            said_before = [
+                json.dumps({k: v for k, v in json.loads(text).items() if k != "epoch"})
+                for text in rows[name].to_pylist()
+            ]
+            place = rows.column_names.index(name)
+            rows = rows.set_column(place, rows.schema.field(name), [pa.array(said_before)])
+        pq.write_table(rows.replace_schema_metadata(), path)
+        without(path, "epoch")
+    assert said(tmp_path) == expected
+
+
+def test_trials_of_two_epochs_are_told_apart(tmp_path: Path) -> None:
+    every_kind.store(tmp_path)
+    [path] = tmp_path.glob(f"trials/{every_kind.TRIALS['own'].id}.*")
+    without_facets(path)
+    rows = Reader(tmp_path).sql("select network_key, network_settings, epoch from trials")
+    texts = {(row["epoch"], row["network_key"][:11]) for row in rows.to_pylist()}
+    assert texts == {(1, '{"epoch": 1'), (2, '{"epoch": 2')}
+
+
 def test_merging_takes_rows_of_both_versions_for_one(tmp_path: Path, older: Path) -> None:
-    every_kind.store(tmp_path / "today")
+    """Those that compaction has completed, and those that lack what it added."""
+    shutil.copytree(older, tmp_path / "today")
+    compact(tmp_path / "today", grace_s=0)
     merged = merge(tmp_path / "today", older)
     assert merged.copied == 0
     assert merged.conflicts == ()

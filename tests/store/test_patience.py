@@ -120,7 +120,7 @@ def test_every_file_may_have_to_be_written_twice(
     monkeypatch.setattr(os, "link", Disk(os.link, OSError(errno.EIO, "I/O error"), every=2))
     assert store.write_level([level_record()])
     assert files_of(tmp_path) == undisturbed
-    assert clock.pauses_s == [FIRST_PAUSE_S] * 4, "each file begins to wait anew"
+    assert clock.pauses_s == [FIRST_PAUSE_S] * 5, "each file begins to wait anew"
 
 
 def test_pauses_double_up_to_the_longest_and_the_last_try_is_at_the_limit(

@@ -147,7 +147,9 @@ REMAINS = [b"", b"PAR1 and then nothing", b"\x00" * 4096]
 
 
 @pytest.mark.parametrize("remains", REMAINS, ids=["empty", "cut short", "zeros"])
-@pytest.mark.parametrize("table", ["levels", "trials", "curves", "masks", "reconstructions"])
+@pytest.mark.parametrize(
+    "table", ["levels", "trials", "curves", "choices", "masks", "reconstructions"]
+)
 def test_a_damaged_file_is_left_out_and_named(store: Path, table: str, remains: bytes) -> None:
     reader = Reader(store)
     whole = len(reader.frame(table))
@@ -231,7 +233,15 @@ def test_a_store_that_was_made_anew_is_read_anew(store: Path, level_record: Make
 
 
 LATER_TABLES = {"failures", "points", "scores"}
-LATER_COLUMNS = {"accuracy", "accuracy_final", "split", "l2_per_pixel", "critic_gap", "frechet"}
+LATER_COLUMNS = {
+    "accuracy",
+    "accuracy_final",
+    "split",
+    "l2_per_pixel",
+    "critic_gap",
+    "frechet",
+    "unfinished",
+}
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])

@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pytest
 
 from lip_ray.columns import (
+    CHOICES,
     CURVES,
     FAILURES,
     LEVEL_KEY,
@@ -31,13 +32,14 @@ from lip_ray.records import (
     LevelRecord,
     Reconstruction,
     ScoreRecord,
+    StepChoice,
     StoredTensor,
     TrialRecord,
 )
 
 KEY = {column.name for column in LEVEL_KEY}
 PLACE = {"trial_id", "level", "position"}
-ELSEWHERE = {"masks", "weights", "network", "curve", "reconstructions"}
+ELSEWHERE = {"masks", "weights", "network", "curve", "choices", "reconstructions"}
 """What a level's record has for other tables."""
 
 MIRRORS: list[tuple[type, Table, set[str]]] = [
@@ -46,6 +48,7 @@ MIRRORS: list[tuple[type, Table, set[str]]] = [
     (FailureRecord, FAILURES, set()),
     (ScoreRecord, SCORES, set()),
     (Curve, CURVES, KEY),
+    (StepChoice, CHOICES, KEY),
     (Reconstruction, RECONSTRUCTIONS, KEY),
     (LayerMask, MASKS, PLACE | {"within"}),
     (StoredTensor, WEIGHTS, PLACE),

@@ -82,7 +82,9 @@ def test_a_flipped_value_is_named_and_left_out(store: Path) -> None:
     assert problem.what == "damaged"
 
 
-@pytest.mark.parametrize("table", ["levels", "trials", "curves", "masks", "reconstructions"])
+@pytest.mark.parametrize(
+    "table", ["levels", "trials", "curves", "choices", "masks", "reconstructions"]
+)
 def test_damage_to_a_part_is_named_and_not_folded_in(store: Path, table: str) -> None:
     compact(store)
     for path in (store / table).iterdir():
@@ -150,9 +152,9 @@ def test_files_of_older_versions_are_read_and_told(store: Path) -> None:
     assert len(reader.frame("levels")) == 4
     assert reader.damaged == ()
     health = check(store)
-    assert health.unsealed == health.files == 21
+    assert health.unsealed == health.files == 25
     assert not any("damaged" in problem.what for problem in health.problems)
-    assert "21 of them are unverified" in list(health.lines)[1]
+    assert "25 of them are unverified" in list(health.lines)[1]
     compact(store, grace_s=0)
     compact(store, grace_s=0)
     assert check(store).unsealed == 1, "the sweep's file"

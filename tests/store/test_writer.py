@@ -70,7 +70,7 @@ def test_every_table_comes_back_as_it_was_written(
 
 def test_files_carry_the_declared_schema_and_version(tmp_path: Path, level_record: Make) -> None:
     Writer.open(tmp_path).write_level([level_record()])
-    for table in ("levels", "curves", "masks", "reconstructions"):
+    for table in ("levels", "curves", "choices", "masks", "reconstructions"):
         for path in (tmp_path / table).iterdir():
             assert pq.read_schema(path) == TABLES[table]
             footer = pq.read_metadata(path).metadata
@@ -91,7 +91,9 @@ def test_the_first_writer_wins(tmp_path: Path, level_record: Make) -> None:
 def test_a_level_without_curve_or_mask_leaves_no_file_for_them(
     tmp_path: Path, level_record: Make
 ) -> None:
-    bare = level_record(masks={}, curve=None, reconstructions=(), outcome=Outcome.FAILED)
+    bare = level_record(
+        masks={}, curve=None, choices=(), reconstructions=(), outcome=Outcome.FAILED
+    )
     assert Writer.open(tmp_path).write_level([bare])
     assert {path.split("/")[0] for path in contents(tmp_path)} == {"levels", "lip-ray-store.json"}
 
@@ -109,17 +111,17 @@ def test_levels_are_committed_last(
     store = Writer.open(tmp_path)
     monkeypatch.setattr(Folder, "publish", noted)
     store.write_level([level_record()])
-    assert published == ["masks", "masks", "curves", "reconstructions", "levels"]
+    assert published == ["masks", "masks", "curves", "choices", "reconstructions", "levels"]
 
 
-@pytest.mark.parametrize("fails_at", range(4))
+@pytest.mark.parametrize("fails_at", range(5))
 def test_a_crash_at_any_file_leaves_no_level_and_loses_none(
     tmp_path: Path, level_record: Make, monkeypatch: pytest.MonkeyPatch, fails_at: int
 ) -> None:
     store = Writer.open(tmp_path)
     store.write_level([level_record(level=0)])
     committed = contents(tmp_path)
-    left = iter(range(4))
+    left = iter(range(5))
     link = os.link
 
     def crash(*args: Any, **kwargs: Any) -> None:
@@ -133,7 +135,7 @@ def test_a_crash_at_any_file_leaves_no_level_and_loses_none(
             store.write_level([level_record(level=1)])
     reader = Reader(tmp_path)
     assert reader.levels_done() == {"a" * 16: 1}
-    for table in ("levels", "curves", "masks", "reconstructions"):
+    for table in ("levels", "curves", "choices", "masks", "reconstructions"):
         assert set(reader.frame(table)["level"]) == {0}
     assert committed.items() <= contents(tmp_path).items()
     assert not list(tmp_path.rglob("*.tmp")), "a draft was left behind"

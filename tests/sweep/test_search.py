@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from lip_ray.fits import Fit
 from lip_ray.pruning import Pruner, Random
 from lip_ray.spec import kinds_of
 from lip_ray.store.schema import TABLES
@@ -34,6 +35,7 @@ from lip_ray.sweep.search import (
 )
 from lip_ray.trials.rewinding import FineTune, ToInit, ToStep
 
+FIT_FIELDS = ", ".join(Fit.model_fields)
 PSNR = {"column": "psnr_selected_db", "direction": "maximize"}
 KEPT = {"column": "kept", "direction": "minimize"}
 LATE = {"kind": "step", "step": 20}
@@ -349,8 +351,8 @@ class TestFaults:
             (
                 in_space(fit__setps=[1, 2]),
                 [
-                    "search.space.fit.setps: unknown key 'setps'; did you mean 'steps'? allowed: "
-                    "steps, learning_rate, input_noise, average, stopping, precision, compiled"
+                    "search.space.fit.setps: unknown key 'setps'; did you mean 'steps'? "
+                    f"allowed: {FIT_FIELDS}"
                 ],
             ),
             (
@@ -370,8 +372,8 @@ class TestFaults:
                 ["search.space.prior.scales.low: must be a whole number, got 1.0"],
             ),
             (
-                in_space(fit__stopping__run_on={"kind": "int", "low": 0, "high": 1}),
-                ["search.space.fit.stopping.run_on.low: must be true or false, got 0"],
+                in_space(fit__stopping__ends_fit={"kind": "int", "low": 0, "high": 1}),
+                ["search.space.fit.stopping.ends_fit.low: must be true or false, got 0"],
             ),
             (
                 in_space(prior__scales={"kind": "int", "low": 0, "high": 3}),

@@ -23,8 +23,12 @@ def row_of(record: TrialRecord) -> dict[str, object]:
 
 @pytest.mark.parametrize("trial", OLDER.values(), ids=list(OLDER))
 def test_older_stores_are_read_as_the_class_says(trial: AnyTrial) -> None:
-    row = row_of(every_kind.record(trial))
-    assert legacy.columns_of(row) == trial.facets().columns()
+    with every_kind.first_defaults():
+        row, expected = row_of(every_kind.record(trial)), trial.facets().columns()
+    [found] = legacy.completed("trials", pa.Table.from_pylist([row], TABLES["trials"])).to_pylist()
+    lists = {name: list(v) for name, v in expected.items() if isinstance(v, tuple)}
+    assert {name: found[name] for name in expected} == expected | lists
+    assert found["epoch"] == 1
 
 
 @pytest.mark.parametrize("trial", TRIALS.values(), ids=list(TRIALS))
@@ -73,11 +77,11 @@ def test_one_latent_for_several_images_is_named_wherever_its_tickets_are() -> No
 
 
 def test_rows_that_lack_facets_are_completed_beside_those_that_have_them() -> None:
-    records = [every_kind.record(trial) for trial in OLDER.values()]
+    with every_kind.first_defaults():
+        records = [every_kind.record(trial) for trial in OLDER.values()]
     whole = [vars(one) | one.facets.columns() for one in records if one.facets]
-    bare = [
-        row if place % 2 else row | dict.fromkeys(Facets.names()) for place, row in enumerate(whole)
-    ]
+    later = ("epoch", *Facets.names())
+    bare = [row if place % 2 else row | dict.fromkeys(later) for place, row in enumerate(whole)]
     expected, given = (pa.Table.from_pylist(rows, TABLES["trials"]) for rows in (whole, bare))
     assert legacy.completed("trials", given).to_pylist() == expected.to_pylist()
     assert legacy.completed("trials", expected) is expected

@@ -276,7 +276,7 @@ class TestFailures:
         assert last.psnr_final_db == pytest.approx(float(problem.psnr(flat)), abs=1e-3)
 
     def test_patience_is_an_outcome(self) -> None:
-        stopping = {"window": 6, "stride": 3, "patience": 3}
+        stopping = {"window": 6, "stride": 3, "patience": 3, "ends_fit": True}
         fit = {"steps": 200, "learning_rate": 0.3, "stopping": stopping}
         (record,) = records_of(trajectory(fit=fit, schedule=[1.0]))
         assert record.outcome is Outcome.STOPPED

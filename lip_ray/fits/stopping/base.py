@@ -1,7 +1,6 @@
 """What a stopping rule is: it watches a fit as it runs, and chooses one of its steps."""
 
 from abc import ABC, abstractmethod
-from functools import cached_property
 from typing import Annotated, Literal, Self
 
 import torch
@@ -118,11 +117,6 @@ class AbstractLeast(AbstractStopping, ABC):
     patience: Steps = PATIENCE
     """How many steps may pass after the least statistic before the choice is final."""
 
-    @cached_property
-    def first_step(self) -> int:
-        """The first step that can be chosen."""
-        return self.warm_up or 0
-
     def scaled(self, steps: int) -> Self:
         if self.warm_up is not None:
             return self
@@ -130,7 +124,7 @@ class AbstractLeast(AbstractStopping, ABC):
 
     def check(self, steps: int) -> None:
         """Raise ValueError where no step is left after the warm-up."""
-        if self.first_step >= steps:
+        if (self.warm_up or 0) >= steps:
             raise ValueError(
                 f"stopping.warm_up must be shorter than the fit: got warm_up {self.warm_up} and "
                 f"steps {steps}"
@@ -141,8 +135,10 @@ class LeastMonitor(AbstractMonitor, ABC):
     """The running state of a rule that chooses the step of the least statistic."""
 
     def __init__(self, rule: AbstractLeast) -> None:
+        if rule.warm_up is None:
+            raise ValueError("a rule is scaled to a fit before it watches one")
         self._signal: Signal = rule.signal
-        self._first = rule.first_step
+        self._first = rule.warm_up
         self._patience = rule.patience
 
     def closed(self, step: int, choice: Choice) -> Tensor:

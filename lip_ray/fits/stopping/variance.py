@@ -63,12 +63,20 @@ class WindowedVariance(AbstractLeast):
         return known.model_copy(update={"window": window, "stride": stride})
 
     def check(self, steps: int) -> None:
-        """Raise ValueError when a fit of so many steps is shorter than one window."""
+        """Raise ValueError where a fit ends before the first statistic that can be chosen."""
         super().check(steps)
-        if self.window is not None and self.window > steps:
+        known = self.scaled(steps)
+        window, stride = known.window or 1, known.stride or 1
+        if window > steps:
             raise ValueError(
                 f"stopping.window must not be longer than the fit: "
-                f"got window {self.window} and steps {steps}"
+                f"got window {window} and steps {steps}"
+            )
+        last = steps // stride * stride - 1
+        if last < (known.warm_up or 0):
+            raise ValueError(
+                "stopping.warm_up leaves no statistic: with stride "
+                f"{stride} the last of {steps} steps is step {last}, got warm_up {known.warm_up}"
             )
 
     def monitor(self, problem: Problem) -> "WindowMonitor":
@@ -82,8 +90,8 @@ class ExponentialVariance(AbstractLeast):
     Wang et al. 2021 (arXiv 2112.06074), algorithm 2. With forgetting factor α, mean and variance
     of images x begin at 0 and move as V ← (1 − α)(V + α‖x − M‖²), M ← M + α(x − M); V is divided
     by the number of values in an image. The first outputs are far from 0, so V begins large, rises
-    while M approaches them, and is below its first value again after ln α ÷ ln(1 − α) steps, before
-    which no step is chosen.
+    while M approaches them, and is below its first value again after ln α ÷ ln(1 − α) steps. The
+    warm-up is at least that long; in a fit that is shorter only the last step is left.
     """
 
     kind: Literal["emv"] = "emv"
@@ -92,14 +100,11 @@ class ExponentialVariance(AbstractLeast):
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """The weight of the newest image, in (0, 1): the memory is about 1 ÷ alpha steps."""
 
-    @property
-    def first_step(self) -> int:
-        return max(super().first_step, ceil(log(self.alpha) / log(1 - self.alpha)))
-
-    def check(self, steps: int) -> None:
-        """Raise ValueError where the warm-up that was asked for leaves no step."""
-        if self.warm_up is not None:
-            super().check(steps)
+    def scaled(self, steps: int) -> Self:
+        known = super().scaled(steps)
+        forgotten = ceil(log(self.alpha) / log(1 - self.alpha))
+        warm_up = min(max(known.warm_up or 0, forgotten), steps - 1)
+        return known.model_copy(update={"warm_up": warm_up})
 
     def monitor(self, problem: Problem) -> "ExponentialMonitor":
         return ExponentialMonitor(self, problem.blank)

@@ -36,6 +36,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "trials": ("trial_id",),
     "levels": ("trial_id", "level", "image"),
     "curves": ("trial_id", "level", "image"),
+    "choices": ("trial_id", "level", "image", "rule", "settings"),
     "masks": ("trial_id", "level", "position"),
     "weights": ("trial_id", "level", "position"),
     "networks": ("trial_id", "level", "position"),
@@ -48,11 +49,11 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 
 ALSO = {
     "trials": ("kind", "levels", "source_ids", "spec"),
-    "levels": ("outcome", "steps"),
+    "levels": ("outcome", "steps", "unfinished"),
     "masks": ("layer", "kept", "total", "within"),
 }
 
-OF_LEVELS = ("levels", "curves", "masks", "weights", "networks", "reconstructions")
+OF_LEVELS = ("levels", "curves", "choices", "masks", "weights", "networks", "reconstructions")
 
 NAMED_AFTER: Mapping[str, str] = {
     "sweeps": "sweep || '-' || sweep_id",
@@ -131,6 +132,12 @@ IMPLIED = (
         "trial.kind in ('trajectory', 'transfer', 'generator', 'reconstruction')",
         f"{ENDED} and steps > 0",
         "its fit took steps",
+    ),
+    _implied(
+        "choices",
+        "unfinished is not null",
+        f"{ENDED} and steps > 0",
+        "stopping rules watched its fit",
     ),
     _implied(
         "networks",
@@ -239,7 +246,7 @@ the mask it is within keeps."""
 RULES = (
     *((_renamed(table), False) for table in TABLES),
     *((_twice(table), False) for table in TABLES),
-    *((_missing(table), True) for table in ("masks", "curves", "reconstructions")),
+    *((_missing(table), True) for table in ("masks", "curves", "choices", "reconstructions")),
     *((rule, True) for rule in (GAP, NO_TRIAL, NOT_ASKED, WRONG_BITS, *IMPLIED, NEXT_MASK)),
     *((rule, False) for rule in (NO_SPEC, NO_POINT, NO_FAILURE)),
 )
@@ -410,7 +417,7 @@ class Examination:
     def _whole(self, table: str, part: str, kept: list[pa.Table]) -> bool:
         """Whether all of a part can be read; the columns that rules need are added to `kept`."""
         try:
-            dataset = self._files.dataset([part], part_schema(table))
+            dataset = self._files.parts([part], part_schema(table))
             found = [_looked_at(table, valid(rows), part) for rows in dataset.to_batches()]
         except FileNotFoundError:
             if newest(self._files) != self._manifest:

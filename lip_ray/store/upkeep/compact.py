@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from uuid import uuid4
@@ -41,7 +42,7 @@ from lip_ray.store.manifest import (
     version_of,
 )
 from lip_ray.store.paths import SUFFIX, StoreError
-from lip_ray.store.seal import sealed
+from lip_ray.store.seal import BLOCKS_KEY, blocks_over, sealed
 from lip_ray.store.upkeep.rows import covered_by, opened
 
 PART_BYTES = 256 << 20
@@ -117,7 +118,7 @@ def part(rows: pa.Table, origin: Origin | None = None) -> bytes:
     """
     rows = rows.sort_by(FILE)  # stable: rows of one file stay in their order
     words = [field.name for field in rows.schema if pa.types.is_string(field.type)]
-    sink = pa.BufferOutputStream()
+    sink = BytesIO()
     with pq.ParquetWriter(
         sink,
         rows.schema,
@@ -129,8 +130,10 @@ def part(rows: pa.Table, origin: Origin | None = None) -> bytes:
         file.write_table(
             rows, row_group_size=max(1, GROUP_BYTES * len(rows) // max(rows.nbytes, 1))
         )
-        file.add_key_value_metadata((origin or Origin()).metadata)
-    return sealed(bytes(sink.getvalue()))
+        with sink.getbuffer() as so_far:
+            blocks = {BLOCKS_KEY: blocks_over(so_far)}
+        file.add_key_value_metadata(blocks | (origin or Origin()).metadata)
+    return sealed(sink.getvalue())
 
 
 def put_part(files: Files, table: str, rows: pa.Table, origin: Origin) -> tuple[str, int]:
@@ -227,7 +230,7 @@ def _fold(files: Files, table: str, loose: Sequence[str], old: Manifest) -> Fold
 
 def _bytes_in(files: Files, table: str, part: str) -> int:
     """The uncompressed bytes of a table in a part."""
-    [fragment] = files.dataset([part], part_schema(table)).get_fragments()
+    [fragment] = files.parts([part], part_schema(table)).get_fragments()
     return sum(group.total_byte_size for group in fragment.row_groups)
 
 

@@ -27,7 +27,16 @@ from lip_ray.store.upkeep.compact import put_part
 from lip_ray.store.upkeep.rows import alike, covered_by, folded_rows_of, opened
 from lip_ray.store.writer import Writer
 
-OF_TRIALS = ("trials", "curves", "masks", "weights", "networks", "reconstructions", "levels")
+OF_TRIALS = (
+    "trials",
+    "curves",
+    "choices",
+    "masks",
+    "weights",
+    "networks",
+    "reconstructions",
+    "levels",
+)
 """Tables whose rows belong together: a mask is stored within the one of the level before."""
 
 ORDER = ("points", "scores", "failures", "sweeps", *OF_TRIALS)

@@ -43,7 +43,7 @@ def folded_rows_of(
         return {}
     schema = part_schema(table)
     chosen = pc.field(FILE).isin(list(wanted))
-    rows = valid(files.dataset(parts, schema).to_table(filter=chosen)).sort_by(FILE)
+    rows = valid(files.parts(parts, schema).to_table(filter=chosen)).sort_by(FILE)
     rows = legacy.completed(table, rows)
     runs = pc.run_end_encode(rows[FILE].combine_chunks())
     ends = runs.run_ends.to_pylist()

@@ -53,6 +53,7 @@ def trial_record(row: dict[str, Any], trial_id: str) -> TrialRecord:
         source_ids=(),
         travels=None,
         parameters=TOTAL,
+        epoch=2,
         macs_per_step=1_000_000,
         host="host",
         device="cpu",

@@ -289,6 +289,7 @@ def trial_record(row: dict[str, Any]) -> TrialRecord:
         macs_per_step=1_000_000,
         spec=row["spec"],
         canonical=row["canonical"],
+        epoch=2,
         host="host",
         device="cpu",
         started_at=datetime(2026, 1, 1),

@@ -70,7 +70,9 @@ def test_a_sound_store_is_well_loose_compacted_and_in_between(store: Path) -> No
         assert list(found.lines)[-1] == "all is well"
 
 
-@pytest.mark.parametrize("table", ["levels", "curves", "masks", "reconstructions", "trials"])
+@pytest.mark.parametrize(
+    "table", ["levels", "curves", "choices", "masks", "reconstructions", "trials"]
+)
 @pytest.mark.parametrize("damage", ["cut short", "gone"])
 def test_a_bad_file_of_a_trial_is_named_and_mended_by_running_again(
     store: Path, sound: Path, trial_id: str, table: str, damage: str
@@ -245,7 +247,7 @@ def test_fits_without_an_end_need_no_curve(store: Path, trial_id: str) -> None:
         "outcome",
         lambda values: values.__setitem__(0, "failed"),
     )
-    for table in ("curves", "masks", "reconstructions"):
+    for table in ("curves", "choices", "masks", "reconstructions"):
         (store / table / f"{trial_id}-003.parquet").unlink()
     problems = check(store).problems
     assert [problem.file for problem in problems] == [f"masks/{trial_id}-004.parquet"]

@@ -28,6 +28,10 @@ from lip_ray.store.upkeep.merge import merge
 Levels = Callable[..., LevelRecord]
 Trials = Callable[..., TrialRecord]
 NEVER = 1e9
+PARTS = len(COMPACTED)
+"""Of a store whose parts are all small: one per table."""
+FILES = 12
+"""Loose files of a trial of two levels: its own, three masks, and four of each level."""
 FOUR_TRIALS = [letter * 16 for letter in "abcd"]
 
 
@@ -75,10 +79,10 @@ def test_a_store_reads_the_same_and_has_a_file_a_table(
     store = fill(tmp_path / "store")
     before, files = rows(store), len(loose(store))
     first = compact(store, grace_s=0)
-    assert (first.folded, first.parts, first.removed) == (files, 5, 0)
+    assert (first.folded, first.parts, first.removed) == (files, PARTS, 0)
     assert rows(store) == before
     second = compact(store, grace_s=0)
-    assert (second.folded, second.parts, second.removed) == (0, 5, files)
+    assert (second.folded, second.parts, second.removed) == (0, PARTS, files)
     assert rows(store) == before
     assert loose(store) == []
     assert Reader(store).levels_done() == dict.fromkeys(FOUR_TRIALS, 2)
@@ -94,7 +98,7 @@ def test_files_stay_for_the_grace_period_from_when_a_manifest_covers_them(
     assert compact(store, grace_s=3600).removed == 0
     aged(store, 7200)
     fill(store, ["e" * 16])
-    assert compact(store, grace_s=3600).removed == 4 * 10
+    assert compact(store, grace_s=3600).removed == 4 * FILES
     assert all("e" * 16 in name for name in loose(store))
 
 
@@ -106,10 +110,10 @@ def test_what_is_new_is_added_and_small_parts_are_merged(
     for letter in "abcde":
         fill(store, [letter * 16])
         done = compact(store, grace_s=0)
-        assert (done.folded, done.parts) == (10, 5)
+        assert (done.folded, done.parts) == (FILES, PARTS)
         aged(store, 2 * 86400, "compacted/*.parquet")
     compact(store, grace_s=0)
-    assert len(list((store / "compacted").iterdir())) == 6
+    assert len(list((store / "compacted").iterdir())) == PARTS + 1
     assert Reader(store).levels_done() == dict.fromkeys((letter * 16 for letter in "abcde"), 2)
 
 
@@ -121,7 +125,7 @@ def test_a_part_that_is_not_small_is_left_alone(
     store = tmp_path / "store"
     for number, letter in enumerate("abc", start=1):
         fill(store, [letter * 16])
-        assert compact(store).parts == 5 * number
+        assert compact(store).parts == PARTS * number
     assert Reader(store).levels_done() == dict.fromkeys((letter * 16 for letter in "abc"), 2)
 
 
@@ -296,7 +300,7 @@ def test_damaged_files_stay_where_they_are_and_are_named(
     store = fill(tmp_path / "store")
     path = store / "curves" / f"{'b' * 16}-001.parquet"
     path.write_bytes(path.read_bytes()[:-20])
-    for folded in (4 * 10 - 1, 0):
+    for folded in (4 * FILES - 1, 0):
         done = compact(store, grace_s=0)
         assert (done.folded, done.damaged) == (folded, (f"curves/{path.name}",))
     assert path.is_file()
@@ -338,7 +342,7 @@ def test_parts_of_nobody_are_deleted_once_no_compaction_can_be_at_work_on_them(
     aged(store, 2 * 86400, "compacted/*")
     compact(store, grace_s=0)
     assert not part.exists()
-    assert len(list((store / "compacted").iterdir())) == 6
+    assert len(list((store / "compacted").iterdir())) == PARTS + 1
 
 
 def test_an_empty_store_has_nothing_to_fold(tmp_path: Path) -> None:
@@ -361,8 +365,8 @@ def test_a_bucket_is_compacted_like_a_folder(tmp_path: Path, fill: Callable[...,
     store = fill(tmp_path / "store")
     before = rows(store)
     address = f"file://{store}"
-    assert compact(address, grace_s=0).parts == 5
-    assert compact(address, grace_s=0).removed == 4 * 10
+    assert compact(address, grace_s=0).parts == PARTS
+    assert compact(address, grace_s=0).removed == 4 * FILES
     assert rows(store) == before
     assert check(address).problems == check(store).problems
     assert merge(f"file://{tmp_path}/new", address).conflicts == ()
