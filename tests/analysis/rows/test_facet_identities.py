@@ -1,4 +1,4 @@
-"""Identities are what they were before trials said them: names, and keys and settings by hash."""
+"""Identities are what they were: names, and keys and settings by hash, of the present epoch."""
 
 import hashlib
 import json
