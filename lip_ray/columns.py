@@ -657,7 +657,7 @@ SENSING = Table(
         Column(
             "psnr_floor_db",
             "double",
-            "PSNR in dB of the best fit of the same generator to the image itself",
+            "PSNR in dB of the best fit found of the same generator to the image itself",
             unit="dB",
         ),
     ),

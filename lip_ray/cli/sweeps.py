@@ -89,7 +89,7 @@ def plan(
     ] = False,
 ) -> None:
     """Show what a sweep would run, what is done, what waits for what, and what the rest would
-    take, by the times that the store has."""
+    take, by the times that the store has, or else by multiply-adds."""
     chosen = _sweep(sweep, overrides, quick)
     from lip_ray.engine.outlook import look_ahead
 

@@ -1,4 +1,5 @@
-"""Estimates of what the remaining levels will cost in time, from the timed levels in the store."""
+"""Estimates of what the remaining levels will cost in time: by the timed levels in the store or by
+steps tried here, otherwise by multiply-adds."""
 
 import math
 from collections import defaultdict
@@ -25,7 +26,8 @@ Device = Literal["cpu", "cuda"]
 
 ASSUMED_FLOPS: Mapping[Device, float] = {"cpu": 30e9, "cuda": 15e12}
 """Operations per second of one core, and of one GPU, where nothing was timed. They are assumptions:
-small networks on a core of 2020 to 2025, and 32-bit floats on a data-centre GPU."""
+the study's network on a core of 2020 to 2025, and 32-bit floats on a data-centre GPU. Small
+networks reach less: docs/performance.md compares."""
 OPERATIONS_PER_MAC = 2
 
 TIMED = """
@@ -103,7 +105,7 @@ class Costs:
         self._paces: dict[tuple[str, str, Device], Pace | None] = {}
 
     def pace(self, trial: AbstractTrial, device: Device) -> Pace | None:
-        """The seconds per step of a trial on a type of device; None where nothing like it was
+        """The timed seconds per step of a trial on a type of device; None where nothing like it was
         timed."""
         key = trial.kind, trial.rehearsal, device
         if key not in self._paces:
@@ -167,8 +169,8 @@ class Estimate:
     they count as 0 s."""
     rough: tuple[str, ...]
     """Labels of trials, each once, whose time is that of others of their kind and size."""
-    assumed: tuple[str, ...]
-    """Labels of trials, each once, whose time follows from their multiply-adds alone."""
+    assumed: Mapping[Device, tuple[str, ...]]
+    """By device, labels of trials, each once, whose time follows from their multiply-adds alone."""
 
     @property
     def line(self) -> str:
@@ -194,11 +196,10 @@ class Estimate:
             said.append(f"longest chain: {clock(self.critical_path_s)}: {chain}")
         if self.rough:
             said.append(f"roughly known, by others of their size: {_named(self.rough)}")
-        if self.assumed:
-            rates = " and ".join(_rate(device) for device in self.held_s)
-            which = _named(self.assumed) if len(self.assumed) < self.trials_left else "all trials"
+        for device, labels in self.assumed.items():
+            which = _named(labels) if len(labels) < self.trials_left else "all trials"
             said.append(
-                f"not timed, estimated from multiply-adds at {rates} "
+                f"not timed, estimated from multiply-adds at {_rate(device)} "
                 f"(--measure times a few steps): {which}"
             )
         if 0 < len(self.unknown) < self.trials_left:
@@ -223,13 +224,16 @@ def estimate(
     left = [plan for plan in planned if plan.levels_left]
     seconds: list[float] = []
     labels: dict[str, list[str]] = defaultdict(list)
+    assumed: dict[Device, list[str]] = defaultdict(list)
     held: dict[Device, float] = defaultdict(float)
     for plan in left:
         slot = given[plan.trial.kind]
         pace = _pace(plan, costs, slot, measure)
         seconds.append(plan.levels_left * plan.trial.steps * (pace.seconds_per_step if pace else 0))
         held[slot.device] += seconds[-1] * (slot.gpus or slot.cpus)
-        labels[pace.basis if pace else "unknown"].append(plan.label)
+        basis = pace.basis if pace else "unknown"
+        found = assumed[slot.device] if basis == "assumed" else labels[basis]
+        found.append(plan.label)
     tasks = _tasks(left, seconds)
     chain = critical_path(tasks)
     devices = {kind: slot.device for kind, slot in given.items()}
@@ -243,7 +247,7 @@ def estimate(
         critical_path=tuple(left[index].label for index in chain),
         unknown=tuple(labels["unknown"]),
         rough=tuple(labels["akin"]),
-        assumed=tuple(labels["assumed"]),
+        assumed={device: tuple(names) for device, names in assumed.items()},
     )
 
 

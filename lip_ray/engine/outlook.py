@@ -31,7 +31,8 @@ def look_ahead(
     r"""The missing levels of the sweep and their cost, on this machine or the cluster at `address`.
 
     Times come from similar trials in the store; with `measure`, a few steps of others are rehearsed
-    here. Raises LaunchError where a trial would wait for ever.
+    here; the rest is estimated from multiply-adds. Raises LaunchError where a trial would wait for
+    ever.
     """
     allocation = _allocation(sweep, address)
     reader = Reader(store) if Reader.exists(store) else None

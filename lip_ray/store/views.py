@@ -45,8 +45,8 @@ on list_contains(trial.source_ids, floor.trial_id)
    and floor.level = level.level and floor.image = level.image
 where trial.kind = 'reconstruction'
 """
-"""Reconstructions with their settings. The floor is the best fit of the same generator to the image
-itself, from as many restarts, which no solver can be expected to pass."""
+"""Reconstructions with their settings. The floor is the best fit found of the same generator to
+the image itself, from as many restarts; it is no bound."""
 
 WORST_LAST = [str(outcome) for outcome in (
     Outcome.BUDGET, Outcome.STOPPED, Outcome.COLLAPSED, Outcome.DIVERGED, Outcome.FAILED,

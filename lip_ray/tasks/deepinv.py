@@ -1,4 +1,4 @@
-"""Any linear physics of the deepinv package, which need not be installed for anything else."""
+"""Linear physics of the deepinv package, which need not be installed for anything else."""
 
 import inspect
 import warnings
@@ -70,7 +70,12 @@ class DeepinvNoise(Spec):
 
 @final
 class Deepinv(AbstractTask):
-    """A linear physics of deepinv, with one of its noise models."""
+    r"""A linear physics of deepinv, with one of its noise models.
+
+    Arguments are what YAML can say: numbers, texts and lists. A class that needs a tensor, as Blur
+    needs its filter, or images of other than the picture's channels, as MRI needs two, is refused
+    before anything runs.
+    """
 
     kind: Literal["deepinv"] = "deepinv"
     name: str
@@ -98,7 +103,7 @@ class Deepinv(AbstractTask):
         try:
             found = _deepinv_physics()
         except ImportError as error:
-            yield "kind", f"needs the package deepinv ({error}): pip install deepinv"
+            yield "kind", str(error)
             return
         wrong = list(self._unknown_names(found))
         if image.measurement is not None:
@@ -182,13 +187,17 @@ class Deepinv(AbstractTask):
 
 
 def _deepinv_physics() -> Any:
-    """The module deepinv.physics. Raises ImportError where deepinv is not installed, or broken."""
+    """The module deepinv.physics. Raises ImportError, with what to do, where deepinv is not
+    installed, or broken."""
     try:
         import deepinv.physics  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        raise
-    except Exception as error:  # as by a torchvision that was made for another torch
-        raise ImportError(f"it is installed, but cannot be imported: {error}") from error
+    except Exception as error:  # packages that it needs may raise anything
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("deepinv"):
+            raise ImportError("needs the package deepinv: pip install deepinv") from error
+        raise ImportError(
+            "the package deepinv is installed but cannot be imported, often as torchvision was "
+            f"made for another torch: {type(error).__name__}: {error}"
+        ) from error
     return deepinv.physics
 
 

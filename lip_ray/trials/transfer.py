@@ -78,8 +78,8 @@ class Transfer(AbstractTakeover, AbstractRestoration):
     task: Task
     travels: Travels = "mask_and_weights"
     """mask_and_weights: the mask, and the weights that the source rewinds to; mask: the mask, on
-    weights drawn afresh; layer_densities: as many weights in each layer, at random places, on
-    the source's initial weights."""
+    weights drawn afresh; layer_densities: as many weights in each layer, at random places, on the
+    initial weights of this trial's seed, which is by default the source's."""
     take: Take = None
     """The levels of the source that are evaluated, in rising order; by default all."""
     fit: Annotated[Fit, AlwaysSaid()] = Fit()

@@ -1,4 +1,5 @@
-"""What is left costs what the store's levels took, along the chains of sources."""
+"""What is left costs what the store's levels took, else what its multiply-adds say, along the
+chains of sources."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -22,6 +23,21 @@ from lip_ray.trials import AbstractTrial
 NOON = datetime(2026, 1, 2, 12)
 KINDS = ("trajectory", "transfer", "reconstruction")
 STEPS = 60
+TINY_GAN = {
+    "kind": "generator",
+    "prior": {"kind": "dcgan", "size": 8, "channels": 1, "latent_size": 8, "width": 4},
+    "images": "digits",
+    "fit": {"steps": 5, "batch": 8},
+    "schedule": [1],
+}
+LASSO = {
+    "kind": "reconstruction",
+    "source": "dct",
+    "images": {"kind": "builtin", "name": "camera", "size": [8, 8]},
+    "task": {"kind": "compressed_sensing", "m": 10},
+    "solver": "lasso",
+}
+"""A reconstruction without a generator."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,11 @@ def level_record(trial_id: str, level: int, image: str, **columns: Any) -> Level
     )  # fmt: skip
 
 
+def assumed_pace(trial: AbstractTrial) -> float:
+    """The seconds per step on one core, where nothing was timed."""
+    return 2 * trial.size.macs_per_step / 30e9
+
+
 def estimated(
     planned: Sequence[PlannedTrial],
     costs: Costs,
@@ -103,7 +124,8 @@ def estimated(
     lot: Lot = Lot(),
     measure: bool = False,
 ) -> Estimate:
-    at_once, lots = dict.fromkeys(KINDS, slots), dict.fromkeys(KINDS, lot)
+    kinds = (*KINDS, "generator")
+    at_once, lots = dict.fromkeys(kinds, slots), dict.fromkeys(kinds, lot)
     return estimate(planned, costs, at_once, lots, measure=measure)
 
 
@@ -116,7 +138,7 @@ class TestPaces:
         """Seeds and pruners differ, not the pace; a level that fitted nothing says nothing."""
         first, second, third, _ = sweep.trials
         costs = timed({second: [0.1, 0.2], third: [0.9]})
-        assert costs.pace(first, "cpu") == cost.Pace(seconds_per_step=0.2, alike=True)
+        assert costs.pace(first, "cpu") == cost.Pace(seconds_per_step=0.2, basis="alike")
 
     def test_levels_without_a_step_are_left_out(
         self, sweep: Sweep, tmp_path: Path, timed: Callable[..., Costs]
@@ -145,7 +167,7 @@ class TestPaces:
         first = sweep.trials[0]
         costs = timed({first: [0.1]}, device="NVIDIA H100 80GB HBM3")
         assert costs.pace(first, "cpu") is None
-        assert costs.pace(first, "cuda") == cost.Pace(seconds_per_step=0.1, alike=True)
+        assert costs.pace(first, "cuda") == cost.Pace(seconds_per_step=0.1, basis="alike")
 
     def test_else_the_same_kind_network_and_size_is_known_roughly(
         self, sweep: Sweep, moved: Sweep, timed: Callable[..., Costs]
@@ -153,8 +175,8 @@ class TestPaces:
         first = sweep.trials[0]
         costs = timed({first: [0.1, 0.3]})
         faster = varied(first, fit__learning_rate=0.5)
-        assert costs.pace(faster, "cpu") == cost.Pace(seconds_per_step=0.2, alike=False)
-        assert costs.pace(moved.trials[0], "cpu") == cost.Pace(seconds_per_step=0.2, alike=True)
+        assert costs.pace(faster, "cpu") == cost.Pace(seconds_per_step=0.2, basis="akin")
+        assert costs.pace(moved.trials[0], "cpu") == cost.Pace(seconds_per_step=0.2, basis="alike")
         otherwise = varied(moved.trials[0], fit__learning_rate=0.5)
         assert costs.pace(otherwise, "cpu") is None, "another kind, another fit"
 
@@ -182,7 +204,7 @@ class TestPaces:
         row = {"steps": 10, "fit_s": 1.0, "device": "cpu"}
         writer.write_level([level_record(first.id, 0, "camera", **row)])
         pace = Costs(Reader(tmp_path)).pace(first, "cpu")
-        assert pace == cost.Pace(seconds_per_step=0.1, alike=False)
+        assert pace == cost.Pace(seconds_per_step=0.1, basis="akin")
 
     def test_nothing_left_reads_nothing(self, sweep: Sweep) -> None:
         class Unreadable:
@@ -235,35 +257,96 @@ class TestEstimate:
         begun = estimated(plan(moved, {planned[0].id: 4}), costs, slots=9)
         assert begun.makespan_s == pytest.approx(4 * STEPS * 0.1)
 
-    def test_what_is_unknown_is_named_and_not_guessed(
-        self, sweep: Sweep, timed: Callable[..., Costs]
-    ) -> None:
+    def test_each_basis_is_named(self, sweep: Sweep, timed: Callable[..., Costs]) -> None:
         first = sweep.trials[0]
         grid = {"prior.width": [8, 16], "fit.learning_rate": [0.01, 0.02], "seed": [0, 1]}
         several = Sweep.build({"name": "s", "trial": first, "grid": grid})
         costs = timed({several.trials[0]: [0.1]})
         found = estimated(plan(several, {}), costs)
-        assert len(found.unknown) == 4
+        narrow, wide = 4 * 4 * STEPS * 0.1, 4 * 4 * STEPS * assumed_pace(several.trials[4])
+        assert found.known_s == pytest.approx(narrow + wide)
         assert len(found.rough) == 2
-        assert found.known_s == pytest.approx(4 * 4 * STEPS * 0.1)
-        assert "at least 1 min 36 s" in found.line
+        assert len(found.assumed["cpu"]) == 4
+        assert found.unknown == ()
         assert found.lines[1:] == (
             "roughly known, by others of their size: 2 trials: "
             "prior.width=8, fit.learning_rate=0.02",
-            "not known, as nothing like them was timed: 4 trials: "
+            "not timed, estimated from multiply-adds at 30 GFLOP/s per core (--measure times a few "
+            "steps): 4 trials: "
             "prior.width=16, fit.learning_rate=0.01; prior.width=16, fit.learning_rate=0.02",
-        )
-
-    def test_without_a_store_nobody_knows(self, sweep: Sweep) -> None:
-        found = estimated(plan(sweep, {}), Costs())
-        assert found.known_s == found.makespan_s == 0
-        assert found.critical_path == ()
-        assert found.line == (
-            "16 levels of 4 trials left: nobody knows how long, as nothing like them was timed"
         )
 
     def test_many_labels_are_counted(self) -> None:
         assert cost._named("abcdefg") == "7 trials: a; b; c; d; e and 2 more"
+
+
+class TestMultiplyAdds:
+    """Estimates without a store: two operations per multiply-add at the stated pace."""
+
+    def test_on_cores(self, sweep: Sweep) -> None:
+        found = estimated(plan(sweep, {}), Costs(), slots=2, lot=Lot(cpus=3))
+        macs = sweep.trials[0].size.macs_per_step
+        ladder = 4 * STEPS * 2 * macs / (3 * 30e9)
+        assert found.known_s == pytest.approx(4 * ladder)
+        assert found.makespan_s == pytest.approx(2 * ladder)
+        assert found.held_s == {"cpu": pytest.approx(3 * 4 * ladder)}
+        assert found.line.startswith("16 levels of 4 trials left: about ")
+        assert found.lines[1:] == (
+            "not timed, estimated from multiply-adds at 30 GFLOP/s per core (--measure times a few "
+            "steps): all trials",
+        )
+
+    @pytest.mark.parametrize(("gpus", "used"), [(0.25, 0.25), (1, 1), (2, 1)])
+    def test_on_a_share_of_a_graphics_card(self, sweep: Sweep, gpus: float, used: float) -> None:
+        """A fit runs on one card, even where it holds two."""
+        lot = Lot(device="cuda", cpus=4, gpus=gpus)
+        found = estimated(plan(sweep, {}), Costs(), slots=4, lot=lot)
+        macs = sweep.trials[0].size.macs_per_step
+        ladder = 4 * STEPS * 2 * macs / (used * 15e12)
+        assert found.known_s == pytest.approx(4 * ladder)
+        assert found.held_s == {"cuda": pytest.approx(gpus * 4 * ladder)}
+        assert "at 15,000 GFLOP/s per GPU " in found.lines[1]
+
+    def test_several_images_cost_the_sum(self, sweep: Sweep) -> None:
+        images = [
+            {"kind": "builtin", "name": name, "size": [32, 32]} for name in ("camera", "moon")
+        ]
+        alone, both = (
+            Sweep.build({"name": "s", "trial": varied(sweep.trials[0], images=some)})
+            for some in (images[:1], images)
+        )
+        one, two = (estimated(plan(each, {}), Costs()).known_s for each in (alone, both))
+        assert one > 0
+        assert two == pytest.approx(2 * one)
+
+    def test_a_mask_that_is_learned_costs_its_steps(self, sweep: Sweep) -> None:
+        fitted, learned = (
+            Sweep.build({"name": "s", "trial": varied(sweep.trials[0], pruner=pruner)})
+            for pruner in ("random", {"kind": "oes", "steps": 2 * STEPS})
+        )
+        less, more = (estimated(plan(each, {}), Costs()).known_s for each in (fitted, learned))
+        assert more == pytest.approx(3 * less)
+
+    def test_without_multiply_adds_there_is_no_estimate(self) -> None:
+        """The Lasso has no network whose multiply-adds could be counted."""
+        lasso = Sweep.build({"name": "s", "trial": LASSO})
+        found = estimated(plan(lasso, {}), Costs())
+        assert found.known_s == found.makespan_s == 0
+        assert found.critical_path == ()
+        assert found.lines == (
+            "1 level of 1 trial left: no estimate yet, as nothing like them was timed: use "
+            "--measure",
+        )
+
+    def test_with_some_unknown_it_is_a_least_time(self) -> None:
+        dense = {"kind": "erm", "steps": 10, "restarts": 1}
+        cases = [{"source": "dct", "solver": "lasso"}, {"source": TINY_GAN, "solver": dense}]
+        both = Sweep.build({"name": "s", "trial": {**LASSO, "source": None}, "cases": cases})
+        found = estimated(plan(both, {}), Costs())
+        assert len(found.unknown) == 1
+        assert found.known_s > 0
+        assert ": at least " in found.line
+        assert found.lines[-1].startswith("not known, as nothing like them was timed: 1 trial: ")
 
 
 class TestMeasure:
@@ -286,13 +369,14 @@ class TestMeasure:
         assert probed == [("cpu", 2)]
         assert found.known_s == pytest.approx(2 * 4 * STEPS * (0.1 + 0.5))
         assert found.unknown == found.rough == ()
+        assert not found.assumed
 
-    def test_a_device_that_is_not_here_stays_unknown(
+    def test_a_device_that_is_not_here_is_not_tried(
         self, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-        found = estimated(plan(sweep, {}), Costs(), lot=Lot(device="cuda"), measure=True)
-        assert len(found.unknown) == 4
+        found = estimated(plan(sweep, {}), Costs(), lot=Lot(device="cuda", gpus=1), measure=True)
+        assert len(found.assumed["cuda"]) == 4
 
     def test_the_pace_is_measured_without_changing_the_thread_count(self, sweep: Sweep) -> None:
         before = torch.get_num_threads()

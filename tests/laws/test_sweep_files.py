@@ -39,6 +39,8 @@ PAPER = FOLDER / "paper"
 HEADINGS = ("Question", "Trials", "Cost", "Expected")
 QUICK_STEPS = 1000
 CHOICES = frozenset({"kind", "travels", "target", "latents", "rule", "scope", "at"})
+KNOWN_FIGURES = {"2", "3", "4", "5"}
+"""The figures of the study whose captions are known; no other number may be claimed."""
 PFLOP_PER_GPU_HOUR = 54
 """As sweeps/paper/README.md assumes: 15 TFLOP/s, sustained."""
 LONG_AGO = 1_000_000_000
@@ -359,9 +361,41 @@ def table() -> dict[str, list[str]]:
     return {file: [cell.strip() for cell in cells.split("|")][-4:] for file, cells in rows}
 
 
+def figure_cells() -> dict[str, str]:
+    """By file, the cell of the paper sweeps' page that says which figure of the study it is of."""
+    text = (PAPER / "README.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"^\| \[[\w-]+\]\(([\w-]+\.yaml)\) \| ([^|]+) \|", text, re.MULTILINE))
+
+
+def figures_in(text: str) -> set[str]:
+    """The numbers of the figures that a text names."""
+    return set(re.findall(r"Figure (\d+)", text))
+
+
 class TestPaper:
     def test_the_page_has_every_sweep(self) -> None:
         assert sorted(table()) == [path.name for path in FILES if path.parent == PAPER]
+
+    @pytest.mark.parametrize("file", sorted(table()))
+    def test_it_names_its_figure_or_says_that_it_has_none(self, file: str) -> None:
+        study, cell = head(PAPER / file)["Study"], figure_cells()[file]
+        named = figures_in(study)
+        assert figures_in(cell) == named
+        assert named or "no figure of it" in study or "is not known here" in study
+        assert (cell == "number unknown") == ("is not known here" in study)
+
+    def test_the_figures_named_are_those_that_are_known(self) -> None:
+        assert set.union(*map(figures_in, figure_cells().values())) == KNOWN_FIGURES
+
+    def test_the_files_of_figure_3_have_what_it_compares(self) -> None:
+        for name in ("existence", "clean-tickets", "domain", "clean-tickets-domain"):
+            trials = sweep_of(PAPER / f"{name}.yaml").trials
+            pruners = {trial.description.pruner for trial in trials}
+            assert {"magnitude", "random", "snip"} <= pruners, name
+
+    def test_enough_photos_for_a_margin_of_a_tenth_of_a_decibel(self) -> None:
+        images = {t.description.image for t in sweep_of(PAPER / "matching.yaml").trials}
+        assert len(images) >= 14
 
     def test_what_they_need_is_said(self) -> None:
         page = (PAPER / "README.md").read_text(encoding="utf-8")
@@ -394,9 +428,9 @@ class TestPaper:
     @pytest.mark.parametrize(
         ("file", "other", "shared"),
         [
-            ("noise", "existence", 12),  # σ = 25 on equal terms
-            ("rewinding", "existence", 6),  # astronaut, to the initial weights
+            ("clean-tickets", "existence", 18),  # three pruners, on the clean image
             ("consensus", "domain", 15),  # the five pictures that agree, three seeds
+            ("multi-image-cross-task", "multi-image", 12),  # by magnitude
             ("sensing-sparsity", "sensing-generators", 6),
             ("sensing-inpainting", "sensing-sparsity", 12),  # the generators and their floors
             ("sensing-outliers", "sensing-measurements", 1),  # the checkpoint

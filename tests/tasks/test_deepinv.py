@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from importlib.abc import MetaPathFinder
 from types import ModuleType
 
 import pytest
@@ -70,6 +71,22 @@ class Complex(LinearPhysics):
         return torch.fft.fft2(x)
 
 
+class Filtered(LinearPhysics):
+    """A physics with a tensor as its argument, as Blur has."""
+
+    def __init__(self, filter, **kwargs):
+        super().__init__(**kwargs)
+        self.size = filter.shape
+
+
+class TwoChannels(LinearPhysics):
+    """A physics of complex images, as MRI is."""
+
+    def A(self, x):  # noqa: N802
+        assert x.shape[1] == 2, f"needs 2 channels, got {x.shape[1]}"
+        return x
+
+
 class NoiseModel(torch.nn.Module):
     """No noise."""
 
@@ -88,13 +105,25 @@ class GaussianNoise(NoiseModel):
         return x + self.sigma * torch.empty_like(x).normal_(generator=self.rng)
 
 
+class Broken(MetaPathFinder):
+    """Raises an error where deepinv is imported, as its own imports may."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "deepinv":
+            raise self._error
+
+
 @pytest.fixture(autouse=True)
 def deepinv(monkeypatch) -> None:
     """The double, in the place of the package."""
     package, physics = ModuleType("deepinv"), ModuleType("deepinv.physics")
     package.physics = physics
     for member in (
-        Plain, LinearPhysics, CompressedSensing, Halves, Complex, NoiseModel, GaussianNoise,
+        Plain, LinearPhysics, CompressedSensing, Halves, Complex, Filtered, TwoChannels, NoiseModel,
+        GaussianNoise,
     ):  # fmt: skip
         setattr(physics, member.__name__, member)
     monkeypatch.setitem(sys.modules, "deepinv", package)
@@ -176,6 +205,39 @@ class TestRefusals:
         assert "pip install deepinv" in message
         with pytest.raises(ValueError, match="pip install deepinv"):
             SENSING.realise(IMAGE, seed=0, device=CPU)
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            RuntimeError("operator torchvision::nms does not exist"),
+            ModuleNotFoundError("No module named 'torchvision'", name="torchvision"),
+            OSError("libcudart.so.12: cannot open shared object file"),
+        ],
+    )
+    def test_one_that_is_broken_is_one_message_each_time(self, monkeypatch, error) -> None:
+        """What deepinv needs, like torchvision, may raise anything while it is imported."""
+
+        monkeypatch.delitem(sys.modules, "deepinv")
+        monkeypatch.delitem(sys.modules, "deepinv.physics")
+        monkeypatch.setattr(sys, "meta_path", [Broken(error), *sys.meta_path])
+        for _ in range(2):
+            ((path, message),) = SENSING.conflicts(IMAGE)
+            assert path == "kind"
+            assert "installed but cannot be imported" in message
+            assert str(error) in message
+            assert "pip install" not in message
+        with pytest.raises(ValueError, match="cannot be imported"):
+            SENSING.realise(IMAGE, seed=0, device=CPU)
+
+    @pytest.mark.parametrize(
+        ("name", "arguments", "part"),
+        [("Filtered", {"filter": [1, 2, 1]}, "shape"), ("TwoChannels", {}, "2 channels")],
+    )
+    def test_what_yaml_cannot_say_is_refused(self, name, arguments, part) -> None:
+        """As deepinv's Blur, which needs a tensor, and MRI, which needs two channels."""
+        ((path, message),) = Deepinv(name=name, arguments=arguments).conflicts(IMAGE)
+        assert path == "arguments"
+        assert part in message
 
     @pytest.mark.parametrize("name", ["Nowhere", "Plain", "GaussianNoise"])
     def test_what_is_no_linear_physics(self, name: str) -> None:

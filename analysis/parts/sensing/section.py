@@ -29,10 +29,11 @@ INTRODUCTION: tuple[Words, ...] = (
     (
         """Each generator below turns a short random vector into an image. To reconstruct an image
         from few measurements is to find the vector whose image explains them, and the figures show
-        how far that image is from the true one as the generator is pruned. It can be no better than
-        the generator's best fit to the true image itself, the """,
+        how far that image is from the true one as the generator is pruned. How near the generator
+        comes to the true image at all is told by the best fit found to that image itself, the """,
         Strong("floor"),
-        ". Images drawn from the generator (",
+        """. As it is found by the same descent, a reconstruction may by chance be a little nearer.
+        Images drawn from the generator (""",
         Strong("in range"),
         "), images that it was trained on and images that it never saw (",
         Strong("held out"),

@@ -2,7 +2,8 @@
 
 A problem is a generator's architecture and training set, images of one split, and a task apart from
 its number of measurements. A method is a solver and how the generator was pruned. The floor is the
-error of the same generator's best fit to the image itself: no solver can be expected to pass it.
+error of the best fit found of the same generator to the image itself. It is found by descent, so it
+is no bound: a reconstruction may by chance be a little better.
 """
 
 import json
