@@ -6,6 +6,8 @@ A page is `frontier_report(store)`. In a notebook, for a store of one problem:
     frontier_figure(points, frontier_table(points))
 """
 
+from .named import figure_names as figure_names
+from .named import figure_of as figure_of
 from .page.report import frontier_report as frontier_report
 from .page.report import report_sections as report_sections
 from .page.writing import write_report as write_report
@@ -51,8 +53,6 @@ from .parts.transfer import transfer_table as transfer_table
 from .parts.verdicts import comparison_table as comparison_table
 from .parts.verdicts import dense_differences as dense_differences
 from .parts.verdicts import matching_table as matching_table
-from .print import figure_names as figure_names
-from .print import figure_of as figure_of
 from .print import write_figure as write_figure
 from .rows.points import frontier_points as frontier_points
 from .statistics.intervals import area as area

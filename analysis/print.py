@@ -1,27 +1,20 @@
-"""Figures of a page as files for papers: PDF, SVG and PNG, sized in millimetres and points."""
+"""Figures as files for papers: PDF, SVG and PNG, sized in millimetres and points."""
 
 import asyncio
 import math
 import os
 import signal
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine
 from concurrent.futures import Future
-from difflib import get_close_matches
 from pathlib import Path
 from textwrap import wrap
 from threading import Thread
-from typing import Any, TypeAlias
+from typing import Any
 
 import plotly.graph_objects as go
 
 from lip_ray.errors import UserError
 from lip_ray.outputs import write_whole
-
-from .charts.style import BUTTONS
-from .page.content import Frames
-from .page.report import report_sections
-from .page.section import Figure, Section
-from .parts.sensing.figures import STEP_BUTTONS
 
 SUFFIXES = (".pdf", ".svg", ".png")
 
@@ -54,42 +47,6 @@ GRACE_S = 5.0
 
 class FigureError(UserError):
     """A figure cannot be found or written; the message says which, and what would work."""
-
-
-def figure_names(store: Frames) -> dict[str, list[str]]:
-    """The titles of each figure's parts by its name, in the order of the page."""
-    return _names(_drawn(store))
-
-
-def figure_of(
-    store: Frames,
-    name: str,
-    *,
-    which: str = "selected",
-    choose: Sequence[str] = (),
-    part: int | str = 0,
-) -> go.Figure:
-    """A figure of the store's page, with its buttons pressed and taken off.
-
-    `part` is one of those that `figure_names` lists, by its place or title. `which` of the PSNRs is
-    shown; `choose` are words on other buttons, such as "0.05", "MSE" or "measurements 250".
-
-    Raises FigureError for what the page does not have, naming what it has.
-    """
-    drawn = _drawn(store)
-    names = _names(drawn)
-    if name not in names:
-        raise FigureError(_unknown("figure", name, names))
-    found = _part([one for one in drawn if one[1].name == name], part)
-    if which not in BUTTONS:
-        raise FigureError(_unknown("PSNR", which, BUTTONS))
-    words = (BUTTONS[which], STEP_BUTTONS[which], *choose)
-    options = [one.words or one.labels for one in found.controls]
-    chosen = [own[one.chosen] for own, one in zip(options, found.controls, strict=True)]
-    said = _said(list(zip(options, chosen, strict=True)), words, choose)
-    places = [own.index(word) for own, word in zip(options, said, strict=True)]
-    pairs = zip(found.controls, places, strict=True)
-    return found.chosen([one.labels[place] for one, place in pairs])
 
 
 def write_figure(
@@ -132,76 +89,6 @@ def write_figure(
     options = {"format": output.suffix[1:], "width": width, "height": height}
     drawn = _rendered(bare, options | {"scale": scale * raster}, timeout_s)
     write_whole(output, drawn)
-
-
-Drawn: TypeAlias = tuple[Section, Figure]
-
-
-def _drawn(store: Frames) -> list[Drawn]:
-    return [(one, one.figure) for one in report_sections(store) if one.figure is not None]
-
-
-def _names(drawn: Iterable[Drawn]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for section, figure in drawn:
-        found.setdefault(figure.name, []).append(section.title)
-    return found
-
-
-def _part(drawn: Sequence[Drawn], part: int | str) -> Figure:
-    """The figure at the place, or the only one whose section's title has the words."""
-    titles = [section.title for section, _ in drawn]
-    if isinstance(part, int):
-        found = drawn[part : part + 1] if part >= 0 else []
-    else:
-        exact = [one for one in drawn if one[0].title == part]
-        found = exact or [one for one in drawn if part.casefold() in one[0].title.casefold()]
-    if len(found) != 1:
-        listed = "; ".join(f"{place}: {title}" for place, title in enumerate(titles))
-        why = "fits several parts" if len(found) > 1 else "is no part"
-        raise FigureError(f"{part!r} {why} of this figure, which has {listed}")
-    return found[0][1]
-
-
-def _said(
-    columns: Sequence[tuple[Sequence[str], str]], words: Sequence[str], required: Sequence[str]
-) -> list[str]:
-    """The last option of each column that one of the words is on, else the one it has.
-
-    Raises FigureError for a required word that is on none.
-    """
-    hits = [[(word, _button(word, options)) for word in words] for options, _ in columns]
-    used = {word for column in hits for word, option in column if option}
-    lost = [word for word in required if word not in used]
-    if lost:
-        offered = ", ".join(option for options, _ in columns for option in options)
-        raise FigureError(f"no button here has {', '.join(lost)}; there are: {offered or 'none'}")
-    return [
-        ([option for _, option in column if option] or [chosen])[-1]
-        for column, (_, chosen) in zip(hits, columns, strict=True)
-    ]
-
-
-def _button(word: str, options: Sequence[str]) -> str | None:
-    """The option that is the word, or begins with it, or has it as one of its words."""
-    plain = word.casefold()
-    for fits in (
-        lambda option: option == plain,
-        lambda option: option.startswith(plain),
-        lambda option: plain in option.split(),
-    ):
-        found = [option for option in options if fits(option.casefold())]
-        if found:
-            return found[0]
-    return None
-
-
-def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = get_close_matches(name, names, n=1)
-    hint = f", did you mean {near[0]!r}?" if near else ""
-    listed = ", ".join(names) or "none"
-    return f"no {kind} {name!r} here{hint} (there are: {listed})"
 
 
 def _pixels(millimetres: float) -> float:

@@ -43,12 +43,8 @@ def summary_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     scores = ["m", *(f"{which}_db" for which in WHICH), *OTHER_SCORES]
     columns = ["problem", "method", "density", *scores, "seeds", *FAILURES]
     found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-    known = [name for name in columns if name in found and not _blank(found, name, scores)]
-    return found[known]
-
-
-def _blank(table: pd.DataFrame, column: str, scores: list[str]) -> bool:
-    return column in scores and bool(table[column].isna().all())
+    unknown = [name for name in scores if name in found and found[name].isna().all()]
+    return found[[name for name in columns if name in found and name not in unknown]]
 
 
 def _sensed(table: pd.DataFrame) -> pd.DataFrame:

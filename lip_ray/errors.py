@@ -22,3 +22,8 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return CONTROL.sub(lambda found: ESCAPES.get(found[0], ascii(found[0])[1:-1]), text)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message; the error itself where it has none."""
+    return (str(error).strip() or repr(error)).splitlines()[0]

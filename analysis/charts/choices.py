@@ -20,7 +20,9 @@ import numpy as np
 
 from .style import numbers
 
-Choice = Mapping[str, str]
+Chosen = Mapping[str, str]
+"""What is chosen, by the field that it is of."""
+
 Values = np.ndarray[Any, np.dtype[Any]]
 Places = Sequence[int] | Values
 
@@ -71,7 +73,7 @@ class Piece:
     """By field the values for which they are drawn; a field that is missing here may have any."""
     places: Places
 
-    def shown(self, choice: Choice) -> bool:
+    def shown(self, choice: Chosen) -> bool:
         """Whether this piece is drawn for a choice."""
         return all(choice[field] in values for field, values in self.when.items())
 
@@ -105,7 +107,7 @@ class Drawing:
         own = (trace for trace in self.traces if trace.crowding)
         return sum(len(piece.places) for trace in own for piece in trace.pieces)
 
-    def drawn(self, choice: Choice) -> Iterator[dict[str, Any]]:
+    def drawn(self, choice: Chosen) -> Iterator[dict[str, Any]]:
         """Plotly's traces for a choice."""
         places = [_places(trace, choice) for trace in self.traces]
         shown = [
@@ -117,7 +119,7 @@ class Drawing:
             yield resolved(trace.template, choice, self.columns, own)
 
 
-def resolved(node: Any, choice: Choice, columns: Columns, places: Places = ()) -> Any:
+def resolved(node: Any, choice: Chosen, columns: Columns, places: Places = ()) -> Any:
     """A description as Plotly takes it: all references followed."""
 
     def inner(part: Any) -> Any:
@@ -197,7 +199,7 @@ class Packing:
         return self._places[id(part)]
 
 
-def _places(trace: Trace, choice: Choice) -> Values | None:
+def _places(trace: Trace, choice: Chosen) -> Values | None:
     """All that are drawn, of all pieces; None where no piece is."""
     shown = [piece.places for piece in trace.pieces if piece.shown(choice)]
     return np.concatenate([np.asarray(own, np.intp) for own in shown]) if shown else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import product, zip_longest
 from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
@@ -14,33 +14,11 @@ Change: TypeAlias = tuple[Mapping[str, Any], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Control:
-    """One value to choose in a figure.
-
-    Controls of the same menu are the digits of a place: that of one of the menu's buttons.
-    """
-
-    name: str
-    """Different from that of every other control of a page."""
-    legend: str
-    labels: tuple[str, ...]
-    words: tuple[str, ...] = ()
-    """What whoever asks for a figure as a file calls the labels, where that is more than these."""
-    values: tuple[str, ...] = ()
-    """What scripts read of a row of buttons; a list to choose from has none."""
-    chosen: int = 0
-    """The place of the label that is chosen at first."""
-    menu: int | None = 0
-    """The place of the figure's menu that it sets; None where a script of its own draws."""
-
-    def place(self, label: str | None) -> int:
-        """The place of a label; for one that is not offered, that of the first choice."""
-        return self.labels.index(label) if label in self.labels else self.chosen
-
-
-@dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What a figure shows one value of at a time: its controls and its menus follow from these."""
+    """What a figure shows one value of at a time: its controls and its menus follow from these.
+
+    Choices of the same menu are the digits of a place: that of one of the menu's buttons.
+    """
 
     name: str
     legend: str
@@ -49,31 +27,22 @@ class Choice:
     chosen: int = 0
     """The place of the value shown first."""
     row: bool = False
-    """Whether it is a row of buttons, and not a list to choose from."""
+    """Whether it is a row of buttons, whose values scripts read, and not a list to choose from."""
     worded: bool = False
     """Whether a label alone does not say what it is of, so that a file's words begin with it."""
+    menu: int | None = 0
+    """The place of the figure's menu that it sets; None where a script of its own draws."""
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """What a label is called where no legend is beside it."""
+    def words(self) -> list[str]:
+        """What the labels are called where no legend is beside them."""
         before = f"{self.legend.lower()} " if self.worded else ""
-        return tuple(before + label for label in self.labels.values())
+        return [before + label for label in self.labels.values()]
 
-    def value(self, label: str) -> Any:
-        """The value that a label stands for."""
-        return [*self.labels][[*self.labels.values()].index(label)]
-
-    def control(self, place: str, *, menu: int | None = 0) -> Control:
-        """Its control beside the figure at that place, which only one of a page can be without."""
-        return Control(
-            name=f"{self.name}-{place}" if place else self.name,
-            legend=self.legend,
-            labels=tuple(self.labels.values()),
-            words=self.words if self.worded else (),
-            values=tuple(self.labels) if self.row else (),
-            chosen=self.chosen,
-            menu=menu,
-        )
+    def place(self, label: str | None) -> int:
+        """The place of a label; for one that is not offered, that of the first choice."""
+        labels = [*self.labels.values()]
+        return labels.index(label) if label in labels else self.chosen
 
 
 PSNR_SHOWN = Choice(name="which", legend="PSNR shown", labels=BUTTONS, row=True)
@@ -141,18 +110,18 @@ def only(place: int, count: int) -> dict[str, list[bool]]:
     return {"visible": [other == place for other in range(count)]}
 
 
-def places(controls: Sequence[Control], labels: Sequence[str | None]) -> dict[int, int]:
-    """By menu the place of the button that the chosen labels mean, one for each control."""
-    found: dict[int, int] = {}
-    for control, label in zip(controls, labels, strict=False):
-        if control.menu is not None:
-            before = found.get(control.menu, 0)
-            found[control.menu] = before * len(control.labels) + control.place(label)
-    return found
+def pressed(
+    figure: go.Figure, choices: Sequence[Choice], labels: Sequence[str | None]
+) -> go.Figure:
+    """A copy without menus in which the buttons that the labels mean have done their work.
 
-
-def pressed(figure: go.Figure, places: Mapping[int, int]) -> go.Figure:
-    """A copy without buttons in which those at `places`, by menu, have done their work."""
+    There is a label for each choice; where there are fewer, the others are as at first.
+    """
+    places: dict[int, int] = {}
+    for choice, label in zip_longest(choices, labels[: len(choices)]):
+        if choice.menu is not None:
+            before = places.get(choice.menu, 0)
+            places[choice.menu] = before * len(choice.labels) + choice.place(label)
     copy = go.Figure(figure)
     for menu, place in places.items():
         copy.plotly_update(*figure.layout.updatemenus[menu].buttons[place].args)

@@ -4,6 +4,7 @@ Figures and their controls are the live page's own; pictures are left to the pag
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from dash import html
@@ -28,7 +29,8 @@ def _components(block: Block) -> list[Any]:
         case Heading():
             return [html.H3(block.text)]
         case Facts():
-            return [_folded(block.title, [html.Dl(_facts(block))])]
+            pairs = ((html.Dt(name), html.Dd(value)) for name, value in block.rows.items())
+            return [_folded(block.title, [html.Dl([*chain.from_iterable(pairs)])])]
         case Table():
             return _table(block)
         case Fold() if not block.pictured:
@@ -47,11 +49,6 @@ def _run(run: str | Strong | Emphasis) -> Any:
 
 def _folded(title: str, inside: list[Any]) -> Any:
     return html.Details([html.Summary(title), *inside])
-
-
-def _facts(block: Facts) -> list[Any]:
-    pairs = ((html.Dt(name), html.Dd(value)) for name, value in block.rows.items())
-    return [one for pair in pairs for one in pair]
 
 
 def _table(block: Table) -> list[Any]:

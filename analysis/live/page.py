@@ -13,7 +13,7 @@ from flask import Response
 
 from lip_ray.errors import UserError
 
-from ..charts.controls import Control
+from ..charts.controls import Choice
 from ..page.report import CONFIG, TITLE
 from ..page.section import Block, Figure, Section
 from ..page.static import shipped
@@ -151,7 +151,7 @@ def _refresh_words(app: Dash, live: Live) -> None:
         if part is None or part.digest == told:
             raise PreventUpdate
         lead, rest = map(components, _around(part.section))
-        options = [list(control.labels) for control in _controls(part.section)]
+        options = [list(control.labels.values()) for control in _controls(part.section)]
         return lead, rest, options[: len(ctx.outputs_list[2])], part.digest
 
 
@@ -208,7 +208,7 @@ def _outline(part: Part) -> list[Any]:
     return [part.section.title, part.section.figure is not None, controls]
 
 
-def _controls(section: Section) -> tuple[Control, ...]:
+def _controls(section: Section) -> tuple[Choice, ...]:
     return section.figure.controls if section.figure else ()
 
 
@@ -287,11 +287,11 @@ def _figure(found: Figure, name: dict[str, Any]) -> Any:
     return html.Figure([html.Div(graph, role="img", **label), html.Figcaption(inline(found.note))])
 
 
-def _control(control: Control, name: dict[str, Any]) -> Any:
+def _control(control: Choice, name: dict[str, Any]) -> Any:
     """What is chosen is kept by the browser when the section is laid out anew."""
     kept: dict[str, Any] = {"persistence": True, "persistence_type": "memory"}
-    options = list(control.labels)
-    first = control.labels[control.chosen]
+    options = list(control.labels.values())
+    first = options[control.chosen]
     chooser: Any = dcc.Dropdown(options, first, id=name, clearable=False, **kept)
     if len(options) <= FEW:
         chooser = dcc.RadioItems(options, first, id=name, inline=True, **kept)

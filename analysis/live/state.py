@@ -103,7 +103,7 @@ class Live:
                 self._shown = _computed(self._reader)
                 self._seen = (done, running)
         except (UserError, OSError) as error:
-            shown = self._shown or _nothing()
+            shown = self._shown or Shown(version="", parts=(), at=datetime.now(UTC))
             trouble = f"The store is away; this is as of {_time(shown.at)}. {error}"
             return Glance(shown=shown, status=(), trouble=trouble)
         trouble = "" if self._shown.parts else "No finished level yet: figures come with the first."
@@ -115,22 +115,15 @@ def _computed(reader: Reader) -> Shown:
     has_levels = bool(len(reader.frame("levels")))
     sections = report_sections(reader) if has_levels else []
     version = str(time.time_ns())
-    parts = tuple(_part(section, version) for section in sections)
+    parts = tuple(Part(section=one, digest=_digest(one, version)) for one in sections)
     return Shown(version=version, parts=parts, at=at)
 
 
-def _part(section: Section, version: str) -> Part:
+def _digest(section: Section, version: str) -> str:
     """What is drawn anew for each choice is more than is shown: it is another in every version."""
-    redrawn = section.figure is not None and section.figure.draw is not None
-    return Part(section=section, digest=version if redrawn else _digest(section))
-
-
-def _nothing() -> Shown:
-    return Shown(version="", parts=(), at=datetime.now(UTC))
-
-
-def _digest(section: Section) -> str:
     shown = section.figure
+    if shown is not None and shown.draw is not None:
+        return version
     figure = "" if shown is None else pio.to_json(shown.figure, validate=False)
     return blake2b(f"{section.blocks}\n{figure}".encode(), digest_size=16).hexdigest()
 

@@ -29,17 +29,13 @@ class Frames(Protocol):
         """The mask of a level, None where none is stored."""
 
 
-def _no_pictures(shown: "Content") -> pd.DataFrame:
-    return NO_FITS
-
-
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """One part of the page: what it shows of a store, and what it needs for that."""
 
     sections: Callable[["Content"], Iterator[Section]]
     """Its sections, none where the store has nothing for it."""
-    pictured: Callable[["Content"], pd.DataFrame] = _no_pictures
+    pictured: Callable[["Content"], pd.DataFrame] = lambda _: NO_FITS
     """Trial, level and image of the fits that it shows pictures of."""
     kinds: Set[str] = frozenset()
     """The kinds of trials that the page shows because of it."""
@@ -115,7 +111,8 @@ class Content:
         """The pictures of all parts, as far as there is room."""
         if self.room is None:
             return NO_PICTURES
-        wanted = [found[PICTURE_KEY] for part in self.parts if len(found := part.pictured(self))]
+        found = (self.once(part.pictured) for part in self.parts)
+        wanted = [own[PICTURE_KEY] for own in found if len(own)]
         fits = pd.concat(wanted or [NO_FITS]).drop_duplicates()
         stored = self.store.frame("reconstructions", trials=set(fits["trial_id"]))
         return pictures_within(stored.merge(fits, on=PICTURE_KEY), self.room)
@@ -128,5 +125,4 @@ class Content:
 
 
 def _fitted(trials: pd.DataFrame, levels: pd.DataFrame) -> Set[str]:
-    """The kinds of trials that have a finished level."""
     return set(trials.loc[trials["trial_id"].isin(levels["trial_id"].unique()), "kind"])

@@ -13,7 +13,7 @@ from ..parts import PARTS
 from ..rows.naming import tuples
 from ..rows.points import WHICH
 from .content import Content, Frames
-from .section import Section, Words
+from .section import Section
 from .static import page_html
 
 PICTURES_MB = 40.0
@@ -52,9 +52,10 @@ def frontier_report(
     """
     content = _content(store, int(pictures_mb * 1e6))
     sections = list(_sections(content))
+    there = (part for part in content.parts if part.kinds & content.kinds)
     return page_html(
         title=TITLE,
-        introduction=_introduction(content),
+        introduction=list(dict.fromkeys(words for part in there for words in part.introduction)),
         sections=sections,
         unfinished=list(_unfinished(content.trials)),
         footer=" ".join(_footer(content)),
@@ -86,14 +87,7 @@ def _sections(content: Content) -> Iterator[Section]:
         yield from part.sections(content)
 
 
-def _introduction(content: Content) -> Sequence[Words]:
-    """Paragraphs of the parts whose trials there are, each once."""
-    shown = (part for part in content.parts if part.kinds & content.kinds)
-    return list(dict.fromkeys(words for part in shown for words in part.introduction))
-
-
 def _data(content: Content, sections: Sequence[Section]) -> dict[str, Any]:
-    """What the page's scripts draw and fill in."""
     figures = [section.figure for section in sections if section.figure is not None]
     return {
         "config": CONFIG,
@@ -120,7 +114,6 @@ def _footer(content: Content) -> Iterator[str]:
 
 
 def _unfinished(trials: pd.DataFrame) -> Iterator[str]:
-    """Which trials have levels to come."""
     for trial in tuples(trials[trials["levels_done"] < trials["levels"]]):
         name = f"{trial.trial_id} ({trial.pruner}, {trial.image}, seed {trial.seed})"
         yield f"{name}: {trial.levels_done} of {trial.levels} levels"

@@ -6,12 +6,13 @@ wherever it comes from: nothing in a block is markup.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, TypeAlias
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..charts.controls import Control, places, pressed
+from ..charts.controls import Choice, pressed
 
 MOST_ROWS = 40
 """The rows of a table that are shown at once; the others are folded."""
@@ -113,22 +114,22 @@ class Figure:
     lines: int
     """How many lines its legend has: on a narrow screen it grows by that."""
     figure: go.Figure = field(repr=False)
-    controls: tuple[Control, ...] = ()
+    controls: tuple[Choice, ...] = ()
     carded: bool = False
     """Whether the page's own card is shown at a mark, and not what Plotly says."""
     spoken: bool = False
     """Whether a script says above it in words what it shows."""
-    draw: Callable[[Sequence[str]], go.Figure] | None = field(default=None, repr=False)
-    """What draws it anew for the labels that are chosen, where no menu of its own does."""
+    draw: Callable[[Mapping[str, Any]], go.Figure] | None = field(default=None, repr=False)
+    """What draws it anew for the values of its controls, where no menu of its own does."""
     source: Callable[[], Mapping[str, Any]] | None = field(default=None, repr=False)
     """What a script of its own draws it from, where the page's script does not draw it."""
 
     def chosen(self, labels: Sequence[str | None]) -> go.Figure:
         """Without menus, showing these labels of its controls; else what is chosen at first."""
         if self.draw is None:
-            return pressed(self.figure, places(self.controls, labels))
-        found = zip(self.controls, labels, strict=False)
-        return self.draw([control.labels[control.place(label)] for control, label in found])
+            return pressed(self.figure, self.controls, labels)
+        found = zip_longest(self.controls, labels[: len(self.controls)])
+        return self.draw({one.name: [*one.labels][one.place(label)] for one, label in found})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +194,7 @@ class Gallery:
     blocks: Sequence["Strip | Grid | Fold"]
 
 
-Block: TypeAlias = Text | Heading | Facts | Table | Control | Figure | Gallery | Fold | Strip | Grid
+Block: TypeAlias = Text | Heading | Facts | Table | Choice | Figure | Gallery | Fold | Strip | Grid
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Sections as HTML, and the whole page around them: every text is escaped by the templates."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from ..rows.points import WHICH
-from .section import Section, Words
+from .section import Section
 
 STYLES = ("report.css", "gallery.css")
 SCRIPTS = ("page.js", "choices.js", "explorer.js", "report.js", "gallery.js")
@@ -33,33 +33,21 @@ def section_html(section: Section) -> str:
     return template.render(one=section)
 
 
-def page_html(
-    *,
-    title: str,
-    introduction: Sequence[Words],
-    sections: Sequence[Section],
-    unfinished: Sequence[str],
-    footer: str,
-    data: Mapping[str, Any],
-    plotly: str | None,
-) -> str:
-    """A whole page. Plotly's script is in it, unless `plotly` names a file of it beside it."""
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            title=title,
-            introduction=introduction,
-            sections=sections,
-            unfinished=unfinished,
-            footer=footer,
-            data=_inline(data),
-            plotly=plotly,
-            library="" if plotly else Markup(get_plotlyjs()),
-            policy=_policy(beside=plotly is not None, webgl=(data["explorer"] or {}).get("webgl")),
-            style=Markup("".join(map(shipped, STYLES))),
-            script=Markup("".join(map(shipped, SCRIPTS))),
-        )
+def page_html(*, data: Mapping[str, Any], plotly: str | None, **said: Any) -> str:
+    """A whole page: `data` for its scripts, and what is `said` in its template.
+
+    Plotly's script is in the page, unless `plotly` names a file of it beside the page.
+    """
+    policy = _policy(beside=plotly is not None, webgl=(data["explorer"] or {}).get("webgl"))
+    page = _environment().get_template("page.html")
+    return page.render(
+        said,
+        data=_inline(data),
+        plotly=plotly,
+        library="" if plotly else Markup(get_plotlyjs()),
+        policy=policy,
+        style=Markup("".join(map(shipped, STYLES))),
+        script=Markup("".join(map(shipped, SCRIPTS))),
     )
 
 

@@ -1,7 +1,6 @@
 """Classifiers: accuracy of every ticket against the share of weights it keeps."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,6 +9,7 @@ from ..charts.controls import Choice
 from ..charts.curves import Plot
 from ..page.content import Content, Part
 from ..page.section import Section, one_per
+from ..rows.naming import joined
 from ..rows.points import CONFIDENCE
 from .scored import ScoredNetworks
 
@@ -64,8 +64,8 @@ def classification_table(
         chosen,
         levels,
         name=chosen["image"] + ": " + chosen["task"],
-        key=_with_datasets(chosen["network_key"], chosen["image_keys"]),
-        settings=_with_datasets(chosen["network_settings"], chosen["image_settings"]),
+        key=list(map(_with_dataset, chosen["network_key"], chosen["image_keys"])),
+        settings=list(map(_with_dataset, chosen["network_settings"], chosen["image_settings"])),
     )
     return SCORED.table(points, confidence=confidence)
 
@@ -85,12 +85,8 @@ def sections(shown: Content) -> Iterator[Section]:
         yield from one_per(table, "problem", "accuracy", SCORED.blocks)
 
 
-def _with_datasets(networks: "pd.Series[str]", images: "pd.Series[list[str]]") -> list[str]:
-    """JSON of each network together with what it is trained on."""
-    return [
-        json.dumps({**json.loads(network), "dataset": json.loads(first)}, sort_keys=True)
-        for network, (first, *_) in zip(networks, images, strict=True)
-    ]
+def _with_dataset(network: str, images: Sequence[str]) -> str:
+    return joined(network, dataset=images[0])
 
 
 PART = Part(sections=sections, kinds={KIND})

@@ -159,7 +159,6 @@ def sections(shown: Content) -> Iterator[Section]:
 
 
 def _failures(table: pd.DataFrame) -> Iterator[Block]:
-    """The reasons, the most frequent first."""
     if table.empty:
         yield Heading("Failures")
         yield Text("No fit went wrong, and no trial was given up.")

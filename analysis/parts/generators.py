@@ -81,16 +81,11 @@ def generator_figure(table: pd.DataFrame) -> go.Figure:
     return SCORED.figure(table)
 
 
-def pictured(shown: Content) -> pd.DataFrame:
-    """The generators that have sample sheets on the page: by problem the seed with the most."""
-    return shown.once(_sheeted)
-
-
 def sections(shown: Content) -> Iterator[Section]:
     """One per architecture, training set and fit."""
     if KIND not in shown.compared_kinds:
         return
-    sheets = shown.once(_sheeted)
+    sheets = shown.once(pictured)
 
     def blocks(rows: pd.DataFrame, place: str) -> Iterator[Block]:
         own = sheets[sheets["problem"] == rows["problem"].iloc[0]]
@@ -106,7 +101,8 @@ def _points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     return SCORED.points(chosen, levels, name=names, key=keys, settings=settings)
 
 
-def _sheeted(shown: Content) -> pd.DataFrame:
+def pictured(shown: Content) -> pd.DataFrame:
+    """The generators that have sample sheets on the page: by problem the seed with the most."""
     if KIND not in shown.compared_kinds:
         return NO_FITS
     points = _points(shown.compared_trials, shown.compared_levels)
@@ -116,29 +112,23 @@ def _sheeted(shown: Content) -> pd.DataFrame:
 
 
 def _gallery(points: pd.DataFrame, pictures: Pictures) -> Gallery:
-    """Images that each generator draws, by method and density."""
+    """Images that each generator draws, by method and density, dense first."""
+    dense_first = points.sort_values("kept", ascending=False)
     strips = [
-        Strip(title=str(method), tiles=_tiles(own, pictures), sheets=True)
-        for method, own in points.groupby("method", observed=True)
+        Strip(title=str(method), tiles=[_tile(fit, pictures) for fit in tuples(own)], sheets=True)
+        for method, own in dense_first.groupby("method", observed=True)
     ]
     return Gallery(title=f"Images drawn, seed {seeds_text(points)}", blocks=strips)
 
 
-def _tiles(points: pd.DataFrame, pictures: Pictures) -> list[Tile]:
-    """One sheet per density of a method, dense first."""
-    return [
-        Tile(
-            picture=pictures.place(fit, "samples"),
-            alt=f"Images drawn by {fit.method} at density {density_text(fit.density)}",
-            head=density_caption(fit),
-            line=caption(fit, _distance(fit)),
-        )
-        for fit in tuples(points.sort_values("kept", ascending=False))
-    ]
-
-
-def _distance(fit: Any) -> str:
-    return "no Fréchet distance" if pd.isna(fit.frechet) else f"Fréchet {fit.frechet:.4g}"
+def _tile(fit: Any, pictures: Pictures) -> Tile:
+    known = "no Fréchet distance" if pd.isna(fit.frechet) else f"Fréchet {fit.frechet:.4g}"
+    return Tile(
+        picture=pictures.place(fit, "samples"),
+        alt=f"Images drawn by {fit.method} at density {density_text(fit.density)}",
+        head=density_caption(fit),
+        line=caption(fit, known),
+    )
 
 
 PART = Part(sections=sections, pictured=pictured, kinds={KIND}, introduction=INTRODUCTION)

@@ -118,7 +118,7 @@ def _blocks(rows: pd.DataFrame, place: str) -> Iterator[Block]:
         note=NOTE,
         lines=rows["position"].nunique() // 2,
         figure=layer_figure(rows),
-        controls=tuple(choice.control(place) for choice in layer_choices(rows)),
+        controls=layer_choices(rows),
     )
 
 
@@ -148,7 +148,6 @@ def _depths(densities: Grid) -> Grid:
 
 
 def _title(rows: pd.DataFrame, choice: str) -> str:
-    """The title of the densities' axis."""
     seed = f", seed {rows['seed'].iloc[0]}" if len(rows) else ": no such ticket"
     return f"Density of the ticket<br><sub>{plain(choice + seed)}</sub>"
 

@@ -14,7 +14,7 @@ from lip_ray.records import LayerMask
 from ..charts.cells import cell_layout, cell_map, in_lines
 from ..charts.controls import Choice, alternatives
 from ..page.content import Content, Part
-from ..page.section import Figure, Section
+from ..page.section import Block, Figure, Section, one_per
 from ..rows.choosing import check_single, evenly, shown_text
 from ..rows.naming import tuples
 from ..rows.texts import density_text
@@ -121,24 +121,23 @@ def sections(shown: Content) -> Iterator[Section]:
     found = {key: shown.store.masks(*key) for key in dict.fromkeys(keys)}
     known = {key: mask for key, mask in found.items() if mask is not None}
     table = overlap_table(chosen, known)
-    for place, (network, rows) in enumerate(table.groupby("network", observed=True)):
-        if (rows["a"] != rows["b"]).any():
-            own = tickets[tickets["network"] == network].groupby("kept").size().max()
-            figure = _drawn(rows, f"overlap-{place}", shown_text(own, MOST_TICKETS, "tickets {}"))
-            title = f"Overlap of masks: {network}"
-            yield Section(name=f"of-overlap-{place}", title=title, blocks=(figure,))
-
-
-def _drawn(rows: pd.DataFrame, place: str, more: str) -> Figure:
-    return Figure(
-        name="overlap",
-        place=place,
-        label="Overlap of masks",
-        note=NOTE + more,
-        lines=rows["a"].nunique(),
-        figure=overlap_figure(rows),
-        controls=tuple(choice.control(place) for choice in overlap_choices(rows)),
+    several = table.groupby("network", observed=True).filter(
+        lambda own: (own["a"] != own["b"]).any()
     )
+
+    def blocks(rows: pd.DataFrame, place: str) -> Iterator[Block]:
+        own = tickets[tickets["network"] == rows["network"].iloc[0]].groupby("kept").size().max()
+        yield Figure(
+            name="overlap",
+            place=place,
+            label="Overlap of masks",
+            note=NOTE + shown_text(own, MOST_TICKETS, "tickets {}"),
+            lines=rows["a"].nunique(),
+            figure=overlap_figure(rows),
+            controls=overlap_choices(rows),
+        )
+
+    yield from one_per(several, "network", "overlap", blocks, title="Overlap of masks: {}")
 
 
 def _first_seeds(tickets: pd.DataFrame) -> pd.DataFrame:
@@ -167,7 +166,8 @@ def _overlap(
     if [(one.layer, one.shape) for one in first] != [(one.layer, one.shape) for one in second]:
         return None
     pairs = list(zip(first, second, strict=True))
-    both = sum(_in_both(a.bits, b.bits) for a, b in pairs)
+    bits = ((np.frombuffer(a.bits, np.uint8), np.frombuffer(b.bits, np.uint8)) for a, b in pairs)
+    both = sum(int(np.bitwise_count(one & other).sum()) for one, other in bits)
     expected = sum(a.kept * b.kept / a.total for a, b in pairs)
     kept = sum(a.kept for a, _ in pairs)
     either = kept + sum(b.kept for _, b in pairs)
@@ -176,12 +176,6 @@ def _overlap(
     iou, chance = both / (either - both), expected / (either - expected)
     found = {"both": both, "share": both / kept, "iou": iou, "chance": chance}
     return found | {"lift": iou / chance if chance else math.nan}
-
-
-def _in_both(first: bytes, second: bytes) -> int:
-    """Bits that are set in both."""
-    one, other = (np.frombuffer(bits, np.uint8) for bits in (first, second))
-    return int(np.bitwise_count(one & other).sum())
 
 
 def _matrix(rows: pd.DataFrame, measure: str) -> go.Heatmap:

@@ -1,8 +1,7 @@
 """Networks that restore no image: scores of their own, of every ticket by the weights it keeps."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -14,7 +13,7 @@ from ..rows.choosing import check_single
 from ..rows.identity import DENSE
 from ..rows.naming import distinct_names, grouped, named
 from ..rows.points import distinct_fits
-from ..rows.texts import density_text, interval_text, known_text, sample_text, wrong_text
+from ..rows.texts import density_text, known_text, mean_cells, sample_text, wrong_text
 from ..statistics.aggregate import Groups, dense_first, score_table
 
 
@@ -94,7 +93,7 @@ class ScoredNetworks:
                 note=self.note,
                 lines=rows["method"].nunique(),
                 figure=self.figure(rows),
-                controls=(self.plot.which.control(place),),
+                controls=(self.plot.which,),
             )
         yield from pictures
         yield table_of(
@@ -107,15 +106,11 @@ class ScoredNetworks:
     @property
     def _cells(self) -> Cells:
         """The cells of a method and density, from its rows, one per score."""
-
-        def mean(place: int) -> Callable[[Any], str]:
-            return lambda rows: interval_text(rows[place], form=self.form)
-
         return {
             "Method": lambda rows: rows[0].method,
             "Density": lambda rows: density_text(rows[0].density),
             "Kept": lambda rows: known_text(rows[0].kept),
-            **{head: mean(place) for place, head in enumerate(self.heads)},
+            **mean_cells(self.heads, form=self.form),
             "Seeds": lambda rows: rows[0].seeds,
             "Note": lambda rows: wrong_text(rows[0], {f"without {self.score}": rows[0].missing}),
         }

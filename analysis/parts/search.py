@@ -17,6 +17,7 @@ from ..page.content import Content, Part
 from ..page.section import Block, Figure, Section, Table, Text
 from ..rows.naming import tuples
 from ..rows.texts import known_text
+from ..statistics.intervals import pareto_front
 
 NOTE = """
 Each mark is a point of the search, its values means over its trials and their images at the level
@@ -83,9 +84,12 @@ class Goal:
     @classmethod
     def of(cls, objective: Mapping[str, Any]) -> Self:
         """The goal that a search wrote down as JSON."""
-        at, short = _level(objective.get("level", "last"))
-        column, direction = objective["column"], objective["direction"]
-        return cls(column=column, direction=direction, at=at, short=short)
+        level, own = objective.get("level"), {"at": "sparsest level", "short": ""}
+        if isinstance(level, Mapping) and "density" in level:
+            own = {"at": f"density {level['density']:g}", "short": f"{level['density']:g}"}
+        elif isinstance(level, Mapping) and "number" in level:
+            own = {"at": f"level {level['number']}", "short": str(level["number"])}
+        return cls(column=objective["column"], direction=objective["direction"], **own)
 
     @property
     def name(self) -> str:
@@ -160,9 +164,14 @@ def pair_table(points: pd.DataFrame) -> pd.DataFrame:
     """
     goals, table = goals_of(points), search_table(points)
     found = table[table["state"] == "complete"]
+    gains = {one.name: ((1 if one.grows else -1) * found[one.name]).tolist() for one in goals}
     pairs = [
-        {"first": one.name, "second": other.name, "points": _undominated(found, one, other)}
-        for one, other in combinations(goals, 2)
+        {
+            "first": one,
+            "second": other,
+            "points": sum(pareto_front([-x for x in gains[one]], gains[other])),
+        }
+        for one, other in combinations(gains, 2)
     ]
     return pd.DataFrame(pairs, columns=["first", "second", "points"])
 
@@ -183,16 +192,17 @@ def front_figure(points: pd.DataFrame, *, starts: int = 0) -> go.Figure:
     if known.empty:
         raise ValueError("no point of the search has values yet")
     known = known.assign(text=[_hover(row, goals) for _, row in known.iterrows()])
+    complete, y = known[known["state"] == "complete"], goals[0].name
     if len(goals) == 2:
-        line = _staircase(front_table(points), goals)
-        x, axis = goals[1].name, _axis(known, goals[1])
+        x, axis, front = goals[1].name, _axis(known, goals[1]), front_table(points)
+        line = _line(front[x], front[y], name="front: within reach", shape="vh")
     else:
-        line = _best_so_far(known, goals[0])
         x, axis = "number", _plain_axis("Point, in the order of asking")
-    complete = known.loc[known["state"] == "complete", goals[0].name]
+        best = complete[y].cummax() if goals[0].grows else complete[y].cummin()
+        line = _line(complete[x], best, name="best so far", shape="hv")
     look = layout(goals[0].title) | {"xaxis": axis, "yaxis2": FOOT}
-    look["yaxis"]["range"] = spread(complete)
-    figure = go.Figure([line, *_marks(known, x, goals[0].name, starts)])
+    look["yaxis"]["range"] = spread(complete[y])
+    figure = go.Figure([line, *_marks(known, x, y, starts)])
     figure.update_layout(look)
     return figure
 
@@ -208,16 +218,6 @@ def value_text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _level(level: Any) -> tuple[str, str]:
-    """A level in words and in short."""
-    given = level if isinstance(level, Mapping) else {"kind": "last"}
-    if "density" in given:
-        return f"density {given['density']:g}", f"{given['density']:g}"
-    if "number" in given:
-        return f"level {given['number']}", str(given["number"])
-    return "sparsest level", ""
 
 
 def sections(shown: Content) -> Iterator[Section]:
@@ -304,23 +304,10 @@ def _row(group: pd.DataFrame, goals: Sequence[Goal]) -> dict[str, Any]:
         "state": first["state"] if told else OPEN,
         "pareto": bool(first["pareto"]),
         **{goal.name: float(value) for goal, value in zip(goals, values, strict=True)},
-        **{path: _plain_value(value) for path, value in params.items()},
+        **{path: v if type(v) in (int, float) else value_text(v) for path, v in params.items()},
         "trials": int(group["trial_id"].count()),
         "reason": reason or first["problem"] or "",
     }
-
-
-def _plain_value(value: Any) -> Any:
-    """Numbers as they are, all else as text."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if number else value_text(value)
-
-
-def _undominated(found: pd.DataFrame, one: Goal, other: Goal) -> int:
-    """How many rows no other row is at least as good as in both and better in one."""
-    losses = [(-1 if goal.grows else 1) * found[goal.name] for goal in (one, other)]
-    pairs = list(zip(*losses, strict=True))
-    return sum(not any(a <= x and b <= y and (a, b) != (x, y) for a, b in pairs) for x, y in pairs)
 
 
 def _marks(known: pd.DataFrame, x: str, y: str, starts: int) -> Iterator[go.Scatter]:
@@ -348,24 +335,11 @@ def _marks(known: pd.DataFrame, x: str, y: str, starts: int) -> Iterator[go.Scat
             )
 
 
-def _staircase(front: pd.DataFrame, goals: Sequence[Goal]) -> go.Scatter:
-    """What is within reach: from each point to the next, worse in the first objective, the second
-    stays until that is reached."""
-    y, x = (front[goal.name] for goal in goals)
-    return _line(numbers(x), numbers(y), name="front: within reach", shape="vh")
-
-
-def _best_so_far(known: pd.DataFrame, goal: Goal) -> go.Scatter:
-    found = known[known["state"] == "complete"]
-    values = found[goal.name]
-    best = values.cummax() if goal.grows else values.cummin()
-    return _line(found["number"].tolist(), numbers(best), name="best so far", shape="hv")
-
-
-def _line(x: list[Any], y: list[Any], *, name: str, shape: str) -> go.Scatter:
+def _line(x: pd.Series, y: pd.Series, *, name: str, shape: str) -> go.Scatter:
+    """Steps from each point to the next: the best value stays until a better one is reached."""
     return go.Scatter(
-        x=x,
-        y=y,
+        x=numbers(x),
+        y=numbers(y),
         name=name,
         mode="lines",
         line={"color": FRONT_COLOUR, "width": 2, "shape": shape},

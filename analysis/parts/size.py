@@ -13,7 +13,7 @@ from ..page.section import Block, Figure, Section, Text, table_of
 from ..rows.choosing import check_single, most_frequent
 from ..rows.naming import grouped, named
 from ..rows.points import CONFIDENCE, WHICH, described_points, distinct_fits
-from ..rows.texts import count_text, density_text, interval_text, sample_text
+from ..rows.texts import count_text, density_text, mean_cells, sample_text
 from ..statistics.aggregate import IN_DB, SCORES, Groups, dense_first, score_table
 
 SIZED = [
@@ -36,9 +36,7 @@ CELLS = {
     "Network and method": lambda rows: rows[0].series,
     "Parameters": lambda rows: count_text(rows[0].kept_all),
     "Density": lambda rows: density_text(rows[0].density),
-    "Selected": lambda rows: interval_text(rows[0], end="_db"),
-    "Peak": lambda rows: interval_text(rows[1], end="_db"),
-    "Final": lambda rows: interval_text(rows[2], end="_db"),
+    **mean_cells(["Selected", "Peak", "Final"], end="_db"),
     "n": lambda rows: rows[0].n,
 }
 """The cells of a series and size, from its rows, one per PSNR."""
@@ -128,7 +126,7 @@ def _blocks(rows: pd.DataFrame, place: str) -> Iterator[Block]:
         note=NOTE,
         lines=rows["series"].nunique(),
         figure=size_figure(rows),
-        controls=(PSNR_SHOWN.control(place),),
+        controls=(PSNR_SHOWN,),
     )
     yield table_of(
         grouped(rows, "series", "network", "kept_all"),

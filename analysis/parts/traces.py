@@ -69,7 +69,7 @@ MARKS = {
 BELOW_DB = 4.0
 """What is shown below the worst mark: how the curve rises, not where it comes from."""
 
-SCALE = Choice(name="scale", legend="Steps", labels=listed(["Linear", "Log"]), row=True)
+SCALE = Choice(name="scale", legend="Steps", labels=listed(["Linear", "Log"]), row=True, menu=1)
 
 PANELS = {"main": [0.32, 1.0], "statistic": [0.0, 0.2]}
 """The shares of the height that each panel takes."""
@@ -141,7 +141,7 @@ def trace_figure(table: pd.DataFrame) -> go.Figure:
     """
     check_single(table, "problem", "a figure of curves shows one problem: choose its rows")
     rows = list(tuples(table))
-    watched = any(_positive(row.statistic) for row in rows)
+    watched = any(value > 0 for row in rows for value in row.statistic)
     context, fits = _context(rows), [_traces(row, watched=watched) for row in rows]
 
     def change(method: str, density: str) -> Change:
@@ -177,10 +177,7 @@ def sections(shown: Content) -> Iterator[Section]:
             note=NOTE + more,
             lines=7,
             figure=trace_figure(rows),
-            controls=(
-                *(choice.control(place) for choice in trace_choices(rows)),
-                SCALE.control(place, menu=1),
-            ),
+            controls=(*trace_choices(rows), SCALE),
         )
 
     yield from one_per(table, "problem", "trace", blocks, title="Learn, then overfit: {}")
@@ -221,7 +218,8 @@ def _axes_of(rows: Sequence[Any], shown: Sequence[bool], said: str) -> dict[str,
     own = [row for row, one in zip(rows, shown, strict=True) if one]
     note = f"{said}, seed {own[0].seed}: {own[0].outcome}" if own else f"{said}: no such fit"
     seen = [*own, *(row for row in rows if row.kept == row.total)]
-    low, high = spread([value for row in seen for value in (*_marks(row), max(row.psnr_db))])
+    marked = [getattr(row, f"psnr_{which}_db") for row in seen for which in WHICH]
+    low, high = spread([*marked, *(max(row.psnr_db) for row in seen)])
     title = f"Step<br><sub>{plain(note)}</sub>"
     return {"xaxis.title.text": title, "yaxis.range": [low - BELOW_DB, high]}
 
@@ -277,20 +275,11 @@ def _line(x: Sequence[int], y: Sequence[float], name: str, line: dict[str, Any])
     return {"type": "scatter", "x": np.asarray(x), "y": np.asarray(y), "line": line, **named}
 
 
-def _marks(row: Any) -> list[float]:
-    """The PSNRs at the three marked steps."""
-    return [getattr(row, f"psnr_{which}_db") for which in WHICH]
-
-
 def _decades(rows: Sequence[Any]) -> list[int]:
     """The powers of ten that hold every statistic."""
     values = [value for row in rows for value in row.statistic if value > 0]
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     return [low, max(high, low + 1)]
-
-
-def _positive(values: Sequence[float]) -> bool:
-    return any(value > 0 for value in values)
 
 
 def _thinned(row: Any) -> tuple[list[Any], ...]:

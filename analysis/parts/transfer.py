@@ -143,7 +143,7 @@ def sections(shown: Content) -> Iterator[Section]:
     for place, ((network, method, travels), rows) in enumerate(away):
         title = f"Transfers of {method}, {TRAVELS.get(str(travels), travels)}"
         name = f"transfer-{place}"
-        figure = _drawn(rows, name) if _comparable(rows) else NO_NATIVE
+        figure = _drawn(rows, name) if rows.loc[~rows["own"], "n_native"].any() else NO_NATIVE
         numbers = table_of(
             tuples(rows[rows["which"] == WHICH[0]]),
             CELLS,
@@ -158,7 +158,6 @@ def sections(shown: Content) -> Iterator[Section]:
 
 
 def _drawn(rows: pd.DataFrame, place: str) -> Figure:
-    density = _density(_with_natives(rows))
     return Figure(
         name="transfer",
         place=place,
@@ -166,13 +165,8 @@ def _drawn(rows: pd.DataFrame, place: str) -> Figure:
         note=NOTE,
         lines=rows["source"].nunique() * 2,
         figure=transfer_figure(rows),
-        controls=(PSNR_SHOWN.control(place), density.control(place, menu=1)),
+        controls=(PSNR_SHOWN, _density(_with_natives(rows))),
     )
-
-
-def _comparable(rows: pd.DataFrame) -> bool:
-    """Whether a ticket that went elsewhere meets a native one there."""
-    return bool(rows.loc[~rows["own"], "n_native"].any())
 
 
 def _with_natives(table: pd.DataFrame) -> pd.DataFrame:
@@ -187,7 +181,8 @@ def _density(table: pd.DataFrame) -> Choice:
     """The densities that a matrix offers, by how many weights are kept; first the middle one."""
     sizes = table.drop_duplicates("kept").sort_values("kept", ascending=False)
     labels = dict(zip(sizes["kept"], map(removed_text, sizes["density"]), strict=True))
-    return Choice(name="density", legend="Density", labels=labels, chosen=len(labels) // 2)
+    middle = len(labels) // 2
+    return Choice(name="density", legend="Density", labels=labels, chosen=middle, menu=1)
 
 
 def _difference(row: Any, to: str) -> str:

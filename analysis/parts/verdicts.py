@@ -4,7 +4,6 @@ Fits are paired: same image, seed, noise and initial weights, at equal true dens
 problems share apart from their image: task, network and fit.
 """
 
-import json
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
@@ -31,7 +30,7 @@ MARGIN_DB = 0.1
 """A ticket matches that is worse than dense by less than this, unless told otherwise."""
 
 MATCHED = [
-    *("problem", "problem_key", "problem_settings", "task", "prior", "image", "method"),
+    *("problem", "study_key", "study_settings", "task", "prior", "image", "method"),
     *("reference", "seed", "kept", "total", "density"),
 ]
 """The columns that verdicts follow from, beside the PSNR: few are sorted fast."""
@@ -195,13 +194,8 @@ CELLS = {
 def _fits(points: pd.DataFrame) -> pd.DataFrame:
     """All fits once, with the name of what their problems share apart from the image."""
     fits = distinct_fits(points)
-    keys, settings = (
-        fits[column].map({text: _without_image(text) for text in fits[column].unique()})
-        for column in ("problem_key", "problem_settings")
-    )
     names = fits["task"].astype(str) + ", " + fits["prior"].astype(str)
-    studies = pd.Series(distinct_names(names, keys, settings), index=fits.index)
-    named = fits.assign(study=studies)
+    named = fits.assign(study=distinct_names(names, fits["study_key"], fits["study_settings"]))
     return named.astype(dict.fromkeys(("study", "problem", "method", "reference"), str))
 
 
@@ -212,10 +206,6 @@ def _differences(fits: pd.DataFrame, which: str) -> pd.DataFrame:
     sparse = fits[fits["kept"] < fits["total"]]
     found = sparse.merge(dense, on=["problem", "reference", "seed"])
     return found.assign(difference_db=found[psnr] - found["dense_db"])
-
-
-def _without_image(settings: str) -> str:
-    return json.dumps({k: v for k, v in json.loads(settings).items() if k != "image"})
 
 
 def _sample(group: pd.DataFrame) -> tuple[list[list[float]], dict[str, Any]]:

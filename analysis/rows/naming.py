@@ -54,6 +54,19 @@ def flat_settings(settings: str) -> dict[str, str]:
     return dict(_leaves(json.loads(settings), ""))
 
 
+def joined(*merged: str, **parts: str) -> str:
+    """One JSON object with the fields of the `merged` ones, and with each part under its name."""
+    found = {name: json.loads(part) for name, part in parts.items()}
+    return json.dumps(
+        found | {k: v for text in merged for k, v in json.loads(text).items()}, sort_keys=True
+    )
+
+
+def without(settings: str, name: str) -> str:
+    """A JSON object without one of its fields."""
+    return json.dumps({k: v for k, v in json.loads(settings).items() if k != name}, sort_keys=True)
+
+
 def tuples(frame: pd.DataFrame) -> Iterator[Any]:
     """The rows, their columns as attributes of whatever type is in them."""
     return iter(frame.itertuples())

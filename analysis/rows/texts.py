@@ -1,6 +1,6 @@
 """Numbers in words, as tables, captions and figures write them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -26,6 +26,17 @@ def interval_text(row: Any, *, end: str = "", form: str = ".2f") -> str:
     return mean_text(mean, low, high, form)
 
 
+def mean_cells(
+    heads: Iterable[str], first: int = 0, *, end: str = "", form: str = ".2f"
+) -> dict[str, Callable[[Sequence[Any]], str]]:
+    """By head the cell with the `interval_text` of each of several rows, from the `first` on."""
+
+    def cell(place: int) -> Callable[[Sequence[Any]], str]:
+        return lambda rows: interval_text(rows[place], end=end, form=form)
+
+    return {head: cell(place) for place, head in enumerate(heads, first)}
+
+
 def wrong_text(row: Any, missing: Mapping[str, int]) -> str:
     """How many fits of a row went wrong or are `missing` something; empty where all is well."""
     counts = {name: getattr(row, name) for name in FAILURES} | dict(missing)
@@ -35,12 +46,18 @@ def wrong_text(row: Any, missing: Mapping[str, int]) -> str:
 def sample_text(table: pd.DataFrame) -> str:
     """How many seeds the means of a table are over, and what its intervals are."""
     counts = table.loc[table["n"] > 0, "n"]
-    least, most = counts.min(), counts.max()
-    if most == 1:
+    if counts.max() == 1:
         return "n = 1 seed, so no intervals"
-    seeds = f"{most}" if least == most else f"{least} to {most}"
-    where = " from n = 2" if least == 1 else ""
-    return f"n = {seeds} seeds, {100 * table['confidence'].iloc[0]:g} % intervals{where}"
+    where = " from n = 2" if counts.min() == 1 else ""
+    level = 100 * table["confidence"].iloc[0]
+    return f"n = {counted_text(counts, 'seeds')}, {level:g} % intervals{where}"
+
+
+def counted_text(counts: pd.Series, noun: str) -> str:
+    """How many there are of a noun in the plural, from the least to the most."""
+    least, most = counts.min(), counts.max()
+    noun = noun.removesuffix("s") if most == 1 else noun
+    return f"{most} {noun}" if least == most else f"{least} to {most} {noun}"
 
 
 def db_text(value: float) -> str:

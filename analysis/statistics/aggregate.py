@@ -104,11 +104,9 @@ class Groups:
 
     @cached_property
     def _places(self) -> pd.Series:
-        """The place of the group of each fit."""
         return pd.Series(self._groups.ngroup())
 
     def _sample(self, *scores: str) -> Any:
-        """The independent values of each group."""
         return self._groups[list(scores)] if self.unit == "seed" else self._of_images(*scores)
 
     def _of_images(self, *scores: str) -> Any:

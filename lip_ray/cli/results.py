@@ -184,7 +184,8 @@ def figure(
     ] = 8.0,
 ) -> None:
     """Write a figure of the page for a paper."""
-    from lip_ray.analysis.print import FONT, figure_of, write_figure
+    from lip_ray.analysis.named import figure_of
+    from lip_ray.analysis.print import FONT, write_figure
 
     require_one_of(PSNRS, which, "--psnr", "PSNR")
     reader = Reader(store_or_only(store))

@@ -1,14 +1,14 @@
 """Folders of pictures: the files in them, and the images that a folder stands for."""
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BeforeValidator, ValidationError, model_validator
 
 from lip_ray.data import fingerprint
-from lip_ray.data.images import WHAT, FileImage, Framing, Image
+from lip_ray.data.images import WHAT, FileImage, Framing, Image, Pair
 from lip_ray.mistakes import explained
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -36,12 +36,21 @@ class PictureFolder(Framing):
     """Whether all pictures are the images of one trial, for one ticket in common."""
     measured: bool = False
     """Whether each picture is itself the measurement, so that no clean image is known."""
+    measurements: str | None = None
+    """A folder or a pattern of measurements that were made elsewhere: each picture is a pair with
+    the one that has the same name, whatever its ending, framed alike."""
 
-    def files(self, *, most: int, limit: str) -> tuple[FileImage, ...]:
+    @model_validator(mode="after")
+    def _measured_once(self) -> Self:
+        if self.measured and self.measurements is not None:
+            raise ValueError("measurements are of clean pictures: leave measured out, got true")
+        return self
+
+    def files(self, *, most: int, limit: str) -> tuple[FileImage | Pair, ...]:
         """Each picture as an image, in the order of their paths.
 
-        Raises ValueError without any picture, with the same one twice, and with more than `most`,
-        which is called the `limit`.
+        Raises ValueError without any picture, with the same one twice, with one that should have
+        a single measurement and does not, and with more than `most`, which is called the `limit`.
         """
         paths = pictures_at(self.path)
         if len(paths) > most:
@@ -50,7 +59,23 @@ class PictureFolder(Framing):
             )
         images = tuple(map(self._image, paths))
         _refuse_twice(images)
-        return images
+        if self.measurements is None:
+            return images
+        return tuple(map(self._paired(pictures_at(self.measurements, name="measurements")), images))
+
+    def _paired(self, measurements: Sequence[Path]) -> Callable[[FileImage], Pair]:
+        """A function that makes a pair of an image and the measurement of the same name."""
+
+        def pair(image: FileImage) -> Pair:
+            found = [path for path in measurements if path.stem == image.name]
+            if len(found) != 1:
+                raise ValueError(
+                    f"measurements must hold one picture called {image.name}, got {len(found)} in "
+                    f"{self.measurements}"
+                )
+            return Pair(clean=image, measurement=self._image(found[0]))
+
+        return pair
 
     def _image(self, path: Path) -> FileImage:
         same = {name: getattr(self, name) for name in (*Framing.model_fields, "measured")}
@@ -58,17 +83,18 @@ class PictureFolder(Framing):
         return FileImage.model_validate({"path": str(path), "sha256": sha256} | same)
 
 
-def pictures_at(path: str) -> list[Path]:
-    """The pictures of a folder or of a pattern, sorted. Raises ValueError without any."""
+def pictures_at(path: str, *, name: str = "path") -> list[Path]:
+    """The pictures of a folder or of a pattern, sorted. Raises ValueError, which calls the path by
+    the `name` of its field, without any."""
     place = fingerprint.absolute(path)
     if _is_folder(place):
-        return [place / name for name in picture_files(place)]
+        return [place / file for file in picture_files(place)]
     if not fingerprint.PATTERN.search(path):
-        raise ValueError(f"path must be a folder of pictures or a pattern of files, got {path}")
+        raise ValueError(f"{name} must be a folder of pictures or a pattern of files, got {path}")
     names = glob.glob(str(place), recursive=True)  # noqa: PTH207, as this passes hidden files over
     found = [file for file in map(Path, names) if file.is_file()]
     if not found:
-        raise ValueError(f"path is a pattern that no file matches, got {path}")
+        raise ValueError(f"{name} is a pattern that no file matches, got {path}")
     return sorted(found)
 
 
@@ -126,7 +152,7 @@ def _each(item: object) -> list[Any]:
     return [item | {"index": each} for each in index]
 
 
-def _together(item: Any) -> Iterator[FileImage]:
+def _together(item: Any) -> Iterator[FileImage | Pair]:
     try:
         folder = PictureFolder.model_validate(item)
     except ValidationError as error:

@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal, Self, final
 
 import numpy as np
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from lip_ray.data import fingerprint, npz
 from lip_ray.data.decoding import decoded
 from lip_ray.data.folders import picture_files
 from lip_ray.data.images import Framing, Range, digits, framed, rounded
-from lip_ray.spec import Family, RunOnly
+from lip_ray.spec import Family, RunOnly, is_unset
 
 WHAT = "image"
 
@@ -117,7 +117,7 @@ class ArraySet(AbstractImageSet):
     sha256: str
     """The SHA-256 of the file's bytes. It is filled in at the first reading and checked at each
     later one."""
-    white: npz.White | None = None
+    white: npz.White | None = Field(default=None, exclude_if=is_unset)
     """The value that is white; by default 255 of uint8 and 1 of float32. Arrays of uint16 need it:
     4095 for what a camera of 12 bits saved."""
 

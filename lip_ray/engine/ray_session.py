@@ -22,6 +22,7 @@ from lip_ray.engine import ray_private
 from lip_ray.engine.node_report import bootstrap
 from lip_ray.engine.resources import Capacity, LaunchError
 from lip_ray.engine.temporary import private_folder
+from lip_ray.errors import first_line
 
 OBJECT_STORE_BYTES = 100_000_000
 """Nothing but specs and short reports passes through it."""
@@ -115,7 +116,7 @@ def _start(folder: Path) -> None:
             object_store_memory=OBJECT_STORE_BYTES,
         )
     except (RuntimeError, OSError, RayError) as error:
-        said = (str(error).strip() or repr(error)).splitlines()[0]
+        said = first_line(error)
         raise LaunchError(f"Ray cannot be started on this machine: {said}") from error
 
 

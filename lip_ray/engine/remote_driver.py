@@ -20,7 +20,7 @@ from lip_ray.engine.launch import Summary, launch
 from lip_ray.engine.ray_private import HEAD
 from lip_ray.engine.ray_session import joined
 from lip_ray.engine.resources import LaunchError
-from lip_ray.errors import UserError
+from lip_ray.errors import UserError, first_line
 from lip_ray.sweep import Sweep
 
 LOOK_S = 0.5
@@ -59,7 +59,7 @@ def launch_from_outside(sweep: Sweep, store: str, console: Console, address: str
 
 def lost(address: str, error: Exception) -> str:
     """What is said where the driver, or the way to it, has died."""
-    said = (str(error).strip() or repr(error)).splitlines()[0]
+    said = first_line(error)
     what = f"the driver on the cluster's head no longer answers: {said}"
     return f"--address {address}: {what}. {RESUME}."
 

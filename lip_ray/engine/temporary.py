@@ -5,16 +5,14 @@ refused by name: no other is taken in its place.
 """
 
 import errno
-import fcntl
 import os
 import shutil
-import stat
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
+from lip_ray import scratch
 from lip_ray.engine.resources import LaunchError
 
 VARIABLES = ("TMPDIR", "TEMP", "TMP")
@@ -34,12 +32,6 @@ ROOM_BYTES = 16_000_000
 SHARED_MEMORY = Path("/dev/shm")
 """Where Ray keeps objects, unless they do not fit: then they lie in the temporary folder too."""
 
-PREFIX = "lip-"
-LOCK = "lip-ray.lock"
-
-MARK = "lip-ray's own temporary folder: {folder}\n"
-"""The content of a folder's lock file. A folder without it, or moved, is never removed."""
-
 
 @contextmanager
 def private_folder(*, object_store_bytes: int = 0, sockets: bool = True) -> Iterator[Path]:
@@ -49,14 +41,8 @@ def private_folder(*, object_store_bytes: int = 0, sockets: bool = True) -> Iter
     temporary folder does not do.
     """
     folder = usable_folder(object_store_bytes=object_store_bytes, sockets=sockets)
-    remove_abandoned(folder)
-    private = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder))
-    lock = _locked(private)
-    try:
+    with scratch.private_folder(folder) as private:
         yield private
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
-        lock.close()
 
 
 def usable_folder(*, object_store_bytes: int = 0, sockets: bool = True) -> Path:
@@ -89,14 +75,6 @@ def usable_folder(*, object_store_bytes: int = 0, sockets: bool = True) -> Path:
     return folder
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Remove what runs that were killed have left in the temporary folder, and nothing else."""
-    for private in folder.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # it is in use, or gone by now
-            if _is_own(private, stat.S_ISDIR):
-                _remove_unlocked(private)
-
-
 def _write(folder: Path, size: int) -> None:
     """Take so many bytes there for a moment, which finds quotas too."""
     with tempfile.TemporaryFile(dir=folder) as file:
@@ -108,32 +86,3 @@ def _shared_memory_has(size: int) -> bool:
         return shutil.disk_usage(SHARED_MEMORY).free >= size
     except OSError:
         return False
-
-
-def _locked(private: Path) -> IO[bytes]:
-    """The folder's lock file, held until it is closed or this process ends, however it ends."""
-    lock = (private / f"{LOCK}.new").open("wb")
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    lock.write(_mark(private))
-    lock.flush()
-    (private / f"{LOCK}.new").rename(private / LOCK)  # it appears only once it is held
-    return lock
-
-
-def _mark(private: Path) -> bytes:
-    return MARK.format(folder=private).encode()
-
-
-def _remove_unlocked(private: Path) -> None:
-    """Remove a folder whose lock file is ours and held by nobody. Raises OSError otherwise."""
-    handle = os.open(private / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(handle, "rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_own(private / LOCK, stat.S_ISREG) and lock.read() == _mark(private):
-            shutil.rmtree(private, ignore_errors=True)  # follows no links
-
-
-def _is_own(path: Path, is_kind: Callable[[int], bool]) -> bool:
-    """Whether it is of that kind, no link, and belongs to this user."""
-    found = path.lstat()
-    return is_kind(found.st_mode) and found.st_uid == os.getuid()

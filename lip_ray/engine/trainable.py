@@ -16,6 +16,7 @@ from ray import tune
 
 from lip_ray import __version__
 from lip_ray.engine.resources import Slot
+from lip_ray.errors import first_line
 from lip_ray.records import LevelRecord, TrialRecord
 from lip_ray.spec import EPOCH
 from lip_ray.store import Reader, StoreUnavailable, Writer
@@ -83,9 +84,9 @@ def run_trial(config: Config) -> None:
             if _run_missing(config, device) < (last := config["levels"] - 1):
                 ending = _ending(Ending.FOUND, "by another run", level=last)
         except torch.OutOfMemoryError as error:  # its traceback holds tensors until it is left
-            ending = _ending(Ending.OUT_OF_MEMORY, _first_line(error))
+            ending = _ending(Ending.OUT_OF_MEMORY, first_line(error))
         except StoreUnavailable as error:
-            ending = _ending(Ending.STORE, _first_line(error))
+            ending = _ending(Ending.STORE, first_line(error))
     if ending:
         tune.report(ending)
 
@@ -188,11 +189,6 @@ def trial_record(trial: AbstractTrial, *, device: str) -> TrialRecord:
 def _ending(ending: Ending, reason: str, *, level: int = -1) -> Config:
     """A report in place of a level's; `level` is the last that is known to be stored."""
     return {"level": level, "ending": str(ending), "reason": reason}
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else repr(error)
 
 
 def _report(records: Sequence[LevelRecord]) -> Config:

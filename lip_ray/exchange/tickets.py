@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lip_ray import __version__, strict_yaml
 from lip_ray.mistakes import explained
-from lip_ray.priors import AbstractPrior, Prior, read_checkpoint
+from lip_ray.priors import AbstractPrior, Checkpoint, Prior, read_checkpoint
 from lip_ray.priors.generators import (
     AbstractGenerator,
     Dcgan,
@@ -216,7 +216,7 @@ def imported(
         origin = f"initial weights of seed {seed or 0}"
         notes.append("the weights are not those that the mask was found with, but drawn here")
     mask = Mask(found.masks)
-    notes += _differences(found.masked_elsewhere, mask, masks_only=found.weights is None)
+    notes += _differences(found)
     notes += _emptied(prior, mask, image_channels)
     about = _about(prior, mask, channels=image_channels, weights=origin) | {
         "imported_from": {"name": path.name, "sha256": _sha256(path)},
@@ -395,17 +395,17 @@ def _about(prior: Spec, mask: Mask, *, channels: int, weights: str) -> dict[str,
     }
 
 
-def _differences(masked_elsewhere: int, mask: Mask, *, masks_only: bool) -> list[str]:
+def _differences(found: Checkpoint) -> list[str]:
     """Properties of a published file that mean something else in its own scripts than here."""
     notes = []
-    if masked_elsewhere:
+    if found.masked_elsewhere:
         notes.append(
-            f"the file masks {masked_elsewhere:,} biases and entries of normalisation too: here "
-            "they are never pruned"
+            f"the file masks {found.masked_elsewhere:,} biases and entries of normalisation too: "
+            "here they are never pruned"
         )
-    dense = [mask.layers[name] for name in LEFT_DENSE if name in mask.layers]
+    dense = [found.masks[name] for name in LEFT_DENSE if name in found.masks]
     regrown = sum(int((~layer).sum()) for layer in dense)
-    if masks_only and regrown and not masked_elsewhere:
+    if found.of_the_study and regrown:
         notes.append(
             "the lottery-image-prior scripts apply such a mask to all convolutions but 1.0.1.1 and "
             f"1.1.1.1: {regrown:,} of the weights pruned here are fitted there"

@@ -1,20 +1,18 @@
 """Published masks and weights, read as tickets of a prior."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from lip_ray.priors.base import AbstractPrior, UntrainedPrior
-from lip_ray.priors.saved import CheckpointError, dense, is_plain, state_in
+from lip_ray.priors.saved import CheckpointError, dense, state_in, with_counters
 from lip_ray.priors.shapes import Shapes, misfits, shapes
 
 MASK, BEFORE_MASK = "_mask", "_orig"
 """How torch.nn.utils.prune ends the names of a mask and of what it masks."""
-COUNTER = ".num_batches_tracked"
-"""The batch counter of batch normalisation. Older files lack it, and nothing depends on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +26,8 @@ class Checkpoint:
     masked_elsewhere: int
     """The number of entries of biases and normalisation that the file masks too; they are never
     pruned here."""
+    of_the_study: bool = False
+    """Whether it has the form in which the lottery-image-prior scripts save masks."""
 
 
 def read_checkpoint(path: Path, prior: AbstractPrior, *, image_channels: int = 3) -> Checkpoint:
@@ -60,11 +60,12 @@ def read_checkpoint(path: Path, prior: AbstractPrior, *, image_channels: int = 3
 
 
 def _understood(content: object, module: nn.Module) -> Checkpoint:
-    if is_plain(content):
+    if isinstance(content, Tensor):
         return _of_flat_mask(content, module)
     assert isinstance(content, Mapping)
     if all(name.endswith(MASK) for name in content):
-        return _of_masks({name.removesuffix(MASK): mask for name, mask in content.items()}, module)
+        masks = {name.removesuffix(MASK): mask for name, mask in content.items()}
+        return replace(_of_masks(masks, module), of_the_study=True)
     if _are_masks(content, module):
         return _of_masks(content, module)
     return _of_state_dict(content, module)
@@ -123,13 +124,13 @@ def _of_state_dict(state: Mapping[str, Tensor], module: nn.Module) -> Checkpoint
         for name, _ in module.named_parameters()
         if name + MASK in weights
     }
-    counters = [name for name in expected if name.endswith(COUNTER)]
-    weights = dict.fromkeys(counters, torch.tensor(0)) | weights
+    weights = with_counters(weights, expected)
     _require_equal(shapes(weights), shapes(expected))
     values = {name: _numbers(name, weights[name], like) for name, like in expected.items()}
-    for name in masks.keys() - _prunable(module).keys():
+    prunable = _prunable(module)
+    for name in (name for name in masks if name not in prunable):
         values[name] = values[name] * _binary(name, _of_shape(masks[name], values[name], name))
-    found = _of_masks({name: values[name] != 0 for name in _prunable(module)} | masks, module)
+    found = _of_masks({name: values[name] != 0 for name in prunable} | masks, module)
     return Checkpoint(masks=found.masks, weights=values, masked_elsewhere=found.masked_elsewhere)
 
 

@@ -11,7 +11,7 @@ import pickle
 import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any, NoReturn, TypeGuard
@@ -38,6 +38,8 @@ COMPILED = "_orig_mod."
 """What torch.compile puts into names."""
 PARTS = re.compile("(_orig|_mask)$")
 """Ends of names that torch.nn.utils.prune makes of one."""
+COUNTER = ".num_batches_tracked"
+"""The batch counter of batch normalisation. Older files lack it, and nothing depends on it."""
 MOST_NUMBERS = 2**30
 """In all tensors of a file."""
 
@@ -65,7 +67,7 @@ def state_in(
             return state_of(_inert(path, refusal), needed=needed, expected=expected)
         except CheckpointError:
             raise refusal from None
-    return content if is_plain(content) else state_of(content, needed=needed, expected=expected)
+    return content if _is_plain(content) else state_of(content, needed=needed, expected=expected)
 
 
 def state_of(
@@ -159,7 +161,13 @@ def _is_readable(value: object) -> TypeGuard[Tensor]:
     )
 
 
-def is_plain(value: object) -> TypeGuard[Tensor]:
+def with_counters(state: Mapping[str, Tensor], expected: Iterable[str]) -> dict[str, Tensor]:
+    """A state dict with the batch counters that it lacks of those that are expected."""
+    counters = [name for name in expected if name.endswith(COUNTER)]
+    return dict.fromkeys(counters, torch.tensor(0)) | dict(state)
+
+
+def _is_plain(value: object) -> TypeGuard[Tensor]:
     """Whether a value is a dense tensor on the CPU."""
     return (
         isinstance(value, Tensor)

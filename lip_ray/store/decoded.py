@@ -7,12 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lip_ray.store import legacy
-from lip_ray.store.files import READ_ERRORS, Files, valid
+from lip_ray.store.files import AT_ONCE, READ_ERRORS, Files, valid
 from lip_ray.store.manifest import FILE, part_schema, stem_of
 from lip_ray.store.seal import Seal, seal_of
-
-READERS = 16
-"""Files that are read at once: over a network each takes its time."""
 
 
 class Reading:
@@ -31,23 +28,28 @@ class Reading:
 
     def __iter__(self) -> Iterator[pa.Table]:
         """Raises FileNotFoundError for one that is gone."""
-        with ThreadPoolExecutor(READERS) as pool:
-            for start in range(0, len(self._names), 64 * READERS):
-                names = self._names[start : start + 64 * READERS]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for start in range(0, len(self._names), 64 * AT_ONCE):
+                names = self._names[start : start + 64 * AT_ONCE]
                 for name, content in zip(names, pool.map(self._files.read, names), strict=True):
-                    rows = rows_of(self._table, name, content)
+                    seal = seal_of(content)
+                    rows = _rows(self._table, name, content, seal)
                     if rows is None:
                         self.damaged.append(name)
                         continue
                     self.count += 1
                     self.size += len(content)
-                    self.unsealed += seal_of(content) is Seal.MISSING
+                    self.unsealed += seal is Seal.MISSING
                     yield rows
 
 
 def rows_of(table: str, name: str, content: bytes) -> pa.Table | None:
     """The rows of a loose file or a part with the `file` of each; none where it is damaged."""
-    if seal_of(content) is Seal.BROKEN:
+    return _rows(table, name, content, seal_of(content))
+
+
+def _rows(table: str, name: str, content: bytes, seal: Seal) -> pa.Table | None:
+    if seal is Seal.BROKEN:
         return None
     schema = part_schema(table)
     try:

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from pyarrow.dataset import Dataset, FileSystemDataset, ParquetFileFormat
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
+from lip_ray.errors import first_line
 from lip_ray.store.paths import Damaged, StoreError
 from lip_ray.store.seal import Outline, ReadBetween, Seal, between, outline, seal_of, whole_seal
 from lip_ray.store.verified import VerifiedFile
@@ -42,7 +43,7 @@ READ_ERRORS = (Damaged, OSError, pa.ArrowException)
 """What a file that cannot be read, or not understood, ends its reading with."""
 
 AT_ONCE = 16
-"""Files whose checksums are computed at once: over a network each takes its time."""
+"""Files that are read at once: over a network each takes its time."""
 
 CREDENTIALS = re.compile(r"(?<=//)\S+@")
 """Name and password within a URI."""
@@ -189,7 +190,7 @@ class Files(ABC):
         try:
             return valid(pq.read_table(pa.BufferReader(content), schema=schema, **chosen))
         except (OSError, pa.ArrowException) as error:
-            raise self._unsound(name, _first_line(error)) from error
+            raise self._unsound(name, first_line(error)) from error
 
     def dataset(self, names: Sequence[str], schema: pa.Schema) -> Dataset:
         """The rows of Parquet files, which are read only as they are needed.
@@ -240,7 +241,7 @@ def _path(text: str) -> Path:
         return Path(text).expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as error:  # links that loop, no such user, a null
         raise StoreError(
-            f"{text}: {_first_line(error)}: a store is a folder, or s3://bucket/prefix"
+            f"{text}: {first_line(error)}: a store is a folder, or s3://bucket/prefix"
         ) from error
 
 
@@ -347,13 +348,13 @@ class Bucket(Files):
         except StoreError:
             raise
         except ValueError as error:
-            said = CREDENTIALS.sub("…@", _first_line(error))
+            said = CREDENTIALS.sub("…@", first_line(error))
             raise StoreError(
                 f"{shown}: {said}: a store is a folder, or s3://bucket/prefix, with ?region=… or "
                 "?endpoint_override=… where needed"
             ) from error
         except OSError as error:
-            raise StoreError(f"{shown} cannot be reached: {_first_line(error)}") from error
+            raise StoreError(f"{shown} cannot be reached: {first_line(error)}") from error
         self.where = urlunsplit(parts._replace(path=parts.path.rstrip("/")))
 
     def names(self, folder: str) -> list[str]:
@@ -490,7 +491,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]

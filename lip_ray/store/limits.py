@@ -5,12 +5,12 @@ DuckDB would take 80 % of the memory, all cores, and a folder `.tmp` in the curr
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Thread, current_thread, main_thread
 from typing import Any, ClassVar, TypeVar
 
@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from lip_ray.cores import available_cpus
+from lip_ray.scratch import private_folder
 from lip_ray.store.paths import QueryError
 
 MEMORY, THREADS, SPILL = "LIP_RAY_MEMORY", "LIP_RAY_THREADS", "LIP_RAY_SPILL"
@@ -34,6 +35,9 @@ SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 DUCKDB_SHARE = 0.8
 """What DuckDB takes by default of the memory that a process may use."""
+
+PREFIX = "lip-ray-query-"
+"""How the names of temporary folders begin."""
 
 SMALLEST = 10**7
 """Bytes of memory that DuckDB needs to begin with."""
@@ -134,24 +138,21 @@ def database(limits: Limits) -> Iterator[Database]:
 
     Where no such folder can be made it does without: a query that needs it says so.
     """
-    folder = _own_folder()
     try:
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "temp_directory": folder,
-            "max_temp_directory_size": limits.spill,
-        }
-        with duckdb.connect(config=config) as connection:
-            memory = _memory(connection, limits)
-            threads = limits.threads or available_cpus()
-            connection.execute(f"set threads = {threads}; set memory_limit = '{memory}B'")
-            yield Database(connection=connection, memory=memory)
+        with _own_folder() as folder:
+            config: dict[str, str | bool | int | float | list[str]] = {
+                "temp_directory": folder,
+                "max_temp_directory_size": limits.spill,
+            }
+            with duckdb.connect(config=config) as connection:
+                memory = _memory(connection, limits)
+                threads = limits.threads or available_cpus()
+                connection.execute(f"set threads = {threads}; set memory_limit = '{memory}B'")
+                yield Database(connection=connection, memory=memory)
     except RuntimeError as error:
         if str(error) != INTERRUPTED:
             raise
         raise KeyboardInterrupt from error
-    finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def interruptible(connection: duckdb.DuckDBPyConnection, act: Callable[[], Result]) -> Result:
@@ -205,11 +206,16 @@ def _settle(found: "Future[Any]", act: Callable[[], object]) -> None:
         found.set_exception(error)
 
 
-def _own_folder() -> str:
-    try:
-        return tempfile.mkdtemp(prefix="lip-ray-query-")
-    except OSError:
-        return ""
+@contextmanager
+def _own_folder() -> Iterator[str]:
+    """A temporary folder, after the removal of those that killed queries have left; no name where
+    none can be made."""
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(private_folder(Path(tempfile.gettempdir()), PREFIX))
+        except OSError:
+            made = None
+        yield str(made or "")
 
 
 def _memory(connection: duckdb.DuckDBPyConnection, limits: Limits) -> int:

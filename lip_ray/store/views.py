@@ -146,18 +146,18 @@ create view settings as select trial_id, setting from files.trials
 FRONTIER_VIEW = """
 create view frontier as
 with said as (
-    select setting, any_value(kind) as kind, any_value(task) as task, any_value(prior) as prior,
-           any_value(pruner) as pruner, any_value(travels) as travels,
+    select setting, hash(setting) as place, any_value(kind) as kind, any_value(task) as task,
+           any_value(prior) as prior, any_value(pruner) as pruner, any_value(travels) as travels,
            list_unique(list(seed)) < count(*) as reseeded
     from files.trials where kind in ('trajectory', 'transfer') group by setting
 ),
 chosen as (
-    select trial.trial_id, setting, trial.seed, said.reseeded
+    select trial.trial_id, said.place, trial.seed, said.reseeded
     from files.trials as trial join said using (setting)
     where trial.kind in ('trajectory', 'transfer')
 ),
 means as (
-    select chosen.setting, level.image, level.level, any_value(level.kept) as kept,
+    select chosen.place, level.image, level.level, any_value(level.kept) as kept,
            any_value(level.total) as total, any_value(level.density) as density,
            avg(level.effective_density) as effective_density, avg(level.macs)::bigint as macs,
            avg(level.fit_s) as fit_s,
@@ -167,12 +167,12 @@ means as (
            avg(level.psnr_peak_db) as psnr_peak_db, avg(level.psnr_final_db) as psnr_final_db,
            count(*) filter (level.outcome in ('collapsed', 'diverged', 'failed')) as broken
     from levels as level join chosen using (trial_id)
-    group by chosen.setting, level.image, level.level
+    group by chosen.place, level.image, level.level
 )
 select kind, task, image, prior, pruner, travels, setting, level, kept, total, density,
        effective_density, macs, fit_s, seeds, n, psnr_selected_db, psnr_selected_sd_db,
        psnr_peak_db, psnr_final_db, broken
-from means join said using (setting)
+from means join said using (place)
 """
 """Means over seeds: one row per setting, image and level. Only trials that share setting and seed,
 as transfers of tickets of several seeds do, need their distinct seeds counted: that is slow."""
@@ -198,27 +198,53 @@ MATCHING_MARGIN_DB = 0.1
 MATCHING_VIEW = f"""
 create view matching as
 with fitted as ({FITTED}),
+placed as (
+    select trial_id, image, seed, study, method, hash(study, method, image) as part,
+           hash(study, problem, reference, method, image, seed) as ladder,
+           hash(study, problem, reference, 0, image, seed) as dense_ladder,
+           hash(problem, reference, seed) as start
+    from fitted
+),
+parts as (
+    select part, any_value(study) as study, any_value(method) as method,
+           count(distinct ladder) > count(distinct seed) as reseeded
+    from placed group by part
+),
 fits as (
-    select study, problem, reference, method, image, seed, kept, kept = total as whole,
-           min(density) as density, arg_min_null(psnr_selected_db, trial_id) as psnr_db
+    select ladder, kept, min(density) as density,
+           arg_min_null(psnr_selected_db, trial_id) as psnr_db
     from (
-        select fitted.* exclude (method), level.kept, level.total, level.density,
-               level.psnr_selected_db,
-               case when level.kept = level.total then 0 else fitted.method end as method
-        from files.levels as level join fitted using (trial_id, image)
+        select trial_id, level.kept, level.density, level.psnr_selected_db,
+               case when level.kept = level.total then dense_ladder else ladder end as ladder
+        from files.levels as level join placed using (trial_id, image)
     )
-    group by all
+    group by ladder, kept
+),
+dense as (
+    select start, psnr_db as dense_db
+    from fits join (select distinct dense_ladder as ladder, start from placed) using (ladder)
+),
+begun as (
+    select ladder, part, seed, reseeded, dense_db
+    from (
+        select ladder, any_value(part) as part, any_value(start) as start, any_value(seed) as seed
+        from placed group by ladder
+    )
+    join parts using (part) join dense using (start)
 ),
 differences as (
-    select sparse.study, sparse.method, sparse.image, sparse.seed, sparse.density,
-           sparse.psnr_db - dense.psnr_db as difference_db
-    from fits as sparse join fits as dense using (problem, reference, seed)
-    where not sparse.whole and dense.whole
+    select part, seed, density, reseeded, psnr_db - dense_db as difference_db
+    from fits join begun using (ladder)
+),
+by_part as (
+    select part, density, avg(difference_db) as difference_db,
+           coalesce(list_unique(list(seed) filter (reseeded)), count(*))::bigint as seeds,
+           bool_or(difference_db is null) as missing
+    from differences group by part, density
 ),
 by_image as (
-    select study, method, density, image, count(distinct seed) as seeds,
-           avg(difference_db) as difference_db, bool_or(difference_db is null) as missing
-    from differences group by study, method, density, image
+    select study, method, density, seeds, difference_db, missing
+    from by_part join parts using (part)
 ),
 by_density as (
     select study, method, density, count(*) as images, max(seeds) as seeds,
@@ -253,7 +279,10 @@ select task, prior, pruner, travels, method_name as method,
 from found join said using (study, method)
 """
 """Where the mean difference to dense leaves the margin, as the report's verdicts estimate it: the
-same pairs, seeds averaged within images first, down to the first fit without a PSNR. The bounds of
+same pairs, seeds averaged within images first, down to the first fit without a PSNR. A `ladder` is
+the fits of one method and seed on one image, a `part` those of all its seeds; levels are grouped by
+these hashes alone, since grouping them by text takes several times as long. Only parts that have a
+seed twice need their distinct seeds counted. The bounds of
 chance beside that estimate need Student's t and are the report's alone."""
 
 TRANSFER_VIEW = f"""

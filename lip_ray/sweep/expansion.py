@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from lip_ray.mistakes import Mistake, Mistakes, SweepError, explained, joined, shown
 from lip_ray.spec import Spec
 from lip_ray.sweep.draft import Draft, document
-from lip_ray.sweep.folders import Pictures, folders_in
+from lip_ray.sweep.folders import Pictures, content_of, folders_in
 from lip_ray.sweep.places import assign, assigned
 from lip_ray.sweep.search import NearDensity, Numbered, Objective, nearest, overlap
 from lip_ray.trials import AbstractTrial, Generator, Trajectory, Trial
@@ -131,7 +131,7 @@ class Expansion:
         for combination in itertools.product(*self.axes):
             choices = [choice for part in combination for choice in part]
             places = self._pictures_in(self._written(choices) or {}, choices)
-            found += [[f"{p['name']} {p['sha256']}" for p in pictures] for _, pictures in places]
+            found += [list(map(content_of, pictures)) for _, pictures in places]
         return found
 
     def _count_at(self, combination: Sequence[Sequence[Choice]]) -> int:

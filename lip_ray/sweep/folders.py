@@ -38,6 +38,12 @@ class Pictures:
         return self._read[key]
 
 
+def content_of(image: Mapping[str, Any]) -> str:
+    """Name and SHA-256 of the files of a raw image, which may be a pair."""
+    files = [image] if "sha256" in image else [image["clean"], image["measurement"]]
+    return " ".join(f"{file['name']} {file['sha256']}" for file in files)
+
+
 def _read(written: Mapping[str, Any], most: int) -> Found:
     try:
         folder = PictureFolder.model_validate(written)

@@ -38,17 +38,18 @@ def test_every_figure_is_drawn_for_a_page_and_as_a_file(
     assert len({figure.place for figure in figures}) == len(figures)
     for figure in figures:
         for place in range(max(map(len, (one.labels for one in figure.controls)), default=1)):
-            labels = [one.labels[min(place, len(one.labels) - 1)] for one in figure.controls]
+            offered = [list(one.labels.values()) for one in figure.controls]
+            labels = [own[min(place, len(own) - 1)] for own in offered]
             assert not figure.chosen(labels).layout.updatemenus
-    monkeypatch.setattr("lip_ray.analysis.print.report_sections", lambda store: sections)
+    monkeypatch.setattr("lip_ray.analysis.named.report_sections", lambda store: sections)
     for name, titles in figure_names(store).items():
         assert isinstance(figure_of(store, name, part=len(titles) - 1), go.Figure)
 
 
-def test_controls_have_names_of_their_own(sections: list[Section]) -> None:
-    figures = [one.figure for one in sections if one.figure]
-    names = [control.name for figure in figures for control in figure.controls]
-    assert len(set(names)) == len(names)
+def test_controls_of_a_figure_have_names_of_their_own(sections: list[Section]) -> None:
+    for figure in (one.figure for one in sections if one.figure):
+        names = [control.name for control in figure.controls]
+        assert len(set(names)) == len(names)
 
 
 def test_every_section_is_shown_by_both_renderers(sections: list[Section]) -> None:
@@ -78,8 +79,8 @@ def test_names_with_commas_are_no_obstacle(
     [section] = [one for one in part.sections(Content(store=Stored(trials, levels))) if one.figure]
     figure = section.figure
     method = next(one for one in figure.controls if one.legend == "Method")
-    assert any(", " in label for label in method.labels)
-    for label in method.labels:
+    assert any(", " in label for label in method.labels.values())
+    for label in method.labels.values():
         drawn = figure.chosen([label if one is method else None for one in figure.controls])
         assert label in drawn.layout.xaxis.title.text
 

@@ -11,7 +11,8 @@ import pytest
 from browsers import needs_chromium
 from PIL import Image
 
-from lip_ray.analysis.print import FigureError, figure_names, figure_of, write_figure
+from lip_ray.analysis.named import figure_names, figure_of
+from lip_ray.analysis.print import FigureError, write_figure
 
 
 @pytest.fixture

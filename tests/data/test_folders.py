@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from lip_ray.data import folders
 from lip_ray.data.folders import PictureFolder
 from lip_ray.data.images import BuiltinImage, FileImage
+from lip_ray.sweep import Sweep
 from lip_ray.tasks import Denoising
 from lip_ray.trials import Trajectory
 
@@ -39,7 +40,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(path: str, **fields: Any) -> list[str]:
-    return [image.name for image in PictureFolder(path=path, **fields).files(**LIMIT)]
+    return [
+        getattr(image, "name", image.label)
+        for image in PictureFolder(path=path, **fields).files(**LIMIT)
+    ]
 
 
 class TestFiles:
@@ -103,6 +107,46 @@ class TestFiles:
         shutil.copy("set/b.png", "set/more/b.png")
         with pytest.raises(ValueError, match=r"one picture twice.* got .*set/b\.png and .*more/b"):
             names("set")
+
+
+class TestMeasurements:
+    @pytest.fixture(autouse=True)
+    def noisy(self, here: Path) -> None:
+        for seed, name in enumerate(("a.bmp", "b.png", "c.png", "d.png"), start=10):
+            picture(here / "noisy" / name, seed)
+
+    def test_each_picture_is_a_pair_with_the_one_of_its_name_framed_alike(self) -> None:
+        found = PictureFolder(path="set", measurements="noisy", crop_to=4).files(**LIMIT)
+        clean = PictureFolder(path="set", crop_to=4).files(**LIMIT)
+        assert [pair.kind for pair in found] == ["pair"] * 3
+        assert tuple(pair.clean for pair in found) == clean
+        names = ("a.bmp", "b.png", "c.png")
+        assert [pair.measurement for pair in found] == [
+            FileImage(path=f"noisy/{name}", crop_to=4) for name in names
+        ]
+
+    def test_a_sweep_has_a_trial_for_each_and_a_list_all_of_them(self) -> None:
+        folder = {"kind": "folder", "path": "set", "measurements": "noisy"}
+        document = {"name": "pairs", "trial": {"images": folder, "task": {"kind": "denoising"}}}
+        document["trial"]["prior"] = {"kind": "skip", "width": 4, "scales": 1}
+        trials = Sweep.build(document).trials
+        assert [trial.images[0].clean.name for trial in trials] == ["a", "b", "c"]
+        trial = together(folder | {"together": True})
+        assert trial.images == tuple(one.images[0] for one in trials)
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"measurements": "noisy/*.png"}, "one picture called a, got 0 in noisy"),
+            ({"measurements": "noisy/more"}, "measurements must be a folder of pictures or"),
+            ({"measurements": "noisy/*.x"}, "measurements is a pattern that no file matches"),
+            ({"measurements": "[sn]*/*.*"}, "one picture called a, got 2 in"),
+            ({"measurements": "noisy", "measured": True}, "leave measured out, got true"),
+        ],
+    )
+    def test_what_is_wrong(self, fields: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            names("set", **fields)
 
 
 class TestTogether:

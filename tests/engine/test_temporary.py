@@ -11,7 +11,8 @@ import pytest
 
 from lip_ray.engine import doctor, temporary
 from lip_ray.engine.resources import LaunchError
-from lip_ray.engine.temporary import LOCK, MARK, private_folder, remove_abandoned, usable_folder
+from lip_ray.engine.temporary import private_folder, usable_folder
+from lip_ray.scratch import LOCK, MARK, remove_abandoned
 
 LONG = "/tmp/0123456789abcdef/scratch"
 USED = "from lip_ray.engine.ray_session import ray_at\nwith ray_at(None): print('it ran')"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 FLOORS = (
-    {"columns", "cores", "errors", "outputs", "records", "rng", "spec", "strict_yaml"},
+    {"columns", "cores", "errors", "outputs", "records", "rng", "scratch", "spec", "strict_yaml"},
     {"metrics", "mistakes"},
     {"data"},
     {"priors", "pruning", "tasks"},
@@ -29,7 +29,7 @@ BESIDE = {
     "lip_ray": {"results"},  # the package itself: its version, and the door for notebooks
     "results": {"records", "store"},
     "sweeps": set[str](),
-    "store": {"columns", "cores", "errors", "outputs", "records"},
+    "store": {"columns", "cores", "errors", "outputs", "records", "scratch"},
     "analysis": {"columns", "errors", "outputs", "records", "store"},
 }
 """Units on no floor, and all that they may import."""

@@ -37,7 +37,7 @@ IN_MEMORY = {
 
 NO_OUTPUT = {
     ("lip_ray/trials/recording.py", "write_bytes"): "a switch of the kernel",
-    ("lip_ray/engine/temporary.py", "open"): "a lock in a folder of its own",
+    ("lip_ray/scratch.py", "open"): "a lock in a folder of its own",
     ("lip_ray/engine/wandb_runs.py", "fdopen"): "a stream",
     ("benchmarks/engine.py", "open"): "a log that processes append to",
 }

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lip_ray.store import Limits, QueryError, Reader
+from lip_ray.store import Limits, QueryError, Reader, limits
 from lip_ray.store.limits import database
 
 FIRST = Path(__file__).parent / "first_version"
@@ -148,3 +150,26 @@ def test_a_limit_that_is_none_is_refused(
     monkeypatch.setenv(name, value)
     with pytest.raises(QueryError, match=name):
         Reader(FIRST).sql("select 1")
+
+
+def test_what_a_killed_query_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """And nothing else, not even where its name is alike."""
+    code = (
+        "import os, signal\n"
+        "from lip_ray.store.limits import Limits, database\n"
+        "with database(Limits()):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    there = os.environ | {"TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=there, check=False)
+    [left] = tmp_path.iterdir()
+    assert left.name.startswith(limits.PREFIX)
+    mine = tmp_path / f"{limits.PREFIX}notes"
+    mine.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path))
+        with database(Limits()) as first, database(Limits()) as second:
+            assert not left.exists()
+            assert len(list(tmp_path.iterdir())) == 3, "two are in use"
+            assert [one.answer("select 1").num_rows for one in (first, second)] == [1, 1]
+    assert list(tmp_path.iterdir()) == [mine]

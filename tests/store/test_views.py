@@ -138,6 +138,17 @@ class TestMatching:
         assert row["difference_db"] == pytest.approx(0.0)
         assert row["matching_density"] == 0.5
 
+    def test_a_seed_on_two_cuts_of_one_picture_is_one_seed(self, study: Study, path: Path) -> None:
+        """Both cuts have one name; each ticket is paired with the dense fit of its own cut."""
+        cut = CAMERA | {"rows": [0, 32]}
+        study.add(trajectory(), ladder(27.0, 27.2))
+        study.add(trajectory(cut), ladder(20.0, 20.4))
+        study.add(trajectory(cut, pruner={"kind": "random"}), ladder(20.0, 19.0), pruner="random")
+        asked = "select method, images, seeds, difference_db from matching order by method"
+        rows = Reader(path).sql(asked).to_pylist()
+        assert [(row["images"], row["seeds"]) for row in rows] == [(1, 1), (1, 1)]
+        assert [row["difference_db"] for row in rows] == pytest.approx([0.3, 0.0])
+
     def test_a_method_that_never_holds_matches_dense_only(self, study: Study, path: Path) -> None:
         study.add(trajectory(), ladder(27.0, 20.0))
         [row] = Reader(path).sql("from matching").to_pylist()

@@ -165,7 +165,7 @@ class TestRefused:
             ({"path": 3}, ".path: must be text, got 3"),
             ({"crop_to": 1}, ".crop_to: must be at least 2, got 1"),
             ({"pages": 1}, ".pages: unknown key 'pages'; allowed: rows, columns, size, channels, "
-             "crop_to, kind, path, together, measured"),
+             "crop_to, kind, path, together, measured, measurements"),
             ({"together": "yes"}, ".together: must be true or false, got 'yes'"),
         ],
     )  # fmt: skip

@@ -106,13 +106,6 @@
     if (next) show(next);
   }
 
-  /* The PSNR that a part of the page shows, by its place among the three. */
-  function shown(section) {
-    const choices = [...section.querySelectorAll("input:checked, option:checked")];
-    const values = choices.map(({ value }) => value.toLowerCase());
-    return Math.max(0, page.which.findIndex((name) => values.includes(name)));
-  }
-
   function open(name, section) {
     if (!page.fits[name]) return;
     which = shown(section);

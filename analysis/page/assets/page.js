@@ -26,6 +26,11 @@ function terms(rows) {
   ]);
 }
 
+/* The place among the three PSNRs of the one that a part of the page shows. */
+function shown(section) {
+  return Math.max(0, page.which.indexOf(section.querySelector("input:checked")?.value));
+}
+
 /* Shows the picture at that place of the page's, or hides the image where there is none. */
 function fill(image, { picture, alt }) {
   image.hidden = picture < 0;

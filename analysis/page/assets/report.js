@@ -4,11 +4,6 @@
   const hide = () => (card.hidden = true);
   let finger = false;
 
-  /* The index among the three PSNRs of the one that a section shows. */
-  function shown(section) {
-    return page.which.indexOf(section.querySelector("input:checked").value);
-  }
-
   /* The place of what is chosen, and among how many. */
   function chosen(control) {
     if (control.tagName === "SELECT") return [control.selectedIndex, control.options.length];

@@ -32,7 +32,7 @@ DENSITY_TICKS = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class Shown:
     """What an explorer's figure shows."""
 
     task: str
@@ -44,14 +44,14 @@ class Choice:
     axis: str = "density"
 
 
-def first_choice(table: pd.DataFrame) -> Choice:
+def first_choice(table: pd.DataFrame) -> Shown:
     """The first scene of a `scene_table`."""
     first = table.iloc[0]
-    return Choice(task=first["task"], image=first["image"])
+    return Shown(task=first["task"], image=first["image"])
 
 
 def explorer_figure(
-    table: pd.DataFrame, choice: Choice | None = None, *, fits: pd.DataFrame | None = None
+    table: pd.DataFrame, choice: Shown | None = None, *, fits: pd.DataFrame | None = None
 ) -> go.Figure:
     """PSNR against a cost for one scene: means, intervals, the front, and what they are held to.
 
@@ -95,7 +95,7 @@ def psnr_range(scene: pd.DataFrame, fits: pd.DataFrame | None) -> list[float]:
     return spread(found)
 
 
-def scene_rows(table: pd.DataFrame, choice: Choice) -> pd.DataFrame:
+def scene_rows(table: pd.DataFrame, choice: Shown) -> pd.DataFrame:
     """The rows of a `scene_table` for a choice's scene and PSNR.
 
     Raises ValueError when there are none.
@@ -123,5 +123,5 @@ def scenes_of(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFra
         yield (str(task), str(image)), own
 
 
-def _in_scene(table: pd.DataFrame, choice: Choice) -> "pd.Series[bool]":
+def _in_scene(table: pd.DataFrame, choice: Shown) -> "pd.Series[bool]":
     return (table["task"] == choice.task) & (table["image"] == choice.image)

@@ -1,16 +1,20 @@
 """The explorer on a page: its controls, and the columns that its script draws from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from ...charts.choices import Packing, packed_columns
+from ...charts.controls import PSNR_SHOWN, Choice, listed
 from ...page.content import Content, Part
 from ...page.section import Figure, Section
 from ...rows.points import WHICH
 from .figures import (
+    Shown,
     explorer_figure,
     explorer_layout,
     first_choice,
@@ -19,7 +23,6 @@ from .figures import (
     scenes_of,
 )
 from .looks import ALL, BROKEN, series_of
-from .scenes import figure_of, scene_controls
 from .table import AXES, SCENE, SERIES, fits_of, scene_table
 from .traces import drawings
 from .words import scene_words
@@ -56,12 +59,43 @@ def _drawn(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
         note=NOTE,
         lines=int(lines) + 1 + len(BROKEN),
         figure=explorer_figure(table, fits=fits),
-        controls=scene_controls(table),
+        controls=_controls(table),
         carded=True,
         spoken=True,
-        draw=partial(figure_of, table, fits),
+        draw=partial(_figure_of, table, fits),
         source=lambda: explorer_data(table, fits),
     )
+
+
+def _controls(table: pd.DataFrame) -> tuple[Choice, ...]:
+    """One for each field of what is shown of a `scene_table`, in their order."""
+    first = first_choice(table)
+    offered = {
+        "task": ("Task", _names(table, "task"), first.task),
+        "image": ("Image", _names(table, "image"), first.image),
+        "prior": ("Prior", [ALL, *_names(table, "network")], ALL),
+        "method": ("Method", [ALL, *_names(table, "method")], ALL),
+    }
+    lists = [
+        Choice(name=name, legend=legend, labels=listed(names), chosen=names.index(one), menu=None)
+        for name, (legend, names, one) in offered.items()
+    ]
+    axis = Choice(name="axis", legend="Axis", labels=AXES, menu=None)
+    return (*lists, axis, replace(PSNR_SHOWN, menu=None))
+
+
+def _names(table: pd.DataFrame, column: str) -> list[str]:
+    own = table[column]
+    return [str(name) for name in own.cat.categories if (own == name).any()]
+
+
+def _figure_of(table: pd.DataFrame, fits: pd.DataFrame, choice: Mapping[str, str]) -> go.Figure:
+    """What is chosen; where a task has no such image its first scene is shown."""
+    shown = Shown(**choice)
+    own = table[table["task"] == shown.task]
+    if not (own["image"] == shown.image).any():
+        shown = replace(shown, image=str(own["image"].iloc[0]))
+    return explorer_figure(table, shown, fits=fits)
 
 
 def explorer_data(table: pd.DataFrame, fits: pd.DataFrame) -> dict[str, Any]:
@@ -96,7 +130,6 @@ def explorer_data(table: pd.DataFrame, fits: pd.DataFrame) -> dict[str, Any]:
 
 
 def _offers(rows: pd.DataFrame) -> dict[str, list[str]]:
-    """Priors and methods of a scene to choose from."""
     methods = rows.loc[rows["method"].astype(str) != rows["reference"].astype(str), "method"]
     return {
         "prior": [ALL, *rows["network"].astype(str).unique()],

@@ -3,14 +3,13 @@
 A scene is a task with one image, or with the mean over all of its images.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ...rows.naming import distinct_names, named
+from ...rows.naming import named
 from ...rows.points import WHICH, described_points, distinct_fits
 from ...statistics.aggregate import IN_DB, SCORES, Groups, dense_first, score_table
 from ...statistics.intervals import hypervolume, pareto_front
@@ -63,8 +62,8 @@ def fits_of(points: pd.DataFrame) -> pd.DataFrame:
     nothing = pd.Series(np.nan, index=points.index)
     return pd.DataFrame(
         {
-            "task": _scene_names(points, "task", "target_task_name"),
-            "image": _scene_names(points, "image", "target_name"),
+            "task": named(points, "task"),
+            "image": named(points, "image"),
             "network": named(points, "network"),
             "prior": points["network_name"].astype(str),
             "method": points["method"],
@@ -122,21 +121,7 @@ def hypervolume_table(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _scene_names(points: pd.DataFrame, part: str, name: str) -> "pd.Categorical[str]":
-    """Names of the image or the task, which are one part of the scene's JSON."""
-    keys, settings = (
-        points[column].map({text: _part(text, part) for text in points[column].unique()})
-        for column in ("scene_key", "scene_settings")
-    )
-    return distinct_names(points[name], keys, settings)
-
-
-def _part(scene: str, part: str) -> str:
-    return json.dumps({part: json.loads(scene)[part]}, sort_keys=True)
-
-
 def _over_seeds(fits: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the scenes of one image."""
     same = ["prior", "reference", "scene", "density"]
     groups = Groups(fits=fits, by=[*SCENE, *SERIES, *SIZE])
     return _scores(groups, same).assign(unit="seed", whole=True)

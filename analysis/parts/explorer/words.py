@@ -1,6 +1,6 @@
 """What the explorer says of a scene: its front, what that dominates, and what is missing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from ...rows.naming import tuples
 from ...rows.points import WHICH
-from ...rows.texts import count_text, density_text
+from ...rows.texts import count_text, counted_text, density_text
 from ...statistics.published import published_for
 from .table import AXES, SCENE, hypervolume_table
 
@@ -35,18 +35,17 @@ def scene_words(table: pd.DataFrame) -> Words:
     }
     found: Words = {}
     for (task, image, which), rows in table.groupby([*SCENE, "which"], observed=True):
-        own = {axis: volumes[task, image, which, axis] for axis in AXES}
-        found.setdefault((str(task), str(image)), {})[str(which)] = _words(rows, own)
+        sample = [*_sample_words(rows), *_published_words(rows["scene"].iloc[0])]
+        words = {
+            axis: [
+                *_front_words(volumes[task, image, which, axis], axis),
+                *_missing_words(rows, axis),
+            ]
+            for axis in AXES
+        }
+        own = {axis: " ".join([*said, *sample]) for axis, said in words.items()}
+        found.setdefault((str(task), str(image)), {})[str(which)] = own
     return found
-
-
-def _words(rows: pd.DataFrame, volumes: Mapping[str, Any]) -> dict[str, str]:
-    """The front of a scene, what it dominates, and what is missing from it, by axis."""
-    sample = [*_sample_words(rows), *_published_words(rows["scene"].iloc[0])]
-    return {
-        axis: " ".join([*_front_words(volume, axis), *_missing_words(rows, axis), *sample])
-        for axis, volume in volumes.items()
-    }
 
 
 def _front_words(volume: Any, axis: str) -> Iterator[str]:
@@ -62,12 +61,10 @@ def _sample_words(rows: pd.DataFrame) -> Iterator[str]:
     counts = rows.loc[rows["n"] > 0, "n"]
     if counts.empty:
         return
-    unit, least, most = rows["unit"].iloc[0], counts.min(), counts.max()
-    if most == 1:
+    if counts.max() == 1:
         yield "Every point is one run: there are no intervals."
     else:
-        said = f"{most}" if least == most else f"{least} to {most}"
-        yield f"Means are over {said} {unit}s."
+        yield f"Means are over {counted_text(counts, rows['unit'].iloc[0] + 's')}."
     partial = int((~rows["whole"]).sum())
     if partial:
         yield f"{partial} of them, over fewer images than the others, are not on the front."

@@ -16,8 +16,8 @@ from ...rows.naming import flat_settings, grouped
 from ...rows.points import distinct_fits, without_keys
 from ...rows.texts import (
     density_text,
-    interval_text,
     known_text,
+    mean_cells,
     sample_text,
     seeds_text,
     wrong_text,
@@ -66,9 +66,7 @@ CELLS = {
     "Density": lambda rows: density_text(rows[0].density),
     "Kept": lambda rows: known_text(rows[0].kept),
     "Effective": lambda rows: known_text(rows[0].effective),
-    "Selected": lambda rows: interval_text(rows[0], end="_db"),
-    "Peak": lambda rows: interval_text(rows[1], end="_db"),
-    "Final": lambda rows: interval_text(rows[2], end="_db"),
+    **mean_cells(["Selected", "Peak", "Final"], end="_db"),
     "Seeds": lambda rows: known_text(rows[0].seeds),
     "Note": lambda rows: wrong_text(
         rows[0], {f"without {row.which} PSNR": row.missing for row in rows}
@@ -109,7 +107,6 @@ def sections(shown: Content) -> Iterator[Section]:
 
 
 def _points(shown: Content) -> pd.DataFrame:
-    """The points of the problems that are shown."""
     points = without_keys(shown.described)
     problems = most_frequent(points["problem"], MOST_PROBLEMS)
     return points[points["problem"].isin(problems)]
@@ -120,7 +117,6 @@ def _blocks(
 ) -> Iterator[Block]:
     """Settings, the figure, pictures and numbers of one problem."""
     yield from _settings(fits)
-    control = SHOWN.control(str(place))
     sample = ""
     if rows["n"].any():
         sample = f" {sample_text(rows)}."
@@ -131,11 +127,11 @@ def _blocks(
             note=NOTE,
             lines=fits["method"].nunique(),
             figure=frontier_figure(fits, rows),
-            controls=(control,),
+            controls=(SHOWN,),
             carded=True,
         )
     else:
-        yield control
+        yield SHOWN
         yield NO_FIGURE
     yield gallery(fits, pictures)
     yield table_of(

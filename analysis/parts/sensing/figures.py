@@ -5,7 +5,7 @@ page shows it as one control for each of these, whose places are the digits of t
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,39 +13,20 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ...charts.controls import Change, Choice, first_change, menu
-from ...charts.style import (
-    BASE_DASHES,
-    BROKEN_SYMBOLS,
-    DASHES,
-    FOOT,
-    OKABE_ITO,
-    PALETTE,
-    SYMBOLS,
-    Style,
-    axis_lines,
-    density_axis,
-    layout,
-    log_axis,
-    plain,
-    spread,
-)
+from ...charts.style import FOOT, axis_lines, density_axis, layout, log_axis, plain, spread
 from ...rows.choosing import check_single, evenly
 from ...rows.naming import tuples
-from ...rows.points import FAILURES, WHICH
+from ...rows.points import WHICH
 from ...rows.texts import density_text, removed_text
 from .table import SCORES, sensing_sample
+from .traces import lines_of, traces_of
 
 MOST_DENSITIES = 4
 """To choose from where a figure is of one density: the dense one and three spread over the rest."""
 
-STEPS = {"selected": "selected", "peak": "peak (oracle)", "final": "first restart"}
-"""The names of a reconstruction's three results."""
-
 SCORE_TITLES = {"psnr": "PSNR (dB)", "mse": "MSE", "l2": "L2 per pixel"}
 
 STEP_BUTTONS = {"selected": "Selected", "peak": "Peak (oracle)", "final": "First restart"}
-
-FLOOR_SYMBOLS = ("cross-open", "triangle-left-open", "triangle-right-open", "hourglass-open")
 
 CHANGING = (
     "x",
@@ -91,12 +72,12 @@ class Kind:
             raise ValueError("no reconstruction has a result: an error needs a clean image")
         choices, axis = self.choices(table), self.axis(table)
         ranges = {one: _range(table[table["score"] == one], one) for one in choices[1].labels}
-        lines, rows = _lines(table), self._rows(table)
+        lines, rows = lines_of(table), self._rows(table)
 
         def traces(which: str, score: str, *values: Any) -> list[dict[str, Any]]:
             shown = zip(choices[2:], values, strict=True)
             own = _chosen(rows, which, score, {one.name: value for one, value in shown})
-            return _traces(own, self.x, axis, lines)
+            return traces_of(own, self.x, axis, lines)
 
         def change(which: str, score: str, *values: Any) -> Change:
             drawn = traces(which, score, *values)
@@ -173,7 +154,6 @@ def _outliers_axis(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _counts(table: pd.DataFrame) -> dict[float, str]:
-    """The numbers of measurements, in words."""
     return {count: f"{count:,.0f}" for count in sorted(set(table["m"].dropna()))}
 
 
@@ -232,151 +212,6 @@ def _chosen(rows: Sequence[Any], which: str, score: str, values: Mapping[str, An
     return found
 
 
-def _lines(table: pd.DataFrame) -> list[tuple[str, str, Style]]:
-    """What is drawn: kind of line, name of method or pruner, and looks; what is last is on top."""
-    own = table[~table["reference"]]
-    solvers = list(table["solver"].cat.categories)
-    pruners = [pruner for pruner in table["pruner"].cat.categories if pruner]
-    methods = list(table["method"].cat.categories)
-    lines = []
-    for place, pruner in enumerate(pruners):
-        if own.loc[own["pruner"] == pruner, "floor"].notna().any():
-            symbol = FLOOR_SYMBOLS[place % len(FLOOR_SYMBOLS)]
-            lines.append(("floor", pruner, Style(colour=PALETTE["ink"], dash="dot", symbol=symbol)))
-    references = table.loc[table["reference"], "method"].unique()
-    for place, method in enumerate(sorted(references)):
-        dash = BASE_DASHES[place % len(BASE_DASHES)]
-        style = Style(colour=PALETTE["ink"], dash=dash, symbol="circle-open")
-        lines.append(("reference", method, style))
-    for row in tuples(own.drop_duplicates("method").sort_values("method")):
-        style = Style(
-            colour=OKABE_ITO[solvers.index(row.solver) % len(OKABE_ITO)],
-            dash=DASHES[pruners.index(row.pruner) % len(DASHES)],
-            symbol=SYMBOLS[methods.index(row.method) % len(SYMBOLS)],
-        )
-        lines.append(("method", row.method, style))
-    return lines
-
-
-def _traces(
-    rows: Sequence[Any], x: str, axis: Mapping[str, Any], lines: Sequence[tuple[str, str, Style]]
-) -> list[dict[str, Any]]:
-    """The traces of a combination: as many in each, empty where it has no rows."""
-    traces = []
-    for kind, name, style in lines:
-        if kind == "floor":
-            own = [row for row in rows if row.pruner == name and not row.reference]
-            traces.append(_floor_line(own, x, name, style))
-            continue
-        own = [row for row in rows if row.method == name]
-        if kind == "reference" and x == "density":
-            traces.append(_level_line(own, axis, name, style))
-        else:
-            traces.append(_method_line(own, x, name, style))
-    return [*traces, *_broken_marks(rows, x), _missing_marks(rows, x)]
-
-
-def _floor_line(rows: Sequence[Any], x: str, pruner: str, style: Style) -> dict[str, Any]:
-    """All solvers have the same floor: it is drawn once."""
-    floors = {getattr(row, x): row.floor for row in rows if not math.isnan(row.floor)}
-    name = plain(f"floor, {pruner}")
-    return {
-        "x": list(floors),
-        "y": short(floors.values()),
-        "name": name,
-        "mode": "lines+markers",
-        "line": style.line(1),
-        "marker": {"symbol": style.symbol, "size": 6, "color": style.colour},
-        "hovertemplate": f"{name}<br>%{{y:.4g}}<extra></extra>",
-    }
-
-
-def _level_line(
-    rows: Sequence[Any], axis: Mapping[str, Any], method: str, style: Style
-) -> dict[str, Any]:
-    """A horizontal line across the figure: it has no density."""
-    ends = [10**end for end in axis["range"]]
-    return {
-        "x": ends if rows else [],
-        "y": short(row.mean for row in rows) * len(ends),
-        "customdata": [_note(row) for row in rows] * len(ends),
-        "name": plain(method),
-        "mode": "lines",
-        "line": style.line(1.5),
-        "hovertemplate": f"{plain(method)}<br>%{{y:.4g}}<br>%{{customdata}}<extra></extra>",
-    }
-
-
-def _method_line(rows: Sequence[Any], x: str, method: str, style: Style) -> dict[str, Any]:
-    """A line of means with their intervals."""
-    return {
-        "x": [getattr(row, x) for row in rows],
-        "y": short(row.mean for row in rows),
-        "error_y": {
-            "type": "data",
-            "array": short(row.high - row.mean for row in rows),
-            "arrayminus": short(row.mean - row.low for row in rows),
-            "thickness": 1.2,
-            "width": 3,
-        },
-        "customdata": [_note(row) for row in rows],
-        "name": plain(method),
-        "mode": "lines+markers",
-        "line": style.line(2),
-        "marker": {**style.marker(9), "line": {"color": style.colour, "width": 1.5}},
-        "hovertemplate": f"{plain(method)}<br>%{{y:.4g}}<br>%{{customdata}}<extra></extra>",
-    }
-
-
-def _note(row: Any) -> str:
-    """What is said of a mean where it is pointed at."""
-    said = [] if math.isnan(row.density) else [f"density {density_text(row.density)}"]
-    said += [] if math.isnan(row.m) else [f"{row.m:,.0f} measurements"]
-    said.append(f"n = {row.n} {row.over if row.n > 1 else row.over.removesuffix('s')}")
-    said += [] if math.isnan(row.floor) else [f"floor {row.floor:.4g}"]
-    said += [f"{getattr(row, name)} {name}" for name in FAILURES if getattr(row, name)]
-    return "<br>".join(said)
-
-
-def _broken_marks(rows: Sequence[Any], x: str) -> Iterator[dict[str, Any]]:
-    """Crosses and asterisks over means in which fits went wrong, by how they did."""
-    for outcome, symbol in BROKEN_SYMBOLS.items():
-        broken = [
-            row for row in rows if getattr(row, outcome.value) and not math.isnan(getattr(row, x))
-        ]
-        yield {
-            "x": [getattr(row, x) for row in broken],
-            "y": short(row.mean for row in broken),
-            "name": f"some {outcome}",
-            "mode": "markers",
-            "marker": {
-                "symbol": symbol,
-                "size": 14,
-                "color": PALETTE["ink"],
-                "line": {"color": PALETTE["ink"], "width": 2},
-            },
-            "hoverinfo": "skip",
-            "showlegend": bool(broken),
-        }
-
-
-def _missing_marks(rows: Sequence[Any], x: str) -> dict[str, Any]:
-    """Triangles along the foot of the figure where a method has no result at all."""
-    lost = [row for row in rows if not row.n and not math.isnan(getattr(row, x))]
-    return {
-        "x": [getattr(row, x) for row in lost],
-        "y": [0] * len(lost),
-        "yaxis": "y2",
-        "name": "no result",
-        "mode": "markers",
-        "cliponaxis": False,
-        "marker": {"symbol": "triangle-down", "size": 11, "color": PALETTE["ink"]},
-        "customdata": [f"{plain(row.method)}<br>{_note(row)}" for row in lost],
-        "hovertemplate": "%{customdata}<br>no result<extra></extra>",
-        "showlegend": bool(len(lost)),
-    }
-
-
 def _inner(trace: Mapping[str, Any], path: str) -> Any:
     """The value at `a.b` of a trace, None where it has none."""
     value: Any = trace
@@ -387,7 +222,7 @@ def _inner(trace: Mapping[str, Any], path: str) -> Any:
 
 def _y_axis(score: str, which: str, ends: Sequence[float]) -> dict[str, Any]:
     """Title, type and range of the vertical axis; errors are on a log axis."""
-    step = STEPS[WHICH[0] if score == "l2" else which]
+    step = STEP_BUTTONS[WHICH[0] if score == "l2" else which].lower()
     return {
         "yaxis.title.text": f"{SCORE_TITLES[score]}, {step}",
         "yaxis.type": "linear" if score == "psnr" else "log",
@@ -407,8 +242,3 @@ def _range(rows: pd.DataFrame, score: str) -> list[float]:
     tight, wide = spread(means), spread(everything)
     room = 0.5 * (tight[1] - tight[0])
     return [max(wide[0], tight[0] - room), min(wide[1], tight[1] + room)]
-
-
-def short(values: Iterable[float]) -> list[float | None]:
-    """Six digits of each number, which are enough to draw; None where there is no finite one."""
-    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values]

@@ -1,8 +1,7 @@
 """The part of a page about reconstructions that have a generator as prior."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
@@ -21,7 +20,7 @@ from ...page.section import (
     table_of,
 )
 from ...rows.naming import flat_settings, tuples
-from ...rows.texts import interval_text, known_text, wrong_text
+from ...rows.texts import known_text, mean_cells, wrong_text
 from .figures import DENSITIES, MEASUREMENTS, OUTLIERS, Kind
 from .gallery import ALBUM, cards, gallery, gallery_points
 from .table import KIND, means_of, sensing_points, sensing_sample
@@ -67,20 +66,14 @@ PSNRs are in dB, MSE and L2 per pixel are of the selected step, the floor is its
 """
 
 
-def _mean(place: int, form: str = ".2f") -> Callable[[Any], str]:
-    return lambda rows: interval_text(rows[place], form=form)
-
-
 CELLS: Cells = {
     "Method": lambda rows: rows[0].method,
     "Measurements": lambda rows: known_text(rows[0].m),
     "Density": lambda rows: known_text(rows[0].density, ".3g"),
     "Kept": lambda rows: known_text(rows[0].kept),
-    "Selected": _mean(0),
-    "Peak": _mean(1),
-    "First restart": _mean(2),
-    "MSE": _mean(3, ".3g"),
-    "L2 per pixel": _mean(6, ".3g"),
+    **mean_cells(["Selected", "Peak", "First restart"]),
+    **mean_cells(["MSE"], 3, form=".3g"),
+    **mean_cells(["L2 per pixel"], 6, form=".3g"),
     "Floor": lambda rows: known_text(rows[0].floor, ".2f"),
     "Images": lambda rows: rows[0].images,
     "Seeds": lambda rows: rows[0].seeds,
@@ -165,7 +158,7 @@ def _drawn(kind: Kind, place: str, rows: pd.DataFrame) -> Figure:
         note=NOTE,
         lines=rows["method"].nunique() + rows["pruner"].nunique(),
         figure=kind.figure(rows),
-        controls=tuple(choice.control(place) for choice in choices),
+        controls=tuple(choices),
     )
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from ...rows.identity import together
-from ...rows.naming import distinct_names, named, tuples
+from ...rows.naming import distinct_names, joined, named, tuples, without
 from ...rows.points import CONFIDENCE, FAILURES, WHICH
+from ...rows.texts import counted_text
 from ...statistics.aggregate import Groups, Unit, dense_first
 
 KIND = "reconstruction"
@@ -112,20 +113,14 @@ def sensing_sample(table: pd.DataFrame) -> str:
     known = known[~known["reference"]] if not known["reference"].all() else known
     if known.empty:
         return "no fit has a result"
-    seeds, images = (_counted(known[name], name) for name in ("seeds", "images"))
+    seeds, images = (counted_text(known[name], name) for name in ("seeds", "images"))
     level = f"{100 * known['confidence'].iloc[0]:g} % intervals"
     if known["n"].max() == 1:
-        return f"n = {_counted(known['n'], known['over'].iloc[0])}, so no intervals"
+        return f"n = {counted_text(known['n'], known['over'].iloc[0])}, so no intervals"
     if (known["over"] == "images").all():
         return f"n = {images} ({seeds} each), {level}"
     where = " from n = 2" if known["n"].min() == 1 else ""
     return f"n = {seeds}, {level}{where}"
-
-
-def _counted(counts: pd.Series, noun: str) -> str:
-    least, most = counts.min(), counts.max()
-    noun = noun.removesuffix("s") if most == 1 else noun
-    return f"{most} {noun}" if least == most else f"{least} to {most} {noun}"
 
 
 def _described(trials: pd.DataFrame) -> pd.DataFrame:
@@ -147,7 +142,9 @@ def _belonging(trial: Any, projections: Set[str]) -> dict[str, Any]:
         "reference": trial.prior == WITHOUT_GENERATOR,
         "m": float("nan") if pd.isna(trial.m) else float(trial.m),
         "share": 0.0 if pd.isna(trial.outlier_share) else float(trial.outlier_share),
-        "run": _json([None if pd.isna(trial.source_seed) else int(trial.source_seed), trial.seed]),
+        "run": json.dumps(
+            [None if pd.isna(trial.source_seed) else int(trial.source_seed), trial.seed]
+        ),
         "floor_id": floors[0] if floors else None,
         "network_name": trial.network_name,
         "scene_name": ", ".join(filter(None, (trial.task_name, outliers))),
@@ -157,22 +154,20 @@ def _belonging(trial: Any, projections: Set[str]) -> dict[str, Any]:
         "pruner_name": trial.finder_name,
     }
     for end, images in (("key", trial.image_keys), ("settings", trial.image_settings)):
-        wrong = json.loads(getattr(trial, f"outliers_{end}")) if outliers else {}
-        family = {
-            "images": [json.loads(image) for image in images],
-            "task": json.loads(getattr(trial, f"task_{end}")),
+        family = joined(images=f"[{', '.join(images)}]", task=getattr(trial, f"task_{end}"))
+        wrong = getattr(trial, f"outliers_{end}") if outliers else "{}"
+        row |= {
+            f"network_{end}": getattr(trial, f"network_{end}"),
+            f"scene_{end}": joined(family, outliers=wrong) if outliers else family,
+            f"family_{end}": family,
+            f"outliers_{end}": without(wrong, "share"),
+            f"solver_{end}": getattr(trial, f"method_{end}"),
+            f"pruner_{end}": getattr(trial, f"finder_{end}"),
         }
-        row[f"network_{end}"] = getattr(trial, f"network_{end}")
-        row[f"scene_{end}"] = _json({**family, "outliers": wrong} if wrong else family)
-        row[f"family_{end}"] = _json(family)
-        row[f"outliers_{end}"] = _json({k: v for k, v in wrong.items() if k != "share"})
-        row[f"solver_{end}"] = getattr(trial, f"method_{end}")
-        row[f"pruner_{end}"] = getattr(trial, f"finder_{end}")
     return row
 
 
 def _scored(points: pd.DataFrame) -> pd.DataFrame:
-    """The points with a column for each score and step."""
     scores = {}
     for which in WHICH:
         psnr = points[f"psnr_{which}_db"].astype(float)
@@ -203,7 +198,6 @@ def _with_references(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _named(points: pd.DataFrame) -> pd.DataFrame:
-    """The points with their names as ordered categories."""
     found = points.copy()
     for column, part in (("problem", "scene"), ("family", "family")):
         ends = [f"{part}_key", "network_key", "split"]
@@ -211,7 +205,12 @@ def _named(points: pd.DataFrame) -> pd.DataFrame:
             lambda own: f"{together(own.unique())}: "
         )
         name = images + points[f"{part}_name"] + ", " + points["split"].map(SPLITS)
-        keys, settings = (_with_sources(points, part, end) for end in ("key", "settings"))
+        keys, settings = (
+            pd.Series(
+                map(_problem, points[f"{part}_{end}"], points[f"network_{end}"], points["split"])
+            )
+            for end in ("key", "settings")
+        )
         found[column] = distinct_names(name + "; " + points["network_name"], keys, settings)
         found[f"{column}_settings"] = settings
     for part in ("solver", "pruner", "outliers"):
@@ -225,18 +224,11 @@ def _named(points: pd.DataFrame) -> pd.DataFrame:
     return found.drop(columns=inner)
 
 
-def _with_sources(points: pd.DataFrame, part: str, end: str) -> pd.Series:
-    """JSON of the part of each row, together with its split and the generator."""
-    columns = points[f"{part}_{end}"], points["split"], points[f"network_{end}"]
-    texts = [
-        _json({**json.loads(scene), "split": split, "source": json.loads(network)})
-        for scene, split, network in zip(*columns, strict=True)
-    ]
-    return pd.Series(texts, index=points.index)
+def _problem(scene: str, network: str, split: str) -> str:
+    return joined(scene, source=network, split=json.dumps(split))
 
 
 def _scores(groups: Groups, error: str) -> pd.DataFrame:
-    """The rows of one score and step."""
     found = groups.interval(error)
     score, which = error.split("_")
     table = groups.keys().assign(score=score, which=which)
@@ -252,7 +244,3 @@ def _scores(groups: Groups, error: str) -> pd.DataFrame:
     table["missing"] = groups.missing(error)
     table[["low", "high", "confidence"]] = found[["low", "high", "confidence"]]
     return table
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)

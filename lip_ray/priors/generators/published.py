@@ -17,12 +17,19 @@ from torch import Tensor, nn
 
 from lip_ray.data import fingerprint
 from lip_ray.mistakes import explained
-from lip_ray.priors.checkpoints import COUNTER
 from lip_ray.priors.generators.base import Law, Output
 from lip_ray.priors.generators.file import SUFFIX, GeneratorError, Trained, unfit
 from lip_ray.priors.generators.layers import LayerList
 from lip_ray.priors.generators.pgan import Pgan
-from lip_ray.priors.saved import CheckpointError, dense, kind_of, objects_in, state_in, state_of
+from lip_ray.priors.saved import (
+    CheckpointError,
+    dense,
+    kind_of,
+    objects_in,
+    state_in,
+    state_of,
+    with_counters,
+)
 from lip_ray.priors.shapes import listed
 from lip_ray.spec import Spec
 
@@ -167,8 +174,7 @@ def _with_card(path: Path, card_path: Path) -> Published:
             f"{card_path} is the card of another file: its sha256 is {card['sha256']}, that of "
             f"{path} {digest}"
         )
-    counters = [name for name in network.state_dict() if name.endswith(COUNTER)]
-    state = dict.fromkeys(counters, torch.tensor(0)) | _single(found)
+    state = with_counters(_single(found), network.state_dict())
     _require_fit(state, network, "it")
     known = {key: card[key] for key in ("name", "licence", "source") if key in card}
     origin = {"format": "card", "sha256": digest, "card": known}

@@ -5,8 +5,9 @@ appears in one step; from then on readers leave the loose files out. These stay 
 that covers them is older than the grace period: whoever listed them before may still be reading.
 Killed between any two steps it leaves a store that reads the same, and the next one goes on.
 
-Nothing is deleted whose rows are not in parts of the newest manifest, and no file whose name is not
-that of a loose file, a part or a manifest.
+Nothing is deleted whose rows are not in parts of the newest manifest that are whole to the last
+byte, and no file whose name is not that of a loose file, a part or a manifest. A damaged part stays
+as it is, beside new ones: it may be restored from a copy.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,8 +22,8 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lip_ray.store.decoded import READERS, Reading
-from lip_ray.store.files import READ_ERRORS, Files
+from lip_ray.store.decoded import Reading
+from lip_ray.store.files import AT_ONCE, READ_ERRORS, Files
 from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
@@ -41,9 +42,9 @@ from lip_ray.store.manifest import (
     table_of,
     version_of,
 )
-from lip_ray.store.paths import SUFFIX, StoreError
+from lip_ray.store.paths import SUFFIX, Damaged, StoreError
 from lip_ray.store.seal import BLOCKS_KEY, blocks_over, sealed
-from lip_ray.store.upkeep.rows import covered_by, opened
+from lip_ray.store.upkeep.rows import covered_by, opened, safe_in
 
 PART_BYTES = 256 << 20
 """In memory: a part is written once it has as many."""
@@ -76,7 +77,7 @@ class Compaction:
     removed: int = 0
     """Loose files that were deleted, as parts had held their rows for long enough."""
     damaged: tuple[str, ...] = ()
-    """Loose files that cannot be read and were left where they are."""
+    """Loose files and parts that cannot be read and were left where they are."""
 
     @property
     def lines(self) -> Iterator[str]:
@@ -96,8 +97,9 @@ def compact(store: str | Path, *, grace_s: float = 86400.0) -> Compaction:
     """Fold the rows of loose files into parts; delete files whose rows have long been in parts.
 
     Any number of others may read and write meanwhile, and compact: the later one begins again.
-    Damaged files are left where they are. Raises StoreError where there is no store, or one of its
-    parts is missing or damaged, or the manifest that names them is.
+    Damaged files and parts are left where they are. Where a part does not even tell whose rows it
+    has, nothing of its table changes. Raises StoreError where there is no store, or one of its
+    parts is missing, or the manifest that names them is missing or damaged.
     """
     files = opened(store)
     settled = _settled(files, grace_s)
@@ -199,13 +201,18 @@ class Fold:
 def _fold(files: Files, table: str, loose: Sequence[str], old: Manifest) -> Fold:
     """Write what is new of a table, together with the parts that are still small."""
     parts = tuple(old.parts.get(table, ()))
-    covered = covered_by(files, table, parts)
+    try:
+        covered = covered_by(files, table, parts)
+        small = [name for name in parts if _bytes_in(files, table, name) < SMALL_BYTES]
+    except Damaged:
+        return Fold(parts=parts, damaged=tuple(files.broken(parts)))
+    damaged = files.broken(small)
+    small = [name for name in small if name not in damaged]
     reading = Reading(files, table, [name for name in loose if stem_of(name) not in covered])
-    small = [name for name in parts if _bytes_in(files, table, name) < SMALL_BYTES]
     new = iter(reading)
     first = next(new, None)
     if first is None and len(small) < 2:
-        return Fold(parts=parts, damaged=tuple(reading.damaged))
+        return Fold(parts=parts, damaged=(*damaged, *reading.damaged))
     if not old.version:
         publish(files, old)  # parts without any manifest would seem to have lost it
     merged = Reading(files, table, small)
@@ -224,7 +231,7 @@ def _fold(files: Files, table: str, loose: Sequence[str], old: Manifest) -> Fold
         folded=reading.count,
         bytes_before=reading.size + merged.size,
         bytes_after=sum(size for _, size in written),
-        damaged=tuple(reading.damaged),
+        damaged=(*damaged, *reading.damaged),
     )
 
 
@@ -260,7 +267,7 @@ def _sweep(files: Files, settled: Manifest, orphan_s: float) -> int:
         for name in manifests(files):
             if version_of(name) < settled.version:
                 files.remove(name)
-        with ThreadPoolExecutor(READERS) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             for _ in pool.map(files.remove, _long_covered(files, settled, current)):
                 removed += 1
         for name in list(_superseded(files, current, orphan_s)):
@@ -276,8 +283,8 @@ def _long_covered(files: Files, settled: Manifest, current: Manifest) -> Iterato
         parts = settled.parts.get(table, ())
         loose = loose_files(files, table) if parts else []
         if loose:
-            now = covered_by(files, table, current.parts.get(table, ()))
-            covered = now & covered_by(files, table, parts)
+            now = safe_in(files, table, current.parts.get(table, ()))
+            covered = now & safe_in(files, table, parts)
             yield from (name for name in loose if stem_of(name) in covered)
 
 
@@ -293,7 +300,7 @@ def _superseded(files: Files, current: Manifest, orphan_s: float) -> Iterator[st
         if name not in named and now - files.modified(name) >= orphan_s:
             table = table_of(name)
             with suppress(*READ_ERRORS):  # what it holds cannot be told: it stays
-                held = covered_by(files, table, current.parts.get(table, ()))
+                held = safe_in(files, table, current.parts.get(table, ()))
                 if stems(files, table, name) <= held:
                     yield name
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lip_ray.store.decoded import READERS, rows_of
-from lip_ray.store.files import Files, files_of
+from lip_ray.store.decoded import rows_of
+from lip_ray.store.files import AT_ONCE, Files, files_of
 from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
@@ -77,8 +77,11 @@ def merge(into: str | Path, *sources: str | Path) -> Merged:
 
     Where both have a file of one name the store's own stays. Unless the rows are equal, nothing of
     its trial is then taken from the other, as rows of one trial depend on each other. Sources are
-    left unchanged; checkpoints of unfinished levels are not copied. Raises StoreError, before
-    anything is copied, for a source that is no store, of a newer layout, or the store itself.
+    left unchanged; checkpoints of unfinished levels are not copied. Nothing is taken of trials with
+    rows in a damaged part of either store, which can still be restored from a copy.
+
+    Raises StoreError, before anything is copied, for a source that is no store, of a newer layout,
+    or the store itself, and where a damaged part does not even tell whose rows it has.
     """
     target = files_of(into)
     found = [opened(source) for source in sources]
@@ -118,15 +121,33 @@ class Inventory:
     parts: Mapping[str, tuple[str, ...]]
     loose: Mapping[str, frozenset[str]]
     folded: Mapping[str, frozenset[str]]
+    broken: tuple[str, ...]
+    """Damaged parts; `parts` has the others."""
+    lost: Mapping[str, frozenset[str]]
+    """The files whose rows are in these and nowhere else; `folded` has them too."""
 
     @classmethod
     def of(cls, files: Files) -> "Inventory":
         """The inventory of a store in its present state."""
         listed = {table: loose_files(files, table) for table in reversed(ORDER)}
-        parts = newest(files).parts
-        folded = {table: covered_by(files, table, parts.get(table, ())) for table in ORDER}
-        loose = {table: frozenset(map(stem_of, listed[table])) - folded[table] for table in ORDER}
-        return cls(files=files, parts=parts, loose=loose, folded=folded)
+        named = newest(files).parts
+        broken = files.broken([part for parts in named.values() for part in parts])
+        parts = {
+            table: tuple(name for name in found if name not in broken)
+            for table, found in named.items()
+        }
+        stems = {table: frozenset(map(stem_of, listed[table])) for table in ORDER}
+        sound = {table: covered_by(files, table, parts.get(table, ())) for table in ORDER}
+        named_stems = {table: covered_by(files, table, named.get(table, ())) for table in ORDER}
+        lost = {table: named_stems[table] - sound[table] - stems[table] for table in ORDER}
+        return cls(
+            files=files,
+            parts=parts,
+            loose={table: stems[table] - sound[table] for table in ORDER},
+            folded={table: sound[table] | lost[table] for table in ORDER},
+            broken=tuple(broken),
+            lost=lost,
+        )
 
     def has(self, table: str) -> frozenset[str]:
         """The names of all files of a table, loose and in parts."""
@@ -162,6 +183,8 @@ class Merge:
         Raises FileNotFoundError for a file that has vanished meanwhile; then it is known what was
         copied.
         """
+        for one in (self._target, self._source):
+            self._close_lost(one)
         for table in ORDER:
             self._compare(table)
         for table in ORDER[:-1]:
@@ -170,9 +193,16 @@ class Merge:
         self._copy_files(ORDER[-1])
         return Merged(copied=self._copied, known=self._known, conflicts=tuple(self._conflicts))
 
+    def _close_lost(self, store: Inventory) -> None:
+        """Close the trials with rows in damaged parts, which are named once."""
+        self._conflicts += [f"{part} of {store.files.where}: damaged" for part in store.broken]
+        for table, stems in store.lost.items():
+            self._closed.update(_owner(table, stem) for stem in stems)
+
     def _compare(self, table: str) -> None:
         """Close the trials whose files differ."""
-        both = sorted(self._source.has(table) & self._target.has(table))
+        lost = self._source.lost[table] | self._target.lost[table]
+        both = sorted((self._source.has(table) & self._target.has(table)) - lost)
         for start in range(0, len(both), BATCH):
             batch = both[start : start + BATCH]
             ours, theirs = self._target.rows(table, batch), self._source.rows(table, batch)
@@ -197,7 +227,7 @@ class Merge:
     def _copy_files(self, table: str) -> None:
         stems = self._new(table, self._source.loose[table])
         names = [f"{table}/{stem}{SUFFIX}" for stem in stems]
-        with ThreadPoolExecutor(READERS) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             for start in range(0, len(names), BATCH):
                 batch = names[start : start + BATCH]
                 for name, content in zip(

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from lip_ray.store import legacy
 from lip_ray.store.files import Files, files_of, valid
 from lip_ray.store.manifest import FILE, part_schema, stems
-from lip_ray.store.paths import StoreError
+from lip_ray.store.paths import Damaged
 from lip_ray.store.reader import Reader
 
 
@@ -22,7 +22,7 @@ def opened(store: str | Path) -> Files:
 def covered_by(files: Files, table: str, parts: Iterable[str]) -> frozenset[str]:
     """The loose files whose rows some parts hold.
 
-    Raises FileNotFoundError for a missing part, StoreError for a damaged one.
+    Raises FileNotFoundError for a missing part, Damaged for one that does not tell.
     """
     found: frozenset[str] = frozenset()
     for name in parts:
@@ -31,8 +31,14 @@ def covered_by(files: Files, table: str, parts: Iterable[str]) -> frozenset[str]
         except FileNotFoundError:
             raise
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{files.where}/{name} is damaged: {error}") from error
+            raise Damaged(f"{files.where}/{name} is damaged: {error}") from error
     return found
+
+
+def safe_in(files: Files, table: str, parts: Sequence[str]) -> frozenset[str]:
+    """The loose files whose rows parts hold that are whole to the last byte."""
+    broken = files.broken(parts)
+    return covered_by(files, table, [name for name in parts if name not in broken])
 
 
 def folded_rows_of(

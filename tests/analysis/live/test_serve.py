@@ -430,7 +430,7 @@ class TestBodies:
         menus = figure.figure.layout.updatemenus
         for control in figure.controls:
             labels = [button.label for button in menus[control.menu].buttons]
-            assert list(control.labels) == labels
+            assert list(control.labels.values()) == labels
             assert control.chosen == menus[control.menu].active
 
     def test_controls_of_one_menu_are_its_digits(self, sensing: Any) -> None:

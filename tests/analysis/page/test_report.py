@@ -179,7 +179,9 @@ class TestContent:
         assert "astronaut: inpainting" in page.text
 
     def test_the_switch_is_three_radio_buttons(self, page: str) -> None:
-        inputs = [found for tag, found in Page(page).elements if found.get("name") == "which-0"]
+        inputs = [
+            found for tag, found in Page(page).elements if found.get("name") == "which-chart-0"
+        ]
         assert [found["value"] for found in inputs] == ["selected", "peak", "final"]
         assert [found["type"] for found in inputs] == ["radio"] * 3
         assert ["checked" in found for found in inputs] == [True, False, False]

@@ -16,6 +16,8 @@ from lip_ray.store.manifest import COMPACTED
 from lip_ray.store.upkeep.check import check
 from lip_ray.store.upkeep.compact import compact
 from lip_ray.store.upkeep.merge import merge
+from tests.store.conftest import make_level, make_trial
+from tests.store.upkeep.test_compact import flipped, place_in
 
 Kind = Callable[[Path], Path]
 
@@ -151,6 +153,37 @@ def test_no_level_of_a_trial_with_a_damaged_file_is_taken(whole: Path, tmp_path:
     assert merged.conflicts == (f"curves/{path.name} of {other}: damaged",)
     assert list(Reader(tmp_path / "new").levels_done().values()) == [7]
     assert all(problem.mended for problem in check(tmp_path / "new").problems)
+
+
+@pytest.mark.parametrize("broken", ["source", "target"])
+def test_trials_with_rows_in_a_damaged_part_are_not_taken(tmp_path: Path, broken: str) -> None:
+    """All others are, and a part that is restored has its rows again, once."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    damaged = source if broken == "source" else target
+    synthetic.write(damaged, 700, compacted=True)
+    writer = Writer.open(source)
+    writer.write_trial(make_trial("c" * 16))
+    writer.write_level([make_level("c" * 16)])
+    [path] = (damaged / "compacted").glob("curves-*")
+    content = path.read_bytes()
+    path.write_bytes(flipped(content, place_in("loss.list.element", path)))
+    merged = merge(target, source)
+    assert merged.conflicts == (f"compacted/{path.name} of {damaged}: damaged",)
+    assert Reader(target).levels_done()["c" * 16] == 1
+    path.write_bytes(content)
+    assert merge(target, source).conflicts == ()
+    curves = Reader(target).frame("curves")
+    assert len(curves) == len(curves.drop_duplicates(["trial_id", "level"])) == 701
+
+
+def test_a_part_that_does_not_tell_whose_rows_it_has_is_not_merged(tmp_path: Path) -> None:
+    """Nothing is copied, as any trial may be torn."""
+    synthetic.write(tmp_path / "source", 70, compacted=True)
+    [path] = (tmp_path / "source" / "compacted").glob("masks-*")
+    path.write_bytes(flipped(path.read_bytes(), place_in("file", path)))
+    with pytest.raises(StoreError, match=f"{path.name} is damaged"):
+        merge(tmp_path / "target", tmp_path / "source")
+    assert Reader(tmp_path / "target").sql("from trials").num_rows == 0
 
 
 def test_an_older_version_is_read_as_it_is(whole: Path, tmp_path: Path) -> None:

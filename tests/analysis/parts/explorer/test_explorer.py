@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lip_ray.analysis.parts.explorer.figures import Choice, explorer_figure, first_choice
+from lip_ray.analysis.parts.explorer.figures import Shown, explorer_figure, first_choice
 from lip_ray.analysis.parts.explorer.section import explorer_data
 from lip_ray.analysis.parts.explorer.table import (
     AXES,
@@ -192,7 +192,7 @@ class TestFigure:
     def test_the_front_is_a_step_line_with_rings(self, two_images: Frames) -> None:
         fits = explorer_fits(*two_images)
         table = scene_table(fits)
-        choice = Choice(task="denoising, σ = 25", image="astronaut", axis="kept")
+        choice = Shown(task="denoising, σ = 25", image="astronaut", axis="kept")
         figure = explorer_figure(table, choice, fits=fits)
         front = next(trace for trace in figure.data if trace.name == "Pareto front")
         assert list(front.x) == sorted(front.x)
@@ -202,14 +202,14 @@ class TestFigure:
 
     def test_the_deep_decoder_stays_whatever_prior_is_chosen(self, two_images: Frames) -> None:
         table = explorer_table(*two_images)
-        choice = Choice(task="denoising, σ = 25", image="astronaut", prior="skip")
+        choice = Shown(task="denoising, σ = 25", image="astronaut", prior="skip")
         assert "skip" in set(table["network"])
         names = {trace.name for trace in explorer_figure(table, choice).data}
         assert "deep_decoder: dense" in names
         assert "skip: magnitude" in names
 
     def test_a_method_alone_keeps_the_dense_networks(self, two_images: Frames) -> None:
-        choice = Choice(task="denoising, σ = 25", image="astronaut", method="random")
+        choice = Shown(task="denoising, σ = 25", image="astronaut", method="random")
         figure = explorer_figure(explorer_table(*two_images), choice)
         shown = {trace.name for trace in figure.data if trace.showlegend is not False}
         assert shown == {"skip: random", "skip: dense", "deep_decoder: dense", "Pareto front"}
@@ -228,7 +228,7 @@ class TestFigure:
     def test_an_unknown_scene_is_refused_with_those_there_are(self, two_images: Frames) -> None:
         table = explorer_table(*two_images)
         with pytest.raises(ValueError, match=r"no scene moving, astronaut.*there are: .*camera"):
-            explorer_figure(table, Choice(task="moving", image="astronaut"))
+            explorer_figure(table, Shown(task="moving", image="astronaut"))
 
     def test_published_numbers_are_beside_the_same_image_and_task(
         self, trial_row: Callable[..., Row], level_row: Callable[..., Row]
@@ -244,7 +244,7 @@ class TestFigure:
         assert len(marks.x) > 0
         assert all("arXiv" in text or "20" in text for text in marks.text)
         peak = explorer_figure(
-            table, Choice(task="denoising, σ = 30", image="astronaut", which="peak")
+            table, Shown(task="denoising, σ = 30", image="astronaut", which="peak")
         )
         assert "published" not in {trace.name for trace in peak.data}
 

@@ -13,7 +13,7 @@ from browsers import TIMEOUT_MS, needs_chromium
 
 from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
-from lip_ray.analysis.parts.explorer.figures import Choice, explorer_figure
+from lip_ray.analysis.parts.explorer.figures import Shown, explorer_figure
 from lip_ray.analysis.parts.explorer.looks import ALL
 from lip_ray.analysis.parts.explorer.table import AXES, explorer_fits, scene_table
 from lip_ray.analysis.rows.points import WHICH
@@ -66,10 +66,10 @@ class Explorer:
         return found
 
     @property
-    def choice(self) -> Choice:
+    def choice(self) -> Shown:
         """What the controls say."""
         said = {name: self.list_of(name).input_value() for name in LISTS}
-        return Choice(**said, which=self.section.locator("input:checked").get_attribute("value"))
+        return Shown(**said, which=self.section.locator("input:checked").get_attribute("value"))
 
     @property
     def traces(self) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ class Source:
         self.path = path
         path.write_text(frontier_report(store), encoding="utf-8")
 
-    def expected(self, choice: Choice) -> list[Any]:
+    def expected(self, choice: Shown) -> list[Any]:
         """The traces of Python's figure."""
         return list(explorer_figure(self.table, choice, fits=self.fits).data)
 
@@ -290,7 +290,7 @@ def test_a_link_reopens_the_choice(opened: Any, scenes: Source) -> None:
 
 def test_a_link_to_what_is_gone_shows_what_there_is(opened: Any, scenes: Source) -> None:
     explorer = opened(scenes.path, "#explore?task=gone&image=nowhere&which=worst&axis=<b>&x=1")
-    assert explorer.choice == Choice(
+    assert explorer.choice == Shown(
         task="denoising, σ = 30", image="mean over images", which="selected", axis="density"
     )
     assert explorer.complaints == []

@@ -1,0 +1,103 @@
+"""Figures of a page by their names, with their buttons pressed."""
+
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
+
+import plotly.graph_objects as go
+
+from .charts.controls import Choice
+from .charts.style import BUTTONS
+from .page.content import Frames
+from .page.report import report_sections
+from .page.section import Figure
+from .parts.sensing.figures import STEP_BUTTONS
+from .print import FigureError
+
+Parts = Sequence[tuple[str, Figure]]
+"""Figures of one name, with the titles of their sections."""
+
+
+def figure_names(store: Frames) -> dict[str, list[str]]:
+    """The titles of each figure's parts by its name, in the order of the page."""
+    return {name: [title for title, _ in parts] for name, parts in _figures(store).items()}
+
+
+def figure_of(
+    store: Frames,
+    name: str,
+    *,
+    which: str = "selected",
+    choose: Sequence[str] = (),
+    part: int | str = 0,
+) -> go.Figure:
+    """A figure of the store's page, with its buttons pressed and taken off.
+
+    `part` is one of those that `figure_names` lists, by its place or title. `which` of the PSNRs is
+    shown; `choose` are words on other buttons, such as "0.05", "MSE" or "measurements 250".
+
+    Raises FigureError for what the page does not have, naming what it has.
+    """
+    figures = _figures(store)
+    if name not in figures:
+        raise FigureError(_unknown("figure", name, figures))
+    found = _part(figures[name], part)
+    if which not in BUTTONS:
+        raise FigureError(_unknown("PSNR", which, BUTTONS))
+    words = (BUTTONS[which], STEP_BUTTONS[which], *choose)
+    return found.chosen(_labels(found.controls, words, choose))
+
+
+def _figures(store: Frames) -> dict[str, list[tuple[str, Figure]]]:
+    found: dict[str, list[tuple[str, Figure]]] = {}
+    for section in report_sections(store):
+        if section.figure is not None:
+            found.setdefault(section.figure.name, []).append((section.title, section.figure))
+    return found
+
+
+def _part(parts: Parts, part: int | str) -> Figure:
+    """The figure at the place, or the only one whose section's title has the words."""
+    if isinstance(part, int):
+        found = parts[part : part + 1] if part >= 0 else []
+    else:
+        exact = [one for one in parts if one[0] == part]
+        found = exact or [one for one in parts if part.casefold() in one[0].casefold()]
+    if len(found) != 1:
+        listed = "; ".join(f"{place}: {title}" for place, (title, _) in enumerate(parts))
+        why = "fits several parts" if len(found) > 1 else "is no part"
+        raise FigureError(f"{part!r} {why} of this figure, which has {listed}")
+    return found[0][1]
+
+
+def _labels(choices: Sequence[Choice], words: Sequence[str], required: Sequence[str]) -> list[str]:
+    """By choice the last label that one of the words is on, else the first choice.
+
+    Raises FigureError for a required word that is on none.
+    """
+    labels, used = [], set[str]()
+    for choice in choices:
+        hits = {word: place for word in words if (place := _place(word, choice.words)) is not None}
+        used |= hits.keys()
+        labels.append([*choice.labels.values()][[choice.chosen, *hits.values()][-1]])
+    lost = [word for word in required if word not in used]
+    if lost:
+        offered = ", ".join(word for choice in choices for word in choice.words)
+        raise FigureError(f"no button here has {', '.join(lost)}; there are: {offered or 'none'}")
+    return labels
+
+
+def _place(word: str, options: Sequence[str]) -> int | None:
+    """The place of the option that is the word, begins with it, or has it as one of its words."""
+    plain, known = word.casefold(), [option.casefold() for option in options]
+    fitting = (
+        [option == plain for option in known],
+        [option.startswith(plain) for option in known],
+        [plain in option.split() for option in known],
+    )
+    return next((own.index(True) for own in fitting if True in own), None)
+
+
+def _unknown(kind: str, name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    hint = f", did you mean {near[0]!r}?" if near else ""
+    return f"no {kind} {name!r} here{hint} (there are: {', '.join(known) or 'none'})"
