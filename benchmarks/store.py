@@ -158,7 +158,8 @@ def checksums(
             "masks of one trial": lambda: Reader(path).frame("masks", trials=[trial]),
         }
         if loose:
-            rows = Reader(path).sql("select * from levels limit 1").select(TABLES["levels"].names)
+            rows = Reader(path).sql("from levels limit 1").select(TABLES["levels"].names)
+            rows = rows.cast(TABLES["levels"])
             acts["writing 200 files"] = partial(written, folder, rows)
         for name, act in acts.items():
             print(f"  {name:<20} {on_by_off(act, path, rounds)}")
