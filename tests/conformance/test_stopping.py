@@ -44,7 +44,7 @@ EXAMPLES: dict[type[Spec], tuple[Spec, ...]] = {
     HeldOut: (HeldOut(), HeldOut(warm_up=30, patience=150)),
 }
 
-LONG = 1000
+LONG, BRIEF = 1000, 150
 DECAY = 0.9
 SHAPE = (1, 3, 16, 16)
 SIGMA = 0.2
@@ -327,7 +327,7 @@ class TestStatistic:
     def statistics(
         self, rule: AbstractStopping, *, shape: tuple[int, ...] = SHAPE, last: bool = False
     ) -> list[float]:
-        """Of a fit of 60 steps; -1 where none is due."""
+        """Of a brief fit; -1 where none is due."""
         problem = noisy()
         problem = replace(
             problem,
@@ -335,19 +335,19 @@ class TestStatistic:
             held_out=laid_out(problem.held_out, shape, last),
             clean=None,
         )
-        monitor = rule.scaled(60).monitor(problem)
+        monitor = rule.scaled(BRIEF).monitor(problem)
         found = []
-        for step in range(60):
+        for step in range(BRIEF):
             image = laid_out(overfitting()(step), shape, last)
             value = monitor.update(step, Seen(problem, output=image, average=image))
             found.append(-1.0 if value is None else float(value))
         return found
 
     def test_it_is_a_finite_scalar_of_full_precision(self, example) -> None:
-        monitor = example.scaled(60).monitor(noisy())
+        monitor = example.scaled(BRIEF).monitor(noisy())
         seen = (
             Seen(noisy(), output=overfitting()(step), average=overfitting()(step))
-            for step in range(60)
+            for step in range(BRIEF)
         )
         found = [monitor.update(step, one) for step, one in enumerate(seen)]
         due = [value for value in found if value is not None]
@@ -376,9 +376,9 @@ class TestStatistic:
 
     def test_the_output_may_be_overwritten_afterwards(self, example) -> None:
         """Sums are kept, never the tensors that were shown, and those are left as they were."""
-        rule, shown, found = example.scaled(60), torch.zeros(SHAPE), []
+        rule, shown, found = example.scaled(BRIEF), torch.zeros(SHAPE), []
         monitor = rule.monitor(noisy())
-        for step in range(60):
+        for step in range(BRIEF):
             shown.copy_(overfitting()(step))
             value = monitor.update(step, Seen(noisy(), output=shown, average=shown))
             found.append(-1.0 if value is None else float(value))

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FIRST = ROOT / "tests" / "store" / "first_version"
 """A store that another lip-ray has written."""
 
-BEFORE = "        OUTCOME,\n        REASON,\n        FIT_S,\n"
+BEFORE = "        OUTCOME,\n        UNFINISHED,\n        REASON,\n        FIT_S,\n"
 """Where the table `levels` gets the column."""
 
 COLUMN = f"""

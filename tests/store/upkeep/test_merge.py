@@ -101,7 +101,7 @@ def test_what_both_have_is_known_and_later_levels_are_added(
     other = share(whole, tmp_path / "other", slice(1, 4))
     merged = merge(into, other)
     assert merged.conflicts == ()
-    assert merged.known == 2 * (1 + 2 * 4 + 1) + 1
+    assert merged.known == 2 * (1 + 2 * 5 + 1) + 1
     trials = sorted(Reader(whole).levels_done())
     assert Reader(into).levels_done() == {trials[0]: 2} | dict.fromkeys(trials[1:], 7)
     assert check(into).problems == ()
