@@ -1,6 +1,6 @@
 """Stopping rules: their statistics against definitions, the lengths left open, what is refused.
 
-What holds for every rule is in `tests/conformance/test_stopping.py`.
+What holds for every rule is in `tests/conformance/test_stopping_rules.py`.
 """
 
 from collections.abc import Iterable
