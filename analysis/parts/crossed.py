@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..page.section import Block, Table, Text, table_of
 from ..rows.naming import tuples
-from ..rows.texts import density_text, mean_text
+from ..rows.texts import counted_text, density_text, mean_text
 from ..statistics.crossed import CrossedMean, crossed_mean
 from ..statistics.intervals import Rung
 from ..statistics.ladders import Ladder, Verdict, judged
@@ -140,8 +140,8 @@ WHOM = {"native": "native tickets", "dense": "dense fits"}
 
 def _sentence(rows: pd.DataFrame) -> str:
     """The sample, and the verdict by each PSNR."""
-    first = rows.iloc[0]
-    sample = f"over {first['sources']} sources and {first['targets']} targets"
+    sizes = [counted_text(rows[side], side) for side in ("sources", "targets")]
+    sample = f"over {' and '.join(sizes)}"
     said = rows.drop_duplicates("which").set_index("which")["verdict"]
     if said.nunique() == 1:
         return f"{sample}: {said.iloc[0]}."

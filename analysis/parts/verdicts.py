@@ -298,8 +298,8 @@ class _Pairs:
         return cls(tested=tested, row=row, reason=_reason(pairs, tested, sample))
 
     def ladder(self, which: str, margin_db: float) -> Ladder:
-        """Its tests, none where it gets no verdict."""
-        rungs = [] if self.reason else list(self._rungs(f"difference_{which}_db", margin_db))
+        """Its tests, none where nothing can be tested."""
+        rungs = list(self._rungs(f"difference_{which}_db", margin_db))
         return Ladder(rungs=rungs, least=self.row["least"], single=self.row["unit"] == "seed")
 
     def _rungs(self, score: str, margin_db: float) -> Iterator[Rung]:
