@@ -314,6 +314,7 @@ class Ladder(AbstractLadder):
 
     @property
     def dense(self) -> Mask:
+        """The mask that keeps every prunable weight of the generator."""
         return self._dense
 
     @property
