@@ -164,6 +164,9 @@ class TestPages:
 
 
 def test_answers_are_json_for_programs(store: Path) -> None:
-    shown = lip("query", "from matching", "--store", store, "--format", "json")
+    sparsest = "from frontier order by level desc limit 1"
+    shown = lip("query", sparsest, "--store", store, "--format", "json")
     [row] = json.loads(shown.stdout)
-    assert (row["matching_density"], row["lost_density"]) == (0.5, 0.25)
+    assert (row["level"], row["density"]) == (2, 0.25)
+    unearned = lip("query", "from matching", "--store", store, "--format", "json")
+    assert json.loads(unearned.stdout) == [], "its dense fit ends below the measurement"

@@ -343,7 +343,7 @@ stoppings = st.builds(
     ),
     st.integers(1, 20),
     st.integers(1, 20),
-    st.none() | st.integers(1, 500),
+    st.integers(1, 500),
     st.sampled_from(["average", "output"]),
 )
 stoppings |= st.sampled_from([WindowedVariance(), ExponentialVariance(), Discrepancy()])

@@ -104,7 +104,8 @@ class TestFrontier:
         methods = points.groupby("problem", observed=True)["method"].agg(lambda m: set(map(str, m)))
         shared = {"dense, on 2 images at once", "magnitude found on 2 images"}
         clean = {"dense, clean target", "magnitude, clean target"}
-        measured, oracle = "(fit.stopping.kind discrepancy)", "(fit.stopping.kind wmv)"
+        measured = "(fit.held_out 0.03, fit.stopping.kind held_out)"
+        oracle = "(fit.held_out 0.0, fit.stopping.kind wmv)"
         astronaut = "astronaut: denoising, σ = 25"
         assert methods[f"{astronaut} {measured}"] == {"dense", "magnitude"} | shared
         assert methods[f"{astronaut} {oracle}"] == clean, "no noise is in what they are fitted to"
