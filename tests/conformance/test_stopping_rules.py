@@ -217,9 +217,17 @@ class TestWhatItReports:
         assert None not in choice.rule.model_dump().values()
 
 
+def impatient(rule: AbstractStopping) -> AbstractStopping:
+    """A rule whose patience, if it has any, runs out within a long fit here."""
+    if "patience" not in type(rule).model_fields:
+        return rule
+    return rule.model_copy(update={"patience": LONG // 3})
+
+
 class TestFinality:
     def test_a_final_choice_never_changes(self, example) -> None:
         """Not for perfect, motionless images of the clean one."""
+        example = impatient(example)
         learning, clean = overfitting(), noisy().clean
         assert clean is not None
         trace = watched(example, outputs=learning)
@@ -233,6 +241,7 @@ class TestFinality:
         assert choice_of(tempted) == choice_of(trace)
 
     def test_it_ends_the_fit_when_it_is_asked_to_and_its_choice_is_final(self, example) -> None:
+        example = impatient(example)
         ending = example.model_copy(update={"ends_fit": True}).scaled(LONG)
         trace = Trace(noisy(), steps=LONG, decay=DECAY, rules=[ending])
         silent = Trace(noisy(), steps=LONG, decay=DECAY, rules=[example.scaled(LONG)])
