@@ -80,7 +80,7 @@ def points_in(names: Iterable[str], search: str, search_id: str) -> list[tuple[i
     return sorted(
         (int(number), name)
         for (point_of, _, number), name in named
-        if point_of == f"{search}-{search_id}"
+        if point_of == f"{search}-{search_id}" and number.isdecimal()
     )
 
 
@@ -89,7 +89,10 @@ def running_file(trial_id: str) -> str:
     return f"running/{trial_id}"
 
 
-def level_of(stem: str) -> tuple[str, int]:
-    """The trial id and level in the name that `level_file` gave, without folder and suffix."""
+def level_of(stem: str) -> tuple[str, int] | None:
+    """The trial id and level in the name that `level_file` gave, without folder and suffix.
+
+    None for a name that it gives to no level, as somebody may have renamed the file.
+    """
     trial_id, _, level = stem.partition("-")
-    return trial_id, int(level)
+    return (trial_id, int(level)) if trial_id and level.isdecimal() else None

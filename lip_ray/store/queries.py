@@ -133,9 +133,10 @@ class Queries:
 
     def _done(self, listed: Listed) -> dict[str, int]:
         loose = defaultdict(set)
-        for name in listed.loose:
-            trial_id, level = level_of(stem_of(name))
-            loose[trial_id].add(level)
+        for found in (level_of(stem_of(name)) for name in listed.loose):
+            if found is not None:  # `lip store check` names files that are no level's
+                trial_id, level = found
+                loose[trial_id].add(level)
         if not listed.parts:
             return {trial_id: _prefix(levels) for trial_id, levels in loose.items()}
         pairs = [

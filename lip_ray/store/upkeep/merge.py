@@ -271,7 +271,8 @@ def _owner(table: str, stem: str) -> str:
     """The trial that a file belongs to, or the file itself where it belongs to none."""
     if table == "trials":
         return stem
-    return level_of(stem)[0] if table in OF_TRIALS else f"{table}/{stem}"
+    found = level_of(stem) if table in OF_TRIALS else None
+    return found[0] if found else f"{table}/{stem}"
 
 
 def add_parts(files: Files, new: Mapping[str, Sequence[str]]) -> None:
