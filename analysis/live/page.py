@@ -188,9 +188,9 @@ def _refresh_figures(app: Dash, live: Live) -> None:
 def _serve_whole_page(app: Dash, live: Live) -> None:
     def whole_page() -> Response:
         try:
-            return Response(live.page(), mimetype="text/html")
-        except (UserError, OSError) as error:
-            return Response(str(error), status=503, mimetype="text/plain")
+            return Response(_sent(live.page()), mimetype="text/html")
+        except (UserError, OSError, UnicodeError) as error:  # Arrow opens no path that is no text
+            return Response(_sent(str(error)), status=503, mimetype="text/plain")
 
     def guard(response: Response) -> Response:
         response.headers.setdefault("Content-Security-Policy", CONTENT_POLICY)
@@ -200,6 +200,11 @@ def _serve_whole_page(app: Dash, live: Live) -> None:
 
     app.server.add_url_rule(WHOLE_PAGE, "whole_page", whole_page)
     app.server.after_request(guard)
+
+
+def _sent(text: str) -> bytes:
+    """Text as UTF-8; a path may have bytes that are no text."""
+    return text.encode(errors="backslashreplace")
 
 
 def _outline(part: Part) -> list[Any]:

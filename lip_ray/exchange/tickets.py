@@ -27,7 +27,7 @@ from lip_ray.priors.generators import (
 from lip_ray.pruning import Mask, Overlap, effective, overlap
 from lip_ray.records import Outcome
 from lip_ray.rng import keyed
-from lip_ray.spec import Spec, kind_of
+from lip_ray.spec import EPOCH, Spec, kind_of
 from lip_ray.store import Reader
 from lip_ray.trials import (
     AnyTrial,
@@ -137,6 +137,24 @@ def resolve(store: Reader, reference: str) -> tuple[str, int]:
     return trial_id, level
 
 
+def _stored_trial(store: Reader, trial_id: str) -> AnyTrial:
+    """A trial of the store. Raises TicketError for one that this version does not understand."""
+    asked = f"select spec, epoch, lip_ray_version from trials where trial_id = '{trial_id}'"
+    (row,) = store.sql(asked).to_pylist()
+    if row["epoch"] != EPOCH:
+        raise TicketError(
+            f"trial {trial_id} is of epoch {row['epoch']} of the defaults, and tickets of epoch "
+            f"{EPOCH} can be exported: run its sweep again, or export it with lip-ray "
+            f"{row['lip_ray_version']} as it was when it wrote the trial"
+        )
+    try:
+        trial: AnyTrial = _TRIAL.validate_json(row["spec"])
+    except ValidationError as error:
+        first = error.errors()[0]["msg"]
+        raise TicketError(f"the spec of trial {trial_id} cannot be read: {first}") from error
+    return trial
+
+
 def export(store: Reader, reference: str) -> Ticket:
     r"""The ticket of a level: its mask, and the weights that the level begins with.
 
@@ -144,8 +162,7 @@ def export(store: Reader, reference: str) -> Ticket:
     of the level. Raises TicketError.
     """
     trial_id, level = resolve(store, reference)
-    (row,) = store.sql(f"select spec from trials where trial_id = '{trial_id}'").to_pylist()
-    trial: AnyTrial = _TRIAL.validate_json(row["spec"])
+    trial = _stored_trial(store, trial_id)
     context = Context(device=_CPU, artifacts=store)
     if isinstance(trial, Reconstruction):
         finders = ", ".join(finder.id for finder in trial.source.finders) or "none"

@@ -170,3 +170,14 @@ def test_answers_are_json_for_programs(store: Path) -> None:
     assert (row["level"], row["density"]) == (2, 0.25)
     unearned = lip("query", "from matching", "--store", store, "--format", "json")
     assert json.loads(unearned.stdout) == [], "its dense fit ends below the measurement"
+
+
+def test_tickets_of_the_first_defaults_are_refused_by_name(store: Path) -> None:
+    """Their specs mean other fits today, so nothing is exported under a wrong id."""
+    found = lip("query", "select trial_id from trials", "--store", store, "--format", "json")
+    [row] = json.loads(found.stdout)
+    ticket = f"{row['trial_id']}@1"
+    refused = lip("tickets", "export", ticket, "-o", "x.safetensors", "--store", store)
+    assert refused.exit_code == 2
+    assert "is of epoch 1 of the defaults" in " ".join(refused.stderr.split())
+    assert not Path("x.safetensors").exists()
