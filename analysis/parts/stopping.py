@@ -70,10 +70,10 @@ def stopping_table(
     """One row per rule that watched fits with a PSNR: what it loses to the best step.
 
     `name` says rule and signal and, where several rules share these, the settings in which they
-    differ. Of the `fits` on `images`, each dense fit once, `mean_db`, `worst_db` and the quantiles
-    `q10_db` to `q90_db` are of the peak PSNR − that of the chosen step. `fired` is the share of
-    choices that were final before the fit ended, `in_force` counts the fits whose spec names the
-    rule, so that its choice is `selected`. The least mean is first.
+    differ. `fits` on `images` are counted, each dense fit once. `mean_db`, `worst_db` and the
+    quantiles `q10_db` to `q90_db` are of the peak PSNR − that of the chosen step. `fired` is the
+    share of choices that were final before the fit ended. `in_force` counts the fits whose spec
+    names the rule, so that its choice is `selected`. The least mean is first.
 
     Raises ValueError when there is no fit of a trajectory or a transfer.
     """

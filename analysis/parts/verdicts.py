@@ -57,12 +57,13 @@ NOTE: Words = (
     f""" to match if it, and all above it, are not worse by {MARGIN_DB:g} dB or more; it is """,
     Emphasis("refuted"),
     """ if it, and all below it, are worse by more. Both are one-sided t tests over images, seeds
-    averaged first; between the two nobody knows. P-values are Holm's, over all methods and
-    densities of the table: the chance that anything at all is wrongly shown is at most 5 %, and so
-    it is for what is refuted. How many images would decide is about one such test by itself, at 5 %
-    and a power of 80 %. With a single image the sample is its seeds, and the verdict is about that
-    image alone. Unfinished fits, whose best step is in their last hundredth, are left out, and so
-    are ladders whose dense fit is unfinished or restores worse than the measurement.""",
+    averaged first; densities between the two are undecided. P-values are Holm's, over all methods
+    and densities of the table: the chance that anything at all is wrongly shown is at most 5 %,
+    and so it is for what is refuted. How many images would decide is about one such test by
+    itself, at 5 % and a power of 80 %. With a single image the sample is its seeds, and the
+    verdict is about that image alone. Unfinished fits, whose best step is in their last
+    hundredth, are left out, and so are ladders whose dense fit is unfinished or restores worse
+    than the measurement.""",
 )
 
 

@@ -40,10 +40,10 @@ SAME = ("method", "dense", "finder", "source", "network")
 def identities(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     """One row per trial and image that has levels: names, keys and settings as JSON.
 
-    Of the problem (image, task, prior, fit), the study (the problem apart from its image), the
-    scene (image and task, of transfers also `target`), the method, the dense fit that it begins
-    with (`dense`), the `finder` (how tickets are found, wherever) and the `source` (where they were
-    found). All are categories, the same ones for all names, keys or settings.
+    Each row describes the problem (image, task, prior, fit), the study (the problem apart from its
+    image), the scene (image and task; for transfers also `target`), the method, the dense fit that
+    it begins with (`dense`), the `finder` (how tickets are found, wherever) and the `source` (where
+    they were found). All are categories, the same ones for all names, keys or settings.
     """
     whole = [f"{part}_{end}" for part in (*SAME, "task") for end in ENDS]
     columns = ["trial_id", *IMAGES, *whole, "source_task", "target"]

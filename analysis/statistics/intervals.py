@@ -146,8 +146,8 @@ def matching(rungs: Sequence[Rung], *, margin_db: float = 0.1, alpha: float = 0.
 
     Densities are tested in a fixed order, dense to sparse for `shown` and sparse to dense for
     `refuted`, each at `alpha` until the first that does not pass, so no correction for their
-    number is needed (Maurer, Hothorn & Lehmacher 1995). Of p-values that are adjusted for other
-    ladders too, the bounds of all ladders together keep `alpha`.
+    number is needed (Maurer, Hothorn & Lehmacher 1995). Where p-values are adjusted for
+    other ladders too, all bounds of all ladders together keep `alpha`.
 
     Raises ValueError unless densities fall.
     """

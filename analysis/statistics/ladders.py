@@ -29,7 +29,8 @@ class Verdict:
     bounds: Matching
     text: str
     images: int | None = None
-    """About how many images would decide what is open; None where nothing is, or nobody knows."""
+    """About how many images would decide what is open; None where nothing is open,
+    or where no number can be given."""
 
 
 def rung_of(density: float, samples: Samples, margin_db: float) -> Rung:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from torch import Tensor
 
 from lip_ray import __version__, strict_yaml
@@ -37,7 +37,7 @@ from lip_ray.trials import (
     Reconstruction,
     Trajectory,
     Transfer,
-    Trial,
+    from_json,
     ticketfile,
 )
 from lip_ray.trials.rewinding import FineTune, Reinit, ToStep
@@ -65,7 +65,6 @@ order by trials.image, pruner, trial_id, level
 Restoring = Trajectory | Transfer | Classification
 """The kinds of trials whose tickets are of untrained priors."""
 
-_TRIAL: TypeAdapter[Any] = TypeAdapter(Trial)
 _CPU = torch.device("cpu")
 
 
@@ -148,11 +147,10 @@ def _stored_trial(store: Reader, trial_id: str) -> AnyTrial:
             f"{row['lip_ray_version']} as it was when it wrote the trial"
         )
     try:
-        trial: AnyTrial = _TRIAL.validate_json(row["spec"])
+        return from_json(row["spec"])
     except ValidationError as error:
         first = error.errors()[0]["msg"]
         raise TicketError(f"the spec of trial {trial_id} cannot be read: {first}") from error
-    return trial
 
 
 def export(store: Reader, reference: str) -> Ticket:
