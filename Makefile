@@ -38,7 +38,7 @@ test-soak: $(VENV)/installed-dev ## A hundred faults over one sweep: half an hou
 	$(BIN)/python -m pytest -s -m slow tests/ray/test_soak.py
 
 test-fuzz: $(VENV)/installed-dev ## Thousands of mutated inputs, and what came of them.
-	$(BIN)/python -m pytest -s -m fuzz
+	$(BIN)/python -m pytest -raP -m fuzz -n logical
 
 pins: $(VENV)/installed-dev ## Pin new defaults, and write the JSON schema of sweep files.
 	$(BIN)/python -m tests.laws.pins
