@@ -109,7 +109,8 @@ def convolution(
     inward: int, outward: int, kernel: int, *, stride: int = 1, bias: bool = True
 ) -> nn.Sequential:
     """A convolution with reflected borders, so that only its stride changes the size."""
-    padding = nn.ReflectionPad2d((kernel - 1) // 2)
+    border = (kernel - 1) // 2
+    padding = nn.ReflectionPad2d(border) if border else nn.Identity()  # padding by 0 copies too
     return nn.Sequential(padding, nn.Conv2d(inward, outward, kernel, stride, bias=bias))
 
 
