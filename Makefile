@@ -21,6 +21,7 @@ test-slow: $(VENV)/installed-dev ## The tests that take minutes.
 test-combinations: $(VENV)/installed-dev ## All tasks with all priors and criteria; the study in short; all choices of a page.
 	$(BIN)/python -m pytest -m slow -n logical \
 		tests/laws/test_combinations.py tests/laws/test_sweep_files.py \
+		tests/fits/test_sparse_loading.py \
 		tests/analysis/test_print.py \
 		tests/analysis/live/test_every_control.py::test_pages_of_the_quickstarts \
 		tests/analysis/live/test_every_control.py::test_the_page_of_many_trajectories \

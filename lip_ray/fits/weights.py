@@ -1,7 +1,7 @@
 """The deep-image-prior fit: Adam on the weights of an untrained network, one or more images."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Self, final
@@ -10,7 +10,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from lip_ray.fits.numerics import DeadScales, GradientMask, Precision, arithmetic, check_zeros
+from lip_ray.fits.execution import Execution, Steps, steps_of
+from lip_ray.fits.numerics import DeadScales, Precision, arithmetic, check_zeros
 from lip_ray.fits.progress import Callback, mean_psnr_db, no_callback, unknown
 from lip_ray.fits.result import FitResult
 from lip_ray.fits.roll_back import Checkpoints, RollBack
@@ -25,7 +26,8 @@ from lip_ray.fits.trace import Trace
 from lip_ray.priors import UntrainedPrior
 from lip_ray.pruning import Mask, Paths, paths
 from lip_ray.records import Outcome
-from lip_ray.spec import AlwaysSaid, Spec, Steps, is_unset
+from lip_ray.spec import AlwaysSaid, Spec, is_unset
+from lip_ray.spec import Steps as StepCount
 from lip_ray.tasks import Problem
 
 LOOK_EVERY = 100
@@ -51,7 +53,7 @@ class Subject:
 class Fit(Spec):
     """How the weights are fitted; the defaults are those of Ulyanov et al. 2018 for denoising."""
 
-    steps: Annotated[Steps, AlwaysSaid()] = 3000
+    steps: Annotated[StepCount, AlwaysSaid()] = 3000
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     """The learning rate of Adam, on all parameters, without decay."""
     input_noise: Annotated[float, Field(ge=0), AlwaysSaid()] = 1 / 30
@@ -68,6 +70,9 @@ class Fit(Spec):
     """fp32 is exact; tf32 and bf16 (autocast) change the numbers."""
     compiled: bool = False
     """Whether the network runs through torch.compile, which changes the last bits."""
+    execution: Execution = "dense"
+    """Whether steps compute all weights, or the kept ones alone. `sparse` is for CPUs, and changes
+    the last bits."""
     roll_back: RollBack | None = Field(default=None, exclude_if=is_unset)
     """When weights that suddenly do worse are taken back, as in published notebooks; by default
     never."""
@@ -75,6 +80,15 @@ class Fit(Spec):
     @model_validator(mode="after")
     def _long_enough(self) -> Self:
         self.stopping.check(self.steps)
+        return self
+
+    @model_validator(mode="after")
+    def _dense_alone(self) -> Self:
+        """Raise ValueError where sparse execution is asked for what it lacks."""
+        if self.execution == "sparse":
+            for name, wanted in (("precision", "fp32"), ("compiled", False), ("roll_back", None)):
+                if getattr(self, name) != wanted:
+                    raise ValueError(f"{name} must be {_shown(wanted)} with execution sparse")
         return self
 
     @property
@@ -121,7 +135,16 @@ class Fit(Spec):
         scales = DeadScales(prior, on_path.parameters)
         started = time.perf_counter()
         with arithmetic(self.precision, prior.latent.device), scales.silent(prior.module):
-            end = self._descend(subjects, on_path, traces, snapshot_at, callback)
+            steps = steps_of(
+                self.execution,
+                prior,
+                mask,
+                on_path.parameters,
+                precision=self.precision,
+                compiled=self.compiled,
+            )
+            end = self._descend(subjects, steps, traces, snapshot_at, callback)
+            steps.store()
         rows = [trace.rows(end.steps) for trace in traces]  # waits for the device,
         seconds = time.perf_counter() - started  # so the clock is right
         check_zeros(prior, mask)
@@ -144,16 +167,14 @@ class Fit(Spec):
     def _descend(
         self,
         subjects: Sequence[Subject],
-        on_path: Paths,
+        network: Steps,
         traces: Sequence[Trace],
         snapshot_at: int | None,
         callback: Callback,
     ) -> "_End":
         """Take the steps; the host looks at the device once per interval, and for the callback."""
         prior = subjects[0].prior
-        network = torch.compile(prior.module) if self.compiled else prior.module
-        optimizer = torch.optim.Adam(prior.module.parameters(), lr=self.learning_rate, fused=True)
-        apply_mask = GradientMask(prior, on_path.parameters)
+        optimizer = torch.optim.Adam(network.parameters, lr=self.learning_rate, fused=True)
         noise = InputNoise(self.input_noise)
         checkpoints = Checkpoints(self.roll_back, prior)
         problems = [subject.problem for subject in subjects]
@@ -162,16 +183,17 @@ class Fit(Spec):
         for step in range(self.steps):
             outputs, losses = [], []
             for subject in subjects:  # one graph at a time; gradients add up
-                output = self._output(network, noise(subject))
+                output = network(noise(subject))
                 loss = subject.problem.loss(output)
                 loss.backward()
                 outputs.append(output.detach())
                 losses.append(loss.detach())
-            apply_mask()
+            network.mask_gradients()
             checkpoints.check(step, problems, outputs)
             optimizer.step()
             optimizer.zero_grad()
             if snapshot_at == step + 1:
+                network.store()
                 snapshot = prior.snapshot()
             total = torch.stack(losses).sum() if len(losses) > 1 else losses[0]
             for trace, loss, output in zip(traces, losses, outputs, strict=True):
@@ -187,13 +209,6 @@ class Fit(Spec):
         if finite < self.steps:
             return _End(finite, Outcome.DIVERGED, snapshot)
         return _End(self.steps, Outcome.BUDGET, snapshot)
-
-    def _output(self, network: Callable[[Tensor], Tensor], latent: Tensor) -> Tensor:
-        """The network's image in float32, whatever precision it computes in."""
-        reduced = self.precision == "bf16"
-        with torch.autocast(latent.device.type, torch.bfloat16, enabled=reduced):
-            output = network(latent)
-        return output.float()
 
 
 def usual_share(rule: AbstractStopping) -> float:
@@ -242,6 +257,10 @@ def _check(subjects: Sequence[Subject], snapshot_at: int | None, steps: int) -> 
         raise ValueError(
             f"snapshot_at must be from 0 to {steps}, the fit's steps: got {snapshot_at}"
         )
+
+
+def _shown(value: object) -> str:
+    return "left out" if value is None else str(value).lower()
 
 
 def _psnr_db(traces: Sequence[Trace], step: int) -> float | None:

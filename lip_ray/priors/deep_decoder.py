@@ -6,10 +6,10 @@ from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, final
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from lip_ray.priors.base import AbstractPrior, Shape
-from lip_ray.priors.hourglass import Count, centre, convolution, numbered, upsample
+from lip_ray.priors.hourglass import Centre, Count, convolution, numbered, upsample
 
 
 @final
@@ -72,20 +72,8 @@ class DeepDecoder(AbstractPrior):
             layers += [nn.ReLU(inplace=True), nn.BatchNorm2d(self.width)]
         layers += [convolution(self.width, image_channels, 1, bias=False), nn.Sigmoid()]
         if size and self._cut(size):
-            layers.append(_Centre(*size))
+            layers.append(Centre(*size))
         return numbered(layers)
 
     def _cut(self, size: tuple[int, int]) -> bool:
         return any(side % (1 << self.layers) for side in size)
-
-
-class _Centre(nn.Module):
-    """A layer that crops to the middle of the image."""
-
-    def __init__(self, height: int, width: int) -> None:
-        super().__init__()
-        self._size = (height, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The middle of the image, at most as high and wide as asked for."""
-        return centre(x, *self._size)

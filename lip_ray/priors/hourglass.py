@@ -64,10 +64,10 @@ class Hourglass:
         if coarser:
             down.append(numbered(self._scale(scale + 1)))
         down.append(upsample(self.upsampling))
-        inner: nn.Module = _SameSize(_names(down))
+        inner: nn.Module = SameSize(_names(down))
         if skip_width:
             skip = numbered(_block(convolution(inward, skip_width, 1)))
-            inner = _Concat(skip, inner)
+            inner = Concat(skip, inner)
         joined = skip_width + (coarser[0] if coarser else width)
         layers = [inner, nn.BatchNorm2d(joined)]
         layers += _block(convolution(joined, width, self.up_filter))
@@ -82,7 +82,7 @@ class Hourglass:
         return layers.append(nn.AvgPool2d(2, ceil_mode=True))  # halves as a stride does, rounded up
 
 
-class _Concat(nn.Sequential):
+class Concat(nn.Sequential):
     """Branches whose outputs are concatenated."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,13 +90,25 @@ class _Concat(nn.Sequential):
         return torch.cat([branch(x) for branch in self], dim=1)
 
 
-class _SameSize(nn.Sequential):
+class SameSize(nn.Sequential):
     """Crops a scale's output to its input: halving and doubling an odd side adds a pixel."""
 
     def forward(self, x: Tensor) -> Tensor:
         """The centre of the output, as high and wide as `x`."""
         output: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return centre(output, x.shape[2], x.shape[3])
+
+
+class Centre(nn.Module):
+    """A layer that crops to the middle of the image."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.height, self.width = height, width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The middle of the image, at most as high and wide as asked for."""
+        return centre(x, self.height, self.width)
 
 
 def centre(image: Tensor, height: int, width: int) -> Tensor:

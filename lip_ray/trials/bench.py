@@ -22,6 +22,7 @@ from lip_ray.fits import (
 )
 from lip_ray.fits.numerics import DeadScales
 from lip_ray.fits.progress import no_callback
+from lip_ray.fits.sparse.loading import missing
 from lip_ray.priors import AbstractPrior, UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
 from lip_ray.pruning import Mask, PathFinder, ScoreContext
@@ -83,6 +84,16 @@ def _examined(
     return _Examined(wrong, problem.image_shape, problem.noise_variance, values)
 
 
+@cache  # the trials of a sweep share few networks
+def _unknown_layer(prior: AbstractPrior) -> str:
+    """The layer of a prior that sparse execution does not know, if there is one."""
+    from lip_ray.fits.sparse.program import lacking  # imports numba
+
+    with torch.device("meta"):
+        reason = lacking(prior.network(3))
+    return f"sparse does not know the prior {prior.kind}: {reason}; allowed: dense" * bool(reason)
+
+
 def usual_rule(
     images: Sequence[Picture], task: AbstractTask, target: Target = "measured"
 ) -> AbstractStopping:
@@ -130,7 +141,7 @@ class Setting:
 
     def conflicts(self) -> list[Conflict]:
         """What is wrong with the images, together with the task, the prior and the target."""
-        found: list[Conflict] = list(self._unjudgeable())
+        found: list[Conflict] = [*self._unjudgeable(), *self._not_sparse()]
         shapes = []
         for image in self.images:
             examined = _examined(image, self.task, self.prior, self.target)
@@ -196,6 +207,11 @@ class Setting:
                 )
         elif rule == "held_out" and not share:
             yield "fit.held_out", "must be greater than 0 for the rule held_out, got 0"
+
+    def _not_sparse(self) -> Iterator[Conflict]:
+        """What sparse execution lacks, where it is asked for."""
+        if self.fit.execution == "sparse" and (reason := missing() or _unknown_layer(self.prior)):
+            yield "fit.execution", reason
 
     def _unjudgeable_image(self, image: Picture, examined: _Examined) -> Iterator[Conflict]:
         """An image whose noise nobody knows, or of whose measurement nothing can be held out."""

@@ -1,0 +1,77 @@
+"""How the steps of a fit are computed: by the whole network, or by its kept weights."""
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lip_ray.fits.numerics import GradientMask, Precision
+from lip_ray.priors import UntrainedPrior
+from lip_ray.pruning import Mask
+
+Execution = Literal["dense", "sparse"]
+
+
+class Steps(Protocol):
+    """A network in training, and the parameters that an optimiser moves."""
+
+    parameters: list[nn.Parameter]
+
+    def __call__(self, latent: Tensor) -> Tensor:
+        """The network's image of a latent, in float32, with a gradient for the parameters."""
+
+    def mask_gradients(self) -> None:
+        """Zero the gradients of all that must not learn."""
+
+    def store(self) -> None:
+        """Give the network's module what was learned since it was last given."""
+
+
+class DenseSteps:
+    """Steps of the whole network, with the gradients of pruned weights zeroed."""
+
+    def __init__(
+        self,
+        prior: UntrainedPrior,
+        learning: Mapping[str, Tensor],
+        *,
+        precision: Precision,
+        compiled: bool,
+    ) -> None:
+        """`learning` says, by the parameter's name, which entries learn; all of those not named."""
+        self.parameters = list(prior.module.parameters())
+        self._network = torch.compile(prior.module) if compiled else prior.module
+        self._reduced = precision == "bf16"
+        self._masks = GradientMask(prior, learning)
+
+    def __call__(self, latent: Tensor) -> Tensor:
+        with torch.autocast(latent.device.type, torch.bfloat16, enabled=self._reduced):
+            output: Tensor = self._network(latent)
+        return output.float()
+
+    def mask_gradients(self) -> None:
+        self._masks()
+
+    def store(self) -> None:
+        """The module is what learns."""
+
+
+def steps_of(
+    execution: Execution,
+    prior: UntrainedPrior,
+    mask: Mask,
+    learning: Mapping[str, Tensor],
+    *,
+    precision: Precision,
+    compiled: bool,
+) -> Steps:
+    r"""The steps of a network with this mask, in the asked execution.
+
+    Raises ValueError where sparse execution lacks what the network or the device needs.
+    """
+    if execution == "dense":
+        return DenseSteps(prior, learning, precision=precision, compiled=compiled)
+    from lip_ray.fits.sparse.steps import SparseSteps  # numba takes half a second to import
+
+    return SparseSteps(prior, mask, learning)

@@ -1,0 +1,1 @@
+"""Sparse execution: a fit's steps on the kept weights only."""

@@ -1,0 +1,879 @@
+"""The kernels of sparse execution, compiled by numba: convolutions over kept weights, and the rest.
+
+A pass over a network is a table of integers, one row per operation, and `run` works it off. All
+planes lie in one array of float32, the `arena`; rows name them by where they begin. A plane is a
+channel: lines of pixels, `pitch` apart. Each operation does the share of one thread, and whatever
+the number of threads, the same sums are added in the same order.
+
+numba tells by the age of this one file whether its cache is stale. So everything that `run` calls
+is here.
+"""
+
+from collections.abc import Callable
+from enum import IntEnum, auto
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
+from numba.np.unsafe.ndarray import to_fixed_tuple
+
+FAST = {"reassoc", "contract", "nsz", "arcp", "afn"}
+"""Sums may be reordered within a vector; NaN and infinity keep their meaning."""
+OPTIONS: dict[str, Any] = {
+    "fastmath": FAST,
+    "error_model": "numpy",
+    "boundscheck": False,
+    "nogil": True,
+}
+EPSILON, MOMENTUM = 1e-5, np.float32(0.1)
+"""Of PyTorch's batch normalisation."""
+
+
+class Op(IntEnum):
+    """What a row of the table says in its first column."""
+
+    PAD = 0
+    CONVOLVE = auto()
+    NORMALISE = auto()
+    RECTIFY = auto()
+    DOUBLE = auto()
+    HALVE = auto()
+    FINISH = auto()
+    CROP = auto()
+    GATHER = auto()
+    CONVOLVE_BACK = auto()
+    BIAS_GRADIENTS = auto()
+    WEIGHT_GRADIENTS = auto()
+    PAD_BACK = auto()
+    NORMALISE_BACK = auto()
+    RECTIFY_BACK = auto()
+    DOUBLE_BACK = auto()
+    HALVE_BACK = auto()
+    FINISH_BACK = auto()
+    CLEAR = auto()
+
+
+COLUMNS = 16
+"""The width of the table: an operation and its operands."""
+
+
+def _registers() -> tuple[int, int]:
+    """The floats of one vector, and how many vectors of a tile stay in registers."""
+    has = llvm.get_host_cpu_features()
+    asked = getattr(config, "CPU_FEATURES", None)
+    if asked is not None:  # code for another CPU than this one
+        named = filter(None, asked.split(","))
+        has = {feature[1:]: feature[0] == "+" for feature in named}
+    if has.get("avx512f"):
+        return 16, 16
+    if has.get("avx2") or has.get("avx"):
+        return 8, 8
+    return 4, 16
+
+
+LANES, TILE = _registers()
+FLOAT, INT32, INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+VECTOR = ir.VectorType(FLOAT, LANES)
+FLAGS = tuple(sorted(FAST))
+
+
+def _whole(number: int) -> ir.Constant:
+    return ir.Constant(INT64, number)
+
+
+class _Code:
+    """LLVM code under construction: what the two inner kernels share."""
+
+    def __init__(self, builder: ir.IRBuilder) -> None:
+        self.builder = builder
+
+    def floats(self, address: ir.Value) -> ir.Value:
+        """The address as a pointer to floats."""
+        return self.builder.inttoptr(address, FLOAT.as_pointer())
+
+    def integers(self, address: ir.Value) -> ir.Value:
+        """The address as a pointer to 32-bit integers."""
+        return self.builder.inttoptr(address, INT32.as_pointer())
+
+    def at(self, pointer: ir.Value, index: ir.Value) -> ir.Value:
+        """The pointer moved by so many elements."""
+        return self.builder.gep(pointer, [index], inbounds=True)
+
+    def integer(self, pointer: ir.Value, index: ir.Value) -> ir.Value:
+        """The 32-bit integer there, as one of 64 bits."""
+        return self.builder.sext(self.builder.load(self.at(pointer, index), align=4), INT64)
+
+    def _vectors(self, pointer: ir.Value, number: int) -> ir.Value:
+        moved = self.at(pointer, _whole(number * LANES))
+        return self.builder.bitcast(moved, VECTOR.as_pointer())
+
+    def load(self, pointer: ir.Value, number: int) -> ir.Value:
+        """The vector of that number from the pointer on."""
+        return self.builder.load(self._vectors(pointer, number), align=4)
+
+    def store(self, value: ir.Value, pointer: ir.Value, number: int) -> None:
+        """Write a vector."""
+        self.builder.store(value, self._vectors(pointer, number), align=4)
+
+    def spread(self, value: ir.Value) -> ir.Value:
+        """A vector with this float in all lanes."""
+        empty = ir.Constant(VECTOR, ir.Undefined)
+        first = self.builder.insert_element(empty, value, ir.Constant(INT32, 0))
+        zeros = ir.Constant(ir.VectorType(INT32, LANES), [0] * LANES)
+        return self.builder.shuffle_vector(first, empty, zeros)
+
+    def add(self, one: ir.Value, other: ir.Value) -> ir.Value:
+        """Their sum."""
+        return self.builder.fadd(one, other, flags=FLAGS)
+
+    def multiply(self, one: ir.Value, other: ir.Value) -> ir.Value:
+        """Their product."""
+        return self.builder.fmul(one, other, flags=FLAGS)
+
+    def total(self, vector: ir.Value) -> ir.Value:
+        """The sum of a vector's lanes."""
+        summing = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
+            self.builder.module,
+            ir.FunctionType(FLOAT, [FLOAT, VECTOR]),
+            f"llvm.vector.reduce.fadd.v{LANES}f32",
+        )
+        return self.builder.call(summing, [ir.Constant(FLOAT, -0.0), vector], fastmath=FLAGS)
+
+    def loop(
+        self,
+        first: ir.Value,
+        end: ir.Value,
+        carried: list[ir.Value],
+        body: Callable[[ir.Value, list[ir.Value]], list[ir.Value]],
+    ) -> list[ir.Value]:
+        """`for i in range(first, end): carried = body(i, carried)`; what is carried at the end."""
+        builder = self.builder
+        before = builder.block
+        head, work, done = (builder.append_basic_block(name) for name in ("head", "work", "done"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        index = builder.phi(INT64)
+        index.add_incoming(first, before)
+        values = [builder.phi(value.type) for value in carried]
+        for phi, value in zip(values, carried, strict=True):
+            phi.add_incoming(value, before)
+        builder.cbranch(builder.icmp_signed("<", index, end), work, done)
+        builder.position_at_end(work)
+        after = body(index, values)
+        index.add_incoming(builder.add(index, _whole(1)), builder.block)
+        for phi, value in zip(values, after, strict=True):
+            phi.add_incoming(value, builder.block)
+        builder.branch(head)
+        builder.position_at_end(done)
+        return values
+
+    def for_each_size(self, vectors: ir.Value, body: Callable[[int], None]) -> None:
+        """A copy of the code for every size of a tile, of which one runs."""
+        builder = self.builder
+        end = builder.append_basic_block("end")
+        switch = builder.switch(vectors, end)
+        for size in range(1, TILE + 1):
+            block = builder.append_basic_block(f"tile{size}")
+            switch.add_case(_whole(size), block)
+            builder.position_at_end(block)
+            body(size)
+            builder.branch(end)
+        builder.position_at_end(end)
+
+
+@intrinsic
+def _convolved(
+    typing, vectors, source, starts, shifts, weights, first, end, out, stride, biases, onto
+):
+    """`out[row, p] = biases[row] + sum over j of weights[j] * source[shifts[j] + p]`, for a tile
+    of pixels p.
+
+    `onto` is 1 where the sum is added to what is there instead. The tile stays in registers.
+    """
+
+    def generate(context, builder, signature, arguments):
+        vectors, source, starts, shifts, weights, first, end, out, stride, biases, onto = arguments
+        code = _Code(builder)
+        source, weights, out, biases = map(code.floats, (source, weights, out, biases))
+        starts, shifts = map(code.integers, (starts, shifts))
+        adds = builder.icmp_signed("!=", onto, _whole(0))
+
+        def tile(size: int) -> None:
+            def row(number: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+                target = code.at(out, builder.mul(number, stride))
+
+                def term(j: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+                    pixels = code.at(source, code.integer(shifts, j))
+                    weight = code.spread(builder.load(code.at(weights, j), align=4))
+                    return [
+                        code.add(total, code.multiply(weight, code.load(pixels, v)))
+                        for v, total in enumerate(sums)
+                    ]
+
+                begins = code.integer(starts, number)
+                ends = code.integer(starts, builder.add(number, _whole(1)))
+                bias = code.spread(builder.load(code.at(biases, number), align=4))
+                before = [builder.select(adds, code.load(target, v), bias) for v in range(size)]
+                for v, total in enumerate(code.loop(begins, ends, before, term)):
+                    code.store(total, target, v)
+                return []
+
+            code.loop(first, end, [], row)
+
+        code.for_each_size(vectors, tile)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 11), generate
+
+
+@intrinsic
+def _correlated(typing, vectors, source, starts, shifts, first, end, gradient, stride, out):
+    """`out[j] += sum over p of gradient[row of j, p] * source[shifts[j] + p]`, a tile of pixels p.
+
+    The tile of the gradient stays in registers.
+    """
+
+    def generate(context, builder, signature, arguments):
+        vectors, source, starts, shifts, first, end, gradient, stride, out = arguments
+        code = _Code(builder)
+        source, gradient, out = map(code.floats, (source, gradient, out))
+        starts, shifts = map(code.integers, (starts, shifts))
+
+        def tile(size: int) -> None:
+            def row(number: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+                line = code.at(gradient, builder.mul(number, stride))
+                factors = [code.load(line, v) for v in range(size)]
+
+                def term(j: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+                    pixels = code.at(source, code.integer(shifts, j))
+                    sums: list[ir.Value] = []
+                    for v, factor in enumerate(factors):  # four chains, to hide the latency
+                        product = code.multiply(factor, code.load(pixels, v))
+                        if v < 4:
+                            sums.append(product)
+                        else:
+                            sums[v % 4] = code.add(sums[v % 4], product)
+                    while len(sums) > 1:
+                        pairs = zip(sums[::2], sums[1::2], strict=False)
+                        odd = sums[-1:] if len(sums) % 2 else []
+                        sums = [code.add(*pair) for pair in pairs] + odd
+                    target = code.at(out, j)
+                    before = builder.load(target, align=4)
+                    builder.store(code.add(before, code.total(sums[0])), target, align=4)
+                    return []
+
+                begins = code.integer(starts, number)
+                ends = code.integer(starts, builder.add(number, _whole(1)))
+                code.loop(begins, ends, [], term)
+                return []
+
+            code.loop(first, end, [], row)
+
+        code.for_each_size(vectors, tile)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 9), generate
+
+
+@njit(inline="always")
+def share(count: int, thread: int, threads: int) -> tuple[int, int]:
+    """The part of `count` things that a thread does: from, and up to."""
+    return count * thread // threads, count * (thread + 1) // threads
+
+
+@njit(inline="always")
+def tiles(pixels: int) -> tuple[int, int, int]:
+    """Of so many pixels: the vectors, the tiles that they make, and the vectors of each tile."""
+    vectors = (pixels + LANES - 1) // LANES
+    count = (vectors + TILE - 1) // TILE
+    return vectors, count, (vectors + count - 1) // count
+
+
+@njit(inline="always")
+def reflected(index: int, size: int) -> int:
+    """The pixel that a border of mirrored pixels shows there."""
+    if index < 0:
+        index = -index
+    if index >= size:
+        index = 2 * size - 2 - index
+    return index
+
+
+@njit(**OPTIONS)
+def convolve(row, arena, values, biases, lists, thread, threads):
+    """Every row of `out` as the sum of its weights times shifted planes.
+
+    `values` and `biases` are the arrays in which weights and biases begin at the places that the
+    table says.
+    """
+    _, weight, starts, shifts, source, rows, pixels, out, stride, bias, onto = to_fixed_tuple(
+        row, 11
+    )
+    vectors, count, each = tiles(pixels)
+    first_tile, end_tile, first, end = 0, count, 0, rows
+    if count >= threads:
+        first_tile, end_tile = share(count, thread, threads)
+    else:
+        first, end = share(rows, thread, threads)
+    base, integers = arena.ctypes.data, lists.ctypes.data
+    for tile in range(first_tile, end_tile):
+        begin = tile * each
+        size = min(vectors - begin, each)
+        if size > 0 and end > first:
+            moved = base + 4 * begin * LANES
+            _convolved(
+                size, moved + 4 * source, integers + 4 * starts, integers + 4 * shifts,
+                values.ctypes.data + 4 * weight, first, end, moved + 4 * out, stride,
+                biases.ctypes.data + 4 * bias, onto,
+            )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def weight_gradients(row, arena, lists, gradients, thread, threads):
+    """For every weight, the sum of its row's gradient times the plane that it multiplies."""
+    _, weight, starts, shifts, source, rows, pixels, gradient, stride = to_fixed_tuple(row, 9)
+    vectors, count, each = tiles(pixels)
+    first, end = share(rows, thread, threads)
+    base, integers = arena.ctypes.data, lists.ctypes.data
+    for j in range(lists[starts + first], lists[starts + end]):
+        gradients[weight + j] = np.float32(0)
+    for tile in range(count):
+        begin = tile * each
+        size = min(vectors - begin, each)
+        if size > 0 and end > first:
+            moved = base + 4 * begin * LANES
+            _correlated(
+                size, moved + 4 * source, integers + 4 * starts, integers + 4 * shifts,
+                first, end, moved + 4 * gradient, stride, gradients.ctypes.data + 4 * weight,
+            )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def pad(row, arena, thread, threads):
+    """Planes with a mirrored border, split into step × step planes of every step-th pixel."""
+    _, source, channels, height, width, pitch, stride, border, step, out, out_pitch, out_stride = (
+        to_fixed_tuple(row, 12)
+    )
+    first, end = share(channels, thread, threads)
+    for channel in range(first, end):
+        plane = source + channel * stride
+        for y in range(height + 2 * border):
+            line = arena[plane + reflected(y - border, height) * pitch :]
+            phase = out + (channel * step * step + (y % step) * step) * out_stride
+            phase += (y // step) * out_pitch
+            if step == 1:
+                target = arena[phase : phase + width + 2 * border]
+                for x in range(border):
+                    target[x] = line[reflected(x - border, width)]
+                inner = target[border:]
+                for x in range(width):
+                    inner[x] = line[x]
+                for x in range(width + border, width + 2 * border):
+                    target[x] = line[reflected(x - border, width)]
+            else:
+                for x in range(width + 2 * border):
+                    at = phase + (x % step) * out_stride + x // step
+                    arena[at] = line[reflected(x - border, width)]
+
+
+@njit(**OPTIONS)
+def pad_back(row, arena, thread, threads):
+    """The gradient of what was padded: each pixel's own, and that of its mirror images."""
+    (
+        _,
+        gradient,
+        channels,
+        height,
+        width,
+        pitch,
+        stride,
+        border,
+        step,
+        out,
+        out_pitch,
+        out_stride,
+        onto,
+    ) = to_fixed_tuple(row, 13)
+    first, end = share(channels, thread, threads)
+    for channel in range(first, end):
+        plane = gradient + channel * stride
+        if not onto:
+            for y in range(height):
+                line = arena[plane + y * pitch : plane + y * pitch + width]
+                for x in range(width):
+                    line[x] = np.float32(0)
+        for y in range(height + 2 * border):
+            line = arena[plane + reflected(y - border, height) * pitch :]
+            phase = out + (channel * step * step + (y % step) * step) * out_stride
+            phase += (y // step) * out_pitch
+            if step == 1:
+                source = arena[phase : phase + width + 2 * border]
+                inner = source[border:]
+                for x in range(width):
+                    line[x] += inner[x]
+                for x in range(border):
+                    line[reflected(x - border, width)] += source[x]
+                for x in range(width + border, width + 2 * border):
+                    line[reflected(x - border, width)] += source[x]
+            else:
+                for x in range(width + 2 * border):
+                    at = phase + (x % step) * out_stride + x // step
+                    line[reflected(x - border, width)] += arena[at]
+
+
+@njit(**OPTIONS)
+def gather(row, arena, lists, weights, thread, threads):
+    """The weights in another order."""
+    _, order, count, out = to_fixed_tuple(row, 4)
+    first, end = share(count, thread, threads)
+    for j in range(first, end):
+        arena[out + j] = weights[lists[order + j]]
+
+
+@njit(**OPTIONS)
+def moments(arena, plane, height, width, pitch):
+    """Mean and variance of a plane, in two passes."""
+    total = 0.0
+    for y in range(height):
+        line = arena[plane + y * pitch : plane + y * pitch + width]
+        part = np.float32(0)
+        for x in range(width):
+            part += line[x]
+        total += part
+    mean = total / (height * width)
+    centre = np.float32(mean)
+    left, squares = 0.0, 0.0
+    for y in range(height):
+        line = arena[plane + y * pitch : plane + y * pitch + width]
+        part = np.float32(0)
+        square = np.float32(0)
+        for x in range(width):
+            away = line[x] - centre
+            part += away
+            square += away * away
+        left += part
+        squares += square
+    left /= height * width
+    return mean, squares / (height * width) - left * left
+
+
+@njit(**OPTIONS)
+def normalise(row, arena, weights, thread, threads):
+    """Batch normalisation, and the rectifier after it; the source becomes what is normalised.
+
+    The scales begin at `scale` among the weights, and the shifts come after the `total` scales of
+    the layer; so do running means and variances from `running` on. `kept` is where the arena takes
+    1/deviation of each channel.
+    """
+    (
+        _,
+        source,
+        channels,
+        height,
+        width,
+        pitch,
+        stride,
+        scale,
+        out,
+        out_pitch,
+        out_stride,
+        slope_at,
+        kept,
+        total,
+        running,
+    ) = to_fixed_tuple(row, 15)
+    slope = arena[slope_at]
+    first, end = share(channels, thread, threads)
+    count = height * width
+    for channel in range(first, end):
+        plane = source + channel * stride
+        mean, variance = moments(arena, plane, height, width, pitch)
+        inverse = np.float32(1 / np.sqrt(variance + EPSILON))
+        centre = np.float32(mean)
+        arena[kept + channel] = inverse
+        unbiased = variance * count / max(count - 1, 1)
+        here, there = running + channel, running + total + channel
+        weights[here] += MOMENTUM * (centre - weights[here])
+        weights[there] += MOMENTUM * (np.float32(unbiased) - weights[there])
+        factor, shift = weights[scale + channel], weights[scale + total + channel]
+        target = out + channel * out_stride
+        for y in range(height):
+            line = arena[plane + y * pitch : plane + y * pitch + width]
+            made = arena[target + y * out_pitch : target + y * out_pitch + width]
+            for x in range(width):
+                value = (line[x] - centre) * inverse
+                line[x] = value
+                value = value * factor + shift
+                made[x] = value if value > 0 else value * slope
+
+
+@njit(**OPTIONS)
+def normalise_back(row, arena, weights, gradients, thread, threads):
+    """The gradients of scale, shift and source, from that of what came out at `gradient`.
+
+    `normal` is the source as `normalise` left it; `back` takes its gradient, in the same geometry.
+    """
+    (
+        _,
+        normal,
+        channels,
+        height,
+        width,
+        pitch,
+        stride,
+        scale,
+        gradient,
+        out_pitch,
+        out_stride,
+        slope_at,
+        kept,
+        total,
+        back,
+    ) = to_fixed_tuple(row, 15)
+    slope = arena[slope_at]
+    first, end = share(channels, thread, threads)
+    count = height * width
+    for channel in range(first, end):
+        plane = normal + channel * stride
+        under = back + channel * stride
+        above = gradient + channel * out_stride
+        factor, shift = weights[scale + channel], weights[scale + total + channel]
+        sums, products = 0.0, 0.0
+        for y in range(height):
+            line = arena[plane + y * pitch : plane + y * pitch + width]
+            given = arena[above + y * out_pitch : above + y * out_pitch + width]
+            made = arena[under + y * pitch : under + y * pitch + width]
+            part = np.float32(0)
+            product = np.float32(0)
+            for x in range(width):
+                passed = given[x] if line[x] * factor + shift > 0 else given[x] * slope
+                made[x] = passed
+                part += passed
+                product += passed * line[x]
+            sums += part
+            products += product
+        gradients[scale + channel] = np.float32(products)
+        gradients[scale + total + channel] = np.float32(sums)
+        strength = factor * arena[kept + channel]
+        mean, slant = np.float32(sums / count), np.float32(products / count)
+        for y in range(height):
+            line = arena[plane + y * pitch : plane + y * pitch + width]
+            made = arena[under + y * pitch : under + y * pitch + width]
+            for x in range(width):
+                made[x] = strength * (made[x] - mean - line[x] * slant)
+
+
+@njit(**OPTIONS)
+def rectify(row, arena, thread, threads):
+    """A rectifier that no normalisation precedes."""
+    _, source, channels, height, width, pitch, stride, slope_at, out, out_pitch, out_stride = (
+        to_fixed_tuple(row, 11)
+    )
+    slope = arena[slope_at]
+    first, end = share(channels, thread, threads)
+    for channel in range(first, end):
+        for y in range(height):
+            here = source + channel * stride + y * pitch
+            there = out + channel * out_stride + y * out_pitch
+            line, made = arena[here : here + width], arena[there : there + width]
+            for x in range(width):
+                made[x] = line[x] if line[x] > 0 else line[x] * slope
+
+
+@njit(**OPTIONS)
+def rectify_back(row, arena, thread, threads):
+    """The gradient of what was rectified, `source`, in the same geometry."""
+    (
+        _,
+        back,
+        source,
+        channels,
+        height,
+        width,
+        pitch,
+        stride,
+        slope_at,
+        gradient,
+        out_pitch,
+        out_stride,
+        onto,
+    ) = to_fixed_tuple(row, 13)
+    slope = arena[slope_at]
+    first, end = share(channels, thread, threads)
+    for channel in range(first, end):
+        for y in range(height):
+            here = channel * stride + y * pitch
+            there = gradient + channel * out_stride + y * out_pitch
+            line, before = arena[back + here : back + here + width], arena[source + here :]
+            given = arena[there : there + width]
+            for x in range(width):
+                passed = given[x] if before[x] > 0 else given[x] * slope
+                line[x] = line[x] + passed if onto else passed
+
+
+@njit(inline="always")
+def source_of(index: int, size: int, bilinear: int) -> tuple[int, int]:
+    """The nearest pixel to one of a doubled line, and the next but one side; weights are 3/4, 1/4.
+
+    Of repeated pixels both are the same.
+    """
+    near = index >> 1
+    if not bilinear:
+        return near, near
+    return near, min(near + 1, size - 1) if index & 1 else max(near - 1, 0)
+
+
+@njit(**OPTIONS)
+def double(row, arena, thread, threads):
+    """The part of the planes at twice their size that begins at row `top`, column `left`."""
+    (
+        _,
+        source,
+        channels,
+        height,
+        width,
+        pitch,
+        stride,
+        bilinear,
+        out,
+        out_height,
+        out_width,
+        out_pitch,
+        out_stride,
+        top,
+        left,
+    ) = to_fixed_tuple(row, 15)
+    near_share, far_share = np.float32(0.75), np.float32(0.25)
+    first, end = share(channels, thread, threads)
+    for channel in range(first, end):
+        plane = source + channel * stride
+        target = out + channel * out_stride
+        for y in range(out_height):
+            near, far = source_of(y + top, height, bilinear)
+            one = arena[plane + near * pitch : plane + near * pitch + width]
+            other = arena[plane + far * pitch : plane + far * pitch + width]
+            made = arena[target + y * out_pitch : target + y * out_pitch + out_width]
+            for x in range(out_width):
+                close, away = source_of(x + left, width, bilinear)
+                upper = near_share * one[close] + far_share * other[close]
+                lower = near_share * one[away] + far_share * other[away]
+                made[x] = near_share * upper + far_share * lower
+
+
+@njit(**OPTIONS)
+def double_back(row, arena, thread, threads):
+    """The gradient of what was doubled."""
+    (
+        _,
+        back,
+        channels,
+        height,
+        width,
+        pitch,
+        stride,
+        bilinear,
+        gradient,
+        out_height,
+        out_width,
+        out_pitch,
+        out_stride,
+        top,
+        left,
+    ) = to_fixed_tuple(row, 15)
+    near_share, far_share = np.float32(0.75), np.float32(0.25)
+    first, end = share(channels, thread, threads)
+    for channel in range(first, end):
+        plane = back + channel * stride
+        above = gradient + channel * out_stride
+        for y in range(height):
+            line = arena[plane + y * pitch : plane + y * pitch + width]
+            for x in range(width):
+                line[x] = np.float32(0)
+        for y in range(out_height):
+            near, far = source_of(y + top, height, bilinear)
+            one = arena[plane + near * pitch : plane + near * pitch + width]
+            other = arena[plane + far * pitch : plane + far * pitch + width]
+            given = arena[above + y * out_pitch : above + y * out_pitch + out_width]
+            for x in range(out_width):
+                close, away = source_of(x + left, width, bilinear)
+                large, small = near_share * given[x], far_share * given[x]
+                one[close] += near_share * large
+                other[close] += far_share * large
+                one[away] += near_share * small
+                other[away] += far_share * small
+
+
+@njit(**OPTIONS)
+def halve(row, arena, thread, threads):
+    """Means of 2×2 pixels; at an odd border, of those that are there."""
+    _, source, channels, height, width, pitch, stride, out, out_pitch, out_stride = to_fixed_tuple(
+        row, 10
+    )
+    first, end = share(channels, thread, threads)
+    for channel in range(first, end):
+        for y in range((height + 1) // 2):
+            for x in range((width + 1) // 2):
+                total, count = np.float32(0), 0
+                for v in range(2 * y, min(2 * y + 2, height)):
+                    for u in range(2 * x, min(2 * x + 2, width)):
+                        total += arena[source + channel * stride + v * pitch + u]
+                        count += 1
+                arena[out + channel * out_stride + y * out_pitch + x] = total / np.float32(count)
+
+
+@njit(**OPTIONS)
+def halve_back(row, arena, thread, threads):
+    """The gradient of what was averaged."""
+    _, back, channels, height, width, pitch, stride, gradient, out_pitch, out_stride = (
+        to_fixed_tuple(row, 10)
+    )
+    first, end = share(channels, thread, threads)
+    for channel in range(first, end):
+        for y in range(height):
+            for x in range(width):
+                count = min(2, height - (y & -2)) * min(2, width - (x & -2))
+                given = arena[gradient + channel * out_stride + (y >> 1) * out_pitch + (x >> 1)]
+                arena[back + channel * stride + y * pitch + x] = given / np.float32(count)
+
+
+@njit(**OPTIONS)
+def crop(row, arena, thread, threads):
+    """A copy of `height` × `width` pixels from `source` on."""
+    _, source, channels, height, width, pitch, stride, out, out_pitch, out_stride = to_fixed_tuple(
+        row, 10
+    )
+    first, end = share(channels, thread, threads)
+    for channel in range(first, end):
+        for y in range(height):
+            here = source + channel * stride + y * pitch
+            there = out + channel * out_stride + y * out_pitch
+            line, made = arena[here : here + width], arena[there : there + width]
+            for x in range(width):
+                made[x] = line[x]
+
+
+@njit(**OPTIONS)
+def finish(row, arena, thread, threads):
+    """The sigmoid."""
+    _, source, channels, height, width, pitch, stride, out, out_pitch, out_stride = to_fixed_tuple(
+        row, 10
+    )
+    first, end = share(channels, thread, threads)
+    for channel in range(first, end):
+        for y in range(height):
+            here = source + channel * stride + y * pitch
+            there = out + channel * out_stride + y * out_pitch
+            line, made = arena[here : here + width], arena[there : there + width]
+            for x in range(width):
+                made[x] = np.float32(1) / (np.float32(1) + np.exp(-line[x]))
+
+
+@njit(**OPTIONS)
+def finish_back(row, arena, thread, threads):
+    """The gradient of what the sigmoid was of; `out` is the sigmoid."""
+    _, back, channels, height, width, pitch, stride, out, out_pitch, out_stride, gradient = (
+        to_fixed_tuple(row, 11)
+    )
+    first, end = share(channels, thread, threads)
+    for channel in range(first, end):
+        for y in range(height):
+            here = back + channel * stride + y * pitch
+            there = channel * out_stride + y * out_pitch
+            line, made = arena[here : here + width], arena[out + there : out + there + width]
+            given = arena[gradient + there : gradient + there + width]
+            for x in range(width):
+                line[x] = given[x] * made[x] * (np.float32(1) - made[x])
+
+
+@njit(**OPTIONS)
+def bias_gradients(row, arena, gradients, thread, threads):
+    """The gradient of one bias per plane: the sum over its pixels."""
+    _, gradient, channels, height, width, pitch, stride, bias = to_fixed_tuple(row, 8)
+    first, end = share(channels, thread, threads)
+    for channel in range(first, end):
+        total = 0.0
+        for y in range(height):
+            here = gradient + channel * stride + y * pitch
+            line = arena[here : here + width]
+            part = np.float32(0)
+            for x in range(width):
+                part += line[x]
+            total += part
+        gradients[bias + channel] = np.float32(total)
+
+
+@njit(**OPTIONS)
+def clear(row, arena, thread, threads):
+    """Zeros."""
+    _, at, count = to_fixed_tuple(row, 3)
+    first, end = share(count, thread, threads)
+    line = arena[at + first : at + end]
+    for x in range(end - first):
+        line[x] = np.float32(0)
+
+
+@njit(**OPTIONS)
+def operate(row, arena, weights, gradients, lists, thread, threads):
+    """One thread's share of one row of the table."""
+    kind = row[0]
+    if kind == Op.CONVOLVE:
+        convolve(row, arena, weights, weights, lists, thread, threads)
+    elif kind == Op.CONVOLVE_BACK:
+        convolve(row, arena, arena, arena, lists, thread, threads)
+    elif kind == Op.WEIGHT_GRADIENTS:
+        weight_gradients(row, arena, lists, gradients, thread, threads)
+    elif kind == Op.BIAS_GRADIENTS:
+        bias_gradients(row, arena, gradients, thread, threads)
+    elif kind == Op.PAD:
+        pad(row, arena, thread, threads)
+    elif kind == Op.PAD_BACK:
+        pad_back(row, arena, thread, threads)
+    elif kind == Op.NORMALISE:
+        normalise(row, arena, weights, thread, threads)
+    elif kind == Op.NORMALISE_BACK:
+        normalise_back(row, arena, weights, gradients, thread, threads)
+    elif kind == Op.RECTIFY:
+        rectify(row, arena, thread, threads)
+    elif kind == Op.RECTIFY_BACK:
+        rectify_back(row, arena, thread, threads)
+    elif kind == Op.DOUBLE:
+        double(row, arena, thread, threads)
+    elif kind == Op.DOUBLE_BACK:
+        double_back(row, arena, thread, threads)
+    elif kind == Op.HALVE:
+        halve(row, arena, thread, threads)
+    elif kind == Op.HALVE_BACK:
+        halve_back(row, arena, thread, threads)
+    elif kind == Op.FINISH:
+        finish(row, arena, thread, threads)
+    elif kind == Op.FINISH_BACK:
+        finish_back(row, arena, thread, threads)
+    elif kind == Op.CROP:
+        crop(row, arena, thread, threads)
+    elif kind == Op.GATHER:
+        gather(row, arena, lists, weights, thread, threads)
+    elif kind == Op.CLEAR:
+        clear(row, arena, thread, threads)
+
+
+TABLE, FLOATS, INTEGERS = types.int64[:, ::1], types.float32[::1], types.int32[::1]
+PASS = types.void(TABLE, FLOATS, FLOATS, FLOATS, INTEGERS, types.int64)
+"""The one signature of `run`."""
+
+
+@njit(cache=True, parallel=True, **OPTIONS)
+def run(table, arena, weights, gradients, lists, threads):
+    """Work off a table in so many threads, which wait for one another after every row.
+
+    One thread runs the same machine code, so its sums have the same bits; it has nobody to wait
+    for, and takes all rows at once.
+    """
+    together = 1 if threads > 1 else len(table)
+    for first in range(0, len(table), together):
+        for thread in prange(threads):
+            for number in range(first, first + together):
+                operate(table[number], arena, weights, gradients, lists, thread, threads)

@@ -1,0 +1,145 @@
+"""Where planes lie in the arena of a pass, and which weights multiply them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lip_ray.fits.sparse.kernels import LANES
+
+Integers = NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planes:
+    """Channels of pixels: the first begins at `at`, lines are `pitch` apart, planes `stride`."""
+
+    at: int
+    channels: int
+    height: int
+    width: int
+    pitch: int
+    stride: int
+
+    @property
+    def size(self) -> int:
+        """The floats from the first plane to the end of the last."""
+        return self.channels * self.stride
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """What operations are told of them: channels, height, width, pitch, stride."""
+        return (self.channels, self.height, self.width, self.pitch, self.stride)
+
+    @property
+    def target(self) -> tuple[int, int, int]:
+        """What operations are told of planes that they write: at, pitch, stride."""
+        return (self.at, self.pitch, self.stride)
+
+    def part(self, first: int, channels: int) -> "Planes":
+        """Some of the channels."""
+        return replace(self, at=self.at + first * self.stride, channels=channels)
+
+
+def rounded(count: int) -> int:
+    """The next number of floats that is whole vectors."""
+    return -(-count // LANES) * LANES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """How a convolution sees its input: padded, and split into planes of every step-th pixel.
+
+    So each of its weights multiplies one plane, shifted by a fixed number of pixels.
+    """
+
+    kernel: int
+    step: int
+    border: int
+    height: int
+    width: int
+    """Of the input."""
+
+    @property
+    def out_height(self) -> int:
+        """Lines that come out."""
+        return (self.height + 2 * self.border - self.kernel) // self.step + 1
+
+    @property
+    def out_width(self) -> int:
+        """Pixels of a line that come out."""
+        return (self.width + 2 * self.border - self.kernel) // self.step + 1
+
+    @property
+    def pitch(self) -> int:
+        """Between lines, of the padded planes and of what comes out."""
+        return -(-(self.width + 2 * self.border) // self.step)
+
+    @property
+    def padded(self) -> int:
+        """The floats of a padded plane."""
+        return -(-(self.height + 2 * self.border) // self.step) * self.pitch
+
+    @property
+    def reach(self) -> int:
+        """The largest shift of a plane."""
+        return ((self.kernel - 1) // self.step) * (self.pitch + 1)
+
+    @property
+    def pixels(self) -> int:
+        """What comes out, with the pixels between the end of one line and the next."""
+        return self.out_height * self.pitch
+
+    @property
+    def out_stride(self) -> int:
+        """Between planes that come out: behind each lie zeros as far as any shift reaches."""
+        return rounded(max(self.pixels + self.reach, self.padded)) + LANES
+
+
+@dataclass(frozen=True)
+class Taps:
+    """The kept weights of a convolution: where the planes begin that they multiply."""
+
+    starts: Integers
+    """By output channel, its first weight; and the number of all."""
+    shifts: Integers
+    """By weight, where its pixels begin, from the first padded plane on."""
+    back_starts: Integers
+    """By padded plane, the first weight in the order of planes."""
+    back_shifts: Integers
+    """By weight in that order, where its pixels begin in the gradient of what comes out."""
+    order: Integers
+    """By weight in that order, which it is in the order of rows."""
+
+
+def taps(kept: Tensor, frame: Frame, *, stride: int) -> Taps:
+    """The weights that a mask (O, C, k, k) keeps; `stride` is that of the padded planes."""
+    rows, channels, dy, dx = (index.numpy() for index in kept.cpu().nonzero(as_tuple=True))
+    step = frame.step
+    plane = (channels * step + dy % step) * step + dx % step
+    shift = (dy // step) * frame.pitch + dx // step
+    order = np.argsort(plane, kind="stable")
+    planes = kept.shape[1] * step * step
+    return Taps(
+        starts=_starts(rows, kept.shape[0]),
+        shifts=(plane * stride + shift).astype(np.int32),
+        back_starts=_starts(plane[order], planes),
+        back_shifts=(rows * frame.out_stride - shift)[order].astype(np.int32),
+        order=order.astype(np.int32),
+    )
+
+
+def _starts(sorted_rows: NDArray[np.int64], count: int) -> Integers:
+    return np.searchsorted(sorted_rows, np.arange(count + 1)).astype(np.int32)
+
+
+def frame_of(layer: nn.Conv2d, border: int, height: int, width: int) -> Frame:
+    """The frame of a convolution of an image this high and wide."""
+    return Frame(
+        kernel=layer.kernel_size[0],
+        step=layer.stride[0],
+        border=border,
+        height=height,
+        width=width,
+    )
