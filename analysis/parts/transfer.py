@@ -15,10 +15,12 @@ from ..page.section import Figure, Section, Text, table_of
 from ..rows.choosing import check_single
 from ..rows.naming import named, part_of, tuples
 from ..rows.points import CONFIDENCE, WHICH, described_points, distinct_fits
-from ..rows.texts import density_text, known_text, mean_text, removed_text
+from ..rows.texts import density_text, known_text, removed_text
 from ..statistics.aggregate import Groups, dense_first
 from ..statistics.intervals import check_confidence
+from ..statistics.rounding import rounding_db
 from .crossed import crossed_blocks, crossed_of
+from .differences import ROUNDED, difference_cell, is_rounding
 from .verdicts import JUDGED, MARGIN_DB
 
 MATRIX = ("network", "method", "travels")
@@ -33,14 +35,15 @@ NOTE = """
 In a cell: PSNR of the transferred ticket − that of the native one, which the same method found on
 the target itself, at the same density; the mean over seeds. Blue is better than native, orange is
 worse. The diagonal is outlined: where tickets did not travel back to where they come from, it has
-the native ticket's own PSNR in dB. Point at a cell, or tap it, for intervals and the dense network.
+the native ticket's own PSNR in dB. Grey and in brackets are differences that rounding alone could
+make. Point at a cell, or tap it, for intervals and the dense network.
 """
 
-NUMBERS_NOTE = """
+NUMBERS_NOTE = f"""
 Mean PSNR in dB at the selected step, and the mean difference to the native ticket and to the dense
 fit from the same initial weights, over seeds; in brackets Student-t intervals, which hold for this
 source and this target alone: more seeds narrow them, and say nothing about other images. Unfinished
-fits are left out of means, and so are differences to an unfinished fit.
+fits are left out of means, and so are differences to an unfinished fit. {ROUNDED}
 """
 
 CELLS = {
@@ -52,6 +55,9 @@ CELLS = {
     "To dense": lambda row: _difference(row, "dense"),
     "n": lambda row: f"{row.n}, {row.unfinished} unfinished" if row.unfinished else row.n,
 }
+
+DIFFERENCE = ("db", "low_db", "high_db", "rounding_db")
+"""How the columns of a mean difference end."""
 
 TRAVELS = {
     "mask_and_weights": "mask and weights travel",
@@ -66,7 +72,10 @@ READING = "down: found on<br>across: fitted on<br>cells: dB to the native ticket
 LABEL_WIDTH = 16
 """Characters in a line of a label, unless a single word is longer."""
 
-WORSE, BETTER = "#B35806", "#2166AC"
+WORSE, EVEN, BETTER = "#B35806", "#F7F7F7", "#2166AC"
+
+ROUNDED_TEXT = "#767676"
+"""Grey that is read on `EVEN`."""
 
 LEAST_SCALE_DB = 0.2
 """The colours span at least this much either way, so that noise does not look like a finding."""
@@ -91,7 +100,8 @@ def transfer_table(
     `to_native_db` is the mean difference to the native ticket of the same seed, over `n_native`
     seeds, within the Student-t interval `to_native_low_db` to `to_native_high_db` (NaN below two
     seeds); `to_dense_db` is that to the dense fit which the trial itself begins with, of the same
-    initial weights, and `to_dense_deviation_db` its standard deviation over seeds. `own` marks
+    initial weights, and `to_dense_deviation_db` its standard deviation over seeds. Means of up to
+    `to_native_rounding_db` or `to_dense_rounding_db` either way may be rounding alone. `own` marks
     transfers back to the image and task that the tickets come from. `unfinished` counts the
     transferred tickets whose fit is unfinished; their scores, and differences to unfinished fits,
     are in no mean unless asked for.
@@ -267,8 +277,7 @@ def _density(table: pd.DataFrame) -> Choice:
 
 
 def _difference(row: Any, to: str) -> str:
-    mean, low, high = (getattr(row, f"to_{to}_{end}") for end in ("db", "low_db", "high_db"))
-    return mean_text(mean, low, high, "+.2f")
+    return difference_cell(*(getattr(row, f"to_{to}_{end}") for end in DIFFERENCE))
 
 
 def _labelled(transfers: pd.DataFrame) -> pd.DataFrame:
@@ -331,6 +340,7 @@ def _scores(paired: pd.DataFrame, confidence: float, which: str) -> pd.DataFrame
         table[f"n_{to}"] = found["n"]
         table[f"to_{to}_db"] = found["mean"]
         table[f"to_{to}_deviation_db"] = found["deviation"]
+        table[f"to_{to}_rounding_db"] = rounding_db(found["n"])
     table["to_native_low_db"], table["to_native_high_db"] = native["low"], native["high"]
     table["confidence"] = confidence
     table["to_dense_low_db"], table["to_dense_high_db"] = dense["low"], dense["high"]
@@ -357,7 +367,7 @@ def _matrices(table: pd.DataFrame, which: str, density: Choice) -> list[go.Heatm
             [_label(name) for name in targets],
             [_label(name) for name in sources],
             [[z for z, _, _ in line] for line in cells],
-            scale=[[0, WORSE], [0.5, "#F7F7F7"], [1, BETTER]],
+            scale=[[0, WORSE], [0.5, EVEN], [1, BETTER]],
             ends=(-limit, limit),
             gap=2,
             text=[[text for _, text, _ in line] for line in cells],
@@ -384,14 +394,19 @@ def _cell(rows: pd.DataFrame, source: str, target: str) -> tuple[float, str, str
         said += f"<br>to native {_signed(row, 'native')}"
     if row["n_dense"]:
         said += f"<br>to dense {_signed(row, 'dense')}"
-    text = "" if pd.isna(row["to_native_db"]) else signed_text(row["to_native_db"])
-    return row["to_native_db"], text, said
+    difference = row["to_native_db"]
+    if pd.isna(difference):
+        return difference, "", said
+    if is_rounding(difference, row["to_native_rounding_db"]):
+        return 0.0, f'<span style="color:{ROUNDED_TEXT}">({signed_text(difference)})</span>', said
+    return difference, signed_text(difference), said
 
 
 def _signed(row: pd.Series, to: str) -> str:
     mean, low, high = (row[f"to_{to}_{end}"] for end in ("db", "low_db", "high_db"))
     bounds = "" if pd.isna(low) else f" [{signed_text(low)}, {signed_text(high)}]"
-    return f"{signed_text(mean)} dB{bounds}"
+    ending = " rounding" if is_rounding(mean, row[f"to_{to}_rounding_db"]) else ""
+    return f"{signed_text(mean)} dB{bounds}{ending}"
 
 
 def signed_text(value: float) -> str:

@@ -266,6 +266,10 @@ def test_two_methods_are_compared_at_equal_density(
     assert table["mean_db"].tolist() == pytest.approx([0.3, 1.0])
     assert (table["n"] == len(IMAGES)).all()
     assert (table["q"] >= table["p"]).all()
+    assert table["verdict"].tolist() == ["magnitude is better"] * 2
+    near = comparison_table(*rows_of(one | ladders("random", (0.2, 1.2))), "random", "magnitude")
+    assert near["q"].max() < 0.05
+    assert near["verdict"].tolist() == ["rounding", "magnitude is better"]
 
 
 def test_a_method_that_is_not_there_is_named(rows_of: Callable[[Ladders], Frames]) -> None:
