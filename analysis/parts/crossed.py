@@ -140,14 +140,17 @@ def _ladders(fits: pd.DataFrame, which: str, against: str) -> Iterator[_Crossed]
         )
 
 
-def crossed_blocks(table: pd.DataFrame) -> Iterator[Block]:
-    """What is said of one matrix, and the numbers; nothing where nothing went elsewhere."""
+def crossed_blocks(table: pd.DataFrame, ending: str = "") -> Iterator[Block]:
+    """What is said of one matrix, and the numbers; nothing where nothing went elsewhere.
+
+    The `ending` tells the labels of several tables of one matrix apart.
+    """
     for (source, target), own in table.groupby(["source_task", "target_task"], observed=True):
         where = f"{source} to {target}" if source != target else str(source)
         for against, rows in own.groupby("against", sort=False):
             yield Text(f"{where}, against {WHOM[str(against)]}, {_sentence(rows)}")
     if len(table):
-        yield _numbers(table)
+        yield _numbers(table, ending)
 
 
 WHOM = {"native": "native tickets", "dense": "dense fits"}
@@ -163,7 +166,7 @@ def _sentence(rows: pd.DataFrame) -> str:
     return " ".join([f"{sample}.", *(f"By {which}: {text}." for which, text in said.items())])
 
 
-def _numbers(table: pd.DataFrame) -> Table:
+def _numbers(table: pd.DataFrame, ending: str) -> Table:
     """One row per density, with a mean for each PSNR and each comparison."""
     keys = ["source_task", "target_task", "kept"]
     groups = [list(tuples(rows)) for _, rows in table.groupby(keys, observed=True, sort=False)]
@@ -176,7 +179,11 @@ def _numbers(table: pd.DataFrame) -> Table:
         "Pairs": lambda rows: max(row.pairs for row in rows),
     }
     return table_of(
-        groups, cells, title="Over sources and targets", label="Transfers in general", note=NOTE
+        groups,
+        cells,
+        title="Over sources and targets",
+        label=f"Transfers in general{ending}",
+        note=NOTE,
     )
 
 

@@ -11,7 +11,7 @@ from ..charts.cells import cell_layout, cell_map, in_lines
 from ..charts.controls import PSNR_SHOWN, Change, Choice, menu, only
 from ..charts.style import PALETTE
 from ..page.content import Content, Part
-from ..page.section import Figure, Section, Text, table_of
+from ..page.section import Block, Figure, Fold, Section, Text, table_of
 from ..rows.choosing import check_single
 from ..rows.naming import named, part_of, tuples
 from ..rows.points import CONFIDENCE, WHICH, described_points, distinct_fits
@@ -21,10 +21,13 @@ from ..statistics.intervals import check_confidence
 from ..statistics.rounding import rounding_db
 from .crossed import crossed_blocks, crossed_of
 from .differences import ROUNDED, difference_cell, is_rounding
-from .verdicts import JUDGED, MARGIN_DB
+from .verdicts import COUNTED, COUNTED_NOTE, COUNTING, JUDGED, MARGIN_DB
 
 MATRIX = ("network", "method", "travels")
 """The columns whose values a matrix of sources and targets has in common."""
+
+SAMPLE = ["n", "n_native", "n_dense"]
+"""The columns in which matrices with and without unfinished fits differ."""
 
 GROUP = (*MATRIX, "source", "target", "kept")
 
@@ -66,6 +69,14 @@ TRAVELS = {
 }
 
 NO_NATIVE = Text("The targets have no tickets of their own to compare with.")
+
+UNFINISHED_FITS = Choice(
+    name="unfinished",
+    legend="Unfinished fits",
+    labels={False: "left out", True: "counted"},
+    row=True,
+    worded=True,
+)
 
 READING = "down: found on<br>across: fitted on<br>cells: dB to the native ticket"
 
@@ -174,46 +185,52 @@ def _crossed(points: pd.DataFrame, *, margin_db: float, confidence: float) -> pd
     return crossed_of(paired, margin_db=margin_db, confidence=confidence)
 
 
-def transfer_figure(table: pd.DataFrame) -> go.Figure:
+def transfer_figure(table: pd.DataFrame, counted: pd.DataFrame | None = None) -> go.Figure:
     """Sources by targets: the difference to the native ticket, at a density from a dropdown.
 
     `table` has one matrix's rows of a `transfer_table`. Where tickets did not go back to where they
     come from, the outlined diagonal has the native ticket's own PSNR. Sources and targets without
-    any native ticket to compare with are left out, single cells left blank.
+    any native ticket to compare with are left out, single cells left blank. `counted` are the same
+    rows with unfinished fits; buttons then choose between the two.
 
     Raises ValueError when that is more than one matrix, or nothing has a native ticket.
     """
     matrices = table.assign(matrix=table.groupby(list(MATRIX), observed=True).ngroup())
     rule = "a transfer figure shows one network, method and travels: choose its rows"
     check_single(matrices, "matrix", rule)
-    if not table["n_native"].any():
+    every = table if counted is None else counted
+    if not every["n_native"].any():
         raise ValueError("no transfer has a native ticket to compare with")
-    table = _with_natives(table)
-    density = _density(table)
+    every = _with_natives(every)
+    density = _density(every)
     shown = list(density.labels)
 
-    def score(which: str) -> Change:
-        traces = _matrices(table, which, density)
+    def score(which: str, unfinished: bool = False) -> Change:
+        traces = _matrices(every if unfinished else table, which, density, every)
         names = ("z", "text", "customdata")
         return {name: [getattr(trace, name) for trace in traces] for name in names}, {}
 
     def one_density(kept: int) -> Change:
         return only(shown.index(kept), len(shown)), {}
 
-    figure = go.Figure(_matrices(table, WHICH[0], density))
-    menus = [menu([PSNR_SHOWN], score), menu([density], one_density, x=1)]
-    figure.update_layout(_look(table), updatemenus=menus)
+    figure = go.Figure(_matrices(table, WHICH[0], density, every))
+    menus = [menu(_scores_shown(counted), score), menu([density], one_density, x=1)]
+    figure.update_layout(_look(every), updatemenus=menus)
     return figure
+
+
+def _scores_shown(counted: pd.DataFrame | None) -> list[Choice]:
+    """What the buttons choose, which are fewer where no fit is unfinished."""
+    return [PSNR_SHOWN] if counted is None else [PSNR_SHOWN, UNFINISHED_FITS]
 
 
 def sections(shown: Content) -> Iterator[Section]:
     """One per network, method and travels that went elsewhere than where tickets come from."""
     if "transfer" not in shown.compared_kinds:
         return
-    table = transfers_of(shown.described)
-    general = _crossed(
-        _finished(shown.described, unfinished=False), margin_db=MARGIN_DB, confidence=CONFIDENCE
-    )
+    table, general = _both(shown.described, unfinished=False)
+    unfinished = shown.described["unfinished"].any()
+    counted = _both(shown.described, unfinished=True) if unfinished else None
     networks = table["network"].nunique()
     groups = table.groupby(list(MATRIX), observed=True)
     away = [
@@ -222,41 +239,63 @@ def sections(shown: Content) -> Iterator[Section]:
         if not rows["own"].all() and rows[["n", "unfinished"]].any(axis=None)
     ]
     for place, ((network, method, travels), rows) in enumerate(away):
+        key = (network, method, travels)
         title = f"Transfers of {method}, {TRAVELS.get(str(travels), travels)}"
         name = f"transfer-{place}"
-        figure = _drawn(rows, name) if rows.loc[~rows["own"], "n_native"].any() else NO_NATIVE
-        numbers = table_of(
-            tuples(rows[rows["which"] == WHICH[0]]),
-            CELLS,
-            label="Transfers by source, target, density",
-            note=NUMBERS_NOTE,
-        )
+        every = None if counted is None else _of_matrix(counted[0], *key)
+        every = None if every is None or rows[SAMPLE].equals(every[SAMPLE]) else every
+        blocks: list[Block] = [
+            _drawn(rows, every, name),
+            *_said(rows, _of_matrix(general, *key), NUMBERS_NOTE),
+        ]
+        if counted is not None and every is not None:
+            said = _said(every, _of_matrix(counted[1], *key), COUNTED_NOTE, f", {COUNTED}")
+            blocks.append(Fold(title=COUNTING, blocks=tuple(said)))
         yield Section(
             name=f"of-{name}",
             title=f"{title}: {network}" if networks > 1 else title,
-            blocks=(
-                figure,
-                *crossed_blocks(_of_matrix(general, network, method, travels)),
-                numbers,
-            ),
+            blocks=tuple(blocks),
         )
 
 
+def _both(points: pd.DataFrame, *, unfinished: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The `transfer_table` and the `crossed_table` of `described_points`."""
+    finished = _finished(points, unfinished=unfinished)
+    crossed = _crossed(finished, margin_db=MARGIN_DB, confidence=CONFIDENCE)
+    return transfers_of(finished, unfinished=True), crossed
+
+
+def _said(
+    rows: pd.DataFrame, general: pd.DataFrame, note: str, ending: str = ""
+) -> Iterator[Block]:
+    """What holds in general for one matrix, and its numbers."""
+    yield from crossed_blocks(general, ending)
+    yield table_of(
+        tuples(rows[rows["which"] == WHICH[0]]),
+        CELLS,
+        label=f"Transfers by source, target, density{ending}",
+        note=note,
+    )
+
+
 def _of_matrix(general: pd.DataFrame, *matrix: Any) -> pd.DataFrame:
-    """The rows of a `crossed_table` that belong to one matrix."""
+    """The rows of a table that belong to one matrix."""
     own = [general[name].astype(str) == str(one) for name, one in zip(MATRIX, matrix, strict=True)]
     return general[own[0] & own[1] & own[2]]
 
 
-def _drawn(rows: pd.DataFrame, place: str) -> Figure:
+def _drawn(rows: pd.DataFrame, counted: pd.DataFrame | None, place: str) -> Figure | Text:
+    every = rows if counted is None else counted
+    if not every.loc[~every["own"], "n_native"].any():
+        return NO_NATIVE
     return Figure(
         name="transfer",
         place=place,
         label="Differences of transferred to native tickets",
         note=NOTE,
         lines=rows["source"].nunique() * 2,
-        figure=transfer_figure(rows),
-        controls=(PSNR_SHOWN, _density(_with_natives(rows))),
+        figure=transfer_figure(rows, counted),
+        controls=(*_scores_shown(counted), _density(_with_natives(every))),
     )
 
 
@@ -354,10 +393,15 @@ def _axes(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [*both, *sorted(sources - targets)], [*both, *sorted(targets - sources)]
 
 
-def _matrices(table: pd.DataFrame, which: str, density: Choice) -> list[go.Heatmap]:
-    """One trace per density, for one of the PSNRs; the chosen one is visible."""
-    sources, targets = _axes(table)
-    sizes = table["to_native_db"].abs().replace(np.inf, np.nan)
+def _matrices(
+    table: pd.DataFrame, which: str, density: Choice, every: pd.DataFrame
+) -> list[go.Heatmap]:
+    """One trace per density, for one of the PSNRs; the chosen one is visible.
+
+    Sources, targets and the ends of the scale are those of `every` row that there may be.
+    """
+    sources, targets = _axes(every)
+    sizes = every["to_native_db"].abs().replace(np.inf, np.nan)
     limit = max(float(sizes.quantile(SCALE_QUANTILE)), LEAST_SCALE_DB)
     traces = []
     for place, count in enumerate(density.labels):
@@ -389,6 +433,8 @@ def _cell(rows: pd.DataFrame, source: str, target: str) -> tuple[float, str, str
             return np.nan, "", ""
         return 0.0, f"{native:.1f}", f"native ticket<br>{native:.2f} dB"
     row = found.iloc[0]
+    if not row["n"]:
+        return np.nan, "", "unfinished, left out" if row["unfinished"] else "no PSNR"
     said = f"{row['mean_db']:.2f} dB, n = {row['n']}"
     if row["n_native"]:
         said += f"<br>to native {_signed(row, 'native')}"

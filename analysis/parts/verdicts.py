@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from ..page.content import Content, Part
-from ..page.section import Emphasis, Section, Words, table_of
+from ..page.section import Block, Emphasis, Fold, Section, Table, Words, table_of
 from ..rows.naming import distinct_names, tuples
 from ..rows.points import CONFIDENCE, described_points, distinct_fits
 from ..rows.texts import density_text
@@ -67,6 +67,17 @@ NOTE: Words = (
     hundredth, are left out, and so are ladders whose dense fit is unfinished or restores worse
     than the measurement. No loss is shown by a mean difference that rounding alone could make.""",
 )
+
+
+COUNTING = "Count unfinished fits"
+"""The title of what says the same with unfinished fits."""
+
+COUNTED = "with unfinished fits"
+
+COUNTED_NOTE = """
+As above, but unfinished fits count as if they had ended. What is compared is then also how far each
+fit had come, so these are no findings.
+"""
 
 
 def dense_differences(
@@ -226,10 +237,19 @@ def sections(shown: Content) -> Iterator[Section]:
     if shown.described.empty:
         return
     found = matching_of(shown.described)
-    if len(found):
-        title = "Verdicts"
-        table = table_of(tuples(found), CELLS, label=title, note=NOTE)
-        yield Section(name="verdicts", title=title, blocks=(table,))
+    if not len(found):
+        return
+    title = "Verdicts"
+    blocks: list[Block] = [_table(found, title, NOTE)]
+    if found["unfinished"].any():
+        every = matching_of(shown.described, unfinished=True)
+        table = _table(every, f"{title}, {COUNTED}", COUNTED_NOTE)
+        blocks.append(Fold(title=COUNTING, blocks=(table,)))
+    yield Section(name="verdicts", title=title, blocks=tuple(blocks))
+
+
+def _table(found: pd.DataFrame, label: str, note: Words) -> Table:
+    return table_of(tuples(found), CELLS, label=label, note=note)
 
 
 def _sample_text(row: Any) -> str:

@@ -8,6 +8,9 @@ import pandas as pd
 import pytest
 
 from lip_ray.analysis import comparison_table, dense_differences, matching_table
+from lip_ray.analysis.page.content import Content
+from lip_ray.analysis.page.section import Fold, Table
+from lip_ray.analysis.parts import verdicts
 from lip_ray.analysis.parts.verdicts import ONE_RUN, UNFINISHED
 from lip_ray.analysis.statistics.power import images_needed
 
@@ -236,6 +239,24 @@ class TestUnfinished:
         levels["unfinished"] = levels["unfinished"] & (levels["image"] == IMAGES[0])
         [row] = matching_table(trials, levels).to_dict("records")
         assert (row["n"], row["shown_selected"]) == (3, 0.25)
+
+    def test_the_page_counts_them_only_where_it_is_asked_to(
+        self, frames: Frames, store_of: Callable[..., Any]
+    ) -> None:
+        trials, levels = (frame.to_dict("records") for frame in frames)
+        [section] = verdicts.sections(Content(store=store_of(trials, levels)))
+        assert len(section.blocks) == 1
+        for level in levels:
+            level["unfinished"] = level["level"] == 0
+        [section] = verdicts.sections(Content(store=store_of(trials, levels)))
+        table, fold = section.blocks
+        assert isinstance(table, Table)
+        assert isinstance(fold, Fold)
+        [counted] = fold.blocks
+        assert isinstance(counted, Table)
+        assert fold.title == "Count unfinished fits"
+        assert table.rows[0][2] == UNFINISHED
+        assert counted.rows[0][2].startswith("within 0.1 dB of dense down to 0.25, shown")
 
     def test_rows_that_do_not_say_count_as_finished(self, frames: Frames) -> None:
         trials, levels = frames
