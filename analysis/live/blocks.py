@@ -9,7 +9,7 @@ from typing import Any
 
 from dash import html
 
-from ..page.section import Block, Emphasis, Facts, Fold, Heading, Strong, Table, Text, Words
+from ..page.section import Block, Emphasis, Facts, Faint, Fold, Heading, Strong, Table, Text, Words
 
 
 def components(blocks: Iterable[Block]) -> list[Any]:
@@ -76,7 +76,12 @@ def _rows(
 def _row(cells: Sequence[str], kinds: Sequence[str]) -> list[Any]:
     head, *rest = cells
     columns = zip(rest, kinds[1:], strict=True)
-    return [html.Th(head, scope="row"), *(html.Td(text, **_look(kind)) for text, kind in columns)]
+    body = (html.Td(_cell(text), **_look(kind)) for text, kind in columns)
+    return [html.Th(head, scope="row"), *body]
+
+
+def _cell(text: str) -> Any:
+    return html.Span(text, className="faint") if isinstance(text, Faint) else text
 
 
 def _look(kind: str) -> dict[str, Any]:
