@@ -291,7 +291,7 @@ class TestNeeded:
             ("select 1", set()),
             ("from scores", {"scores"}),
             ("from files.scores", {"scores"}),
-            ("from pareto", {"pareto", "points", "scores"}),
+            ("from pareto", {"pareto", "levels", "points", "scores"}),
             ("from score", None),
             ("from information_schema.tables", None),
             ("from duckdb_views()", None),
