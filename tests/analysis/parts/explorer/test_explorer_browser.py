@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import count, product
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
-from browsers import TIMEOUT_MS, needs_chromium
+from browsers import DESKTOP, PHONE, TIMEOUT_MS, Windows, needs_chromium
 
 from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
@@ -19,8 +20,6 @@ from lip_ray.analysis.parts.explorer.table import AXES, explorer_fits, scene_tab
 from lip_ray.analysis.rows.points import WHICH
 from lip_ray.store import Reader
 
-DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
 LISTS = ("task", "image", "prior", "method", "axis")
 
 pytestmark = needs_chromium
@@ -101,21 +100,18 @@ class Source:
 
 
 @pytest.fixture
-def opened(browser: Any) -> Iterator[Any]:
+def opened(windows: Windows) -> Iterator[Any]:
     """Opens an explorer in a window of its own."""
-    contexts = []
+    with ExitStack() as stack:
 
-    def open_page(
-        path: Path, fragment: str = "", *, without_webgl: bool = False, **options: Any
-    ) -> Explorer:
-        contexts.append(browser.new_context(**({"viewport": DESKTOP} | options)))
-        if without_webgl:
-            contexts[-1].add_init_script("HTMLCanvasElement.prototype.getContext = () => null;")
-        return Explorer(contexts[-1].new_page(), path, fragment)
+        def open_page(
+            path: Path, fragment: str = "", *, without_webgl: bool = False, **options: Any
+        ) -> Explorer:
+            script = "HTMLCanvasElement.prototype.getContext = () => null;" * without_webgl
+            page = stack.enter_context(windows.open(script=script, **options))
+            return Explorer(page, path, fragment)
 
-    yield open_page
-    for context in contexts:
-        context.close()
+        yield open_page
 
 
 @pytest.fixture(scope="module")
@@ -149,11 +145,10 @@ def scenes(
 
 
 @pytest.fixture(scope="module")
-def page(browser: Any, scenes: Source) -> Iterator[Explorer]:
+def page(windows: Windows, scenes: Source) -> Iterator[Explorer]:
     """The page of scenes, shared by tests that choose all that they rely on."""
-    context = browser.new_context(viewport=DESKTOP)
-    yield Explorer(context.new_page(), scenes.path)
-    context.close()
+    with windows.open() as window:
+        yield Explorer(window, scenes.path)
 
 
 def assert_drawn(explorer: Explorer, source: Source) -> None:
