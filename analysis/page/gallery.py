@@ -26,6 +26,11 @@ def caption(fit: Any, score: str) -> str:
     return f"{score}, {fit.outcome}" if fit.outcome in BAD_OUTCOMES else score
 
 
+def scene_tile(fit: Any, pictures: Pictures, role: str, said: str, head: str, line: str) -> Tile:
+    """A picture that all fits of a problem share, of which `said` says what it is."""
+    return Tile(picture=pictures.place(fit, role), alt=f"{fit.image}, {said}", head=head, line=line)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Album:
     """Fits that a part of the page has pictures of: what each is called, and what is beside it."""

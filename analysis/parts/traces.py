@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ..charts.cells import in_lines
-from ..charts.controls import Change, Choice, first_change, listed, menu
+from ..charts.controls import Change, Choice, first_change, listed, listed_of, menu
 from ..charts.style import (
     DASHES,
     FLAW_SYMBOLS,
@@ -137,10 +137,8 @@ def traced_fits(points: pd.DataFrame, *, problems: int) -> pd.DataFrame:
 def trace_choices(table: pd.DataFrame) -> tuple[Choice, Choice]:
     """Methods and densities of a `trace_table` as they are offered: dense is a density of all."""
     sparse = table[table["kept"] < table["total"]]
-    there = set(sparse["method"] if len(sparse) else table["method"])
-    methods = listed([str(one) for one in table["method"].cat.categories if one in there])
-    found = map(density_text, sorted(set(table["density"]), reverse=True))
-    densities = listed(list(dict.fromkeys(found)))
+    methods = listed_of((sparse if len(sparse) else table)["method"])
+    densities = listed(map(density_text, sorted(set(table["density"]), reverse=True)))
     middle = len(densities) // 2
     density = Choice(name="density", legend="Density", labels=densities, chosen=middle)
     return Choice(name="method", legend="Method", labels=methods), density

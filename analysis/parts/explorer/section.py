@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ...charts.choices import Packing, packed_columns
-from ...charts.controls import PSNR_SHOWN, Choice, listed
+from ...charts.controls import PSNR_SHOWN, Choice, listed, listed_of
 from ...page.content import Content, Part
 from ...page.section import Figure, Section
 from ...rows.points import WHICH
@@ -72,22 +72,23 @@ def _controls(table: pd.DataFrame) -> tuple[Choice, ...]:
     """One for each field of what is shown of a `scene_table`, in their order."""
     first = first_choice(table)
     offered = {
-        "task": ("Task", _names(table, "task"), first.task),
-        "image": ("Image", _names(table, "image"), first.image),
-        "prior": ("Prior", [ALL, *_names(table, "network")], ALL),
-        "method": ("Method", [ALL, *_names(table, "method")], ALL),
+        "task": listed_of(table["task"]),
+        "image": listed_of(table["image"]),
+        "prior": listed([ALL, *listed_of(table["network"])]),
+        "method": listed([ALL, *listed_of(table["method"])]),
     }
     lists = [
-        Choice(name=name, legend=legend, labels=listed(names), chosen=names.index(one), menu=None)
-        for name, (legend, names, one) in offered.items()
+        Choice(
+            name=name,
+            legend=name.capitalize(),
+            labels=labels,
+            chosen=[*labels].index(getattr(first, name)),
+            menu=None,
+        )
+        for name, labels in offered.items()
     ]
     axis = Choice(name="axis", legend="Axis", labels=AXES, menu=None)
     return (*lists, axis, replace(PSNR_SHOWN, menu=None))
-
-
-def _names(table: pd.DataFrame, column: str) -> list[str]:
-    own = table[column]
-    return [str(name) for name in own.cat.categories if (own == name).any()]
 
 
 def _figure_of(table: pd.DataFrame, fits: pd.DataFrame, choice: Mapping[str, str]) -> go.Figure:

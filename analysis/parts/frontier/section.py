@@ -9,7 +9,7 @@ import pandas as pd
 from ...charts.controls import PSNR_SHOWN
 from ...page.content import NO_FITS, Content, Part
 from ...page.pictures import Pictures
-from ...page.section import Block, Facts, Figure, Section, Strong, Text, Words, table_of
+from ...page.section import Block, Emphasis, Facts, Figure, Section, Text, Words, table_of
 from ...rows.choosing import most_frequent
 from ...rows.identity import KINDS
 from ...rows.naming import flat_settings, grouped
@@ -37,13 +37,13 @@ INTRODUCTION: tuple[Words, ...] = (
     from the same initial weights, latent and noise.""",
     (
         "Every fit has three PSNRs. ",
-        Strong("Selected"),
+        Emphasis("Selected", strong=True),
         """ is at the step that a rule chose without the clean image: what one would get in use.
         """,
-        Strong("Peak"),
+        Emphasis("Peak", strong=True),
         """ is the best over the fit, found by looking at the clean image: an upper bound, and what
         papers report. """,
-        Strong("Final"),
+        Emphasis("Final", strong=True),
         " is at the last step.",
     ),
 )

@@ -10,11 +10,11 @@ from ...page.pictures import Pictures
 from ...page.section import (
     Block,
     Cells,
+    Emphasis,
     Facts,
     Figure,
     Fold,
     Section,
-    Strong,
     Text,
     Words,
     table_of,
@@ -31,23 +31,23 @@ INTRODUCTION: tuple[Words, ...] = (
         from few measurements is to find the vector whose image explains them, and the figures show
         how far that image is from the true one as the generator is pruned. How near the generator
         comes to the true image at all is told by the best fit found to that image itself, the """,
-        Strong("floor"),
+        Emphasis("floor", strong=True),
         """. As it is found by the same descent, a reconstruction may by chance be a little nearer.
         Images drawn from the generator (""",
-        Strong("in range"),
+        Emphasis("in range", strong=True),
         "), images that it was trained on and images that it never saw (",
-        Strong("held out"),
+        Emphasis("held out", strong=True),
         ") are different problems and never averaged together.",
     ),
     (
         "Every reconstruction has three results. ",
-        Strong("Selected"),
+        Emphasis("Selected", strong=True),
         """, of all steps and restarts, explains the measurements best: what one would get in use.
         """,
-        Strong("Peak"),
+        Emphasis("Peak", strong=True),
         """ is the best over all steps and restarts, found by looking at the true image: an upper
         bound. """,
-        Strong("First restart"),
+        Emphasis("First restart", strong=True),
         " is what a single run would have given.",
     ),
 )
