@@ -11,7 +11,7 @@ from lip_ray.records import LayerMask
 
 from ..rows.identity import KINDS
 from ..rows.points import described_points
-from .pictures import NO_PICTURES, PICTURE_KEY, Pictures, pictures_within
+from .gallery import NO_PICTURES, PICTURE_KEY, Pictures, pictures_within
 from .section import Section, Words
 
 NO_FITS = pd.DataFrame(columns=PICTURE_KEY)

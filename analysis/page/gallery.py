@@ -1,5 +1,6 @@
-"""What pictures of fits have around them: captions, and in the dialog problem and neighbours."""
+"""Pictures of a page: which fit into it, and what is around them in tiles and in the dialog."""
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,51 @@ import pandas as pd
 from ..rows.naming import tuples
 from ..rows.points import BAD_OUTCOMES, WHICH
 from ..rows.texts import db_text, density_text, sparsity_text
-from .pictures import Pictures
 from .section import Tile
+
+EMBEDDING_ORDER = ("clean", "measured", "samples", "selected", "peak", "final")
+"""Which pictures come first where there is not room for all."""
+
+PICTURE_KEY = ["trial_id", "level", "image"]
 
 SHARED = ("clean", "measured")
 """The roles of pictures that fits of one problem share, stored with one of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """PNG files as data URIs, equal ones once, and where to find that of a fit."""
+
+    uris: Sequence[str]
+    places: Mapping[tuple[str, int, str, str], int]
+    """By trial, level, image and role; -1 where it is stored but there was no room."""
+
+    def place(self, fit: Any, role: str) -> int:
+        """The index in `uris` of a fit's picture, -1 where the page has none."""
+        return self.places.get((fit.trial_id, fit.level, fit.image, role), -1)
+
+    @property
+    def left_out(self) -> int:
+        """How many pictures are stored but not in the page."""
+        return sum(place < 0 for place in self.places.values())
+
+
+NO_PICTURES = Pictures(uris=(), places={})
+
+
+def pictures_within(reconstructions: pd.DataFrame, budget: int) -> Pictures:
+    """The pictures that fit into `budget` bytes of PNG, in `EMBEDDING_ORDER`."""
+    known: dict[bytes, int] = {}
+    places = {}
+    rank = reconstructions["role"].map({role: i for i, role in enumerate(EMBEDDING_ORDER)})
+    for row in tuples(reconstructions.assign(rank=rank).sort_values("rank", kind="stable")):
+        png = bytes(row.png)
+        if png not in known and len(png) <= budget:
+            known[png] = len(known)
+            budget -= len(png)
+        places[row.trial_id, row.level, row.image, row.role] = known.get(png, -1)
+    uris = [f"data:image/png;base64,{base64.b64encode(png).decode()}" for png in known]
+    return Pictures(uris=uris, places=places)
 
 
 def density_caption(fit: Any) -> str:

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from plotly.offline import get_plotlyjs
 
 from lip_ray.errors import UserError
+from lip_ray.outputs import write_together, write_whole
 
 from ..charts.style import PALETTE
 from ..parts import PARTS
@@ -28,6 +31,9 @@ CONFIG = {
 }
 """For Plotly, which without the first two offers to upload the figure, and takes the tap of a
 finger, and the click a browser makes of it, for a double click that changes the axes."""
+
+SCRIPT = "plotly.min.js"
+"""The file of Plotly's script in a folder that is a page."""
 
 TITLE = "Accuracy against density"
 
@@ -62,6 +68,22 @@ def frontier_report(
         data=_data(content, sections),
         plotly=plotly,
     )
+
+
+def write_report(store: Frames, output: Path, *, pictures_mb: float = PICTURES_MB) -> Path:
+    """Write a store's page, and say where it is.
+
+    An `output` in .html is that file; any other is a folder, made if there is none, that gets
+    index.html and plotly.min.js. Raises ValueError when the store has no finished level, and an
+    OSError where nothing can be written.
+    """
+    if output.suffix.lower() in (".html", ".htm"):
+        write_whole(output, frontier_report(store, pictures_mb=pictures_mb))
+        return output
+    page = frontier_report(store, pictures_mb=pictures_mb, plotly=SCRIPT)
+    index = output / "index.html"
+    write_together({output / SCRIPT: get_plotlyjs(), index: page})
+    return index
 
 
 def report_sections(store: Frames, *, pictures_mb: float = 0.0) -> list[Section]:

@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 from ..charts.controls import Choice
 from ..charts.curves import Plot
 from ..page.content import NO_FITS, Content, Part
-from ..page.gallery import caption, density_caption
-from ..page.pictures import Pictures
+from ..page.gallery import Pictures, caption, density_caption
 from ..page.section import Block, Gallery, Section, Strip, Tile, one_per
 from ..rows.naming import ENDS, tuples
 from ..rows.points import CONFIDENCE

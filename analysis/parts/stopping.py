@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from ..charts.cells import in_lines
 from ..charts.style import OKABE_ITO, PALETTE, axis_lines, layout, plain
 from ..page.content import Content, Part
-from ..page.pictures import PICTURE_KEY
+from ..page.gallery import PICTURE_KEY
 from ..page.section import Figure, Section, table_of
 from ..rows.choosing import evenly
 from ..rows.naming import distinct_names, flat_settings, tuples

@@ -23,7 +23,7 @@ from ..charts.style import (
     spread,
 )
 from ..page.content import Content, Part
-from ..page.pictures import PICTURE_KEY
+from ..page.gallery import PICTURE_KEY
 from ..page.section import Block, Figure, Section, one_per
 from ..rows.choosing import check_single, evenly, leading_seed, shown_text, with_most
 from ..rows.naming import flat_settings, tuples

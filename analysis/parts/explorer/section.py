@@ -20,7 +20,6 @@ from .figures import (
     first_choice,
     psnr_range,
     scene_fits,
-    scenes_of,
 )
 from .looks import ALL, FLAWED, series_of
 from .table import AXES, SCENE, SERIES, fits_of, scene_table
@@ -116,7 +115,7 @@ def explorer_data(table: pd.DataFrame, fits: pd.DataFrame) -> dict[str, Any]:
             "traces": packing.traces(drawn[task, image].traces),
             "words": words[task, image],
         }
-        for (task, image), own in scenes_of(table)
+        for (task, image), own in table.groupby(SCENE, observed=True)
     ]
     return {
         "first": vars(first_choice(table)),

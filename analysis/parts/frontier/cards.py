@@ -6,8 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...page.gallery import Album, density_caption, scene_tile
-from ...page.pictures import Pictures
+from ...page.gallery import Album, Pictures, density_caption, scene_tile
 from ...page.section import Gallery, Strip, Tile
 from ...rows.identity import DENSE
 from ...rows.naming import tuples

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ...charts.controls import PSNR_SHOWN
 from ...page.content import NO_FITS, Content, Part
-from ...page.pictures import Pictures
+from ...page.gallery import Pictures
 from ...page.section import Block, Emphasis, Facts, Figure, Section, Text, Words, table_of
 from ...rows.choosing import most_frequent
 from ...rows.identity import KINDS

@@ -4,8 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...page.gallery import Album, density_caption, scene_tile
-from ...page.pictures import Pictures
+from ...page.gallery import Album, Pictures, density_caption, scene_tile
 from ...page.section import Fold, Gallery, Grid, Tile
 from ...rows.naming import grouped, tuples
 from ...rows.texts import db_text, density_text, seeds_text

@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from ...page.content import NO_FITS, Content, Part
-from ...page.pictures import Pictures
+from ...page.gallery import Pictures
 from ...page.section import (
     Block,
     Cells,

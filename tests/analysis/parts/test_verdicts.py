@@ -9,7 +9,7 @@ import pytest
 
 from lip_ray.analysis import comparison_table, dense_differences, matching_table
 from lip_ray.analysis.parts.verdicts import ONE_RUN, UNFINISHED
-from lip_ray.analysis.statistics.power import images_needed
+from lip_ray.analysis.statistics.ladders import images_needed
 
 Row = Callable[..., dict[str, Any]]
 Frames = tuple[pd.DataFrame, pd.DataFrame]
