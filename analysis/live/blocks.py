@@ -14,6 +14,7 @@ from ..page.section import (
     Block,
     Emphasis,
     Facts,
+    Faint,
     Fold,
     Heading,
     Rows,
@@ -78,4 +79,5 @@ def _rows(heads: Sequence[str], title: str, label: str, rows: Rows, kinds: Seque
 
 
 def _cell(text: str, look: dict[str, Any]) -> Any:
-    return html.Td(text, **look)
+    inside = html.Span(text, className="faint") if isinstance(text, Faint) else text
+    return html.Td(inside, **look)

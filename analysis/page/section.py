@@ -21,6 +21,10 @@ LONGEST_NUMBER = 30
 """The characters of a mean with its interval."""
 
 
+class Faint(str):
+    """The text of a cell that counts for little, which pages set in grey."""
+
+
 @dataclass(frozen=True)
 class Emphasis:
     """Words that are stressed, or stand out where they are `strong`."""
@@ -93,7 +97,7 @@ def table_of(
     entries: Iterable[Any], cells: Cells, *, label: str, note: Words, title: str = "Numbers"
 ) -> Table:
     """A table that has a row for each entry."""
-    rows = [[str(cell(entry)) for cell in cells.values()] for entry in entries]
+    rows = [[_text(cell(entry)) for cell in cells.values()] for entry in entries]
     return Table(title=title, label=label, note=note, heads=[*cells], rows=rows)
 
 
@@ -226,6 +230,10 @@ def one_per(
         place = f"{name}-{number}"
         shown = tuple(blocks(rows, place))
         yield Section(name=f"of-{place}", title=title.format(value), blocks=shown)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else str(value)
 
 
 def _kind(column: Sequence[str]) -> str:

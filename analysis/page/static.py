@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from ..rows.points import WHICH
-from .section import Section
+from .section import Faint, Section
 
 STYLES = ("report.css", "gallery.css")
 SCRIPTS = ("page.js", "choices.js", "explorer.js", "report.js", "gallery.js")
@@ -71,6 +71,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    found.tests["faint"] = lambda cell: isinstance(cell, Faint)
     found.filters["kind"] = lambda block: type(block).__name__
     found.globals["first"] = WHICH[0]
     return found

@@ -9,10 +9,12 @@ import pandas as pd
 
 from ..page.section import Block, Table, Text, table_of
 from ..rows.naming import tuples
-from ..rows.texts import counted_text, density_text, mean_text
+from ..rows.texts import counted_text, density_text
 from ..statistics.crossed import CrossedMean, crossed_mean
 from ..statistics.intervals import Rung
 from ..statistics.ladders import Ladder, Verdict, judged
+from ..statistics.rounding import rounding_db
+from .differences import ROUNDED, difference_cell
 
 AGAINST = ("native", "dense")
 """What a transferred ticket is compared with."""
@@ -22,13 +24,18 @@ LADDER = ("network", "method", "travels", "source_task", "target_task")
 
 BOUNDS = ("shown", "estimate", "refuted")
 
-NOTE = """
+DIFFERENCE = ("mean", "low", "high", "rounding")
+"""What the columns of a mean difference begin with."""
+
+NOTE = (
+    """
 The mean difference over all pairs of a source and a target, seeds averaged first; in brackets an
 interval for other sources and other targets than these, as both are crossed random effects. Tickets
 that stayed where they come from are left out. Pairs as if each were independent would claim far
 more. P-values of the verdicts are Holm's, over all densities and matrices. Where a verdict says how
-many images would decide, it means as many sources and as many targets.
-"""
+many images would decide, it means as many sources and as many targets. """
+    + ROUNDED
+)
 
 ALONE = "no verdict: sources and targets have to vary apart, two of each at least"
 
@@ -52,6 +59,7 @@ class _Crossed:
                 n=min(mean.sources, mean.targets),
                 p_within=mean.below(-margin_db),
                 p_beyond=mean.above(-margin_db),
+                rounding_db=_rounding_db(mean),
             )
             for (kept, total), mean in zip(self.counts, self.means, strict=True)
             if mean.decided
@@ -71,6 +79,7 @@ class _Crossed:
                 **{"kept": kept, "total": total, "density": kept / total},
                 **{"sources": mean.sources, "targets": mean.targets, "pairs": mean.pairs},
                 **{"mean_db": mean.mean, "low_db": low, "high_db": high, "freedom": mean.freedom},
+                "rounding_db": _rounding_db(mean),
                 **{"confidence": confidence, **said},
             }
 
@@ -101,9 +110,15 @@ def crossed_of(
     ]
     columns = [
         *(*LADDER, "which", "against", "kept", "total", "density", "sources", "targets", "pairs"),
-        *("mean_db", "low_db", "high_db", "freedom", "confidence", *BOUNDS, "images", "verdict"),
+        *("mean_db", "low_db", "high_db", "freedom", "rounding_db", "confidence"),
+        *(*BOUNDS, "images", "verdict"),
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _rounding_db(mean: CrossedMean) -> float:
+    """How far rounding alone moves the mean: pairs on one target share what they are held to."""
+    return float(rounding_db(mean.pairs, mean.targets))
 
 
 def _ladders(fits: pd.DataFrame, which: str, against: str) -> Iterator[_Crossed]:
@@ -125,14 +140,17 @@ def _ladders(fits: pd.DataFrame, which: str, against: str) -> Iterator[_Crossed]
         )
 
 
-def crossed_blocks(table: pd.DataFrame) -> Iterator[Block]:
-    """What is said of one matrix, and the numbers; nothing where nothing went elsewhere."""
+def crossed_blocks(table: pd.DataFrame, ending: str = "") -> Iterator[Block]:
+    """What is said of one matrix, and the numbers; nothing where nothing went elsewhere.
+
+    The `ending` tells the labels of several tables of one matrix apart.
+    """
     for (source, target), own in table.groupby(["source_task", "target_task"], observed=True):
         where = f"{source} to {target}" if source != target else str(source)
         for against, rows in own.groupby("against", sort=False):
             yield Text(f"{where}, against {WHOM[str(against)]}, {_sentence(rows)}")
     if len(table):
-        yield _numbers(table)
+        yield _numbers(table, ending)
 
 
 WHOM = {"native": "native tickets", "dense": "dense fits"}
@@ -148,7 +166,7 @@ def _sentence(rows: pd.DataFrame) -> str:
     return " ".join([f"{sample}.", *(f"By {which}: {text}." for which, text in said.items())])
 
 
-def _numbers(table: pd.DataFrame) -> Table:
+def _numbers(table: pd.DataFrame, ending: str) -> Table:
     """One row per density, with a mean for each PSNR and each comparison."""
     keys = ["source_task", "target_task", "kept"]
     groups = [list(tuples(rows)) for _, rows in table.groupby(keys, observed=True, sort=False)]
@@ -161,15 +179,19 @@ def _numbers(table: pd.DataFrame) -> Table:
         "Pairs": lambda rows: max(row.pairs for row in rows),
     }
     return table_of(
-        groups, cells, title="Over sources and targets", label="Transfers in general", note=NOTE
+        groups,
+        cells,
+        title="Over sources and targets",
+        label=f"Transfers in general{ending}",
+        note=NOTE,
     )
 
 
 def _mean_cell(against: str, which: str) -> Any:
     def cell(rows: Sequence[Any]) -> str:
         found = [row for row in rows if (row.against, row.which) == (against, which)]
-        return (
-            mean_text(found[0].mean_db, found[0].low_db, found[0].high_db, "+.2f") if found else "–"
-        )
+        if not found:
+            return "–"
+        return difference_cell(*(getattr(found[0], f"{name}_db") for name in DIFFERENCE))
 
     return cell

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import special, stats
 
 from .intervals import Matching, Rung, Samples, deviation, inferiority, matching, non_inferiority
+from .rounding import rounding_of
 
 MOST_IMAGES = 100_000
 """More images than this are none that anybody will fit."""
@@ -48,6 +49,7 @@ def rung_of(density: float, samples: Samples, margin_db: float) -> Rung:
         n=len(values),
         p_within=non_inferiority(samples, margin_db),
         p_beyond=inferiority(samples, margin_db),
+        rounding_db=rounding_of(samples),
     )
 
 
@@ -156,6 +158,8 @@ def _open_rung(rungs: Sequence[Rung], bounds: Matching) -> Rung | None:
 def _more(rung: Rung, margin_db: float, alpha: float) -> tuple[int | None, str]:
     """How many images would decide a test by itself, and the same in words."""
     density = _text(rung.density)
+    if rung.rounded and rung.p_beyond <= alpha:
+        return None, f"the loss at {density} is one that rounding alone could make"
     if min(rung.p_within, rung.p_beyond) <= alpha:
         return None, f"{density} is decided by itself, not among all tests of the table"
     if not rung.deviation > 0:
@@ -179,6 +183,7 @@ def _planned(rung: Rung, margin_db: float, alpha: float) -> tuple[int | None, st
             return images, "0"
     distance = abs(rung.mean + margin_db)
     seen = f"{rung.mean:+.2f} dB as seen".replace("-", "−")
+    seen += ", within rounding" if rung.rounded else ""
     return (images_needed(rung.deviation, distance, alpha=alpha) if distance else None), seen
 
 

@@ -114,23 +114,59 @@ with told as (
     join (select distinct search, search_id, number, objectives from files.points) as point
     using (search, search_id, number)
 ),
+aimed as (
+    select distinct search, search_id, number, trial_id,
+           unnest(json_extract(objectives, '$[*]')) as objective
+    from files.points where trial_id is not null
+),
+rungs as (
+    select trial_id, level, min(density) as density,
+           coalesce(bool_or(unfinished), false) as unfinished,
+           coalesce(bool_or(below_measured), false) as below_measured
+    from levels semi join aimed using (trial_id) group by trial_id, level
+),
+counting as (
+    select search, search_id, number, trial_id, objective,
+           case objective->>'$.level.kind'
+                when 'number' then any_value((objective->>'$.level.number')::integer)
+                when 'density' then arg_min(
+                    level, abs(density - (objective->>'$.level.density')::double)
+                )
+                else max(level) end as level
+    from aimed join rungs using (trial_id) group by search, search_id, number, trial_id, objective
+),
+flawed as (
+    select search, search_id, number,
+           case when bool_or(below_measured) then 'below the measurement'
+                else 'unfinished' end as unfit
+    from counting join rungs using (trial_id, level) where unfinished or below_measured
+    group by search, search_id, number
+),
+able as (
+    select told.* from told anti join flawed using (search, search_id, number)
+    where told.state = 'complete'
+),
 dominated as (
     select distinct one.search, one.search_id, one.number
-    from told as one join told as other using (search, search_id)
-    where one.state = 'complete' and other.state = 'complete' and other.losses != one.losses
+    from able as one join able as other using (search, search_id)
+    where other.losses != one.losses
       and list_bool_and(list_transform(
           list_zip(other.losses, one.losses), lambda pair: pair[1] <= pair[2]
       ))
 )
 select point.*, told.state, told."values", told.losses,
-       coalesce(told.state = 'complete', false) and dominated.number is null as pareto,
+       coalesce(flawed.unfit, '') as unfit,
+       able.number is not null and dominated.number is null as pareto,
        told.reason, told.told_at
 from files.points as point
 left join told using (search, search_id, number)
+left join flawed using (search, search_id, number)
+left join able using (search, search_id, number)
 left join dominated using (search, search_id, number)
 """
 """Points of searches with their scores. Points of equal values are all on the front, or all off
-it."""
+it. A point is `unfit` for the front whose value rests on a fit that is unfinished or worse than the
+measurement, at a level that an objective is about."""
 
 PARETO_VIEW = """
 create view pareto as

@@ -262,7 +262,7 @@ class TestNeeded:
             ("from sweeps union all by name from scores", {"sweeps", "scores"}),
             ("summarize levels", {"levels"}),
             ("pivot levels on image in ('camera') using avg(kept)", {"levels"}),
-            ("from pareto", {"points", "scores"}),
+            ("from pareto", {"points", "scores", "levels"}),
             ("select 'masks' as curves, scores.trials from scores", {"scores"}),
             ("from scores -- and masks", {"scores"}),
             ("with query as (from scores) from query", {"scores"}),

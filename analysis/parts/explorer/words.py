@@ -10,6 +10,7 @@ from ...rows.naming import tuples
 from ...rows.points import WHICH
 from ...rows.texts import count_text, counted_text, density_text
 from ...statistics.published import published_for
+from ..differences import apart_text
 from .table import AXES, SCENE, hypervolume_table
 
 COST_TEXTS = {
@@ -68,6 +69,7 @@ def _sample_words(rows: pd.DataFrame) -> Iterator[str]:
         yield "Every point is one run: there are no intervals."
     else:
         yield f"Means are over {counted_text(counts, rows['unit'].iloc[0] + 's')}."
+    yield apart_text(counts)
     partial = int((~rows["whole"]).sum())
     if partial:
         yield f"{partial} of them, over fewer images than the others, are not on the front."

@@ -22,6 +22,7 @@ from ...rows.texts import (
     seeds_text,
     wrong_text,
 )
+from ..differences import apart_text
 from ..stopping import loss_text
 from .cards import ALBUM, cards, gallery
 from .figure import frontier_figure
@@ -124,7 +125,9 @@ def _blocks(
     yield from _settings(fits)
     sample = ""
     if rows["n"].any():
-        sample = f" {sample_text(rows)}. {loss_text(fits)}"
+        sample = (
+            f" {sample_text(rows)}. {apart_text(rows.loc[rows['n'] > 0, 'n'])} {loss_text(fits)}"
+        )
         yield Figure(
             name="frontier",
             place=f"chart-{place}",

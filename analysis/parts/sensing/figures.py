@@ -29,9 +29,6 @@ SCORE_TITLES = {"psnr": "PSNR (dB)", "mse": "MSE", "l2": "L2 per pixel"}
 
 STEP_BUTTONS = {"selected": "Selected", "peak": "Peak (oracle)", "final": "First restart"}
 
-CHANGING = ("x", "customdata", "showlegend")
-"""What a menu's entries replace in every trace, beside its heights."""
-
 RESULT = Choice(name="which", legend="Result shown", labels=STEP_BUTTONS, row=True)
 
 
@@ -74,8 +71,9 @@ class Kind:
 
         def change(which: str, score: str, *values: Any) -> Change:
             drawn = traces(which, score, *values)
-            own = {name: [one.get(name) for one in drawn] for name in CHANGING}
-            return own | heights_of(drawn), _y_axis(score, which, ranges[score])
+            more = {name: [one.get(name) for one in drawn] for name in ("customdata", "showlegend")}
+            paths = {"x": [one["x"] for one in drawn], **heights_of(drawn), **more}
+            return paths, _y_axis(score, which, ranges[score])
 
         buttons = menu(choices, change)
         first = [[*choice.labels][choice.chosen] for choice in choices]
