@@ -57,7 +57,7 @@ def frontier_report(
     Raises ValueError when the store has no finished level.
     """
     content = _content(store, int(pictures_mb * 1e6))
-    sections = list(_sections(content))
+    sections = list(content.sections())
     there = (part for part in content.parts if part.kinds & content.kinds)
     return page_html(
         title=TITLE,
@@ -86,15 +86,14 @@ def write_report(store: Frames, output: Path, *, pictures_mb: float = PICTURES_M
     return index
 
 
-def report_sections(store: Frames, *, pictures_mb: float = 0.0) -> list[Section]:
+def report_sections(store: Frames) -> list[Section]:
     """The parts of the page in their order, for who shows them, or their figures, elsewhere.
 
-    Only a page has pictures to show: by default none are read.
+    Only a page has pictures to show: none are read.
 
     Raises ValueError when the store has no finished level.
     """
-    room = int(pictures_mb * 1e6)
-    return list(_sections(_content(store, room if room > 0 else None)))
+    return list(_content(store, None).sections())
 
 
 def _content(store: Frames, room: int | None) -> Content:
@@ -102,11 +101,6 @@ def _content(store: Frames, room: int | None) -> Content:
     if not any(part.kinds & content.kinds for part in PARTS):
         raise UserError("no finished level in the store: run a sweep of trajectories first")
     return content
-
-
-def _sections(content: Content) -> Iterator[Section]:
-    for part in content.parts:
-        yield from part.sections(content)
 
 
 def _data(content: Content, sections: Sequence[Section]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ..charts.style import OKABE_ITO, plain
 from ..page.content import Content, Part
 from ..page.section import Block, Figure, Section, one_per
 from ..rows.choosing import check_single, leading_seed
+from ..rows.identity import KINDS
 from ..rows.texts import density_text
 from .tickets import TICKET, masked_tickets
 
@@ -148,4 +149,4 @@ def _title(rows: pd.DataFrame, choice: str) -> str:
     return f"Density of the ticket<br><sub>{plain(choice + seed)}</sub>"
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={*KINDS})

@@ -16,6 +16,7 @@ from ..charts.controls import Choice, alternatives, density_choice
 from ..page.content import Content, Part
 from ..page.section import Block, Figure, Section, one_per
 from ..rows.choosing import check_single, evenly, shown_text
+from ..rows.identity import KINDS
 from ..rows.naming import tuples
 from .tickets import masked_tickets
 
@@ -111,8 +112,6 @@ def overlap_choices(table: pd.DataFrame) -> tuple[Choice, Choice]:
 def sections(shown: Content) -> Iterator[Section]:
     """One per network of which several tickets have equally many weights."""
     tickets = shown.once(masked_tickets)
-    if tickets.empty:
-        return
     chosen = overlap_tickets(tickets)
     keys = [(row.trial_id, row.level) for row in tuples(chosen)]
     found = {key: shown.store.masks(*key) for key in dict.fromkeys(keys)}
@@ -208,4 +207,4 @@ def _said(row: Any) -> list[float]:
     return [float(f"{value:.3g}") for value in (row.iou, row.chance, row.lift, 100 * row.share)]
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={*KINDS})

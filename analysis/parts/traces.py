@@ -26,6 +26,7 @@ from ..page.content import Content, Part
 from ..page.gallery import PICTURE_KEY
 from ..page.section import Block, Figure, Section, one_per
 from ..rows.choosing import check_single, evenly, leading_seed, shown_text, with_most
+from ..rows.identity import KINDS
 from ..rows.naming import flat_settings, tuples
 from ..rows.points import UNFINISHED, WHICH, distinct_fits, frontier_points
 from ..rows.texts import density_text
@@ -174,8 +175,6 @@ def trace_figure(table: pd.DataFrame) -> go.Figure:
 
 def sections(shown: Content) -> Iterator[Section]:
     """One per problem that has curves, at most `MOST_PROBLEMS`."""
-    if shown.described.empty:
-        return
     points = shown.described.assign(settings=shown.described["problem_settings"])[TRACED]
     fits = traced_fits(points, problems=MOST_PROBLEMS)
     table = traces_of(fits, shown.store.frame("curves", trials=set(fits["trial_id"])))
@@ -318,4 +317,4 @@ def _thinned(row: Any) -> tuple[list[Any], ...]:
     )
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={*KINDS})

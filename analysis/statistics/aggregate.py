@@ -50,7 +50,7 @@ class Groups:
 
     def keys(self) -> pd.DataFrame:
         """The values of the columns `by`, rising."""
-        return self._by.size().index.to_frame(index=False)
+        return pd.DataFrame(self._by.size().index.to_frame(index=False))
 
     def sizes(self) -> pd.Series:
         """The number of fits in each group."""

@@ -85,10 +85,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def images_needed(
-    deviation_db: float, distance_db: float, *, alpha: float = 0.05, power: float = POWER
-) -> int | None:
-    """The number of images from which a one-sided t test at `alpha` decides with that power.
+def images_needed(deviation_db: float, distance_db: float, *, alpha: float = 0.05) -> int | None:
+    """The number of images from which a one-sided t test at `alpha` decides with `POWER`.
 
     `deviation_db` is the standard deviation over images, seeds averaged first, and `distance_db`
     how far the true mean difference is from the margin. None beyond `MOST_IMAGES`.
@@ -100,10 +98,10 @@ def images_needed(
             f"deviation_db and distance_db must be positive, got {deviation_db}, {distance_db}"
         )
     effect = distance_db / deviation_db
-    if _chance(MOST_IMAGES, effect, alpha) < power:
+    if _chance(MOST_IMAGES, effect, alpha) < POWER:
         return None
     images = range(2, MOST_IMAGES)
-    return 2 + bisect_left(images, power, key=lambda one: _chance(one, effect, alpha))
+    return 2 + bisect_left(images, POWER, key=lambda one: _chance(one, effect, alpha))
 
 
 def _adjusted(ladders: Sequence[Sequence[Rung]]) -> list[list[Rung]]:

@@ -12,6 +12,7 @@ from ...charts.choices import Packing, packed_columns
 from ...charts.controls import PSNR_SHOWN, Choice, listed, listed_of
 from ...page.content import Content, Part
 from ...page.section import Figure, Section
+from ...rows.identity import KINDS
 from ...rows.points import WHICH
 from .figures import (
     Shown,
@@ -42,8 +43,6 @@ depend on the machine, and on what else ran there. The address of this page keep
 
 def sections(shown: Content) -> Iterator[Section]:
     """One figure for all scenes that have a PSNR."""
-    if shown.described.empty:
-        return
     fits = fits_of(shown.described)
     table = scene_table(fits)
     if table["n"].any():
@@ -105,17 +104,18 @@ def explorer_data(table: pd.DataFrame, fits: pd.DataFrame) -> dict[str, Any]:
     drawn = drawings(series_of(table), rows, fits)
     first = next(iter(drawn.values()))
     psnrs = fits[[*SCENE, *(f"psnr_{which}_db" for which in WHICH)]]
+    own = dict(list(table.groupby(SCENE, observed=True)))
     words, packing = scene_words(table), Packing()
     scenes = [
         {
             "task": task,
             "image": image,
-            "offers": _offers(own),
-            "range": psnr_range(own, scene_fits(psnrs, task, image)),
-            "traces": packing.traces(drawn[task, image].traces),
+            "offers": _offers(own[task, image]),
+            "range": psnr_range(own[task, image], scene_fits(psnrs, task, image)),
+            "traces": packing.traces(drawing.traces),
             "words": words[task, image],
         }
-        for (task, image), own in table.groupby(SCENE, observed=True)
+        for (task, image), drawing in drawn.items()
     ]
     return {
         "first": vars(first_choice(table)),
@@ -138,4 +138,4 @@ def _offers(rows: pd.DataFrame) -> dict[str, list[str]]:
     }
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={*KINDS})

@@ -5,7 +5,7 @@ from functools import partial
 
 import pandas as pd
 
-from ...page.content import NO_FITS, Content, Part
+from ...page.content import Content, Part
 from ...page.gallery import Pictures
 from ...page.section import (
     Block,
@@ -88,8 +88,7 @@ LONG_TABLE = 40
 
 def pictured(shown: Content) -> pd.DataFrame:
     """The reconstructions that are shown as pictures."""
-    points = shown.once(_points)
-    return gallery_points(points) if len(points) else NO_FITS
+    return gallery_points(shown.once(_points))
 
 
 def sections(shown: Content) -> Iterator[Section]:
@@ -98,8 +97,6 @@ def sections(shown: Content) -> Iterator[Section]:
     Where problems differ in their share of outliers alone, errors against that share follow.
     """
     points = shown.once(_points)
-    if points.empty:
-        return
     table = means_of(points)
     for place, (problem, rows) in enumerate(table.groupby("problem", observed=True)):
         own = points[points["problem"] == problem]
@@ -111,8 +108,6 @@ def sections(shown: Content) -> Iterator[Section]:
 
 
 def _points(shown: Content) -> pd.DataFrame:
-    if KIND not in shown.compared_kinds:
-        return NO_FITS
     return sensing_points(shown.compared_trials, shown.compared_levels)
 
 
