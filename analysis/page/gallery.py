@@ -3,11 +3,12 @@
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
 
-from ..rows.naming import tuples
+from ..rows.naming import grouped, tuples
 from ..rows.points import BAD_OUTCOMES, WHICH
 from ..rows.texts import db_text, density_text, sparsity_text
 from .section import Tile
@@ -112,31 +113,15 @@ class Album:
         That is where its clean and measured pictures are; `denser` and `sparser` name the next on
         either side of its ladder, None at the ends.
         """
-        shared = _shared_places(fits, pictures, self.scene)
-        ladders: dict[tuple[Any, ...], list[Any]] = {}
-        for fit in tuples(fits):
-            ladders.setdefault(_key(fit, self.ladder), []).append(fit)
-        entries = {}
-        for rungs in ladders.values():
+        scene, entries = attrgetter(*self.scene), {}
+        shared = {
+            scene(own[0]): {role: max(pictures.place(fit, role) for fit in own) for role in SHARED}
+            for own in grouped(fits, *self.scene)
+        }
+        for rungs in grouped(fits, *self.ladder):
             rungs.sort(key=lambda fit: -fit.kept)
             names = [None, *(str(self.name(fit)) for fit in rungs), None]
             for fit, denser, here, sparser in zip(rungs, names, names[1:], names[2:], strict=False):
                 near = {"denser": denser, "sparser": sparser}
-                entries[str(here)] = {**shared[_key(fit, self.scene)], **near}
+                entries[str(here)] = {**shared[scene(fit)], **near}
         return entries
-
-
-def _shared_places(
-    fits: pd.DataFrame, pictures: Pictures, scene: Sequence[str]
-) -> Mapping[tuple[Any, ...], dict[str, int]]:
-    """By scene the indices of its pictures, -1 where the page has none."""
-    places: dict[tuple[Any, ...], dict[str, int]] = {}
-    for fit in tuples(fits):
-        found = places.setdefault(_key(fit, scene), dict.fromkeys(SHARED, -1))
-        for role in SHARED:
-            found[role] = max(found[role], pictures.place(fit, role))
-    return places
-
-
-def _key(fit: Any, columns: Sequence[str]) -> tuple[Any, ...]:
-    return tuple(getattr(fit, column) for column in columns)

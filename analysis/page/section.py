@@ -180,9 +180,10 @@ class Fold:
     @property
     def pictured(self) -> bool:
         """Whether it holds pictures."""
-        inner = [block for block in self.blocks if isinstance(block, Fold)]
-        own = any(isinstance(block, Strip | Grid) for block in self.blocks)
-        return own or any(block.pictured for block in inner)
+        return any(
+            block.pictured if isinstance(block, Fold) else isinstance(block, Strip | Grid)
+            for block in self.blocks
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
