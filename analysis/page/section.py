@@ -4,6 +4,7 @@ Two renderers show them: `page.static` as HTML, `live.blocks` as components. Tex
 wherever it comes from: nothing in a block is markup.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -16,6 +17,9 @@ from ..charts.controls import Choice, pressed
 
 MOST_ROWS = 40
 """The rows of a table that are shown at once; the others are folded."""
+
+COUNTED = re.compile(r"\b\d+ [a-z]{4,}")
+"""A number of something: `2 seeds`, but not `2 min`."""
 
 LONGEST_NUMBER = 30
 """The characters of a mean with its interval."""
@@ -233,6 +237,11 @@ def one_per(
         yield Section(name=f"of-{place}", title=title.format(value), blocks=shown)
 
 
+def _is_said(text: str) -> bool:
+    counted = COUNTED.search(text) is not None and not isinstance(text, Faint)
+    return counted or (text[:1].isalpha() and text != "none")
+
+
 def _text(value: object) -> str:
     return value if isinstance(value, str) else str(value)
 
@@ -240,9 +249,9 @@ def _text(value: object) -> str:
 def _kind(column: Sequence[str]) -> str:
     """Numbers are aligned to the right, on one line; words to the left, and long ones take several.
 
-    `none` stands for a number.
+    `none` stands for a number, `2 seeds` for words.
     """
-    words = [text for text in column if text[:1].isalpha() and text != "none"]
+    words = [text for text in column if _is_said(text)]
     if not words:
         return ""
     return "said" if max(map(len, words)) > LONGEST_NUMBER else "word"

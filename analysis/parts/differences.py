@@ -27,4 +27,4 @@ def apart_text(counts: pd.Series) -> str:
     """How far apart two means over so many fits may be by rounding alone."""
     least, most = (f"{rounding_db(count):.2f}" for count in (counts.max(), counts.min()))
     span = most if least == most else f"{least} to {most}"
-    return f"Two of them may be {span} dB apart by rounding alone."
+    return f"Two such means may be {span} dB apart by rounding alone."

@@ -391,7 +391,8 @@ def _axis(known: pd.DataFrame, goal: Goal) -> dict[str, Any]:
     axis = _plain_axis(goal.title)
     if goal.column in SIZES and values.min() > 0:
         low, high = (math.log10(value) for value in (values.min(), values.max()))
-        return {**axis, "type": "log", "range": [high + 0.06, low - 0.06], "tickformat": "~s"}
+        ticks = {"tickformat": "~s"} | ({"dtick": "D2"} if high - low > 1 else {})
+        return {**axis, "type": "log", "range": [high + 0.06, low - 0.06], **ticks}
     return {**axis, "range": spread(values)}
 
 

@@ -34,7 +34,7 @@ PUBLISHED = {"kind": "wmv", "signal": "output", "window": 100, "warm_up": 0, "pa
 MOST_MARKS = 200
 """The fits of a rule that are drawn one by one, evenly from the best to the worst."""
 
-LABEL_WIDTH = 26
+LABEL_WIDTH = 18
 """Characters in a line of a rule's name."""
 
 QUANTILES = {"q10_db": 0.1, "q25_db": 0.25, "median_db": 0.5, "q75_db": 0.75, "q90_db": 0.9}
@@ -176,7 +176,7 @@ def stopping_figure(gaps: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
         fillcolor="rgba(0,0,0,0)",
         hoverinfo="x",
     )
-    figure.update_xaxes(title={"text": "Peak − chosen step (dB)"}, zeroline=False, **axis_lines())
+    figure.update_xaxes(title={"text": "Peak − chosen (dB)"}, zeroline=False, **axis_lines())
     figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
     return figure
 

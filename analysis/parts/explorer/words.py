@@ -69,7 +69,6 @@ def _sample_words(rows: pd.DataFrame) -> Iterator[str]:
         yield "Every point is one run: there are no intervals."
     else:
         yield f"Means are over {counted_text(counts, rows['unit'].iloc[0] + 's')}."
-    yield apart_text(counts)
     partial = int((~rows["whole"]).sum())
     if partial:
         yield f"{partial} of them, over fewer images than the others, are not on the front."
@@ -79,6 +78,7 @@ def _sample_words(rows: pd.DataFrame) -> Iterator[str]:
             f"{count:,} fit{'s' if count > 1 else ''} unfinished, gone wrong or worse than the "
             "measurement: no front has their means."
         )
+    yield apart_text(counts)
     if rows["missing"].any():
         yield f"Fits without this PSNR: {rows['missing'].sum():,}."
 

@@ -28,6 +28,8 @@ from .cards import ALBUM, cards, gallery
 from .figure import frontier_figure
 from .table import frontier_table
 
+BELOW = "below the measurement"
+
 MOST_PROBLEMS = 12
 """The problems that have a section each; the explorer has all."""
 
@@ -75,7 +77,7 @@ CELLS = {
     "Note": lambda rows: wrong_text(
         rows[0],
         {f"without {row.which} PSNR": row.missing for row in rows}
-        | {"unfinished": rows[0].unfinished},
+        | {"unfinished": rows[0].unfinished, BELOW: rows[0].below_measured},
     ),
 }
 """The cells of a method and density, from its rows, one per PSNR."""
@@ -121,6 +123,7 @@ def _blocks(
 ) -> Iterator[Block]:
     """Settings, the figure, pictures and numbers of one problem."""
     yield from _settings(fits)
+    yield from map(Text, _warnings(fits))
     sample = ""
     if rows["n"].any():
         sample = (
@@ -146,6 +149,23 @@ def _blocks(
         label="Mean PSNR by method and density",
         note=NUMBERS_NOTE + sample,
     )
+
+
+def _warnings(fits: pd.DataFrame) -> Iterator[str]:
+    """Why nothing can be compared with the dense networks of a problem; nothing where it can."""
+    dense = fits[fits["kept"] == fits["total"]]
+    if not len(dense):
+        return
+    if dense["below_measured"].all():
+        yield (
+            "The dense network restores worse than the measurement, even at its best step: nothing "
+            "here is a restoration, and there is no verdict."
+        )
+    elif (dense["below_measured"] | dense["unfinished"]).all():
+        yield (
+            "The fits of the dense network are unfinished: more steps would restore better, and "
+            "there is no verdict."
+        )
 
 
 def _settings(fits: pd.DataFrame) -> Iterator[Block]:

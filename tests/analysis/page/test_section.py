@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lip_ray.analysis.page.section import MOST_ROWS, Section, Table
+from lip_ray.analysis.page.section import MOST_ROWS, Faint, Section, Table
 from lip_ray.analysis.page.static import section_html
 
 
@@ -25,6 +25,33 @@ def test_rows_that_are_folded_are_all_there(count: int) -> None:
     before, _, folded = found.partition("<details>")
     assert before.count("<td>") == min(count, MOST_ROWS)
     assert folded.startswith(f"<summary>{count - MOST_ROWS} more rows</summary>") or not folded
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["226", "0"], ""),
+        (["none", "27.30 [26.1, 28.4]"], ""),
+        ([Faint("−0.02 rounding"), "+0.30"], ""),
+        (["", ""], ""),
+        (["2 min 3 s"], ""),
+        (["magnitude", "random"], "word"),
+        (["2 seeds", "4 images"], "word"),
+        (["2", "0, 2 unfinished"], "word"),
+        (["0 images, 10 below the measurement"], "said"),
+    ],
+)
+def test_numbers_are_told_from_words(cells: list[str], kind: str) -> None:
+    table = Table(label="", note="", heads=["Method", "Own"], rows=[["x", cell] for cell in cells])
+    [(*_, kinds)] = table.parts
+    assert kinds == ["word", kind]
+
+
+def test_faint_cells_are_marked_and_keep_their_words() -> None:
+    rows = [["x", Faint("−0.02 <rounding>")]]
+    assert '<span class="faint">−0.02 &lt;rounding&gt;</span>' in number_table(
+        "", "", ["a", "b"], rows
+    )
 
 
 @pytest.mark.parametrize("count", [1, MOST_ROWS])

@@ -65,5 +65,5 @@ def test_cells_say_so_in_a_word_and_are_faint() -> None:
 
 
 def test_sentences_say_how_far_means_may_be_apart() -> None:
-    assert apart_text(pd.Series([1, 1])) == "Two of them may be 0.37 dB apart by rounding alone."
+    assert apart_text(pd.Series([1, 1])) == "Two such means may be 0.37 dB apart by rounding alone."
     assert "0.26 to 0.37 dB" in apart_text(pd.Series([1, 2]))
