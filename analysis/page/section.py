@@ -30,20 +30,14 @@ class Faint(str):
 
 
 @dataclass(frozen=True)
-class Strong:
-    """Words that stand out."""
-
-    text: str
-
-
-@dataclass(frozen=True)
 class Emphasis:
-    """Words that are stressed."""
+    """Words that are stressed, or stand out where they are `strong`."""
 
     text: str
+    strong: bool = False
 
 
-Words: TypeAlias = str | tuple[str | Strong | Emphasis, ...]
+Words: TypeAlias = str | tuple[str | Emphasis, ...]
 """Running text, parts of which may stand out."""
 
 
@@ -69,6 +63,9 @@ class Facts:
     rows: Mapping[str, str]
 
 
+Rows: TypeAlias = Sequence[Sequence[str]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """A table under a heading of its own, wider than the page where it has to be.
@@ -81,10 +78,10 @@ class Table:
     """What it shows, for those who cannot see it."""
     note: Words
     heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Rows
 
     @property
-    def parts(self) -> Iterator[tuple[str, str, Sequence[Sequence[str]], Sequence[str]]]:
+    def parts(self) -> Iterator[tuple[str, str, Rows, Sequence[str]]]:
         """Title, label, rows and kinds of columns: what is shown at once, then the rest."""
         more = self.rows[MOST_ROWS:]
         yield self.title, self.label, self.rows[:MOST_ROWS], self._kinds(self.rows[:MOST_ROWS])
@@ -92,7 +89,7 @@ class Table:
             ending = ", continued"
             yield f"{self.title}{ending}", f"{self.label}{ending}", more, self._kinds(more)
 
-    def _kinds(self, rows: Sequence[Sequence[str]]) -> Sequence[str]:
+    def _kinds(self, rows: Rows) -> Sequence[str]:
         return [_kind(column) for column in zip(*rows, strict=True)] or [""] * len(self.heads)
 
 
@@ -187,9 +184,10 @@ class Fold:
     @property
     def pictured(self) -> bool:
         """Whether it holds pictures."""
-        inner = [block for block in self.blocks if isinstance(block, Fold)]
-        own = any(isinstance(block, Strip | Grid) for block in self.blocks)
-        return own or any(block.pictured for block in inner)
+        return any(
+            block.pictured if isinstance(block, Fold) else isinstance(block, Strip | Grid)
+            for block in self.blocks
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

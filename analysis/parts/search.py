@@ -186,11 +186,7 @@ def pair_table(points: pd.DataFrame) -> pd.DataFrame:
     found = table[_able(table)]
     gains = {one.name: ((1 if one.grows else -1) * found[one.name]).tolist() for one in goals}
     pairs = [
-        {
-            "first": one,
-            "second": other,
-            "points": sum(pareto_front([-x for x in gains[one]], gains[other])),
-        }
+        (one, other, sum(pareto_front([-x for x in gains[one]], gains[other])))
         for one, other in combinations(gains, 2)
     ]
     return pd.DataFrame(pairs, columns=["first", "second", "points"])

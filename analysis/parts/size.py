@@ -11,6 +11,7 @@ from ..charts.style import AXIS_TITLES, log_axis
 from ..page.content import Content, Part
 from ..page.section import Block, Figure, Section, Text, table_of
 from ..rows.choosing import check_single, most_frequent
+from ..rows.identity import KINDS
 from ..rows.naming import grouped, named
 from ..rows.points import CONFIDENCE, WHICH, described_points, distinct_fits
 from ..rows.texts import count_text, density_text, mean_cells, sample_text
@@ -102,8 +103,6 @@ def size_figure(table: pd.DataFrame) -> go.Figure:
 
 def sections(shown: Content) -> Iterator[Section]:
     """One per image and task on which several priors have a PSNR, at most `MOST_COMPARISONS`."""
-    if shown.described.empty:
-        return
     table = sizes_of(shown.described)
     table = table[table.groupby("comparison", observed=True)["n"].transform("any")]
     most = most_frequent(table["comparison"], MOST_COMPARISONS)
@@ -157,4 +156,4 @@ def _in_series(fits: pd.DataFrame) -> pd.DataFrame:
     return found.astype({"series": order})
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={*KINDS})

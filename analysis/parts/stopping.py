@@ -10,9 +10,10 @@ import plotly.graph_objects as go
 from ..charts.cells import in_lines
 from ..charts.style import OKABE_ITO, PALETTE, axis_lines, layout, plain
 from ..page.content import Content, Part
-from ..page.pictures import PICTURE_KEY
+from ..page.gallery import PICTURE_KEY
 from ..page.section import Figure, Section, table_of
 from ..rows.choosing import evenly
+from ..rows.identity import KINDS
 from ..rows.naming import distinct_names, flat_settings, tuples
 from ..rows.points import described_points, distinct_fits
 
@@ -182,8 +183,6 @@ def stopping_figure(gaps: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
 
 def sections(shown: Content) -> Iterator[Section]:
     """All rules that watched the compared fits; nothing where no clean image or choice is known."""
-    if shown.described.empty:
-        return
     gaps = gaps_of(shown.described, shown.store.frame("choices"))
     if gaps.empty:
         return
@@ -204,4 +203,4 @@ def _gap_text(gap: float) -> str:
     return f"{gap:.2f}".replace("-", "−")
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={*KINDS})

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ..charts.cells import cell_layout, cell_map, in_lines
-from ..charts.controls import PSNR_SHOWN, Change, Choice, menu, only
+from ..charts.controls import PSNR_SHOWN, Change, Choice, density_choice, menu, only
 from ..charts.style import PALETTE
 from ..page.content import Content, Part
 from ..page.section import Block, Figure, Fold, Section, Text, table_of
@@ -226,8 +226,6 @@ def _scores_shown(counted: pd.DataFrame | None) -> list[Choice]:
 
 def sections(shown: Content) -> Iterator[Section]:
     """One per network, method and travels that went elsewhere than where tickets come from."""
-    if "transfer" not in shown.compared_kinds:
-        return
     table, general = _both(shown.described, unfinished=False)
     unfinished = shown.described["unfinished"].any()
     counted = _both(shown.described, unfinished=True) if unfinished else None
@@ -309,10 +307,7 @@ def _with_natives(table: pd.DataFrame) -> pd.DataFrame:
 
 def _density(table: pd.DataFrame) -> Choice:
     """The densities that a matrix offers, by how many weights are kept; first the middle one."""
-    sizes = table.drop_duplicates("kept").sort_values("kept", ascending=False)
-    labels = dict(zip(sizes["kept"], map(removed_text, sizes["density"]), strict=True))
-    middle = len(labels) // 2
-    return Choice(name="density", legend="Density", labels=labels, chosen=middle, menu=1)
+    return density_choice(table, removed_text, chosen=table["kept"].nunique() // 2, menu=1)
 
 
 def _difference(row: Any, to: str) -> str:
@@ -483,4 +478,4 @@ def _outlines(sources: list[str], targets: list[str]) -> Iterable[dict[str, Any]
             yield {"type": "rect", **ends, "line": line, "fillcolor": "rgba(0,0,0,0)"}
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={"transfer"})

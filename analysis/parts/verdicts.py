@@ -15,6 +15,7 @@ from scipy import stats
 
 from ..page.content import Content, Part
 from ..page.section import Block, Emphasis, Fold, Section, Table, Words, table_of
+from ..rows.identity import KINDS
 from ..rows.naming import distinct_names, tuples
 from ..rows.points import CONFIDENCE, described_points, distinct_fits
 from ..rows.texts import density_text
@@ -234,8 +235,6 @@ def _adjusted(p_values: pd.Series) -> pd.Series:
 
 def sections(shown: Content) -> Iterator[Section]:
     """Down to which density each method matches dense; nothing where no ticket was fitted."""
-    if shown.described.empty:
-        return
     found = matching_of(shown.described)
     if not len(found):
         return
@@ -374,10 +373,9 @@ def _said(pairs: _Pairs, verdicts: dict[str, Verdict]) -> dict[str, Any]:
     """The columns of both verdicts, and a word where they differ."""
     found: dict[str, Any] = {}
     for which, verdict in verdicts.items():
-        bounds = verdict.bounds
-        values = (bounds.shown, bounds.estimate, bounds.refuted, verdict.images)
-        found |= {f"{name}_{which}": value for name, value in zip(BOUNDS, values, strict=True)}
-        found[f"verdict_{which}"] = pairs.reason or verdict.text
+        said = {"images": verdict.images, "verdict": pairs.reason or verdict.text}
+        values = vars(verdict.bounds) | said
+        found |= {f"{name}_{which}": value for name, value in values.items()}
     selected, peak = (verdicts[which].bounds for which in JUDGED)
     return found | {"disagreement": _disagreement(selected, peak)}
 
@@ -407,4 +405,4 @@ def _compared(group: pd.DataFrame, confidence: float) -> dict[str, Any]:
     return sample | bounds | {"rounding_db": rounding_of(samples), "p": no_difference(samples)}
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={*KINDS})

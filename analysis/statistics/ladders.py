@@ -1,15 +1,20 @@
 """Ladders of densities held to a margin: what tests allow to say, and what would decide more."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
+from scipy import special, stats
 
 from .intervals import Matching, Rung, Samples, deviation, inferiority, matching, non_inferiority
-from .multiplicity import holm
-from .power import images_needed
 from .rounding import rounding_of
+
+MOST_IMAGES = 100_000
+"""More images than this are none that anybody will fit."""
+
+POWER = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +70,40 @@ def judged(
     ]
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values adjusted so that any wrong rejection among all of them is rare (Holm 1979).
+
+    Rejecting those of at most α leaves a chance of at most α that one of the rejections, or more,
+    is wrong, however the tests depend on each other. NaN is a test that was not made: it stays NaN
+    and does not count.
+    """
+    found = np.asarray(p_values, float)
+    order = np.argsort(found, kind="stable")[: int(np.isfinite(found).sum())]
+    stricter = found[order] * np.arange(len(order), 0, -1)
+    adjusted = np.full(len(found), np.nan)
+    adjusted[order] = np.minimum(np.maximum.accumulate(stricter), 1.0)
+    return adjusted.tolist()
+
+
+def images_needed(deviation_db: float, distance_db: float, *, alpha: float = 0.05) -> int | None:
+    """The number of images from which a one-sided t test at `alpha` decides with `POWER`.
+
+    `deviation_db` is the standard deviation over images, seeds averaged first, and `distance_db`
+    how far the true mean difference is from the margin. None beyond `MOST_IMAGES`.
+
+    Raises ValueError unless both are positive numbers.
+    """
+    if not (deviation_db > 0 and distance_db > 0):
+        raise ValueError(
+            f"deviation_db and distance_db must be positive, got {deviation_db}, {distance_db}"
+        )
+    effect = distance_db / deviation_db
+    if _chance(MOST_IMAGES, effect, alpha) < POWER:
+        return None
+    images = range(2, MOST_IMAGES)
+    return 2 + bisect_left(images, POWER, key=lambda one: _chance(one, effect, alpha))
+
+
 def _adjusted(ladders: Sequence[Sequence[Rung]]) -> list[list[Rung]]:
     """The ladders with p-values of one family for either side of the margin."""
     rungs = list(chain.from_iterable(ladders))
@@ -85,8 +124,8 @@ def _verdict(
     rung = _open_rung(ladder.rungs, bounds)
     if rung is not None:
         images, more = _more(rung, margin_db, alpha)
-        if ladder.single:
-            more = f"{more}, and seeds do not replace images" if more else ""
+        if ladder.single and "images" in more:
+            more = f"{more}, and seeds do not replace images"
     return Verdict(bounds=bounds, text="; ".join([*said, *filter(None, [more])]), images=images)
 
 
@@ -148,3 +187,11 @@ def _planned(rung: Rung, margin_db: float, alpha: float) -> tuple[int | None, st
 
 def _text(density: float) -> str:
     return f"{density:.3g}"
+
+
+def _chance(images: int, effect: float, alpha: float) -> float:
+    """The chance that the test decides, from the noncentral t distribution (Cohen 1988)."""
+    beyond = effect * np.sqrt(images)
+    bound = stats.t.ppf(1 - alpha, images - 1)
+    chance = float(special.nctdtr(images - 1, beyond, bound))
+    return 1 - chance if np.isfinite(chance) else float(stats.norm.sf(bound - beyond))

@@ -7,9 +7,9 @@ from functools import partial
 import pandas as pd
 
 from ...charts.controls import PSNR_SHOWN
-from ...page.content import NO_FITS, Content, Part
-from ...page.pictures import Pictures
-from ...page.section import Block, Facts, Figure, Section, Strong, Text, Words, table_of
+from ...page.content import Content, Part
+from ...page.gallery import Pictures
+from ...page.section import Block, Emphasis, Facts, Figure, Section, Text, Words, table_of
 from ...rows.choosing import most_frequent
 from ...rows.identity import KINDS
 from ...rows.naming import flat_settings, grouped
@@ -40,13 +40,13 @@ INTRODUCTION: tuple[Words, ...] = (
     from the same initial weights, latent and noise.""",
     (
         "Every fit has three PSNRs. ",
-        Strong("Selected"),
+        Emphasis("Selected", strong=True),
         """ is at the step that a rule chose without the clean image: what one would get in use.
         """,
-        Strong("Peak"),
+        Emphasis("Peak", strong=True),
         """ is the best over the fit, found by looking at the clean image: an upper bound, and what
         papers report. """,
-        Strong("Final"),
+        Emphasis("Final", strong=True),
         " is at the last step.",
     ),
 )
@@ -89,13 +89,11 @@ NO_FIGURE = Text("There is no clean image to compare with, so no PSNR to plot.")
 
 def pictured(shown: Content) -> pd.DataFrame:
     """All fits of the frontiers: each has a card at its mark."""
-    return distinct_fits(shown.once(_points)) if len(shown.described) else NO_FITS
+    return distinct_fits(shown.once(_points))
 
 
 def sections(shown: Content) -> Iterator[Section]:
     """One per problem, of the `MOST_PROBLEMS` with the most fits; the first says how many more."""
-    if shown.described.empty:
-        return
     points = shown.once(_points)
     fits, table = distinct_fits(points), frontier_table(points)
     left = shown.described["problem"].nunique() - points["problem"].nunique()

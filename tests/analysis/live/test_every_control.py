@@ -9,7 +9,7 @@ from browsers import Windows, needs_chromium
 from studies import run_all
 
 from benchmarks.synthetic import write
-from lip_ray.analysis.page.writing import write_report
+from lip_ray.analysis.page.report import write_report
 from lip_ray.store import Reader
 
 TIMEOUT_MS = 120_000

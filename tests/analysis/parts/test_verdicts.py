@@ -12,7 +12,7 @@ from lip_ray.analysis.page.content import Content
 from lip_ray.analysis.page.section import Fold, Table
 from lip_ray.analysis.parts import verdicts
 from lip_ray.analysis.parts.verdicts import ONE_RUN, UNFINISHED
-from lip_ray.analysis.statistics.power import images_needed
+from lip_ray.analysis.statistics.ladders import images_needed
 
 Row = Callable[..., dict[str, Any]]
 Frames = tuple[pd.DataFrame, pd.DataFrame]
