@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import count, product
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from browsers import DESKTOP, PHONE, TIMEOUT_MS, Windows, needs_chromium
 
 from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
+from lip_ray.analysis.page import report
+from lip_ray.analysis.parts import EXPLORER
 from lip_ray.analysis.parts.explorer.figures import Shown, explorer_figure
 from lip_ray.analysis.parts.explorer.looks import ALL
 from lip_ray.analysis.parts.explorer.table import AXES, explorer_fits, scene_table
@@ -151,6 +154,14 @@ def page(windows: Windows, scenes: Source) -> Iterator[Explorer]:
         yield Explorer(window, scenes.path)
 
 
+@pytest.fixture(scope="module")
+def alone(scenes: Source, tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """The explorer of the same scenes on a page without other parts, which opens sooner."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "PARTS", (replace(EXPLORER, kinds=frozenset({"trajectory"})),))
+        return Source(scenes.store, tmp_path_factory.mktemp("page") / "alone.html")
+
+
 def assert_drawn(explorer: Explorer, source: Source) -> None:
     """Browser and Python draw the same of what is chosen."""
     drawn, expected = explorer.traces, source.expected(explorer.choice)
@@ -254,8 +265,8 @@ def test_the_words_follow_the_choice(page: Explorer) -> None:
 
 
 @pytest.mark.parametrize("name", [*LISTS, "which"])
-def test_every_control_works_by_keyboard_alone(opened: Any, scenes: Source, name: str) -> None:
-    explorer = opened(scenes.path)
+def test_every_control_works_by_keyboard_alone(opened: Any, alone: Source, name: str) -> None:
+    explorer = opened(alone.path)
     control = "input" if name == "which" else f"select[data-choice={name}]"
     focused = explorer.section.locator(f"{control}:focus")
     for _ in range(40):
@@ -267,7 +278,7 @@ def test_every_control_works_by_keyboard_alone(opened: Any, scenes: Source, name
     explorer.page.wait_for_function("() => location.hash.includes('?')")
     after = explorer.choice
     assert getattr(after, name) != getattr(before, name)
-    assert_drawn(explorer, scenes)
+    assert_drawn(explorer, alone)
 
 
 def test_a_link_reopens_the_choice(opened: Any, scenes: Source) -> None:
@@ -283,13 +294,13 @@ def test_a_link_reopens_the_choice(opened: Any, scenes: Source) -> None:
     assert 0 <= box["y"] < DESKTOP["height"] / 2
 
 
-def test_a_link_to_what_is_gone_shows_what_there_is(opened: Any, scenes: Source) -> None:
-    explorer = opened(scenes.path, "#explore?task=gone&image=nowhere&which=worst&axis=<b>&x=1")
+def test_a_link_to_what_is_gone_shows_what_there_is(opened: Any, alone: Source) -> None:
+    explorer = opened(alone.path, "#explore?task=gone&image=nowhere&which=worst&axis=<b>&x=1")
     assert explorer.choice == Shown(
         task="denoising, σ = 30", image="mean over images", which="selected", axis="density"
     )
     assert explorer.complaints == []
-    assert_drawn(explorer, scenes)
+    assert_drawn(explorer, alone)
 
 
 def test_a_mark_with_a_picture_has_its_card_and_others_a_label(opened: Any, scenes: Source) -> None:
@@ -319,8 +330,8 @@ def test_a_mark_with_a_picture_has_its_card_and_others_a_label(opened: Any, scen
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_and_a_dark_system(opened: Any, scenes: Source, scheme: str) -> None:
-    explorer = opened(scenes.path, viewport=PHONE, color_scheme=scheme)
+def test_a_phone_and_a_dark_system(opened: Any, alone: Source, scheme: str) -> None:
+    explorer = opened(alone.path, viewport=PHONE, color_scheme=scheme)
     width = explorer.page.evaluate("() => document.documentElement.scrollWidth")
     assert width == PHONE["width"]
     for control in explorer.section.locator("select, fieldset").all():
