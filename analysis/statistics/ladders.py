@@ -146,11 +146,9 @@ def _bounds_text(bounds: Matching, least: float, within: str) -> list[str]:
 
 def _open_rung(rungs: Sequence[Rung], bounds: Matching) -> Rung | None:
     """The densest test that is neither shown nor refuted."""
-    for rung in rungs:
-        above = bounds.shown is None or rung.density < bounds.shown
-        if above and (bounds.refuted is None or rung.density > bounds.refuted):
-            return rung
-    return None
+    shown = np.inf if bounds.shown is None else bounds.shown
+    refuted = 0.0 if bounds.refuted is None else bounds.refuted
+    return next((rung for rung in rungs if refuted < rung.density < shown), None)
 
 
 def _more(rung: Rung, margin_db: float, alpha: float) -> tuple[int | None, str]:
