@@ -18,10 +18,13 @@ FOLDER = Path(__file__).with_name("analysis")
 
 WIDTH_MM, FONT_PT, DPI = 150.0, 8.0, 84.0
 
+ELSEWHERE = ("stopping",)
+"""Figures of studies of their own, which their pages say how to draw."""
+
 
 def main(stores: list[str]) -> None:
     """Draw every figure that any of the stores has, and print where each is from."""
-    drawn: set[str] = set()
+    drawn = set(ELSEWHERE)
     for store in stores:
         for name, figure in first_figures(Reader(store)).items():
             if name not in drawn:

@@ -78,15 +78,12 @@ UNFINISHED_FITS = Choice(
     worded=True,
 )
 
-READING = "down: found on<br>across: fitted on<br>cells: dB to the native ticket"
+READING = "down: found on<br>across: fitted on<br>cells: dB to the native ticket, (within rounding)"
 
 LABEL_WIDTH = 16
 """Characters in a line of a label, unless a single word is longer."""
 
-WORSE, EVEN, BETTER = "#B35806", "#F7F7F7", "#2166AC"
-
-ROUNDED_TEXT = "#696969"
-"""Grey that is read on `EVEN`."""
+WORSE, EVEN, BETTER = "#B35806", "#F0F0F0", "#2166AC"
 
 LEAST_SCALE_DB = 0.2
 """The colours span at least this much either way, so that noise does not look like a finding."""
@@ -439,7 +436,7 @@ def _cell(rows: pd.DataFrame, source: str, target: str) -> tuple[float, str, str
     if pd.isna(difference):
         return difference, "", said
     if is_rounding(difference, row["to_native_rounding_db"]):
-        return 0.0, f'<span style="color:{ROUNDED_TEXT}">({signed_text(difference)})</span>', said
+        return 0.0, f"({signed_text(difference)})", said
     return difference, signed_text(difference), said
 
 

@@ -125,8 +125,8 @@ def _verdict(
     rung = _open_rung(ladder.rungs, bounds)
     if rung is not None:
         images, more = _more(rung, margin_db, alpha)
-        if ladder.single:
-            more = f"{more}, and seeds do not replace images" if more else ""
+        if ladder.single and "images" in more:
+            more = f"{more}, and seeds do not replace images"
     return Verdict(bounds=bounds, text="; ".join([*said, *filter(None, [more])]), images=images)
 
 

@@ -429,7 +429,7 @@ class TestTheChecker:
         assert cycle([one, two]) == []
 
 
-TAG = re.compile(r"</?(?!br\b|sub\b|span\b|extra\b)[a-z][a-z0-9]*[ >]")
+TAG = re.compile(r"</?(?!br\b|sub\b|extra\b)[a-z][a-z0-9]*[ >]")
 """Markup but for the little that Plotly takes in its labels."""
 
 

@@ -1,11 +1,14 @@
 """Pieces of a page: nothing of a long table is lost where it is folded."""
 
+import json
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plotly.utils import PlotlyJSONEncoder
 
+from lip_ray.analysis.live.blocks import components
 from lip_ray.analysis.page.section import MOST_ROWS, Faint, Section, Table
 from lip_ray.analysis.page.static import section_html
 
@@ -48,10 +51,17 @@ def test_numbers_are_told_from_words(cells: list[str], kind: str) -> None:
 
 
 def test_faint_cells_are_marked_and_keep_their_words() -> None:
-    rows = [["x", Faint("−0.02 <rounding>")]]
+    cell = Faint("−0.02 <rounding>")
+    rows = [["x", cell]]
     assert '<span class="faint">−0.02 &lt;rounding&gt;</span>' in number_table(
         "", "", ["a", "b"], rows
     )
+
+
+def test_the_live_page_marks_them_alike() -> None:
+    table = Table(label="", note="", heads=["a", "b"], rows=[["x", Faint("−0.02 rounding")]])
+    shown = json.dumps([one.to_plotly_json() for one in components([table])], cls=PlotlyJSONEncoder)
+    assert '"children": "\\u22120.02 rounding", "className": "faint"' in shown
 
 
 @pytest.mark.parametrize("count", [1, MOST_ROWS])

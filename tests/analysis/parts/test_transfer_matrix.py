@@ -15,6 +15,7 @@ from lip_ray.analysis import (
     transfer_figure,
     transfer_table,
 )
+from lip_ray.analysis.parts.transfer import EVEN
 from lip_ray.analysis.rows.points import distinct_fits
 from lip_ray.analysis.statistics.rounding import rounding_db
 
@@ -246,7 +247,8 @@ class TestFigure:
         small = table.assign(to_native_rounding_db=0.5)
         heatmap = transfer_figure(small).data[0]
         assert heatmap.z[0][1] == 0
-        assert ">(−0.50)</span>" in heatmap.text[0][1]
+        assert heatmap.text[0][1] == "(−0.50)"
+        assert heatmap.colorscale[1] == (0.5, EVEN)
         assert "dB [−0.50, −0.50] rounding" in heatmap.customdata[0][1]
 
     def test_the_dropdown_has_every_density_and_shows_one(self, table: pd.DataFrame) -> None:

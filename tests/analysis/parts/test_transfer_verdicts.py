@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lip_ray.analysis import crossed_table, transfer_table
+from lip_ray.analysis import crossed_table, figure_of, transfer_table
 from lip_ray.analysis.page.content import Content
 from lip_ray.analysis.page.section import Fold, Table, Text
 from lip_ray.analysis.parts import transfer
@@ -150,6 +150,8 @@ def test_a_page_counts_unfinished_fits_only_where_it_is_asked_to(
     }
     assert shown[None] == shown["left out"] != shown["counted"]
     assert (shown["left out"][0][1], shown["counted"][0][1]) == ("", "−5.00")
+    asked = figure_of(store_of(trials, levels), "transfer", choose=["unfinished fits counted"])
+    assert asked.data[0].text == shown["counted"]
     fold = section.blocks[-1]
     assert isinstance(fold, Fold)
     assert fold.title == "Count unfinished fits"

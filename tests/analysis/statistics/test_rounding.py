@@ -38,10 +38,11 @@ def test_seeds_are_averaged_within_images() -> None:
     )
 
 
-def said_of(*changes: float) -> str:
-    """The verdict on images with these differences at one density."""
-    rung = rung_of(0.1, [[change] for change in changes], 0.1)
-    [verdict] = judged([Ladder(rungs=[rung], least=0.1)], margin_db=0.1, alpha=0.05)
+def said_of(*changes: float, single: bool = False) -> str:
+    """The verdict on images, or seeds of a single one, with these differences at one density."""
+    samples = [[*changes]] if single else [[change] for change in changes]
+    ladder = Ladder(rungs=[rung_of(0.1, samples, 0.1)], least=0.1, single=single)
+    [verdict] = judged([ladder], margin_db=0.1, alpha=0.05)
     return verdict.text
 
 
@@ -52,6 +53,13 @@ def test_a_loss_that_rounding_could_make_is_not_shown() -> None:
     )
     assert "loses more from 0.1 down, shown" in said_of(-0.3, -0.31)
     assert "loses more from 0.1 down, shown" in said_of(*[-0.2, -0.21] * 2)
+
+
+def test_nothing_is_said_of_images_where_none_are_counted() -> None:
+    assert said_of(-0.2, -0.21, single=True) == (
+        "on this image alone: undecided; the loss at 0.1 is one that rounding alone could make"
+    )
+    assert said_of(-0.2, 0.3, single=True).endswith(", and seeds do not replace images")
 
 
 def test_cells_say_so_in_a_word_and_are_faint() -> None:
