@@ -15,7 +15,7 @@ from ..rows.identity import KINDS
 from ..rows.naming import grouped, named
 from ..rows.points import CONFIDENCE, WHICH, described_points, distinct_fits
 from ..rows.texts import count_text, density_text, mean_cells, sample_text
-from ..statistics.aggregate import IN_DB, SCORES, Groups, dense_first, score_table
+from ..statistics.aggregate import Groups, dense_first, psnr_table
 
 SIZED = [
     *("kind", "problem", "method", "method_key", "reference", "seed", "kept", "total", "kept_all"),
@@ -82,8 +82,7 @@ def sizes_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.Data
     fits = _in_series(fits) if len(fits) else fits.assign(series=pd.Categorical([]), network="")
     by = ["comparison", "series", "network", "kept_all"]
     groups = Groups(fits=fits, by=by, confidence=confidence)
-    table = score_table(groups, SCORES, same=["kept", "density"], failures=())
-    table = table.drop(columns="missing").rename(columns=IN_DB)
+    table = psnr_table(groups, same=["kept", "density"], failures=()).drop(columns="missing")
     return dense_first(table, ["comparison", "series", "kept_all", "which"])
 
 

@@ -46,16 +46,8 @@ MOST_STEPS = 140
 
 TRACED = [
     *("trial_id", "level", "image", "problem", "settings", "method", "reference", "seed", "kept"),
-    *(
-        "total",
-        "density",
-        "outcome",
-        "unfinished",
-        "selected_step",
-        "peak_step",
-        "psnr_measured_db",
-    ),
-    *(f"psnr_{which}_db" for which in WHICH),
+    *("total", "density", "outcome", "unfinished", "selected_step", "peak_step"),
+    *("psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)),
 ]
 """The columns that curves are shown with: few are sorted fast."""
 

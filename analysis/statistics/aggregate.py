@@ -164,6 +164,11 @@ def score_table(
     return table[[*groups.by, "which", *same, *others, *counts]]
 
 
+def psnr_table(groups: Groups, **shown: Any) -> pd.DataFrame:
+    """The `score_table` of the three PSNRs, with means in dB."""
+    return score_table(groups, SCORES, **shown).rename(columns=IN_DB)
+
+
 def dense_first(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
     """The rows sorted by these columns: counts of weights falling, all others rising."""
     rising = [name not in COUNTS for name in order]

@@ -8,6 +8,7 @@ from itertools import chain
 import numpy as np
 from scipy import special, stats
 
+from ..rows.texts import density_text
 from .intervals import Matching, Rung, Samples, deviation, inferiority, matching, non_inferiority
 from .rounding import rounding_of
 
@@ -136,26 +137,24 @@ def _bounds_text(bounds: Matching, least: float, within: str) -> list[str]:
     if bounds.shown is None:
         said = [f"not shown to be {within} at any density"]
     else:
-        said = [f"{within} down to {_text(bounds.shown)}, shown"]
+        said = [f"{within} down to {density_text(bounds.shown)}, shown"]
         if bounds.shown == least:
             return [*said, "sparser was not tried"]
     if bounds.refuted is None:
         return [*said, "undecided below"]
-    return [*said, f"loses more from {_text(bounds.refuted)} down, shown"]
+    return [*said, f"loses more from {density_text(bounds.refuted)} down, shown"]
 
 
 def _open_rung(rungs: Sequence[Rung], bounds: Matching) -> Rung | None:
     """The densest test that is neither shown nor refuted."""
-    for rung in rungs:
-        above = bounds.shown is None or rung.density < bounds.shown
-        if above and (bounds.refuted is None or rung.density > bounds.refuted):
-            return rung
-    return None
+    shown = np.inf if bounds.shown is None else bounds.shown
+    refuted = 0.0 if bounds.refuted is None else bounds.refuted
+    return next((rung for rung in rungs if refuted < rung.density < shown), None)
 
 
 def _more(rung: Rung, margin_db: float, alpha: float) -> tuple[int | None, str]:
     """How many images would decide a test by itself, and the same in words."""
-    density = _text(rung.density)
+    density = density_text(rung.density)
     if rung.rounded and rung.p_beyond <= alpha:
         return None, f"the loss at {density} is one that rounding alone could make"
     if min(rung.p_within, rung.p_beyond) <= alpha:
@@ -183,10 +182,6 @@ def _planned(rung: Rung, margin_db: float, alpha: float) -> tuple[int | None, st
     seen = f"{rung.mean:+.2f} dB as seen".replace("-", "−")
     seen += ", within rounding" if rung.rounded else ""
     return (images_needed(rung.deviation, distance, alpha=alpha) if distance else None), seen
-
-
-def _text(density: float) -> str:
-    return f"{density:.3g}"
 
 
 def _chance(images: int, effect: float, alpha: float) -> float:

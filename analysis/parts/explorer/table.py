@@ -11,7 +11,7 @@ import pandas as pd
 
 from ...rows.naming import named
 from ...rows.points import WHICH, described_points, distinct_fits, flaws, unfit
-from ...statistics.aggregate import IN_DB, SCORES, Groups, dense_first, score_table
+from ...statistics.aggregate import Groups, dense_first, psnr_table
 from ...statistics.intervals import hypervolume, pareto_front
 
 AXES = {
@@ -138,9 +138,7 @@ def _over_images(fits: pd.DataFrame) -> pd.DataFrame:
 
 def _scores(groups: Groups, same: Sequence[str]) -> pd.DataFrame:
     means = {name: name for name in ("measured_db", "macs", "seconds")}
-    return score_table(groups, SCORES, same=same, means=means, failures=(), flags=["unfit"]).rename(
-        columns=IN_DB
-    )
+    return psnr_table(groups, same=same, means=means, failures=(), flags=["unfit"])
 
 
 def _with_fronts(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from ...rows.points import CONFIDENCE, distinct_fits
-from ...statistics.aggregate import IN_DB, SCORES, Groups, dense_first, score_table
+from ...statistics.aggregate import Groups, dense_first, psnr_table
 
 
 def frontier_table(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
@@ -20,8 +20,6 @@ def frontier_table(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> p
     by = ["problem", "method", "kept"]
     groups = Groups(fits=distinct_fits(points), by=by, confidence=confidence)
     means = {"effective": "effective", "measured_db": "psnr_measured_db"}
-    same = ["reference", "total", "density"]
-    table = score_table(
-        groups, SCORES, same=same, means=means, flags=["unfinished", "below_measured"]
-    ).rename(columns=IN_DB)
+    same, flags = ["reference", "total", "density"], ["unfinished", "below_measured"]
+    table = psnr_table(groups, same=same, means=means, flags=flags)
     return dense_first(table, [*by, "which"])
