@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 export RAY_USAGE_STATS_ENABLED := 0
+unexport PYTHONDONTWRITEBYTECODE  # whatever starts a process would compile the package anew
 
 .PHONY: quickstart pins test test-combinations test-faults test-fuzz test-soak test-slow lint format check clean
 

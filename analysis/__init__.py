@@ -8,9 +8,10 @@ A page is `frontier_report(store)`. In a notebook, for a store of one problem:
 
 from .named import figure_names as figure_names
 from .named import figure_of as figure_of
+from .named import first_figures as first_figures
 from .page.report import frontier_report as frontier_report
 from .page.report import report_sections as report_sections
-from .page.writing import write_report as write_report
+from .page.report import write_report as write_report
 from .parts.classification import classification_figure as classification_figure
 from .parts.classification import classification_table as classification_table
 from .parts.cost import cost_figure as cost_figure

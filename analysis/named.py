@@ -40,7 +40,15 @@ def figure_of(
     figures = _figures(store)
     if name not in figures:
         raise FigureError(_unknown("figure", name, figures))
-    found = _part(figures[name], part)
+    return _chosen(_part(figures[name], part), which, choose)
+
+
+def first_figures(store: Frames) -> dict[str, go.Figure]:
+    """By name what `figure_of` gives of it without more words; the page is made once for all."""
+    return {name: _chosen(_part(parts, 0), "selected") for name, parts in _figures(store).items()}
+
+
+def _chosen(found: Figure, which: str, choose: Sequence[str] = ()) -> go.Figure:
     if which not in BUTTONS:
         raise FigureError(_unknown("PSNR", which, BUTTONS))
     words = (BUTTONS[which], STEP_BUTTONS[which], *choose)

@@ -616,9 +616,15 @@ POINTS = Table(
         VALUES,
         LOSSES,
         Column(
+            "unfit",
+            "string",
+            "why its values are on no front: of a fit that is unfinished or below the measurement",
+        ),
+        Column(
             "pareto",
             "bool",
-            "whether no other complete point is at least as good in all and better in one",
+            "whether it is complete and fit, and no other such point is at least as good in all "
+            "and better in one",
         ),
         REASON,
         TOLD_AT,

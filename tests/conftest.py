@@ -2,6 +2,7 @@
 
 import os
 import resource
+from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let workers begin with what takes long, or waits, and leaves the processor to others."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=_place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """One worker more than there are cores, which those that wait for Ray or a browser leave idle.
+
+    Slow tests, which keep more processes busy, have a core each.
+    """
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    from lip_ray.cores import available_cpus
+
+    return available_cpus() + (config.option.markexpr != "slow")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -86,6 +100,14 @@ def _cpu_s() -> float:
     """Seconds that this process and those that it has waited for have computed."""
     spent = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in spent)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _disks_are_not_waited_for() -> Iterator[None]:
+    """What tests write need not outlive a loss of power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import torch
 from plotly import graph_objects as go
 
 from lip_ray.analysis import print as printing
-from lip_ray.analysis.page import writing
+from lip_ray.analysis.page import report
 from lip_ray.outputs import write_together, write_whole
 from lip_ray.priors.generators import file as generator_file
 from lip_ray.priors.generators.dcgan import Dcgan
@@ -54,14 +54,14 @@ def test_a_long_name(tmp_path: Path) -> None:
 
 
 def page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(writing, "frontier_report", lambda *_, **__: "x" * 1_000_000)
-    return writing.write_report(None, folder / "page.html")  # type: ignore[arg-type]
+    monkeypatch.setattr(report, "frontier_report", lambda *_, **__: "x" * 1_000_000)
+    return report.write_report(None, folder / "page.html")  # type: ignore[arg-type]
 
 
 def pages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(writing, "frontier_report", lambda *_, **__: "x" * 1_000_000)
-    monkeypatch.setattr(writing, "get_plotlyjs", lambda: "small")
-    return writing.write_report(None, folder / "page")  # type: ignore[arg-type]
+    monkeypatch.setattr(report, "frontier_report", lambda *_, **__: "x" * 1_000_000)
+    monkeypatch.setattr(report, "get_plotlyjs", lambda: "small")
+    return report.write_report(None, folder / "page")  # type: ignore[arg-type]
 
 
 def ticket(folder: Path, _: pytest.MonkeyPatch) -> Path:

@@ -14,7 +14,7 @@ from lip_ray.store.manifest import COMPACTED
 from lip_ray.store.upkeep.compact import compact
 from lip_ray.trials import from_json
 
-LEVELS = 500
+LEVELS = 150
 
 
 @pytest.fixture(scope="module")

@@ -91,6 +91,11 @@ class Trace:
         kind = self.template["type"]
         return isinstance(kind, Mapping) and kind["by"] == CROWD
 
+    def places(self, choice: Chosen) -> Values | None:
+        """All that are drawn for a choice, of all pieces; None where no piece is."""
+        shown = [np.asarray(piece.places, np.intp) for piece in self.pieces if piece.shown(choice)]
+        return np.concatenate(shown) if shown else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
@@ -109,10 +114,8 @@ class Drawing:
 
     def drawn(self, choice: Chosen) -> Iterator[dict[str, Any]]:
         """Plotly's traces for a choice."""
-        places = [_places(trace, choice) for trace in self.traces]
-        shown = [
-            (trace, own) for trace, own in zip(self.traces, places, strict=True) if own is not None
-        ]
+        found = ((trace, trace.places(choice)) for trace in self.traces)
+        shown = [(trace, own) for trace, own in found if own is not None]
         marks = sum(len(own) for trace, own in shown if trace.crowding)
         choice = {**choice, CROWD: MANY if marks > self.most else FEW}
         for trace, own in shown:
@@ -197,12 +200,6 @@ class Packing:
             self._places[id(part)] = len(parts)
             parts.append(part)
         return self._places[id(part)]
-
-
-def _places(trace: Trace, choice: Chosen) -> Values | None:
-    """All that are drawn, of all pieces; None where no piece is."""
-    shown = [piece.places for piece in trace.pieces if piece.shown(choice)]
-    return np.concatenate([np.asarray(own, np.intp) for own in shown]) if shown else None
 
 
 def _runs(places: Places) -> list[int]:

@@ -1,12 +1,14 @@
 """What can be chosen in a figure, and the buttons that do it where no mouse can press them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product, zip_longest
 from typing import Any, TypeAlias
 
+import pandas as pd
 import plotly.graph_objects as go
 
+from ..rows.texts import density_text
 from .style import BUTTONS
 
 Change: TypeAlias = tuple[Mapping[str, Any], Mapping[str, Any]]
@@ -48,9 +50,23 @@ class Choice:
 PSNR_SHOWN = Choice(name="which", legend="PSNR shown", labels=BUTTONS, row=True)
 
 
-def listed(labels: Sequence[str]) -> dict[str, str]:
-    """The labels of a choice whose values are these very words."""
-    return dict(zip(labels, labels, strict=True))
+def listed(labels: Iterable[str]) -> dict[str, str]:
+    """The labels of a choice whose values are these very words, each once."""
+    return {label: label for label in labels}
+
+
+def listed_of(values: pd.Series) -> dict[str, str]:
+    """The categories that any of these values has."""
+    return listed(map(str, values.cat.remove_unused_categories().cat.categories))
+
+
+def density_choice(
+    table: pd.DataFrame, text: Callable[[float], str] = density_text, **more: Any
+) -> Choice:
+    """The densities of a table, by how many weights are kept."""
+    sizes = table.drop_duplicates("kept").sort_values("kept", ascending=False)
+    labels = dict(zip(sizes["kept"], map(text, sizes["density"]), strict=True))
+    return Choice(name="density", legend="Density", labels=labels, **more)
 
 
 def menu(choices: Sequence[Choice], change: Callable[..., Change], *, x: float = 0) -> Any:

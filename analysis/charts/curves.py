@@ -1,6 +1,6 @@
 """Lines of means with their intervals over a log axis, with buttons for which score is shown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,15 +33,19 @@ def curve_figure(table: pd.DataFrame, axis: Mapping[str, Any], plot: Plot) -> go
     traces = {which: _traces(table, which, plot) for which in plot.which.labels}
 
     def change(which: str) -> Change:
-        bars = [trace["error_y"] for trace in traces[which]]
-        sides = {f"error_y.{side}": [bar[side] for bar in bars] for side in ("array", "arrayminus")}
-        heights = {"y": [trace["y"] for trace in traces[which]]}
-        return heights | sides, {"yaxis.title.text": plot.titles[which]}
+        return heights_of(traces[which]), {"yaxis.title.text": plot.titles[which]}
 
     first, *_ = plot.which.labels
     look = layout(plot.titles[first]) | {"updatemenus": [menu([plot.which], change)], "xaxis": axis}
     look["yaxis"]["range"] = _seen(table, values, plot)
     return go.Figure(traces[first], look)
+
+
+def heights_of(traces: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """What another choice replaces of lines that have intervals."""
+    bars = [trace.get("error_y", {}) for trace in traces]
+    sides = {f"error_y.{side}": [bar.get(side) for bar in bars] for side in ("array", "arrayminus")}
+    return {"y": [trace["y"] for trace in traces]} | sides
 
 
 def _seen(table: pd.DataFrame, values: Any, plot: Plot) -> list[float]:

@@ -9,7 +9,19 @@ from typing import Any
 
 from dash import html
 
-from ..page.section import Block, Emphasis, Facts, Fold, Heading, Strong, Table, Text, Words
+from ..page.section import (
+    MOST_ROWS,
+    Block,
+    Emphasis,
+    Facts,
+    Faint,
+    Fold,
+    Heading,
+    Rows,
+    Table,
+    Text,
+    Words,
+)
 
 
 def components(blocks: Iterable[Block]) -> list[Any]:
@@ -19,7 +31,7 @@ def components(blocks: Iterable[Block]) -> list[Any]:
 
 def inline(words: Words) -> list[Any]:
     """Running text as components."""
-    return [_run(run) for run in ((words,) if isinstance(words, str) else words)]
+    return [_run(run) for run in ([words] if isinstance(words, str) else words)]
 
 
 def _components(block: Block) -> list[Any]:
@@ -38,13 +50,10 @@ def _components(block: Block) -> list[Any]:
     return []
 
 
-def _run(run: str | Strong | Emphasis) -> Any:
-    match run:
-        case Strong():
-            return html.B(run.text)
-        case Emphasis():
-            return html.I(run.text)
-    return run
+def _run(run: str | Emphasis) -> Any:
+    if isinstance(run, str):
+        return run
+    return html.B(run.text) if run.strong else html.I(run.text)
 
 
 def _folded(title: str, inside: list[Any]) -> Any:
@@ -53,35 +62,22 @@ def _folded(title: str, inside: list[Any]) -> Any:
 
 def _table(block: Table) -> list[Any]:
     first, *more = (_rows(block.heads, *part) for part in block.parts)
-    count = len(block.rows) - len(next(block.parts)[2])
-    folded = [_folded(f"{count:,} more rows", [rows]) for rows in more]
+    folded = [_folded(f"{len(block.rows) - MOST_ROWS:,} more rows", [rows]) for rows in more]
     return [html.H3(block.title), html.P(inline(block.note)), first, *folded]
 
 
-def _rows(
-    heads: Sequence[str],
-    title: str,
-    label: str,
-    rows: Sequence[Sequence[str]],
-    kinds: Sequence[str],
-) -> Any:
-    head = [
-        html.Th(name, scope="col", **_look(kind)) for name, kind in zip(heads, kinds, strict=True)
+def _rows(heads: Sequence[str], title: str, label: str, rows: Rows, kinds: Sequence[str]) -> Any:
+    looks: list[dict[str, Any]] = [{"className": kind} if kind else {} for kind in kinds]
+    head = [html.Th(name, scope="col", **look) for name, look in zip(heads, looks, strict=True)]
+    body = [
+        html.Tr([html.Th(first, scope="row"), *map(_cell, rest, looks[1:])])
+        for first, *rest in rows
     ]
-    body = [html.Tr(_row(cells, kinds)) for cells in rows]
-    table = html.Table([html.Thead(html.Tr(head)), html.Tbody(body)], **_named(label))
-    return html.Div(table, className="wide", role="region", tabIndex="0", **_named(title))
+    named: tuple[Any, Any] = {"aria-label": label}, {"aria-label": title}
+    table = html.Table([html.Thead(html.Tr(head)), html.Tbody(body)], **named[0])
+    return html.Div(table, className="wide", role="region", tabIndex="0", **named[1])
 
 
-def _row(cells: Sequence[str], kinds: Sequence[str]) -> list[Any]:
-    head, *rest = cells
-    columns = zip(rest, kinds[1:], strict=True)
-    return [html.Th(head, scope="row"), *(html.Td(text, **_look(kind)) for text, kind in columns)]
-
-
-def _look(kind: str) -> dict[str, Any]:
-    return {"className": kind} if kind else {}
-
-
-def _named(label: str) -> dict[str, Any]:
-    return {"aria-label": label}
+def _cell(text: str, look: dict[str, Any]) -> Any:
+    inside = html.Span(text, className="faint") if isinstance(text, Faint) else text
+    return html.Td(inside, **look)

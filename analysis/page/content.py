@@ -9,9 +9,8 @@ import pandas as pd
 
 from lip_ray.records import LayerMask
 
-from ..rows.identity import KINDS
 from ..rows.points import described_points
-from .pictures import NO_PICTURES, PICTURE_KEY, Pictures, pictures_within
+from .gallery import NO_PICTURES, PICTURE_KEY, Pictures, pictures_within
 from .section import Section, Words
 
 NO_FITS = pd.DataFrame(columns=PICTURE_KEY)
@@ -34,11 +33,11 @@ class Part:
     """One part of the page: what it shows of a store, and what it needs for that."""
 
     sections: Callable[["Content"], Iterator[Section]]
-    """Its sections, none where the store has nothing for it."""
+    """Its sections, of a store that has what it is about."""
     pictured: Callable[["Content"], pd.DataFrame] = lambda _: NO_FITS
     """Trial, level and image of the fits that it shows pictures of."""
     kinds: Set[str] = frozenset()
-    """The kinds of trials that the page shows because of it."""
+    """The kinds of trials that it is about, if any: without a fit of these it has no section."""
     introduction: tuple[Words, ...] = ()
     """Paragraphs at the top of a page of such trials; several parts may share them."""
 
@@ -59,6 +58,15 @@ class Content:
         if make not in self._made:
             self._made[make] = make(self)
         return cast(T, self._made[make])
+
+    def has(self, part: Part) -> bool:
+        """Whether there is anything that a part is about."""
+        return not part.kinds or bool(part.kinds & self.compared_kinds)
+
+    def sections(self) -> Iterator[Section]:
+        """The sections of all parts."""
+        for part in filter(self.has, self.parts):
+            yield from part.sections(self)
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -101,9 +109,7 @@ class Content:
 
     @cached_property
     def described(self) -> pd.DataFrame:
-        """The compared fits that restore images, as `described_points`; no rows without any."""
-        if not self.compared_kinds & set(KINDS):
-            return NO_FITS
+        """The compared fits that restore images, as `described_points`."""
         return described_points(self.compared_trials, self.compared_levels)
 
     @cached_property
@@ -111,7 +117,7 @@ class Content:
         """The pictures of all parts, as far as there is room."""
         if self.room is None:
             return NO_PICTURES
-        found = (self.once(part.pictured) for part in self.parts)
+        found = (self.once(part.pictured) for part in self.parts if self.has(part))
         wanted = [own[PICTURE_KEY] for own in found if len(own)]
         fits = pd.concat(wanted or [NO_FITS]).drop_duplicates()
         stored = self.store.frame("reconstructions", trials=set(fits["trial_id"]))

@@ -1,19 +1,61 @@
-"""What pictures of fits have around them: captions, and in the dialog problem and neighbours."""
+"""Pictures of a page: which fit into it, and what is around them in tiles and in the dialog."""
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
 
-from ..rows.naming import tuples
+from ..rows.naming import grouped, tuples
 from ..rows.points import BAD_OUTCOMES, WHICH
 from ..rows.texts import db_text, density_text, sparsity_text
-from .pictures import Pictures
 from .section import Tile
+
+EMBEDDING_ORDER = ("clean", "measured", "samples", "selected", "peak", "final")
+"""Which pictures come first where there is not room for all."""
+
+PICTURE_KEY = ["trial_id", "level", "image"]
 
 SHARED = ("clean", "measured")
 """The roles of pictures that fits of one problem share, stored with one of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """PNG files as data URIs, equal ones once, and where to find that of a fit."""
+
+    uris: Sequence[str]
+    places: Mapping[tuple[str, int, str, str], int]
+    """By trial, level, image and role; -1 where it is stored but there was no room."""
+
+    def place(self, fit: Any, role: str) -> int:
+        """The index in `uris` of a fit's picture, -1 where the page has none."""
+        return self.places.get((fit.trial_id, fit.level, fit.image, role), -1)
+
+    @property
+    def left_out(self) -> int:
+        """How many pictures are stored but not in the page."""
+        return sum(place < 0 for place in self.places.values())
+
+
+NO_PICTURES = Pictures(uris=(), places={})
+
+
+def pictures_within(reconstructions: pd.DataFrame, budget: int) -> Pictures:
+    """The pictures that fit into `budget` bytes of PNG, in `EMBEDDING_ORDER`."""
+    known: dict[bytes, int] = {}
+    places = {}
+    rank = reconstructions["role"].map({role: i for i, role in enumerate(EMBEDDING_ORDER)})
+    for row in tuples(reconstructions.assign(rank=rank).sort_values("rank", kind="stable")):
+        png = bytes(row.png)
+        if png not in known and len(png) <= budget:
+            known[png] = len(known)
+            budget -= len(png)
+        places[row.trial_id, row.level, row.image, row.role] = known.get(png, -1)
+    uris = [f"data:image/png;base64,{base64.b64encode(png).decode()}" for png in known]
+    return Pictures(uris=uris, places=places)
 
 
 def density_caption(fit: Any) -> str:
@@ -24,6 +66,11 @@ def density_caption(fit: Any) -> str:
 def caption(fit: Any, score: str) -> str:
     """A score of a fit, and what went wrong."""
     return f"{score}, {fit.outcome}" if fit.outcome in BAD_OUTCOMES else score
+
+
+def scene_tile(fit: Any, pictures: Pictures, role: str, said: str, head: str, line: str) -> Tile:
+    """A picture that all fits of a problem share, of which `said` says what it is."""
+    return Tile(picture=pictures.place(fit, role), alt=f"{fit.image}, {said}", head=head, line=line)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,31 +113,15 @@ class Album:
         That is where its clean and measured pictures are; `denser` and `sparser` name the next on
         either side of its ladder, None at the ends.
         """
-        shared = _shared_places(fits, pictures, self.scene)
-        ladders: dict[tuple[Any, ...], list[Any]] = {}
-        for fit in tuples(fits):
-            ladders.setdefault(_key(fit, self.ladder), []).append(fit)
-        entries = {}
-        for rungs in ladders.values():
+        scene, entries = attrgetter(*self.scene), {}
+        shared = {
+            scene(own[0]): {role: max(pictures.place(fit, role) for fit in own) for role in SHARED}
+            for own in grouped(fits, *self.scene)
+        }
+        for rungs in grouped(fits, *self.ladder):
             rungs.sort(key=lambda fit: -fit.kept)
             names = [None, *(str(self.name(fit)) for fit in rungs), None]
             for fit, denser, here, sparser in zip(rungs, names, names[1:], names[2:], strict=False):
                 near = {"denser": denser, "sparser": sparser}
-                entries[str(here)] = {**shared[_key(fit, self.scene)], **near}
+                entries[str(here)] = {**shared[scene(fit)], **near}
         return entries
-
-
-def _shared_places(
-    fits: pd.DataFrame, pictures: Pictures, scene: Sequence[str]
-) -> Mapping[tuple[Any, ...], dict[str, int]]:
-    """By scene the indices of its pictures, -1 where the page has none."""
-    places: dict[tuple[Any, ...], dict[str, int]] = {}
-    for fit in tuples(fits):
-        found = places.setdefault(_key(fit, scene), dict.fromkeys(SHARED, -1))
-        for role in SHARED:
-            found[role] = max(found[role], pictures.place(fit, role))
-    return places
-
-
-def _key(fit: Any, columns: Sequence[str]) -> tuple[Any, ...]:
-    return tuple(getattr(fit, column) for column in columns)

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from plotly.offline import get_plotlyjs
 
 from lip_ray.errors import UserError
+from lip_ray.outputs import write_together, write_whole
 
 from ..charts.style import PALETTE
 from ..parts import PARTS
@@ -28,6 +31,9 @@ CONFIG = {
 }
 """For Plotly, which without the first two offers to upload the figure, and takes the tap of a
 finger, and the click a browser makes of it, for a double click that changes the axes."""
+
+SCRIPT = "plotly.min.js"
+"""The file of Plotly's script in a folder that is a page."""
 
 TITLE = "Accuracy against density"
 
@@ -51,7 +57,7 @@ def frontier_report(
     Raises ValueError when the store has no finished level.
     """
     content = _content(store, int(pictures_mb * 1e6))
-    sections = list(_sections(content))
+    sections = list(content.sections())
     there = (part for part in content.parts if part.kinds & content.kinds)
     return page_html(
         title=TITLE,
@@ -64,15 +70,30 @@ def frontier_report(
     )
 
 
-def report_sections(store: Frames, *, pictures_mb: float = 0.0) -> list[Section]:
+def write_report(store: Frames, output: Path, *, pictures_mb: float = PICTURES_MB) -> Path:
+    """Write a store's page, and say where it is.
+
+    An `output` in .html is that file; any other is a folder, made if there is none, that gets
+    index.html and plotly.min.js. Raises ValueError when the store has no finished level, and an
+    OSError where nothing can be written.
+    """
+    if output.suffix.lower() in (".html", ".htm"):
+        write_whole(output, frontier_report(store, pictures_mb=pictures_mb))
+        return output
+    page = frontier_report(store, pictures_mb=pictures_mb, plotly=SCRIPT)
+    index = output / "index.html"
+    write_together({output / SCRIPT: get_plotlyjs(), index: page})
+    return index
+
+
+def report_sections(store: Frames) -> list[Section]:
     """The parts of the page in their order, for who shows them, or their figures, elsewhere.
 
-    Only a page has pictures to show: by default none are read.
+    Only a page has pictures to show: none are read.
 
     Raises ValueError when the store has no finished level.
     """
-    room = int(pictures_mb * 1e6)
-    return list(_sections(_content(store, room if room > 0 else None)))
+    return list(_content(store, None).sections())
 
 
 def _content(store: Frames, room: int | None) -> Content:
@@ -80,11 +101,6 @@ def _content(store: Frames, room: int | None) -> Content:
     if not any(part.kinds & content.kinds for part in PARTS):
         raise UserError("no finished level in the store: run a sweep of trajectories first")
     return content
-
-
-def _sections(content: Content) -> Iterator[Section]:
-    for part in content.parts:
-        yield from part.sections(content)
 
 
 def _data(content: Content, sections: Sequence[Section]) -> dict[str, Any]:

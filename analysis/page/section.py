@@ -4,6 +4,7 @@ Two renderers show them: `page.static` as HTML, `live.blocks` as components. Tex
 wherever it comes from: nothing in a block is markup.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -17,25 +18,26 @@ from ..charts.controls import Choice, pressed
 MOST_ROWS = 40
 """The rows of a table that are shown at once; the others are folded."""
 
+COUNTED = re.compile(r"\b\d+ [a-z]{4,}")
+"""A number of something: `2 seeds`, but not `2 min`."""
+
 LONGEST_NUMBER = 30
 """The characters of a mean with its interval."""
 
 
-@dataclass(frozen=True)
-class Strong:
-    """Words that stand out."""
-
-    text: str
+class Faint(str):
+    """The text of a cell that counts for little, which pages set in grey."""
 
 
 @dataclass(frozen=True)
 class Emphasis:
-    """Words that are stressed."""
+    """Words that are stressed, or stand out where they are `strong`."""
 
     text: str
+    strong: bool = False
 
 
-Words: TypeAlias = str | tuple[str | Strong | Emphasis, ...]
+Words: TypeAlias = str | tuple[str | Emphasis, ...]
 """Running text, parts of which may stand out."""
 
 
@@ -61,6 +63,9 @@ class Facts:
     rows: Mapping[str, str]
 
 
+Rows: TypeAlias = Sequence[Sequence[str]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """A table under a heading of its own, wider than the page where it has to be.
@@ -73,10 +78,10 @@ class Table:
     """What it shows, for those who cannot see it."""
     note: Words
     heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Rows
 
     @property
-    def parts(self) -> Iterator[tuple[str, str, Sequence[Sequence[str]], Sequence[str]]]:
+    def parts(self) -> Iterator[tuple[str, str, Rows, Sequence[str]]]:
         """Title, label, rows and kinds of columns: what is shown at once, then the rest."""
         more = self.rows[MOST_ROWS:]
         yield self.title, self.label, self.rows[:MOST_ROWS], self._kinds(self.rows[:MOST_ROWS])
@@ -84,7 +89,7 @@ class Table:
             ending = ", continued"
             yield f"{self.title}{ending}", f"{self.label}{ending}", more, self._kinds(more)
 
-    def _kinds(self, rows: Sequence[Sequence[str]]) -> Sequence[str]:
+    def _kinds(self, rows: Rows) -> Sequence[str]:
         return [_kind(column) for column in zip(*rows, strict=True)] or [""] * len(self.heads)
 
 
@@ -96,7 +101,7 @@ def table_of(
     entries: Iterable[Any], cells: Cells, *, label: str, note: Words, title: str = "Numbers"
 ) -> Table:
     """A table that has a row for each entry."""
-    rows = [[str(cell(entry)) for cell in cells.values()] for entry in entries]
+    rows = [[_text(cell(entry)) for cell in cells.values()] for entry in entries]
     return Table(title=title, label=label, note=note, heads=[*cells], rows=rows)
 
 
@@ -179,9 +184,10 @@ class Fold:
     @property
     def pictured(self) -> bool:
         """Whether it holds pictures."""
-        inner = [block for block in self.blocks if isinstance(block, Fold)]
-        own = any(isinstance(block, Strip | Grid) for block in self.blocks)
-        return own or any(block.pictured for block in inner)
+        return any(
+            block.pictured if isinstance(block, Fold) else isinstance(block, Strip | Grid)
+            for block in self.blocks
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,12 +237,21 @@ def one_per(
         yield Section(name=f"of-{place}", title=title.format(value), blocks=shown)
 
 
+def _is_said(text: str) -> bool:
+    counted = COUNTED.search(text) is not None and not isinstance(text, Faint)
+    return counted or (text[:1].isalpha() and text != "none")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else str(value)
+
+
 def _kind(column: Sequence[str]) -> str:
     """Numbers are aligned to the right, on one line; words to the left, and long ones take several.
 
-    `none` stands for a number.
+    `none` stands for a number, `2 seeds` for words.
     """
-    words = [text for text in column if text[:1].isalpha() and text != "none"]
+    words = [text for text in column if _is_said(text)]
     if not words:
         return ""
     return "said" if max(map(len, words)) > LONGEST_NUMBER else "word"

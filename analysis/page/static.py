@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from ..rows.points import WHICH
-from .section import Section
+from .section import Faint, Section
 
 STYLES = ("report.css", "gallery.css")
 SCRIPTS = ("page.js", "choices.js", "explorer.js", "report.js", "gallery.js")
@@ -22,7 +22,10 @@ CONTENT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "img-src data: blob:; base-uri 'none'; form-action 'none'"
 )
-"""The browser itself refuses every request to the outside."""
+"""The browser itself refuses every request to the outside.
+
+Scripts are those in the page, a file beside it, and what Plotly compiles for WebGL.
+"""
 
 
 def section_html(section: Section) -> str:
@@ -38,11 +41,14 @@ def page_html(*, data: Mapping[str, Any], plotly: str | None, **said: Any) -> st
 
     Plotly's script is in the page, unless `plotly` names a file of it beside the page.
     """
-    policy = _policy(beside=plotly is not None, webgl=(data["explorer"] or {}).get("webgl"))
+    compiled = (data["explorer"] or {}).get("webgl")
+    sources = ["script-src", *["'self' file:"] * bool(plotly), *["'unsafe-eval'"] * bool(compiled)]
+    policy = CONTENT_POLICY.replace("script-src", " ".join(sources))
+    text = json.dumps(data, cls=PlotlyJSONEncoder, allow_nan=False)
     page = _environment().get_template("page.html")
     return page.render(
         said,
-        data=_inline(data),
+        data=Markup(text.replace("<", "\\u003c")),  # no HTML parser takes it for markup
         plotly=plotly,
         library="" if plotly else Markup(get_plotlyjs()),
         policy=policy,
@@ -65,18 +71,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    found.tests["faint"] = lambda cell: isinstance(cell, Faint)
     found.filters["kind"] = lambda block: type(block).__name__
     found.globals["first"] = WHICH[0]
     return found
-
-
-def _policy(*, beside: bool, webgl: bool | None) -> str:
-    """Scripts are those in the page; a file beside it; and what Plotly compiles for WebGL."""
-    sources = ["script-src", *["'self' file:"] * beside, *["'unsafe-eval'"] * bool(webgl)]
-    return CONTENT_POLICY.replace("script-src", " ".join(sources))
-
-
-def _inline(data: Mapping[str, Any]) -> Markup:
-    """JSON that no HTML parser can mistake for markup."""
-    text = json.dumps(data, cls=PlotlyJSONEncoder, allow_nan=False)
-    return Markup(text.replace("<", "\\u003c"))

@@ -80,9 +80,8 @@ def classification_figure(table: pd.DataFrame) -> go.Figure:
 
 def sections(shown: Content) -> Iterator[Section]:
     """One per problem of classifiers."""
-    if KIND in shown.compared_kinds:
-        table = classification_table(shown.compared_trials, shown.compared_levels)
-        yield from one_per(table, "problem", "accuracy", SCORED.blocks)
+    table = classification_table(shown.compared_trials, shown.compared_levels)
+    yield from one_per(table, "problem", "accuracy", SCORED.blocks)
 
 
 def _with_dataset(network: str, images: Sequence[str]) -> str:

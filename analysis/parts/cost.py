@@ -89,11 +89,9 @@ def failure_reason_table(levels: pd.DataFrame, failures: pd.DataFrame) -> pd.Dat
     the trials, and `open` how many of these are incomplete to this day.
     """
     columns = ["outcome", "reason", "trial_id", "open"]
-    bad = levels.loc[levels["outcome"].isin(FAILURES), columns[:3]].assign(open=False)
-    parts = [bad]
-    if len(failures):
-        parts.append(failures.assign(outcome=GIVEN_UP)[columns])
-    rows = pd.concat(parts, ignore_index=True)
+    bad = levels[levels["outcome"].isin(FAILURES)].assign(open=False)
+    parts = [bad, failures.assign(outcome=GIVEN_UP)] if len(failures) else [bad]
+    rows = pd.concat([part[columns] for part in parts], ignore_index=True)
     rows["reason"] = rows["reason"].fillna("").replace("", "no reason given")
     rows["open_id"] = rows["trial_id"].where(rows["open"].astype(bool))
     table = rows.groupby(["outcome", "reason"], as_index=False).agg(

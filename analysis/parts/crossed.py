@@ -1,7 +1,7 @@
 """Transfers between images in general: sources and targets as two samples that are crossed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,12 @@ import pandas as pd
 
 from ..page.section import Block, Table, Text, table_of
 from ..rows.naming import tuples
-from ..rows.texts import counted_text, density_text, mean_text
+from ..rows.texts import counted_text, density_text
 from ..statistics.crossed import CrossedMean, crossed_mean
 from ..statistics.intervals import Rung
-from ..statistics.ladders import Ladder, Verdict, judged
+from ..statistics.ladders import Ladder, judged
+from ..statistics.rounding import rounding_db
+from .differences import ROUNDED, difference_cell
 
 AGAINST = ("native", "dense")
 """What a transferred ticket is compared with."""
@@ -20,119 +22,110 @@ AGAINST = ("native", "dense")
 LADDER = ("network", "method", "travels", "source_task", "target_task")
 """The columns whose values the densities of one verdict have in common."""
 
-BOUNDS = ("shown", "estimate", "refuted")
+DIFFERENCE = ("mean", "low", "high", "rounding")
+"""What the columns of a mean difference begin with."""
 
-NOTE = """
+NOTE = (
+    """
 The mean difference over all pairs of a source and a target, seeds averaged first; in brackets an
 interval for other sources and other targets than these, as both are crossed random effects. Tickets
 that stayed where they come from are left out. Pairs as if each were independent would claim far
 more. P-values of the verdicts are Holm's, over all densities and matrices. Where a verdict says how
-many images would decide, it means as many sources and as many targets.
-"""
+many images would decide, it means as many sources and as many targets. """
+    + ROUNDED
+)
 
 ALONE = "no verdict: sources and targets have to vary apart, two of each at least"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Crossed:
-    """One ladder of transfers against native tickets or dense fits, by one PSNR."""
-
-    key: Mapping[str, Any]
-    counts: Sequence[tuple[int, int]]
-    """The kept and all weights of each density, dense to sparse."""
-    means: Sequence[CrossedMean]
-
-    def ladder(self, margin_db: float) -> Ladder:
-        """Its tests, as far as there are."""
-        rungs = [
-            Rung(
-                density=kept / total,
-                mean=mean.mean,
-                deviation=mean.error * np.sqrt(min(mean.sources, mean.targets)),
-                n=min(mean.sources, mean.targets),
-                p_within=mean.below(-margin_db),
-                p_beyond=mean.above(-margin_db),
-            )
-            for (kept, total), mean in zip(self.counts, self.means, strict=True)
-            if mean.decided
-        ]
-        kept, total = self.counts[-1]
-        return Ladder(rungs=rungs, least=kept / total)
-
-    def rows(self, verdict: Verdict, confidence: float) -> Iterator[dict[str, Any]]:
-        """One row per density; what is said of the ladder is the same in all."""
-        decided = any(mean.decided for mean in self.means)
-        said = {name: getattr(verdict.bounds, name) for name in BOUNDS}
-        said |= {"images": verdict.images, "verdict": verdict.text if decided else ALONE}
-        for (kept, total), mean in zip(self.counts, self.means, strict=True):
-            low, high = mean.interval(confidence)
-            yield {
-                **self.key,
-                **{"kept": kept, "total": total, "density": kept / total},
-                **{"sources": mean.sources, "targets": mean.targets, "pairs": mean.pairs},
-                **{"mean_db": mean.mean, "low_db": low, "high_db": high, "freedom": mean.freedom},
-                **{"confidence": confidence, **said},
-            }
+Means = Sequence[tuple[Mapping[str, Any], CrossedMean]]
+"""The means of a ladder, dense to sparse, each with what its row begins with."""
 
 
 def crossed_of(
     paired: Mapping[str, pd.DataFrame], *, margin_db: float, confidence: float
 ) -> pd.DataFrame:
     """The `crossed_table` of transfers with their differences, by `which` PSNR."""
-    families = [
-        list(_ladders(fits, which, against))
-        for which, fits in paired.items()
-        for against in AGAINST
-    ]
-    rows = [
-        row
-        for family in families
-        for one, verdict in zip(
-            family,
-            judged(
-                [one.ladder(margin_db) for one in family],
-                margin_db=margin_db,
-                alpha=1 - confidence,
-                reference=str(family[0].key["against"]) if family else "",
-            ),
-            strict=True,
-        )
-        for row in one.rows(verdict, confidence)
-    ]
+    rows: list[dict[str, Any]] = []
+    for (which, fits), against in product(paired.items(), AGAINST):
+        found = [*_means(fits, which, against)]
+        ladders = [_tests(means, margin_db) for means in found]
+        verdicts = judged(ladders, margin_db=margin_db, alpha=1 - confidence, reference=against)
+        for means, verdict in zip(found, verdicts, strict=True):
+            text = verdict.text if any(mean.decided for _, mean in means) else ALONE
+            said = {**vars(verdict.bounds), "images": verdict.images, "verdict": text}
+            rows += [_row(start, mean, confidence) | said for start, mean in means]
     columns = [
         *(*LADDER, "which", "against", "kept", "total", "density", "sources", "targets", "pairs"),
-        *("mean_db", "low_db", "high_db", "freedom", "confidence", *BOUNDS, "images", "verdict"),
+        *("mean_db", "low_db", "high_db", "freedom", "rounding_db", "confidence"),
+        *("shown", "estimate", "refuted", "images", "verdict"),
     ]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _ladders(fits: pd.DataFrame, which: str, against: str) -> Iterator[_Crossed]:
+def _means(fits: pd.DataFrame, which: str, against: str) -> Iterator[Means]:
     """The means of each ladder over its pairs that have a difference."""
-    moved = fits[~fits["own"] & fits[f"to_{against}"].notna()]
+    score = f"to_{against}"
+    moved = fits[~fits["own"] & fits[score].notna()]
     keys = [*LADDER, "kept", "total", "source", "target"]
-    pairs = moved.groupby(keys, observed=True)[f"to_{against}"].mean().reset_index()
+    pairs = moved.groupby(keys, observed=True)[score].mean().reset_index()
     for key, ladder in pairs.groupby([*LADDER], observed=True):
-        rungs = [own for _, own in ladder.groupby("kept", sort=True)][::-1]
-        yield _Crossed(
-            key=dict(zip(LADDER, key, strict=True)) | {"which": which, "against": against},
-            counts=[(int(own["kept"].iloc[0]), int(own["total"].iloc[0])) for own in rungs],
-            means=[
-                crossed_mean(
-                    *(own[name].tolist() for name in (f"to_{against}", "source", "target"))
-                )
-                for own in rungs
-            ],
+        start = dict(zip(LADDER, key, strict=True)) | {"which": which, "against": against}
+        rungs = [*ladder.groupby(["kept", "total"])][::-1]
+        yield [
+            (
+                start | {"kept": kept, "total": total, "density": kept / total},
+                crossed_mean(*(own[name].tolist() for name in (score, "source", "target"))),
+            )
+            for (kept, total), own in rungs
+        ]
+
+
+def _tests(means: Means, margin_db: float) -> Ladder:
+    """The tests of a ladder, as far as there are."""
+    rungs = [
+        Rung(
+            density=start["density"],
+            mean=mean.mean,
+            deviation=mean.error * np.sqrt(min(mean.sources, mean.targets)),
+            n=min(mean.sources, mean.targets),
+            p_within=mean.below(-margin_db),
+            p_beyond=mean.above(-margin_db),
+            rounding_db=_rounding_db(mean),
         )
+        for start, mean in means
+        if mean.decided
+    ]
+    return Ladder(rungs=rungs, least=means[-1][0]["density"])
 
 
-def crossed_blocks(table: pd.DataFrame) -> Iterator[Block]:
-    """What is said of one matrix, and the numbers; nothing where nothing went elsewhere."""
+def _row(start: Mapping[str, Any], mean: CrossedMean, confidence: float) -> dict[str, Any]:
+    """The row of one density, but for the verdict on its ladder."""
+    low, high = mean.interval(confidence)
+    return {
+        **start,
+        **{"sources": mean.sources, "targets": mean.targets, "pairs": mean.pairs},
+        **{"mean_db": mean.mean, "low_db": low, "high_db": high, "freedom": mean.freedom},
+        **{"rounding_db": _rounding_db(mean), "confidence": confidence},
+    }
+
+
+def _rounding_db(mean: CrossedMean) -> float:
+    """How far rounding alone moves the mean: pairs on one target share what they are held to."""
+    return float(rounding_db(mean.pairs, mean.targets))
+
+
+def crossed_blocks(table: pd.DataFrame, ending: str = "") -> Iterator[Block]:
+    """What is said of one matrix, and the numbers; nothing where nothing went elsewhere.
+
+    The `ending` tells the labels of several tables of one matrix apart.
+    """
     for (source, target), own in table.groupby(["source_task", "target_task"], observed=True):
         where = f"{source} to {target}" if source != target else str(source)
         for against, rows in own.groupby("against", sort=False):
             yield Text(f"{where}, against {WHOM[str(against)]}, {_sentence(rows)}")
     if len(table):
-        yield _numbers(table)
+        yield _numbers(table, ending)
 
 
 WHOM = {"native": "native tickets", "dense": "dense fits"}
@@ -148,7 +141,7 @@ def _sentence(rows: pd.DataFrame) -> str:
     return " ".join([f"{sample}.", *(f"By {which}: {text}." for which, text in said.items())])
 
 
-def _numbers(table: pd.DataFrame) -> Table:
+def _numbers(table: pd.DataFrame, ending: str) -> Table:
     """One row per density, with a mean for each PSNR and each comparison."""
     keys = ["source_task", "target_task", "kept"]
     groups = [list(tuples(rows)) for _, rows in table.groupby(keys, observed=True, sort=False)]
@@ -161,15 +154,19 @@ def _numbers(table: pd.DataFrame) -> Table:
         "Pairs": lambda rows: max(row.pairs for row in rows),
     }
     return table_of(
-        groups, cells, title="Over sources and targets", label="Transfers in general", note=NOTE
+        groups,
+        cells,
+        title="Over sources and targets",
+        label=f"Transfers in general{ending}",
+        note=NOTE,
     )
 
 
 def _mean_cell(against: str, which: str) -> Any:
     def cell(rows: Sequence[Any]) -> str:
         found = [row for row in rows if (row.against, row.which) == (against, which)]
-        return (
-            mean_text(found[0].mean_db, found[0].low_db, found[0].high_db, "+.2f") if found else "–"
-        )
+        if not found:
+            return "–"
+        return difference_cell(*(getattr(found[0], f"{name}_db") for name in DIFFERENCE))
 
     return cell

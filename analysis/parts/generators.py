@@ -8,9 +8,8 @@ import plotly.graph_objects as go
 
 from ..charts.controls import Choice
 from ..charts.curves import Plot
-from ..page.content import NO_FITS, Content, Part
-from ..page.gallery import caption, density_caption
-from ..page.pictures import Pictures
+from ..page.content import Content, Part
+from ..page.gallery import Pictures, caption, density_caption
 from ..page.section import Block, Gallery, Section, Strip, Tile, one_per
 from ..rows.naming import ENDS, tuples
 from ..rows.points import CONFIDENCE
@@ -83,8 +82,6 @@ def generator_figure(table: pd.DataFrame) -> go.Figure:
 
 def sections(shown: Content) -> Iterator[Section]:
     """One per architecture, training set and fit."""
-    if KIND not in shown.compared_kinds:
-        return
     sheets = shown.once(pictured)
 
     def blocks(rows: pd.DataFrame, place: str) -> Iterator[Block]:
@@ -103,8 +100,6 @@ def _points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
 
 def pictured(shown: Content) -> pd.DataFrame:
     """The generators that have sample sheets on the page: by problem the seed with the most."""
-    if KIND not in shown.compared_kinds:
-        return NO_FITS
     points = _points(shown.compared_trials, shown.compared_levels)
     seeds = points.groupby("problem", observed=True)["seed"].agg(lambda seed: seed.mode().iloc[0])
     own = points[points["seed"] == points["problem"].map(seeds).astype(points["seed"].dtype)]

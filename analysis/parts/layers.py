@@ -8,11 +8,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ..charts.cells import FULL, PALE, cell_layout, cell_map
-from ..charts.controls import Choice, alternatives, listed
+from ..charts.controls import Choice, alternatives, listed_of
 from ..charts.style import OKABE_ITO, plain
 from ..page.content import Content, Part
 from ..page.section import Block, Figure, Section, one_per
 from ..rows.choosing import check_single, leading_seed
+from ..rows.identity import KINDS
 from ..rows.texts import density_text
 from .tickets import TICKET, masked_tickets
 
@@ -74,12 +75,8 @@ def layer_table(masks: pd.DataFrame, tickets: pd.DataFrame) -> pd.DataFrame:
 
 def layer_choices(table: pd.DataFrame) -> tuple[Choice, Choice]:
     """Scenes and methods of a `layer_table` as they are offered."""
-    scenes, methods = (
-        listed([str(one) for one in table[part].cat.categories if one in set(table[part])])
-        for part in ("scene", "method")
-    )
-    scene = Choice(name="scene", legend="Image and task", labels=scenes)
-    return scene, Choice(name="method", legend="Method", labels=methods)
+    scene = Choice(name="scene", legend="Image and task", labels=listed_of(table["scene"]))
+    return scene, Choice(name="method", legend="Method", labels=listed_of(table["method"]))
 
 
 def layer_figure(table: pd.DataFrame) -> go.Figure:
@@ -152,4 +149,4 @@ def _title(rows: pd.DataFrame, choice: str) -> str:
     return f"Density of the ticket<br><sub>{plain(choice + seed)}</sub>"
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={*KINDS})

@@ -12,12 +12,12 @@ import plotly.graph_objects as go
 from lip_ray.records import LayerMask
 
 from ..charts.cells import cell_layout, cell_map, in_lines
-from ..charts.controls import Choice, alternatives
+from ..charts.controls import Choice, alternatives, density_choice
 from ..page.content import Content, Part
 from ..page.section import Block, Figure, Section, one_per
 from ..rows.choosing import check_single, evenly, shown_text
+from ..rows.identity import KINDS
 from ..rows.naming import tuples
-from ..rows.texts import density_text
 from .tickets import masked_tickets
 
 MOST_TICKETS = 24
@@ -105,17 +105,13 @@ def overlap_figure(table: pd.DataFrame) -> go.Figure:
 
 def overlap_choices(table: pd.DataFrame) -> tuple[Choice, Choice]:
     """The densities of a network, by how many weights are kept, and what is shown of them."""
-    sizes = table.drop_duplicates("kept").sort_values("kept", ascending=False)
-    densities = dict(zip(sizes["kept"], map(density_text, sizes["density"]), strict=True))
-    density = Choice(name="density", legend="Density", labels=densities)
-    return density, Choice(name="measure", legend="Shown", labels=MEASURES, row=True)
+    measure = Choice(name="measure", legend="Shown", labels=MEASURES, row=True)
+    return density_choice(table), measure
 
 
 def sections(shown: Content) -> Iterator[Section]:
     """One per network of which several tickets have equally many weights."""
     tickets = shown.once(masked_tickets)
-    if tickets.empty:
-        return
     chosen = overlap_tickets(tickets)
     keys = [(row.trial_id, row.level) for row in tuples(chosen)]
     found = {key: shown.store.masks(*key) for key in dict.fromkeys(keys)}
@@ -211,4 +207,4 @@ def _said(row: Any) -> list[float]:
     return [float(f"{value:.3g}") for value in (row.iou, row.chance, row.lift, 100 * row.share)]
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={*KINDS})

@@ -12,17 +12,29 @@ import plotly.graph_objects as go
 
 from lip_ray.columns import LEVELS, OBJECTIVES
 
-from ..charts.style import FOOT, OKABE_ITO, PALETTE, axis_lines, layout, numbers, plain, spread
+from ..charts.style import (
+    FLAW_SYMBOLS,
+    FOOT,
+    OKABE_ITO,
+    PALETTE,
+    axis_lines,
+    layout,
+    numbers,
+    plain,
+    spread,
+)
 from ..page.content import Content, Part
 from ..page.section import Block, Figure, Section, Table, Text
 from ..rows.naming import tuples
+from ..rows.points import UNFINISHED
 from ..rows.texts import known_text
 from ..statistics.intervals import pareto_front
 
 NOTE = """
 Each mark is a point of the search, its values means over its trials and their images at the level
 that the axis names. The line is the best that was found. The best of many, picked by these very
-values, are candidates for a comparison on equal terms, not its result. Point at a mark, or tap it,
+values, are candidates for a comparison on equal terms, not its result. No front has points whose
+fits collapsed, are unfinished or restore worse than the measurement. Point at a mark, or tap it,
 for its settings.
 """
 
@@ -47,19 +59,25 @@ OPEN = "in flight"
 
 FRONT_COLOUR, START_COLOUR = OKABE_ITO[0], OKABE_ITO[1]
 
-FIXED = ("number", "state", "pareto", "trials", "reason", "text")
+FIXED = ("number", "state", "unfit", "pareto", "trials", "reason", "text")
 """Columns of a search's table that are neither an objective nor a field."""
 
-COLLAPSED = "collapsed, at the foot"
-"""Such a point shows no image, and its PSNR would press all others together."""
+BELOW = "below the measurement"
+"""What the store says of points with a fit that is worse than what it was fitted to."""
+
+FOOTED = "collapsed or below the measurement, at the foot"
+"""Such a point restores nothing, and its PSNR would press all others together."""
+
+UNENDED = "unfinished, on no front"
 
 MARKS: dict[str, dict[str, Any]] = {
     "other points": {"symbol": "circle-open", "size": 8, "color": PALETTE["muted"]},
-    COLLAPSED: {
+    FOOTED: {
         "symbol": "x-thin",
         "size": 11,
         "line": {"color": PALETTE["ink"], "width": 2.5},
     },
+    UNENDED: {"symbol": FLAW_SYMBOLS[UNFINISHED], "size": 11, "color": PALETTE["muted"]},
     "best": {"symbol": "circle", "size": 10, "color": FRONT_COLOUR},
     "given to start from": {
         "symbol": "square-open",
@@ -131,7 +149,8 @@ def goals_of(points: pd.DataFrame) -> tuple[Goal, ...]:
 def search_table(points: pd.DataFrame) -> pd.DataFrame:
     """One row per point of a search, in the order of asking, from the store's view `points`.
 
-    Columns are number, `state` (complete, stopped, collapsed, failed or in flight), `pareto`, one
+    Columns are number, `state` (complete, stopped, collapsed, failed or in flight), `unfit` (why a
+    complete point is on no front all the same: unfinished, or below the measurement), `pareto`, one
     for each objective (`psnr_selected_db`; at another level than the sparsest
     `psnr_selected_db@3`), one for each searched field by its dotted path, `trials` and `reason`.
     Values are NaN where there are none; fields that are no numbers are written out as text.
@@ -146,8 +165,9 @@ def search_table(points: pd.DataFrame) -> pd.DataFrame:
 def front_table(points: pd.DataFrame) -> pd.DataFrame:
     """The rows of a `search_table` that are on the front, best first in the first objective.
 
-    A point is on the front when it is complete and no other complete one is at least as good in
-    all objectives and better in one. In two objectives the second improves down the rows.
+    A point is on the front when it is complete, its fits are finished and better than their
+    measurements, and no other such point is at least as good in all objectives and better in one.
+    In two objectives the second improves down the rows.
 
     Raises ValueError when there is no point, or more than one search.
     """
@@ -163,14 +183,10 @@ def pair_table(points: pd.DataFrame) -> pd.DataFrame:
     Raises ValueError when there is no point, or more than one search.
     """
     goals, table = goals_of(points), search_table(points)
-    found = table[table["state"] == "complete"]
+    found = table[_able(table)]
     gains = {one.name: ((1 if one.grows else -1) * found[one.name]).tolist() for one in goals}
     pairs = [
-        {
-            "first": one,
-            "second": other,
-            "points": sum(pareto_front([-x for x in gains[one]], gains[other])),
-        }
+        (one, other, sum(pareto_front([-x for x in gains[one]], gains[other])))
         for one, other in combinations(gains, 2)
     ]
     return pd.DataFrame(pairs, columns=["first", "second", "points"])
@@ -181,7 +197,8 @@ def front_figure(points: pd.DataFrame, *, starts: int = 0) -> go.Figure:
 
     Two: the first objective over the second, the front as a staircase of what is within reach. One:
     the objective over the order of asking, and the best so far. The first `starts` points, which
-    somebody gave and no sampler drew, are marked. A collapsed point is a cross at the foot.
+    somebody gave and no sampler drew, are marked. A point that collapsed or is below the
+    measurement is a cross at the foot.
 
     Raises ValueError for more objectives, for more than one search, and when no point has values.
     """
@@ -192,16 +209,16 @@ def front_figure(points: pd.DataFrame, *, starts: int = 0) -> go.Figure:
     if known.empty:
         raise ValueError("no point of the search has values yet")
     known = known.assign(text=[_hover(row, goals) for _, row in known.iterrows()])
-    complete, y = known[known["state"] == "complete"], goals[0].name
+    able, y = known[_able(known)], goals[0].name
     if len(goals) == 2:
         x, axis, front = goals[1].name, _axis(known, goals[1]), front_table(points)
         line = _line(front[x], front[y], name="front: within reach", shape="vh")
     else:
         x, axis = "number", _plain_axis("Point, in the order of asking")
-        best = complete[y].cummax() if goals[0].grows else complete[y].cummin()
-        line = _line(complete[x], best, name="best so far", shape="hv")
+        best = able[y].cummax() if goals[0].grows else able[y].cummin()
+        line = _line(able[x], best, name="best so far", shape="hv")
     look = layout(goals[0].title) | {"xaxis": axis, "yaxis2": FOOT}
-    look["yaxis"]["range"] = spread(complete[y])
+    look["yaxis"]["range"] = spread(known.loc[~_footed(known), y])
     figure = go.Figure([line, *_marks(known, x, y, starts)])
     figure.update_layout(look)
     return figure
@@ -254,9 +271,28 @@ def _searched(points: pd.DataFrame, table: pd.DataFrame) -> str:
     fields = ", ".join(json.loads(points["params"].iloc[0]))
     states = table["state"].value_counts()
     counts = ", ".join(f"{states[s]} {s}" for s in (*STATES, OPEN) if s in states)
-    best = f"{table['pareto'].sum()} on the front" if len(goals) > 1 else ""
-    said = f"Aim: {aims}. Searched: {fields}. Points: {len(table)}, of which {counts}"
-    return f"{said}; {best}." if best else f"{said}."
+    said = [f"Aim: {aims}. Searched: {fields}. Points: {len(table)}, of which {counts}"]
+    said += [f"{table['pareto'].sum()} on the front"] * (len(goals) > 1)
+    return "; ".join([*said, *left_out(table)]) + "."
+
+
+def left_out(table: pd.DataFrame) -> Iterator[str]:
+    """How many points of a `search_table` no front may have, and why; nothing where all may."""
+    reasons = table["unfit"].where(table["state"] == "complete", table["state"])
+    counts = reasons[reasons.isin(["collapsed", UNFINISHED, BELOW])].value_counts()
+    if len(counts):
+        why = ", ".join(f"{count} {reason}" for reason, count in counts.sort_index().items())
+        yield f"{counts.sum()} left out of the front: {why}"
+
+
+def _able(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Which points could be on a front."""
+    return (table["state"] == "complete") & (table["unfit"] == "")
+
+
+def _footed(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Which points restore nothing."""
+    return (table["state"] == "collapsed") | (table["unfit"] == BELOW)
 
 
 def _no_plane(points: pd.DataFrame, goals: int) -> Text:
@@ -302,6 +338,7 @@ def _row(group: pd.DataFrame, goals: Sequence[Goal]) -> dict[str, Any]:
     return {
         "number": int(first["number"]),
         "state": first["state"] if told else OPEN,
+        "unfit": first["unfit"],
         "pareto": bool(first["pareto"]),
         **{goal.name: float(value) for goal, value in zip(goals, values, strict=True)},
         **{path: v if type(v) in (int, float) else value_text(v) for path, v in params.items()},
@@ -312,16 +349,17 @@ def _row(group: pd.DataFrame, goals: Sequence[Goal]) -> dict[str, Any]:
 
 def _marks(known: pd.DataFrame, x: str, y: str, starts: int) -> Iterator[go.Scatter]:
     """Points by what became of them; no trace where there are none."""
-    complete, front = known["state"] == "complete", known["pareto"]
+    able, front, footed = _able(known), known["pareto"], _footed(known)
     chosen = {
-        "other points": complete & ~front,
-        COLLAPSED: known["state"] == "collapsed",
-        "best": complete & front,
-        "given to start from": complete & (known["number"] < starts),
+        "other points": able & ~front,
+        FOOTED: footed,
+        UNENDED: known["unfit"] == UNFINISHED,
+        "best": able & front,
+        "given to start from": ~footed & (known["number"] < starts),
     }
     for name, rows in chosen.items():
         if rows.any():
-            low = name == COLLAPSED
+            low = name == FOOTED
             yield go.Scatter(
                 x=numbers(known.loc[rows, x]),
                 y=[0] * int(rows.sum()) if low else numbers(known.loc[rows, y]),
@@ -353,7 +391,8 @@ def _axis(known: pd.DataFrame, goal: Goal) -> dict[str, Any]:
     axis = _plain_axis(goal.title)
     if goal.column in SIZES and values.min() > 0:
         low, high = (math.log10(value) for value in (values.min(), values.max()))
-        return {**axis, "type": "log", "range": [high + 0.06, low - 0.06], "tickformat": "~s"}
+        ticks = {"tickformat": "~s"} | ({"dtick": "D2"} if high - low > 1 else {})
+        return {**axis, "type": "log", "range": [high + 0.06, low - 0.06], **ticks}
     return {**axis, "range": spread(values)}
 
 

@@ -11,10 +11,11 @@ from ..charts.style import AXIS_TITLES, log_axis
 from ..page.content import Content, Part
 from ..page.section import Block, Figure, Section, Text, table_of
 from ..rows.choosing import check_single, most_frequent
+from ..rows.identity import KINDS
 from ..rows.naming import grouped, named
 from ..rows.points import CONFIDENCE, WHICH, described_points, distinct_fits
 from ..rows.texts import count_text, density_text, mean_cells, sample_text
-from ..statistics.aggregate import IN_DB, SCORES, Groups, dense_first, score_table
+from ..statistics.aggregate import Groups, dense_first, psnr_table
 
 SIZED = [
     *("kind", "problem", "method", "method_key", "reference", "seed", "kept", "total", "kept_all"),
@@ -81,8 +82,7 @@ def sizes_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.Data
     fits = _in_series(fits) if len(fits) else fits.assign(series=pd.Categorical([]), network="")
     by = ["comparison", "series", "network", "kept_all"]
     groups = Groups(fits=fits, by=by, confidence=confidence)
-    table = score_table(groups, SCORES, same=["kept", "density"], failures=())
-    table = table.drop(columns="missing").rename(columns=IN_DB)
+    table = psnr_table(groups, same=["kept", "density"], failures=()).drop(columns="missing")
     return dense_first(table, ["comparison", "series", "kept_all", "which"])
 
 
@@ -102,8 +102,6 @@ def size_figure(table: pd.DataFrame) -> go.Figure:
 
 def sections(shown: Content) -> Iterator[Section]:
     """One per image and task on which several priors have a PSNR, at most `MOST_COMPARISONS`."""
-    if shown.described.empty:
-        return
     table = sizes_of(shown.described)
     table = table[table.groupby("comparison", observed=True)["n"].transform("any")]
     most = most_frequent(table["comparison"], MOST_COMPARISONS)
@@ -157,4 +155,4 @@ def _in_series(fits: pd.DataFrame) -> pd.DataFrame:
     return found.astype({"series": order})
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={*KINDS})

@@ -10,9 +10,10 @@ import plotly.graph_objects as go
 from ..charts.cells import in_lines
 from ..charts.style import OKABE_ITO, PALETTE, axis_lines, layout, plain
 from ..page.content import Content, Part
-from ..page.pictures import PICTURE_KEY
+from ..page.gallery import PICTURE_KEY
 from ..page.section import Figure, Section, table_of
 from ..rows.choosing import evenly
+from ..rows.identity import KINDS
 from ..rows.naming import distinct_names, flat_settings, tuples
 from ..rows.points import described_points, distinct_fits
 
@@ -33,7 +34,7 @@ PUBLISHED = {"kind": "wmv", "signal": "output", "window": 100, "warm_up": 0, "pa
 MOST_MARKS = 200
 """The fits of a rule that are drawn one by one, evenly from the best to the worst."""
 
-LABEL_WIDTH = 26
+LABEL_WIDTH = 18
 """Characters in a line of a rule's name."""
 
 QUANTILES = {"q10_db": 0.1, "q25_db": 0.25, "median_db": 0.5, "q75_db": 0.75, "q90_db": 0.9}
@@ -175,15 +176,13 @@ def stopping_figure(gaps: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
         fillcolor="rgba(0,0,0,0)",
         hoverinfo="x",
     )
-    figure.update_xaxes(title={"text": "Peak − chosen step (dB)"}, zeroline=False, **axis_lines())
+    figure.update_xaxes(title={"text": "Peak − chosen (dB)"}, zeroline=False, **axis_lines())
     figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
     return figure
 
 
 def sections(shown: Content) -> Iterator[Section]:
     """All rules that watched the compared fits; nothing where no clean image or choice is known."""
-    if shown.described.empty:
-        return
     gaps = gaps_of(shown.described, shown.store.frame("choices"))
     if gaps.empty:
         return
@@ -204,4 +203,4 @@ def _gap_text(gap: float) -> str:
     return f"{gap:.2f}".replace("-", "−")
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={*KINDS})

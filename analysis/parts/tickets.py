@@ -42,7 +42,5 @@ def with_masks(points: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 def masked_tickets(shown: Content) -> pd.DataFrame:
     """The tickets with masks of the `MOST_NETWORKS` networks that have the most."""
-    if shown.described.empty:
-        return pd.DataFrame(columns=TICKETS)
     tickets = with_masks(shown.described, shown.trials)[TICKETS]
     return with_most(tickets, "network", MOST_NETWORKS)

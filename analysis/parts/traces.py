@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ..charts.cells import in_lines
-from ..charts.controls import Change, Choice, first_change, listed, menu
+from ..charts.controls import Change, Choice, first_change, listed, listed_of, menu
 from ..charts.style import (
     DASHES,
     FLAW_SYMBOLS,
@@ -23,9 +23,10 @@ from ..charts.style import (
     spread,
 )
 from ..page.content import Content, Part
-from ..page.pictures import PICTURE_KEY
+from ..page.gallery import PICTURE_KEY
 from ..page.section import Block, Figure, Section, one_per
 from ..rows.choosing import check_single, evenly, leading_seed, shown_text, with_most
+from ..rows.identity import KINDS
 from ..rows.naming import flat_settings, tuples
 from ..rows.points import UNFINISHED, WHICH, distinct_fits, frontier_points
 from ..rows.texts import density_text
@@ -45,16 +46,8 @@ MOST_STEPS = 140
 
 TRACED = [
     *("trial_id", "level", "image", "problem", "settings", "method", "reference", "seed", "kept"),
-    *(
-        "total",
-        "density",
-        "outcome",
-        "unfinished",
-        "selected_step",
-        "peak_step",
-        "psnr_measured_db",
-    ),
-    *(f"psnr_{which}_db" for which in WHICH),
+    *("total", "density", "outcome", "unfinished", "selected_step", "peak_step"),
+    *("psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)),
 ]
 """The columns that curves are shown with: few are sorted fast."""
 
@@ -137,10 +130,8 @@ def traced_fits(points: pd.DataFrame, *, problems: int) -> pd.DataFrame:
 def trace_choices(table: pd.DataFrame) -> tuple[Choice, Choice]:
     """Methods and densities of a `trace_table` as they are offered: dense is a density of all."""
     sparse = table[table["kept"] < table["total"]]
-    there = set(sparse["method"] if len(sparse) else table["method"])
-    methods = listed([str(one) for one in table["method"].cat.categories if one in there])
-    found = map(density_text, sorted(set(table["density"]), reverse=True))
-    densities = listed(list(dict.fromkeys(found)))
+    methods = listed_of((sparse if len(sparse) else table)["method"])
+    densities = listed(map(density_text, sorted(set(table["density"]), reverse=True)))
     middle = len(densities) // 2
     density = Choice(name="density", legend="Density", labels=densities, chosen=middle)
     return Choice(name="method", legend="Method", labels=methods), density
@@ -176,8 +167,6 @@ def trace_figure(table: pd.DataFrame) -> go.Figure:
 
 def sections(shown: Content) -> Iterator[Section]:
     """One per problem that has curves, at most `MOST_PROBLEMS`."""
-    if shown.described.empty:
-        return
     points = shown.described.assign(settings=shown.described["problem_settings"])[TRACED]
     fits = traced_fits(points, problems=MOST_PROBLEMS)
     table = traces_of(fits, shown.store.frame("curves", trials=set(fits["trial_id"])))
@@ -320,4 +309,4 @@ def _thinned(row: Any) -> tuple[list[Any], ...]:
     )
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={*KINDS})

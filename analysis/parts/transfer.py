@@ -8,21 +8,26 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ..charts.cells import cell_layout, cell_map, in_lines
-from ..charts.controls import PSNR_SHOWN, Change, Choice, menu, only
+from ..charts.controls import PSNR_SHOWN, Change, Choice, density_choice, menu, only
 from ..charts.style import PALETTE
 from ..page.content import Content, Part
-from ..page.section import Figure, Section, Text, table_of
+from ..page.section import Block, Figure, Fold, Section, Text, table_of
 from ..rows.choosing import check_single
 from ..rows.naming import named, part_of, tuples
 from ..rows.points import CONFIDENCE, WHICH, described_points, distinct_fits
-from ..rows.texts import density_text, known_text, mean_text, removed_text
+from ..rows.texts import density_text, known_text, removed_text
 from ..statistics.aggregate import Groups, dense_first
 from ..statistics.intervals import check_confidence
+from ..statistics.rounding import rounding_db
 from .crossed import crossed_blocks, crossed_of
-from .verdicts import JUDGED, MARGIN_DB
+from .differences import ROUNDED, difference_cell, is_rounding
+from .verdicts import COUNTED, COUNTED_NOTE, COUNTING, JUDGED, MARGIN_DB
 
 MATRIX = ("network", "method", "travels")
 """The columns whose values a matrix of sources and targets has in common."""
+
+SAMPLE = ["n", "n_native", "n_dense"]
+"""The columns in which matrices with and without unfinished fits differ."""
 
 GROUP = (*MATRIX, "source", "target", "kept")
 
@@ -33,14 +38,15 @@ NOTE = """
 In a cell: PSNR of the transferred ticket − that of the native one, which the same method found on
 the target itself, at the same density; the mean over seeds. Blue is better than native, orange is
 worse. The diagonal is outlined: where tickets did not travel back to where they come from, it has
-the native ticket's own PSNR in dB. Point at a cell, or tap it, for intervals and the dense network.
+the native ticket's own PSNR in dB. Grey and in brackets are differences that rounding alone could
+make. Point at a cell, or tap it, for intervals and the dense network.
 """
 
-NUMBERS_NOTE = """
+NUMBERS_NOTE = f"""
 Mean PSNR in dB at the selected step, and the mean difference to the native ticket and to the dense
 fit from the same initial weights, over seeds; in brackets Student-t intervals, which hold for this
 source and this target alone: more seeds narrow them, and say nothing about other images. Unfinished
-fits are left out of means, and so are differences to an unfinished fit.
+fits are left out of means, and so are differences to an unfinished fit. {ROUNDED}
 """
 
 CELLS = {
@@ -53,6 +59,9 @@ CELLS = {
     "n": lambda row: f"{row.n}, {row.unfinished} unfinished" if row.unfinished else row.n,
 }
 
+DIFFERENCE = ("db", "low_db", "high_db", "rounding_db")
+"""How the columns of a mean difference end."""
+
 TRAVELS = {
     "mask_and_weights": "mask and weights travel",
     "mask": "the mask travels, weights are drawn afresh",
@@ -61,12 +70,20 @@ TRAVELS = {
 
 NO_NATIVE = Text("The targets have no tickets of their own to compare with.")
 
-READING = "down: found on<br>across: fitted on<br>cells: dB to the native ticket"
+UNFINISHED_FITS = Choice(
+    name="unfinished",
+    legend="Unfinished fits",
+    labels={False: "left out", True: "counted"},
+    row=True,
+    worded=True,
+)
+
+READING = "down: found on<br>across: fitted on<br>cells: dB to the native ticket, (within rounding)"
 
 LABEL_WIDTH = 16
 """Characters in a line of a label, unless a single word is longer."""
 
-WORSE, BETTER = "#B35806", "#2166AC"
+WORSE, EVEN, BETTER = "#B35806", "#F0F0F0", "#2166AC"
 
 LEAST_SCALE_DB = 0.2
 """The colours span at least this much either way, so that noise does not look like a finding."""
@@ -91,7 +108,8 @@ def transfer_table(
     `to_native_db` is the mean difference to the native ticket of the same seed, over `n_native`
     seeds, within the Student-t interval `to_native_low_db` to `to_native_high_db` (NaN below two
     seeds); `to_dense_db` is that to the dense fit which the trial itself begins with, of the same
-    initial weights, and `to_dense_deviation_db` its standard deviation over seeds. `own` marks
+    initial weights, and `to_dense_deviation_db` its standard deviation over seeds. Means of up to
+    `to_native_rounding_db` or `to_dense_rounding_db` either way may be rounding alone. `own` marks
     transfers back to the image and task that the tickets come from. `unfinished` counts the
     transferred tickets whose fit is unfinished; their scores, and differences to unfinished fits,
     are in no mean unless asked for.
@@ -164,46 +182,50 @@ def _crossed(points: pd.DataFrame, *, margin_db: float, confidence: float) -> pd
     return crossed_of(paired, margin_db=margin_db, confidence=confidence)
 
 
-def transfer_figure(table: pd.DataFrame) -> go.Figure:
+def transfer_figure(table: pd.DataFrame, counted: pd.DataFrame | None = None) -> go.Figure:
     """Sources by targets: the difference to the native ticket, at a density from a dropdown.
 
     `table` has one matrix's rows of a `transfer_table`. Where tickets did not go back to where they
     come from, the outlined diagonal has the native ticket's own PSNR. Sources and targets without
-    any native ticket to compare with are left out, single cells left blank.
+    any native ticket to compare with are left out, single cells left blank. `counted` are the same
+    rows with unfinished fits; buttons then choose between the two.
 
     Raises ValueError when that is more than one matrix, or nothing has a native ticket.
     """
     matrices = table.assign(matrix=table.groupby(list(MATRIX), observed=True).ngroup())
     rule = "a transfer figure shows one network, method and travels: choose its rows"
     check_single(matrices, "matrix", rule)
-    if not table["n_native"].any():
+    every = table if counted is None else counted
+    if not every["n_native"].any():
         raise ValueError("no transfer has a native ticket to compare with")
-    table = _with_natives(table)
-    density = _density(table)
+    every = _with_natives(every)
+    density = _density(every)
     shown = list(density.labels)
 
-    def score(which: str) -> Change:
-        traces = _matrices(table, which, density)
+    def score(which: str, unfinished: bool = False) -> Change:
+        traces = _matrices(every if unfinished else table, which, density, every)
         names = ("z", "text", "customdata")
         return {name: [getattr(trace, name) for trace in traces] for name in names}, {}
 
     def one_density(kept: int) -> Change:
         return only(shown.index(kept), len(shown)), {}
 
-    figure = go.Figure(_matrices(table, WHICH[0], density))
-    menus = [menu([PSNR_SHOWN], score), menu([density], one_density, x=1)]
-    figure.update_layout(_look(table), updatemenus=menus)
+    figure = go.Figure(_matrices(table, WHICH[0], density, every))
+    menus = [menu(_scores_shown(counted), score), menu([density], one_density, x=1)]
+    figure.update_layout(_look(every), updatemenus=menus)
     return figure
+
+
+def _scores_shown(counted: pd.DataFrame | None) -> list[Choice]:
+    """What the buttons choose, which are fewer where no fit is unfinished."""
+    return [PSNR_SHOWN] if counted is None else [PSNR_SHOWN, UNFINISHED_FITS]
 
 
 def sections(shown: Content) -> Iterator[Section]:
     """One per network, method and travels that went elsewhere than where tickets come from."""
-    if "transfer" not in shown.compared_kinds:
-        return
-    table = transfers_of(shown.described)
-    general = _crossed(
-        _finished(shown.described, unfinished=False), margin_db=MARGIN_DB, confidence=CONFIDENCE
-    )
+    table, general = _both(shown.described, unfinished=False)
+    unfinished = shown.described["unfinished"].any()
+    counted = _both(shown.described, unfinished=True) if unfinished else None
     networks = table["network"].nunique()
     groups = table.groupby(list(MATRIX), observed=True)
     away = [
@@ -212,41 +234,63 @@ def sections(shown: Content) -> Iterator[Section]:
         if not rows["own"].all() and rows[["n", "unfinished"]].any(axis=None)
     ]
     for place, ((network, method, travels), rows) in enumerate(away):
+        key = (network, method, travels)
         title = f"Transfers of {method}, {TRAVELS.get(str(travels), travels)}"
         name = f"transfer-{place}"
-        figure = _drawn(rows, name) if rows.loc[~rows["own"], "n_native"].any() else NO_NATIVE
-        numbers = table_of(
-            tuples(rows[rows["which"] == WHICH[0]]),
-            CELLS,
-            label="Transfers by source, target, density",
-            note=NUMBERS_NOTE,
-        )
+        every = None if counted is None else _of_matrix(counted[0], *key)
+        every = None if every is None or rows[SAMPLE].equals(every[SAMPLE]) else every
+        blocks: list[Block] = [
+            _drawn(rows, every, name),
+            *_said(rows, _of_matrix(general, *key), NUMBERS_NOTE),
+        ]
+        if counted is not None and every is not None:
+            said = _said(every, _of_matrix(counted[1], *key), COUNTED_NOTE, f", {COUNTED}")
+            blocks.append(Fold(title=COUNTING, blocks=tuple(said)))
         yield Section(
             name=f"of-{name}",
             title=f"{title}: {network}" if networks > 1 else title,
-            blocks=(
-                figure,
-                *crossed_blocks(_of_matrix(general, network, method, travels)),
-                numbers,
-            ),
+            blocks=tuple(blocks),
         )
 
 
+def _both(points: pd.DataFrame, *, unfinished: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The `transfer_table` and the `crossed_table` of `described_points`."""
+    finished = _finished(points, unfinished=unfinished)
+    crossed = _crossed(finished, margin_db=MARGIN_DB, confidence=CONFIDENCE)
+    return transfers_of(finished, unfinished=True), crossed
+
+
+def _said(
+    rows: pd.DataFrame, general: pd.DataFrame, note: str, ending: str = ""
+) -> Iterator[Block]:
+    """What holds in general for one matrix, and its numbers."""
+    yield from crossed_blocks(general, ending)
+    yield table_of(
+        tuples(rows[rows["which"] == WHICH[0]]),
+        CELLS,
+        label=f"Transfers by source, target, density{ending}",
+        note=note,
+    )
+
+
 def _of_matrix(general: pd.DataFrame, *matrix: Any) -> pd.DataFrame:
-    """The rows of a `crossed_table` that belong to one matrix."""
+    """The rows of a table that belong to one matrix."""
     own = [general[name].astype(str) == str(one) for name, one in zip(MATRIX, matrix, strict=True)]
     return general[own[0] & own[1] & own[2]]
 
 
-def _drawn(rows: pd.DataFrame, place: str) -> Figure:
+def _drawn(rows: pd.DataFrame, counted: pd.DataFrame | None, place: str) -> Figure | Text:
+    every = rows if counted is None else counted
+    if not every.loc[~every["own"], "n_native"].any():
+        return NO_NATIVE
     return Figure(
         name="transfer",
         place=place,
         label="Differences of transferred to native tickets",
         note=NOTE,
         lines=rows["source"].nunique() * 2,
-        figure=transfer_figure(rows),
-        controls=(PSNR_SHOWN, _density(_with_natives(rows))),
+        figure=transfer_figure(rows, counted),
+        controls=(*_scores_shown(counted), _density(_with_natives(every))),
     )
 
 
@@ -260,15 +304,11 @@ def _with_natives(table: pd.DataFrame) -> pd.DataFrame:
 
 def _density(table: pd.DataFrame) -> Choice:
     """The densities that a matrix offers, by how many weights are kept; first the middle one."""
-    sizes = table.drop_duplicates("kept").sort_values("kept", ascending=False)
-    labels = dict(zip(sizes["kept"], map(removed_text, sizes["density"]), strict=True))
-    middle = len(labels) // 2
-    return Choice(name="density", legend="Density", labels=labels, chosen=middle, menu=1)
+    return density_choice(table, removed_text, chosen=table["kept"].nunique() // 2, menu=1)
 
 
 def _difference(row: Any, to: str) -> str:
-    mean, low, high = (getattr(row, f"to_{to}_{end}") for end in ("db", "low_db", "high_db"))
-    return mean_text(mean, low, high, "+.2f")
+    return difference_cell(*(getattr(row, f"to_{to}_{end}") for end in DIFFERENCE))
 
 
 def _labelled(transfers: pd.DataFrame) -> pd.DataFrame:
@@ -331,6 +371,7 @@ def _scores(paired: pd.DataFrame, confidence: float, which: str) -> pd.DataFrame
         table[f"n_{to}"] = found["n"]
         table[f"to_{to}_db"] = found["mean"]
         table[f"to_{to}_deviation_db"] = found["deviation"]
+        table[f"to_{to}_rounding_db"] = rounding_db(found["n"])
     table["to_native_low_db"], table["to_native_high_db"] = native["low"], native["high"]
     table["confidence"] = confidence
     table["to_dense_low_db"], table["to_dense_high_db"] = dense["low"], dense["high"]
@@ -344,10 +385,15 @@ def _axes(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [*both, *sorted(sources - targets)], [*both, *sorted(targets - sources)]
 
 
-def _matrices(table: pd.DataFrame, which: str, density: Choice) -> list[go.Heatmap]:
-    """One trace per density, for one of the PSNRs; the chosen one is visible."""
-    sources, targets = _axes(table)
-    sizes = table["to_native_db"].abs().replace(np.inf, np.nan)
+def _matrices(
+    table: pd.DataFrame, which: str, density: Choice, every: pd.DataFrame
+) -> list[go.Heatmap]:
+    """One trace per density, for one of the PSNRs; the chosen one is visible.
+
+    Sources, targets and the ends of the scale are those of `every` row that there may be.
+    """
+    sources, targets = _axes(every)
+    sizes = every["to_native_db"].abs().replace(np.inf, np.nan)
     limit = max(float(sizes.quantile(SCALE_QUANTILE)), LEAST_SCALE_DB)
     traces = []
     for place, count in enumerate(density.labels):
@@ -357,7 +403,7 @@ def _matrices(table: pd.DataFrame, which: str, density: Choice) -> list[go.Heatm
             [_label(name) for name in targets],
             [_label(name) for name in sources],
             [[z for z, _, _ in line] for line in cells],
-            scale=[[0, WORSE], [0.5, "#F7F7F7"], [1, BETTER]],
+            scale=[[0, WORSE], [0.5, EVEN], [1, BETTER]],
             ends=(-limit, limit),
             gap=2,
             text=[[text for _, text, _ in line] for line in cells],
@@ -379,19 +425,26 @@ def _cell(rows: pd.DataFrame, source: str, target: str) -> tuple[float, str, str
             return np.nan, "", ""
         return 0.0, f"{native:.1f}", f"native ticket<br>{native:.2f} dB"
     row = found.iloc[0]
+    if not row["n"]:
+        return np.nan, "", "unfinished, left out" if row["unfinished"] else "no PSNR"
     said = f"{row['mean_db']:.2f} dB, n = {row['n']}"
     if row["n_native"]:
         said += f"<br>to native {_signed(row, 'native')}"
     if row["n_dense"]:
         said += f"<br>to dense {_signed(row, 'dense')}"
-    text = "" if pd.isna(row["to_native_db"]) else signed_text(row["to_native_db"])
-    return row["to_native_db"], text, said
+    difference = row["to_native_db"]
+    if pd.isna(difference):
+        return difference, "", said
+    if is_rounding(difference, row["to_native_rounding_db"]):
+        return 0.0, f"({signed_text(difference)})", said
+    return difference, signed_text(difference), said
 
 
 def _signed(row: pd.Series, to: str) -> str:
     mean, low, high = (row[f"to_{to}_{end}"] for end in ("db", "low_db", "high_db"))
     bounds = "" if pd.isna(low) else f" [{signed_text(low)}, {signed_text(high)}]"
-    return f"{signed_text(mean)} dB{bounds}"
+    ending = " rounding" if is_rounding(mean, row[f"to_{to}_rounding_db"]) else ""
+    return f"{signed_text(mean)} dB{bounds}{ending}"
 
 
 def signed_text(value: float) -> str:
@@ -422,4 +475,4 @@ def _outlines(sources: list[str], targets: list[str]) -> Iterable[dict[str, Any]
             yield {"type": "rect", **ends, "line": line, "fillcolor": "rgba(0,0,0,0)"}
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={"transfer"})

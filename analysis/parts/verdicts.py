@@ -14,7 +14,8 @@ import pandas as pd
 from scipy import stats
 
 from ..page.content import Content, Part
-from ..page.section import Emphasis, Section, Words, table_of
+from ..page.section import Block, Emphasis, Fold, Section, Table, Words, table_of
+from ..rows.identity import KINDS
 from ..rows.naming import distinct_names, tuples
 from ..rows.points import CONFIDENCE, described_points, distinct_fits
 from ..rows.texts import density_text
@@ -27,6 +28,8 @@ from ..statistics.intervals import (
     samples_of,
 )
 from ..statistics.ladders import Ladder, Verdict, judged, rung_of
+from ..statistics.rounding import rounding_of
+from .differences import is_rounding
 
 MARGIN_DB = 0.1
 """A ticket matches that is worse than dense by less than this, unless told otherwise."""
@@ -63,8 +66,19 @@ NOTE: Words = (
     itself, at 5 % and a power of 80 %. With a single image the sample is its seeds, and the
     verdict is about that image alone. Unfinished fits, whose best step is in their last
     hundredth, are left out, and so are ladders whose dense fit is unfinished or restores worse
-    than the measurement.""",
+    than the measurement. No loss is shown by a mean difference that rounding alone could make.""",
 )
+
+
+COUNTING = "Count unfinished fits"
+"""The title of what says the same with unfinished fits."""
+
+COUNTED = "with unfinished fits"
+
+COUNTED_NOTE = """
+As above, but unfinished fits count as if they had ended. What is compared is then also how far each
+fit had come, so these are no findings.
+"""
 
 
 def dense_differences(
@@ -166,8 +180,10 @@ def comparison_table(
     `mean_db` lies in `low_db` to `high_db` at that `confidence`, each row by itself; `p` is that of
     no difference and `q` its value among all rows of the table, by which the false discovery rate
     is controlled (Benjamini & Hochberg 1995). `n`, `unit`, `seeds` and `missing` are as in
-    `matching_table`, and one run has no interval. Pairs with an `unfinished` fit are left out
-    unless these are asked for.
+    `matching_table`, and one run has no interval. `verdict` names the better method where `q` is at
+    most 1 − `confidence`; it says "rounding" of a mean within `rounding_db`, which rounding alone
+    could make, and else "open". Pairs with an `unfinished` fit are left out unless these are asked
+    for.
 
     Raises ValueError for a method that the points do not have, naming those that they have.
     """
@@ -192,11 +208,21 @@ def comparison_table(
     ]
     columns = [
         *("study", "first", "second", "kept", "total", "density", "confidence", "unit", "n"),
-        *("seeds", "missing", "mean_db", "low_db", "high_db", "p"),
+        *("seeds", "missing", "mean_db", "low_db", "high_db", "rounding_db", "p"),
     ]
     table = pd.DataFrame(rows, columns=columns)
     table = table.sort_values(["study", "density"], ascending=[True, False], ignore_index=True)
-    return table.assign(q=_adjusted(table["p"]))
+    table = table.assign(q=_adjusted(table["p"]))
+    return table.assign(verdict=[_better(row, 1 - confidence) for row in tuples(table)])
+
+
+def _better(row: Any, alpha: float) -> str:
+    """Which of two methods is better at one density, in words."""
+    if is_rounding(row.mean_db, row.rounding_db):
+        return "rounding"
+    if not row.q <= alpha:
+        return "open"
+    return f"{row.first if row.mean_db > 0 else row.second} is better"
 
 
 def _adjusted(p_values: pd.Series) -> pd.Series:
@@ -209,13 +235,20 @@ def _adjusted(p_values: pd.Series) -> pd.Series:
 
 def sections(shown: Content) -> Iterator[Section]:
     """Down to which density each method matches dense; nothing where no ticket was fitted."""
-    if shown.described.empty:
-        return
     found = matching_of(shown.described)
-    if len(found):
-        title = "Verdicts"
-        table = table_of(tuples(found), CELLS, label=title, note=NOTE)
-        yield Section(name="verdicts", title=title, blocks=(table,))
+    if not len(found):
+        return
+    title = "Verdicts"
+    blocks: list[Block] = [_table(found, title, NOTE)]
+    if found["unfinished"].any():
+        every = matching_of(shown.described, unfinished=True)
+        table = _table(every, f"{title}, {COUNTED}", COUNTED_NOTE)
+        blocks.append(Fold(title=COUNTING, blocks=(table,)))
+    yield Section(name="verdicts", title=title, blocks=tuple(blocks))
+
+
+def _table(found: pd.DataFrame, label: str, note: Words) -> Table:
+    return table_of(tuples(found), CELLS, label=label, note=note)
 
 
 def _sample_text(row: Any) -> str:
@@ -340,10 +373,9 @@ def _said(pairs: _Pairs, verdicts: dict[str, Verdict]) -> dict[str, Any]:
     """The columns of both verdicts, and a word where they differ."""
     found: dict[str, Any] = {}
     for which, verdict in verdicts.items():
-        bounds = verdict.bounds
-        values = (bounds.shown, bounds.estimate, bounds.refuted, verdict.images)
-        found |= {f"{name}_{which}": value for name, value in zip(BOUNDS, values, strict=True)}
-        found[f"verdict_{which}"] = pairs.reason or verdict.text
+        said = {"images": verdict.images, "verdict": pairs.reason or verdict.text}
+        values = vars(verdict.bounds) | said
+        found |= {f"{name}_{which}": value for name, value in values.items()}
     selected, peak = (verdicts[which].bounds for which in JUDGED)
     return found | {"disagreement": _disagreement(selected, peak)}
 
@@ -366,11 +398,11 @@ def _compared(group: pd.DataFrame, confidence: float) -> dict[str, Any]:
     there = group[np.isfinite(group["difference_db"].astype(float))]
     sample = _sample(there) | {"missing": len(group) - len(there)}
     if there.empty:
-        return sample | dict.fromkeys(("mean_db", "low_db", "high_db", "p"), np.nan)
+        return sample | dict.fromkeys(("mean_db", "low_db", "high_db", "rounding_db", "p"), np.nan)
     samples = samples_of(there["difference_db"].tolist(), there["image"].tolist())
     interval = mean_interval(samples, confidence=confidence)
     bounds = {"mean_db": interval.mean, "low_db": interval.low, "high_db": interval.high}
-    return sample | bounds | {"p": no_difference(samples)}
+    return sample | bounds | {"rounding_db": rounding_of(samples), "p": no_difference(samples)}
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={*KINDS})

@@ -50,43 +50,43 @@ class Groups:
 
     def keys(self) -> pd.DataFrame:
         """The values of the columns `by`, rising."""
-        return pd.DataFrame(self._groups.size().index.to_frame(index=False))
+        return pd.DataFrame(self._by.size().index.to_frame(index=False))
 
     def sizes(self) -> pd.Series:
         """The number of fits in each group."""
-        return _column(self._groups.size())
+        return pd.Series(self._groups.size())
 
     def same(self, *columns: str) -> pd.DataFrame:
         """The values of columns that do not vary within a group."""
-        return _columns(self._groups[list(columns)].first())
+        return pd.DataFrame(self._groups[list(columns)].first())
 
     def outcomes(self, *names: str) -> pd.DataFrame:
         """How many fits ended in each of these outcomes."""
         found = {name: self.fits["outcome"] == name for name in names}
-        return _columns(pd.DataFrame(found, self.fits.index).groupby(self._places).sum())
+        return pd.DataFrame(found, self.fits.index).groupby(self._places).sum()
 
     def counted(self, *flags: str) -> pd.DataFrame:
         """How many fits have each of these flags."""
-        return _columns(self._groups[list(flags)].sum())
+        return pd.DataFrame(self._groups[list(flags)].sum())
 
     def missing(self, score: str) -> pd.Series:
         """How many fits have no such score."""
-        return _column(self._groups.size() - self._groups[score].count())
+        return pd.Series(self._groups.size() - self._groups[score].count())
 
     def seeds(self, score: str) -> pd.Series:
         """How many seeds have that score."""
         if self.seed is None:
-            return _column(self._groups[score].count())
+            return pd.Series(self._groups[score].count())
         having = self.fits[self.seed].where(self.fits[score].notna())
-        return _column(having.groupby(self._places).nunique())
+        return having.groupby(self._places).nunique()
 
     def images(self, score: str) -> pd.Series:
         """How many images have that score."""
-        return _column(self._of_images(score).count()[score])
+        return pd.Series(self._of_images(score).count()[score])
 
     def means(self, *scores: str) -> pd.DataFrame:
         """The means over fits or, where images are the unit, over the means of images."""
-        return _columns(self._sample(*scores).mean())
+        return pd.DataFrame(self._sample(*scores).mean())
 
     def interval(self, score: str) -> pd.DataFrame:
         """The `mean` of the `n` seeds or images that have that score, and where it lies.
@@ -95,20 +95,25 @@ class Groups:
         (NaN). `deviation` is the standard deviation that it follows from.
         """
         sample = self._sample(score)
-        mean, deviation = _column(sample.mean()[score]), _column(sample.std()[score])
-        n = self.seeds(score) if self.unit == "seed" else _column(sample.count()[score])
+        mean, deviation = sample.mean()[score], sample.std()[score]
+        n = self.seeds(score) if self.unit == "seed" else sample.count()[score]
         half = stats.t.ppf((1 + self.confidence) / 2, n - 1) * deviation / np.sqrt(n)
         columns = {"n": n, "mean": mean, "deviation": deviation}
         bounds = {"low": mean - half, "high": mean + half, "confidence": self.confidence}
         return pd.DataFrame(columns | bounds)
 
     @cached_property
-    def _groups(self) -> Any:
+    def _by(self) -> Any:
         return self.fits.groupby([*self.by], observed=True, dropna=False)
 
     @cached_property
     def _places(self) -> pd.Series:
-        return pd.Series(self._groups.ngroup())
+        return pd.Series(self._by.ngroup())
+
+    @cached_property
+    def _groups(self) -> Any:
+        """The fits by the places of their groups: keys with a NaN could not be aligned."""
+        return self.fits.groupby(self._places)
 
     def _sample(self, *scores: str) -> Any:
         return self._groups[list(scores)] if self.unit == "seed" else self._of_images(*scores)
@@ -159,16 +164,12 @@ def score_table(
     return table[[*groups.by, "which", *same, *others, *counts]]
 
 
+def psnr_table(groups: Groups, **shown: Any) -> pd.DataFrame:
+    """The `score_table` of the three PSNRs, with means in dB."""
+    return score_table(groups, SCORES, **shown).rename(columns=IN_DB)
+
+
 def dense_first(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
     """The rows sorted by these columns: counts of weights falling, all others rising."""
     rising = [name not in COUNTS for name in order]
     return table.sort_values([*order], ascending=rising, ignore_index=True)
-
-
-def _column(found: Any) -> pd.Series:
-    """Values of groups, by their places instead of their keys."""
-    return pd.Series(found.reset_index(drop=True))
-
-
-def _columns(found: Any) -> pd.DataFrame:
-    return pd.DataFrame(found.reset_index(drop=True))

@@ -1,14 +1,21 @@
 """Ladders of densities held to a margin: what tests allow to say, and what would decide more."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
+from scipy import special, stats
 
+from ..rows.texts import density_text
 from .intervals import Matching, Rung, Samples, deviation, inferiority, matching, non_inferiority
-from .multiplicity import holm
-from .power import images_needed
+from .rounding import rounding_of
+
+MOST_IMAGES = 100_000
+"""More images than this are none that anybody will fit."""
+
+POWER = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +50,7 @@ def rung_of(density: float, samples: Samples, margin_db: float) -> Rung:
         n=len(values),
         p_within=non_inferiority(samples, margin_db),
         p_beyond=inferiority(samples, margin_db),
+        rounding_db=rounding_of(samples),
     )
 
 
@@ -61,6 +69,40 @@ def judged(
         )
         for ladder, rungs in zip(ladders, adjusted, strict=True)
     ]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values adjusted so that any wrong rejection among all of them is rare (Holm 1979).
+
+    Rejecting those of at most α leaves a chance of at most α that one of the rejections, or more,
+    is wrong, however the tests depend on each other. NaN is a test that was not made: it stays NaN
+    and does not count.
+    """
+    found = np.asarray(p_values, float)
+    order = np.argsort(found, kind="stable")[: int(np.isfinite(found).sum())]
+    stricter = found[order] * np.arange(len(order), 0, -1)
+    adjusted = np.full(len(found), np.nan)
+    adjusted[order] = np.minimum(np.maximum.accumulate(stricter), 1.0)
+    return adjusted.tolist()
+
+
+def images_needed(deviation_db: float, distance_db: float, *, alpha: float = 0.05) -> int | None:
+    """The number of images from which a one-sided t test at `alpha` decides with `POWER`.
+
+    `deviation_db` is the standard deviation over images, seeds averaged first, and `distance_db`
+    how far the true mean difference is from the margin. None beyond `MOST_IMAGES`.
+
+    Raises ValueError unless both are positive numbers.
+    """
+    if not (deviation_db > 0 and distance_db > 0):
+        raise ValueError(
+            f"deviation_db and distance_db must be positive, got {deviation_db}, {distance_db}"
+        )
+    effect = distance_db / deviation_db
+    if _chance(MOST_IMAGES, effect, alpha) < POWER:
+        return None
+    images = range(2, MOST_IMAGES)
+    return 2 + bisect_left(images, POWER, key=lambda one: _chance(one, effect, alpha))
 
 
 def _adjusted(ladders: Sequence[Sequence[Rung]]) -> list[list[Rung]]:
@@ -83,8 +125,8 @@ def _verdict(
     rung = _open_rung(ladder.rungs, bounds)
     if rung is not None:
         images, more = _more(rung, margin_db, alpha)
-        if ladder.single:
-            more = f"{more}, and seeds do not replace images" if more else ""
+        if ladder.single and "images" in more:
+            more = f"{more}, and seeds do not replace images"
     return Verdict(bounds=bounds, text="; ".join([*said, *filter(None, [more])]), images=images)
 
 
@@ -95,26 +137,26 @@ def _bounds_text(bounds: Matching, least: float, within: str) -> list[str]:
     if bounds.shown is None:
         said = [f"not shown to be {within} at any density"]
     else:
-        said = [f"{within} down to {_text(bounds.shown)}, shown"]
+        said = [f"{within} down to {density_text(bounds.shown)}, shown"]
         if bounds.shown == least:
             return [*said, "sparser was not tried"]
     if bounds.refuted is None:
         return [*said, "undecided below"]
-    return [*said, f"loses more from {_text(bounds.refuted)} down, shown"]
+    return [*said, f"loses more from {density_text(bounds.refuted)} down, shown"]
 
 
 def _open_rung(rungs: Sequence[Rung], bounds: Matching) -> Rung | None:
     """The densest test that is neither shown nor refuted."""
-    for rung in rungs:
-        above = bounds.shown is None or rung.density < bounds.shown
-        if above and (bounds.refuted is None or rung.density > bounds.refuted):
-            return rung
-    return None
+    shown = np.inf if bounds.shown is None else bounds.shown
+    refuted = 0.0 if bounds.refuted is None else bounds.refuted
+    return next((rung for rung in rungs if refuted < rung.density < shown), None)
 
 
 def _more(rung: Rung, margin_db: float, alpha: float) -> tuple[int | None, str]:
     """How many images would decide a test by itself, and the same in words."""
-    density = _text(rung.density)
+    density = density_text(rung.density)
+    if rung.rounded and rung.p_beyond <= alpha:
+        return None, f"the loss at {density} is one that rounding alone could make"
     if min(rung.p_within, rung.p_beyond) <= alpha:
         return None, f"{density} is decided by itself, not among all tests of the table"
     if not rung.deviation > 0:
@@ -138,8 +180,13 @@ def _planned(rung: Rung, margin_db: float, alpha: float) -> tuple[int | None, st
             return images, "0"
     distance = abs(rung.mean + margin_db)
     seen = f"{rung.mean:+.2f} dB as seen".replace("-", "−")
+    seen += ", within rounding" if rung.rounded else ""
     return (images_needed(rung.deviation, distance, alpha=alpha) if distance else None), seen
 
 
-def _text(density: float) -> str:
-    return f"{density:.3g}"
+def _chance(images: int, effect: float, alpha: float) -> float:
+    """The chance that the test decides, from the noncentral t distribution (Cohen 1988)."""
+    beyond = effect * np.sqrt(images)
+    bound = stats.t.ppf(1 - alpha, images - 1)
+    chance = float(special.nctdtr(images - 1, beyond, bound))
+    return 1 - chance if np.isfinite(chance) else float(stats.norm.sf(bound - beyond))

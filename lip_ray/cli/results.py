@@ -138,7 +138,7 @@ def report(
     ] = 40.0,
 ) -> None:
     """Write the page of a store: verdicts, frontiers, galleries, costs. It needs no network."""
-    from lip_ray.analysis.page.writing import write_report
+    from lip_ray.analysis.page.report import write_report
 
     reader = Reader(store_or_only(store))
     page = write_report(reader, output, pictures_mb=pictures_mb)

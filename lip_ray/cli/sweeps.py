@@ -189,13 +189,16 @@ def _sweep_file(name: str) -> Path:
 def _print_summary(store: str, sweep: "Sweep") -> None:
     """Print the front of a search; for any other sweep, means by problem and method."""
     from lip_ray.analysis import front_table, summary_table
+    from lip_ray.analysis.parts.search import left_out, search_table
 
     reader = Reader(store)
     if sweep.search:
         points = reader.frame("points")
         mine = points[(points["search"] == sweep.name) & (points["search_id"] == sweep.search_id)]
         if not mine.empty:
-            print_frame(front_table(mine).drop(columns=["state", "pareto", "reason"]))
+            print_frame(front_table(mine).drop(columns=["state", "unfit", "pareto", "reason"]))
+            for said in left_out(search_table(mine)):
+                typer.echo(said)
     else:
         levels = reader.frame("levels")
         if not levels.empty:

@@ -106,9 +106,10 @@ class Queries:
                 )
                 refuse_writing(connection, query)
                 try:
-                    listing = _of(trials, self._listing(needed_by(connection, query)))
+                    needed = needed_by(connection, query)
+                    listing = _of(trials, self._listing(needed.tables))
                     listing = self._verified(listing)
-                    self._define(connection, listing, trials)
+                    self._define(connection, listing, trials, needed.views)
                     return valid(bounded.answer(query))
                 except duckdb.OutOfMemoryException as error:
                     raise beyond_limits(error) from error
@@ -224,10 +225,14 @@ class Queries:
         connection: duckdb.DuckDBPyConnection,
         listing: Mapping[str, Listed],
         trials: Collection[str] | None,
+        views: Collection[str] | None,
     ) -> None:
-        """Define all tables and views; those that are not listed are empty and open no file."""
+        """Define these views and the tables that they read; without views, all of both.
+
+        Tables that are not listed are empty and open no file.
+        """
         connection.execute("create schema files")
-        without_rows(connection, TABLES.keys() - listing.keys())
+        without_rows(connection, TABLES.keys() - listing.keys() if views is None else ())
         for table, listed in listing.items():
             names = self._uncovered(table, listed)
             if table in PER_LEVEL:
@@ -239,7 +244,7 @@ class Queries:
             connection.register(f"loose_{table}", rows)
             made = "view" if listed.parts or table in PER_LEVEL else "table"
             connection.execute(f"create {made} files.{table} as from loose_{table}")
-        define(connection)
+        define(connection, views)
         for table, listed in listing.items():
             if listed.parts:
                 self._add_parts(connection, table, listed.parts, trials)

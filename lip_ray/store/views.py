@@ -6,6 +6,7 @@ Each reads `files.<table>`, the stored rows, or a view above it.
 import re
 from collections.abc import Collection, Iterator
 from functools import cache
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -114,23 +115,59 @@ with told as (
     join (select distinct search, search_id, number, objectives from files.points) as point
     using (search, search_id, number)
 ),
+aimed as (
+    select distinct search, search_id, number, trial_id,
+           unnest(json_extract(objectives, '$[*]')) as objective
+    from files.points where trial_id is not null
+),
+rungs as (
+    select trial_id, level, min(density) as density,
+           coalesce(bool_or(unfinished), false) as unfinished,
+           coalesce(bool_or(below_measured), false) as below_measured
+    from levels semi join aimed using (trial_id) group by trial_id, level
+),
+counting as (
+    select search, search_id, number, trial_id, objective,
+           case objective->>'$.level.kind'
+                when 'number' then any_value((objective->>'$.level.number')::integer)
+                when 'density' then arg_min(
+                    level, abs(density - (objective->>'$.level.density')::double)
+                )
+                else max(level) end as level
+    from aimed join rungs using (trial_id) group by search, search_id, number, trial_id, objective
+),
+flawed as (
+    select search, search_id, number,
+           case when bool_or(below_measured) then 'below the measurement'
+                else 'unfinished' end as unfit
+    from counting join rungs using (trial_id, level) where unfinished or below_measured
+    group by search, search_id, number
+),
+able as (
+    select told.* from told anti join flawed using (search, search_id, number)
+    where told.state = 'complete'
+),
 dominated as (
     select distinct one.search, one.search_id, one.number
-    from told as one join told as other using (search, search_id)
-    where one.state = 'complete' and other.state = 'complete' and other.losses != one.losses
+    from able as one join able as other using (search, search_id)
+    where other.losses != one.losses
       and list_bool_and(list_transform(
           list_zip(other.losses, one.losses), lambda pair: pair[1] <= pair[2]
       ))
 )
 select point.*, told.state, told."values", told.losses,
-       coalesce(told.state = 'complete', false) and dominated.number is null as pareto,
+       coalesce(flawed.unfit, '') as unfit,
+       able.number is not null and dominated.number is null as pareto,
        told.reason, told.told_at
 from files.points as point
 left join told using (search, search_id, number)
+left join flawed using (search, search_id, number)
+left join able using (search, search_id, number)
 left join dominated using (search, search_id, number)
 """
 """Points of searches with their scores. Points of equal values are all on the front, or all off
-it."""
+it. A point is `unfit` for the front whose value rests on a fit that is unfinished or worse than the
+measurement, at a level that an objective is about."""
 
 PARETO_VIEW = """
 create view pareto as
@@ -336,31 +373,52 @@ VIEWS = (
 
 def without_rows(connection: duckdb.DuckDBPyConnection, tables: Collection[str]) -> None:
     """Create empty stored tables in the schema `files`."""
-    for table in tables:
-        connection.register("empty", TABLES[table].empty_table())
-        connection.execute(f"create table files.{table} as from empty")
-        connection.unregister("empty")
+    connection.execute(";".join(_empty()[table] for table in tables))
 
 
-def define(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create all views over the stored rows in the schema `files`."""
-    connection.execute(";".join(_definitions()))
+@cache
+def _empty() -> dict[str, str]:
+    """By stored table, how DuckDB creates an empty one: from Arrow it takes several times as
+    long."""
+    with duckdb.connect() as connection:
+        connection.execute("create schema files")
+        for table, schema in TABLES.items():
+            connection.register(table, schema.empty_table())
+            connection.execute(f"create table files.{table} as from {table}")
+        return dict(connection.sql("select table_name, sql from duckdb_tables()").fetchall())
 
 
-def needed_by(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
-    """The stored tables whose rows a select may read: those that it, or a view in it, names.
+def define(connection: duckdb.DuckDBPyConnection, views: Collection[str] | None = None) -> None:
+    """Create views over the stored rows in the schema `files`: all, or those of these names."""
+    chosen = (text for name, text in _definitions().items() if views is None or name in views)
+    connection.execute(";".join(chosen))
 
-    There may be more, never fewer: all, where it makes names or SQL as it runs, and where DuckDB
-    cannot tell its syntax.
+
+class Needed(NamedTuple):
+    """What a select may read."""
+
+    tables: set[str]
+    """Stored tables."""
+    views: set[str] | None
+    """Views, those that they rest on included; None where it may name any."""
+
+
+def needed_by(connection: duckdb.DuckDBPyConnection, query: str) -> Needed:
+    """What a select may read: what it, or a view in it, names.
+
+    There may be more, never less: all, where it makes names or SQL as it runs, and where DuckDB
+    cannot tell its syntax. Every view is needed where a name is no table's, as DuckDB suggests
+    others, and where a table function may read the names of all.
     """
-    named = _named_in(connection, query)
+    named, functions = _named_in(connection, query)
     if named is None:
-        return set(TABLES)
+        return Needed(set(TABLES), None)
+    known = not functions and named <= TABLES.keys() | _definitions().keys()
     seen = set[str]()
     while named > seen:
         seen |= named
         named = seen.union(*(_rests_on().get(name, set()) for name in seen))
-    return named & set(TABLES)
+    return Needed(named & set(TABLES), named & _definitions().keys() if known else None)
 
 
 @cache
@@ -368,15 +426,14 @@ def _rests_on() -> dict[str, set[str]]:
     """By view, the tables and views that its definition names."""
     with duckdb.connect() as connection:
         named = {
-            view: _named_in(connection, select)
-            for definition in _definitions()
-            for view, select in DEFINITION.findall(definition)
+            view: _named_in(connection, DEFINITION.sub("", text))[0]
+            for view, text in _definitions().items()
         }
     return {view: set(TABLES) if own is None else own for view, own in named.items()}
 
 
-DEFINITION = re.compile(r"create view (\w+) as\s(.*)", re.DOTALL)
-"""The name of a view and its select."""
+DEFINITION = re.compile(r"create view (\w+) as\s")
+"""How the definition of a view begins: with its name, before its select."""
 
 NAMED = """
 select (tree->>'$.error')::boolean, tree->>'$..table_name',
@@ -390,22 +447,32 @@ READS_ANY = ("query", "histogram", "json_execute_serialized_sql")
 """Beginnings of the names of table functions that read from, or run, the text they are given."""
 
 
-def _named_in(connection: duckdb.DuckDBPyConnection, select: str) -> set[str] | None:
-    r"""The names that a select may read from, in lower case; None where it may read from anything.
+def _named_in(
+    connection: duckdb.DuckDBPyConnection, select: str
+) -> tuple[set[str] | None, set[str]]:
+    r"""The names that a select may read from, in lower case, and the table functions it calls.
 
-    Every word in the arguments of a table function counts as a name.
+    The first are None where it may read from anything. Every word in the arguments of a table
+    function counts as a name.
     """
     [(unknown, tables, functions, given)] = connection.execute(NAMED, [select]).fetchall()
-    if unknown or any(function.lower().startswith(READS_ANY) for function in functions):
-        return None
-    return {table.lower() for table in tables}.union(*map(_words, given))
+    called = {function.lower() for function in functions}
+    if unknown or any(function.startswith(READS_ANY) for function in called):
+        return None, called
+    return {table.lower() for table in tables}.union(*map(_words, given)), called
 
 
 def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
 
 
-def _definitions() -> Iterator[str]:
+@cache
+def _definitions() -> dict[str, str]:
+    """The definitions of all views by name, each after those that it reads."""
+    return {text.split()[2]: text for text in _in_order()}
+
+
+def _in_order() -> Iterator[str]:
     for table in ("sweeps", "scores"):
         yield f"create view {table} as from files.{table}"
     for table in PER_LEVEL:

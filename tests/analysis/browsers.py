@@ -17,6 +17,8 @@ FLAGS = (
     "--disable-background-networking",
 )
 TIMEOUT_MS = 60_000
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
@@ -31,3 +33,38 @@ def chromium() -> Iterator[Any]:
         )
         yield browser
         browser.close()
+
+
+class Windows:
+    """Windows of a browser that tests use one after the other.
+
+    What a window has compiled, most of all Plotly's script, it does not compile again.
+    """
+
+    def __init__(self, browser: Any) -> None:
+        self._browser = browser
+        self._free: list[Any] = []
+
+    @contextmanager
+    def open(
+        self, *, viewport: Any = DESKTOP, color_scheme: str = "light", script: str = "", **own: Any
+    ) -> Iterator[Any]:
+        """An empty page that nobody else uses meanwhile.
+
+        A script that runs before those of a page, and other options of a browser's context, have a
+        window for this once.
+        """
+        if script or own:
+            with self._browser.new_context(
+                viewport=viewport, color_scheme=color_scheme, **own
+            ) as context:
+                context.add_init_script(script)
+                yield context.new_page()
+            return
+        page = self._free.pop() if self._free else self._browser.new_context().new_page()
+        page.set_viewport_size(viewport)
+        page.emulate_media(color_scheme=color_scheme)
+        yield page
+        page.mouse.move(0, 0)
+        page.goto("about:blank")
+        self._free.append(page)

@@ -14,7 +14,7 @@ from typing import Any
 import every_kind
 import pandas as pd
 import pytest
-from browsers import chromium
+from browsers import Windows, chromium
 from PIL import Image
 from pydantic import ValidationError
 
@@ -233,9 +233,15 @@ def _fit(trial: dict[str, Any], level: int) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """One browser for all tests: each opens windows of its own."""
+    """One browser for all tests."""
     with chromium() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def windows(browser: Any) -> Windows:
+    """Its windows."""
+    return Windows(browser)
 
 
 @pytest.fixture(scope="session")

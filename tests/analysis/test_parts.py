@@ -7,7 +7,13 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from lip_ray.analysis import figure_names, figure_of, frontier_report, report_sections
+from lip_ray.analysis import (
+    figure_names,
+    figure_of,
+    first_figures,
+    frontier_report,
+    report_sections,
+)
 from lip_ray.analysis.page import report
 from lip_ray.analysis.page.content import Content, Part
 from lip_ray.analysis.page.section import Figure, Section, Table
@@ -42,6 +48,7 @@ def test_every_figure_is_drawn_for_a_page_and_as_a_file(
             labels = [own[min(place, len(own) - 1)] for own in offered]
             assert not figure.chosen(labels).layout.updatemenus
     monkeypatch.setattr("lip_ray.analysis.named.report_sections", lambda store: sections)
+    assert first_figures(store) == {name: figure_of(store, name) for name in figure_names(store)}
     for name, titles in figure_names(store).items():
         assert isinstance(figure_of(store, name, part=len(titles) - 1), go.Figure)
 

@@ -3,6 +3,7 @@
 import re
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,25 @@ import pytest
 from browsers import needs_chromium
 from PIL import Image
 
+from lip_ray.analysis import named, report_sections
 from lip_ray.analysis.named import figure_names, figure_of
+from lip_ray.analysis.page.section import Section
 from lip_ray.analysis.print import FigureError, write_figure
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pages_are_made_once() -> Iterator[None]:
+    """The stores of these tests live as long as all of them, and never change."""
+    made: dict[int, list[Section]] = {}
+
+    def sections(store: Any) -> list[Section]:
+        if id(store) not in made:
+            made[id(store)] = report_sections(store)
+        return made[id(store)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(named, "report_sections", sections)
+        yield
 
 
 @pytest.fixture

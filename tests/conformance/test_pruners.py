@@ -1,5 +1,6 @@
 """The laws of every pruner: exact, nested, repeatable, over all layers, zero after every step."""
 
+from functools import cache
 from itertools import pairwise
 
 import torch
@@ -98,6 +99,12 @@ def ladder_of(pruner, bench: Bench) -> list[Mask]:
     return masks
 
 
+@cache
+def ladder_from(seed: int, pruner) -> list[Mask]:
+    """The masks of all levels on a bench of that seed, which tests share."""
+    return ladder_of(pruner, Bench(seed=seed))
+
+
 def trajectory(pruner, **changes) -> Trajectory:
     return Trajectory.model_validate(
         {
@@ -114,6 +121,13 @@ def trajectory(pruner, **changes) -> Trajectory:
 
 def records_of(pruner, **changes) -> list[LevelRecord]:
     return list(run(trajectory(pruner, **changes), Context(device=CPU)))
+
+
+@cache
+def dense_reference() -> LevelRecord:
+    """The dense level of a trial whose pruner is the random one."""
+    (dense,) = records_of(Random(), schedule=[1.0])
+    return dense
 
 
 def masks_of(records: list[LevelRecord]) -> list[Mask]:
@@ -192,16 +206,15 @@ def test_scoring_is_pure(example) -> None:
 
 
 def test_a_ladder_keeps_exact_counts_and_is_nested(example) -> None:
-    bench = Bench()
-    masks = ladder_of(example, bench)
-    assert [mask.kept for mask in masks] == list(LADDER.kept(bench.dense.total))
+    masks = ladder_from(0, example)
+    assert [mask.kept for mask in masks] == list(LADDER.kept(masks[0].total))
     for wider, narrower in pairwise(masks):
         for name, layer in narrower.layers.items():
             assert not bool((layer & ~wider.layers[name]).any())
 
 
 def test_the_same_seed_gives_the_same_masks(example) -> None:
-    ours, theirs = ladder_of(example, Bench()), ladder_of(example, Bench())
+    ours, theirs = ladder_from(0, example), ladder_of(example, Bench())
     assert all(same(one, other) for one, other in zip(ours, theirs, strict=True))
     others = ladder_of(example, Bench(seed=1))
     assert not same(ours[-1], others[-1])
@@ -220,8 +233,7 @@ def test_ties_are_broken_in_the_order_of_the_network(example) -> None:
 
 
 def test_rewound_weights_are_the_mask_times_the_initial_ones(example) -> None:
-    bench = Bench()
-    mask = ladder_of(example, bench)[-1]
+    bench, mask = Bench(), ladder_from(0, example)[-1]
     bench.prior.rewind(bench.initial, mask.layers)
     for name, value in bench.prior.snapshot().items():
         expected = bench.initial[name]
@@ -285,7 +297,7 @@ def test_every_pruner_removes_as_many_as_every_other(example) -> None:
 def test_the_dense_level_is_the_same_for_all(example) -> None:
     """The pruner has no say before the first cut: same noise, latent, weights and fit."""
     (dense,) = records_of(example, schedule=[1.0])
-    (reference,) = records_of(Random(), schedule=[1.0])
+    reference = dense_reference()
     assert dense.curve.loss == reference.curve.loss
     assert dense.curve.psnr_db == reference.curve.psnr_db
     assert dense.psnr_selected_db == reference.psnr_selected_db

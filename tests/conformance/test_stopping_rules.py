@@ -1,7 +1,7 @@
 """The laws of every stopping rule: what it chooses, what it reports, and what it never sees."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import pytest
@@ -26,7 +26,7 @@ from lip_ray.fits import (
 )
 from lip_ray.fits.stopping import WATCHING, AbstractMonitor, AbstractStopping, Seen
 from lip_ray.fits.trace import PSNR_OF, Trace
-from lip_ray.priors import Skip
+from lip_ray.priors import Skip, UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.spec import Spec
 from lip_ray.tasks import Denoising, Problem
@@ -122,6 +122,12 @@ def watched(
     return trace
 
 
+@cache
+def seen_by(rule: AbstractStopping) -> Trace:
+    """The trace of the synthetic fit that most laws look at."""
+    return watched(rule)
+
+
 def images(rule: AbstractStopping, outputs: Outputs, steps: int) -> Iterator[Tensor]:
     """The signal that a rule watches, step by step."""
     average = outputs(0).clone()
@@ -202,7 +208,7 @@ class TestWhatItChooses:
 class TestWhatItReports:
     def test_the_signal_that_it_watches_at_that_very_step(self, example) -> None:
         """An average lags behind: it is another image than the output of the same step."""
-        trace = watched(example)
+        trace = seen_by(example)
         shown = list(images(example, overfitting(), LONG))
         rows = trace.rows(LONG)
         [choice] = trace.choices(rows)
@@ -212,7 +218,7 @@ class TestWhatItReports:
         assert choice.psnr_db == pytest.approx(float(rows[choice.step, PSNR_OF[example.signal]]))
 
     def test_all_lengths_of_the_rule_in_steps(self, example) -> None:
-        [choice] = (trace := watched(example)).choices(trace.rows(LONG))
+        [choice] = (trace := seen_by(example)).choices(trace.rows(LONG))
         assert choice.rule == example.scaled(LONG)
         assert None not in choice.rule.model_dump().values()
 
@@ -230,7 +236,7 @@ class TestFinality:
         example = impatient(example)
         learning, clean = overfitting(), noisy().clean
         assert clean is not None
-        trace = watched(example, outputs=learning)
+        trace = seen_by(example)
         [choice] = trace.choices(trace.rows(LONG))
         assert choice.fired, "this fit gives the rule no reason"
         tempted = watched(
@@ -278,29 +284,26 @@ class TestFinality:
 
 class TestAlone:
     def test_the_choice_is_the_same_alone_and_among_others(self, example) -> None:
-        alone = watched(example)
+        alone = seen_by(example)
         others = [rule for rule in WATCHING if rule.scaled(LONG) != example.scaled(LONG)]
         first, last = watched(example, *others), watched(*others, example)
         assert choice_of(first) == choice_of(alone) == choice_of(last, len(others))
 
-    def test_a_rule_has_no_influence_on_the_fit(self, example, tiny) -> None:
-        results, weights = [], []
-        for rule in (example, WindowedVariance(window=1)):
-            results.append(tiny.fit(rule))
-            weights.append(tiny.subjects[0].prior.snapshot())
-        for one, other in zip(*results, strict=True):
+    def test_a_rule_has_no_influence_on_the_fit(self, example) -> None:
+        ours, others = fitted(example), fitted(WindowedVariance(window=1))
+        for one, other in zip(ours.results, others.results, strict=True):
             assert torch.equal(one.rows[:, :3], other.rows[:, :3])
-        assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+        assert ours.weights.keys() == others.weights.keys()
+        assert all(torch.equal(ours.weights[name], others.weights[name]) for name in ours.weights)
 
-    def test_each_image_of_a_fit_has_its_own_choice(self, example, tiny) -> None:
+    def test_each_image_of_a_fit_has_its_own_choice(self, example) -> None:
         """That of its own trace, as if the others were not there."""
-        results = tiny.fit(example)
-        assert len(results) == 2
-        for result, subject, outputs in zip(results, tiny.subjects, tiny.outputs(), strict=True):
-            rule = example.scaled(tiny.STEPS)
-            trace = Trace(subject.problem, steps=tiny.STEPS, decay=0.99, rules=[rule])
+        fit = fitted(example)
+        assert len(fit.results) == 2
+        for result, problem, outputs in zip(fit.results, fit.problems, fit.outputs, strict=True):
+            trace = Trace(problem, steps=FITTED, decay=0.99, rules=[example.scaled(FITTED)])
             for step, output in enumerate(outputs):
-                trace.observe(step, subject.problem.loss(output), output)
+                trace.observe(step, problem.loss(output), output)
             assert result.choices[0].step == trace.selected.step == result.selected.step
             assert torch.allclose(result.selected.image, trace.selected.image, atol=1e-6)
 
@@ -317,16 +320,15 @@ class TestBlind:
             "random": torch.rand(SHAPE, generator=torch.Generator().manual_seed(9)),
             "measured": problem.measured,
         }[clean]
-        seeing, blind = watched(example), watched(example, problem=replace(problem, clean=other))
+        seeing, blind = seen_by(example), watched(example, problem=replace(problem, clean=other))
         assert choice_of(blind) == choice_of(seeing)
         assert seeing.selected is not None
         assert blind.selected is not None
         assert torch.equal(blind.selected.image, seeing.selected.image)
 
-    def test_in_a_real_fit_too(self, example, tiny) -> None:
-        seeing = tiny.fit(example)
-        poisoned = tiny.fit(example, clean=lambda image: torch.full_like(image, NAN))
-        for one, other in zip(seeing, poisoned, strict=True):
+    def test_in_a_real_fit_too(self, example) -> None:
+        seeing, poisoned = fitted(example), fitted(example, blind=True)
+        for one, other in zip(seeing.results, poisoned.results, strict=True):
             assert other.peak is None
             assert [c.step for c in one.choices] == [c.step for c in other.choices]
             assert torch.equal(one.selected.image, other.selected.image)
@@ -423,47 +425,48 @@ def held_by(monitor: AbstractMonitor) -> int:
     return sum(v.numel() for v in vars(monitor).values() if isinstance(v, Tensor))
 
 
-class Tiny:
-    """A tiny network and two images to fit; `fit` runs from the initial weights each time."""
-
-    STEPS = 130
-
-    def __init__(self) -> None:
-        spec, cpu = Skip(width=6, scales=2, skip_width=2, input_channels=4), torch.device("cpu")
-        self._shown: list[Tensor] = []
-        self.subjects: list[Subject] = []
-        for place, name in enumerate(("astronaut", "coffee")):
-            image = BuiltinImage(name=name, rows=(96, 112), columns=(200, 215))
-            problem = Denoising(sigma=25.0).realise(image, seed=0, device=cpu)
-            problem = problem.holding_out(0.1, torch.Generator().manual_seed(place))
-            prior = spec.build(problem.image_shape, seed=0, image=name, device=cpu)
-            if self.subjects:
-                prior = self.subjects[0].prior.with_latent(prior.latent)
-            draws = torch.Generator().manual_seed(place)
-            self.subjects.append(Subject(prior=prior, problem=problem, draws=draws))
-        network = self.subjects[0].prior
-        self._initial, self._mask = network.snapshot(), Mask.dense(network.prunable())
-        network.module.register_forward_hook(lambda *call: self._shown.append(call[-1].detach()))
-
-    def fit(
-        self, rule: AbstractStopping, *, clean: Callable[[Tensor], Tensor] = lambda image: image
-    ) -> tuple[FitResult, ...]:
-        """Fit both; `clean` replaces their clean images."""
-        self._shown.clear()
-        self.subjects[0].prior.rewind(self._initial, self._mask.layers)
-        subjects = []
-        for place, subject in enumerate(self.subjects):
-            assert subject.problem.clean is not None
-            problem = replace(subject.problem, clean=clean(subject.problem.clean))
-            draws = torch.Generator().manual_seed(place)
-            subjects.append(Subject(prior=subject.prior, problem=problem, draws=draws))
-        return Fit(steps=self.STEPS, stopping=rule).run(subjects, self._mask)
-
-    def outputs(self) -> tuple[list[Tensor], ...]:
-        """Of the last fit, by image."""
-        return self._shown[::2], self._shown[1::2]
+FITTED = 130
+"""Steps of a real fit."""
 
 
-@pytest.fixture
-def tiny() -> Tiny:
-    return Tiny()
+@dataclass(frozen=True)
+class Fitted:
+    """A real fit of a tiny network to two images, and what came of it."""
+
+    problems: tuple[Problem, ...]
+    results: tuple[FitResult, ...]
+    outputs: tuple[list[Tensor], ...]
+    """Of every step, by image."""
+    weights: dict[str, Tensor]
+    """At the end."""
+
+
+@cache
+def fitted(rule: AbstractStopping, *, blind: bool = False) -> Fitted:
+    """The fit with a rule; a blind one has no numbers for clean images."""
+    subjects = tuple(subjects_of(blind=blind))
+    network, shown = subjects[0].prior, list[Tensor]()
+    network.module.register_forward_hook(lambda *call: shown.append(call[-1].detach()))
+    results = Fit(steps=FITTED, stopping=rule).run(subjects, Mask.dense(network.prunable()))
+    return Fitted(
+        problems=tuple(subject.problem for subject in subjects),
+        results=results,
+        outputs=(shown[::2], shown[1::2]),
+        weights=network.snapshot(),
+    )
+
+
+def subjects_of(*, blind: bool) -> Iterator[Subject]:
+    """Two images for one network, at its initial weights."""
+    spec, cpu = Skip(width=6, scales=2, skip_width=2, input_channels=4), torch.device("cpu")
+    network: UntrainedPrior | None = None
+    for place, name in enumerate(("astronaut", "coffee")):
+        image = BuiltinImage(name=name, rows=(96, 112), columns=(200, 215))
+        problem = Denoising(sigma=25.0).realise(image, seed=0, device=cpu)
+        problem = problem.holding_out(0.1, torch.Generator().manual_seed(place))
+        if blind:
+            problem = replace(problem, clean=torch.full_like(problem.measured, NAN))
+        prior = spec.build(problem.image_shape, seed=0, image=name, device=cpu)
+        network = network or prior
+        draws = torch.Generator().manual_seed(place)
+        yield Subject(prior=network.with_latent(prior.latent), problem=problem, draws=draws)

@@ -155,12 +155,15 @@ NEWER_IDS = {
 }
 
 QUICKSTART_TRIALS = [
-    "917de7de9a5ad994",
-    "ae2c1f6fb3366bb7",
-    "d8f1dc3fe3744c20",
-    "665c3695e72c4233",
-    "d61d2e5a3dcd9acd",
-    "bde171d3ce9168d0",
+    "e2e65d1eb0fd9fdd",
+    "8c757657a562a620",
+    "d415180e237051ab",
+    "c8821b5eda3eb933",
+    "dc828d8cd3a503a8",
+    "d6527eae42e7ad3c",
+    "0ac519cc766460ec",
+    "32fee81d598c0dc5",
+    "0a411572d02ea7d5",
 ]
 
 FIT_SAID = (
@@ -230,7 +233,7 @@ class TestPinned:
     def test_the_quickstart_sweep(self) -> None:
         sweep = Sweep.from_yaml(QUICKSTART)
         assert [trial.id for trial in sweep.trials] == QUICKSTART_TRIALS
-        assert sweep.id == "f60ccf1b46fc7184"
+        assert sweep.id == "79b019870ea416b1"
 
     def test_a_sweep_is_known_by_its_trials_in_order(self) -> None:
         sweep = Sweep.from_yaml(QUICKSTART)

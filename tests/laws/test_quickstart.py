@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lip_ray.analysis import matching_table
 from lip_ray.store import Reader
 
 SELECTED_BY_PRUNER = """
@@ -40,5 +41,23 @@ def test_imp_beats_random_pruning_where_it_matters(store: Path) -> None:
 @pytest.mark.slow
 def test_snip_collapses_and_imp_does_not(store: Path) -> None:
     sparsest = by_pruner(store, 0.03)
-    assert sparsest["snip"]["lost"] == 2
+    assert sparsest["snip"]["lost"] == 3
     assert sparsest["magnitude"]["lost"] == 0
+
+
+@pytest.mark.slow
+def test_dense_fits_learn_and_then_overfit(store: Path) -> None:
+    dense = Reader(store).sql(
+        "select unfinished, psnr_peak_db - psnr_final_db as lost from levels where level = 0"
+    )
+    for fit in dense.to_pylist():
+        assert not fit["unfinished"]
+        assert fit["lost"] > 3
+
+
+@pytest.mark.slow
+def test_every_method_gets_a_verdict(store: Path) -> None:
+    reader = Reader(store)
+    verdicts = matching_table(reader.frame("trials"), reader.frame("levels"))["verdict_selected"]
+    assert len(verdicts) == 3
+    assert not verdicts.str.startswith("no verdict").any()

@@ -28,8 +28,10 @@ def without(path: Path, *columns: str) -> None:
     pq.write_table(rows.drop_columns(list(columns)).replace_schema_metadata(), path)
 
 
-def stored(path: Path) -> Path:
-    """A store of every kind of trial, of the first defaults."""
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of every kind of trial, of the first defaults; tests copy it."""
+    path = tmp_path_factory.mktemp("stored")
     with every_kind.first_defaults():
         every_kind.store(path, without=every_kind.NEWER)
     return path
@@ -42,15 +44,15 @@ def said(store: Path) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+def expected(stored: Path) -> dict[str, list[str]]:
     """What views say of such a store where the classes of trials say what they mean."""
-    return said(stored(tmp_path_factory.mktemp("expected")))
+    return said(stored)
 
 
 @pytest.fixture
-def older(tmp_path: Path) -> Path:
+def older(stored: Path, tmp_path: Path) -> Path:
     """The same store, its trials as an older version wrote them."""
-    stored(tmp_path / "older")
+    shutil.copytree(stored, tmp_path / "older")
     for path in (tmp_path / "older" / "trials").glob("*.parquet"):
         without_facets(path)
     return tmp_path / "older"
@@ -112,13 +114,13 @@ def test_parts_of_an_older_version(older: Path, expected: dict[str, list[str]]) 
 
 @pytest.mark.parametrize("parts", [False, True])
 def test_rows_that_lack_the_epoch_alone(
-    tmp_path: Path, expected: dict[str, list[str]], parts: bool
+    stored: Path, tmp_path: Path, expected: dict[str, list[str]], parts: bool
 ) -> None:
     """As schema version 6 wrote them: their facets are the stored ones, which say no epoch."""
-    stored(tmp_path)
+    store = shutil.copytree(stored, tmp_path / "store")
     if parts:
-        compact(tmp_path, grace_s=0)
-    for path in tmp_path.glob("compacted/trials-*" if parts else "trials/*"):
+        compact(store, grace_s=0)
+    for path in store.glob("compacted/trials-*" if parts else "trials/*"):
         rows = pq.read_table(path, partitioning=None)
         for name in ("network_key", "network_settings"):
             said_before = [
@@ -129,7 +131,7 @@ def test_rows_that_lack_the_epoch_alone(
             rows = rows.set_column(place, rows.schema.field(name), [pa.array(said_before)])
         pq.write_table(rows.replace_schema_metadata(), path)
         without(path, "epoch")
-    assert said(tmp_path) == expected
+    assert said(store) == expected
 
 
 def test_trials_of_two_epochs_are_told_apart(tmp_path: Path) -> None:

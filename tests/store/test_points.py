@@ -1,7 +1,10 @@
 """Points of a search and their scores come back as they were written; the front is exact."""
 
+import json
 import multiprocessing
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +205,42 @@ def test_the_front_is_what_no_other_complete_point_of_the_search_dominates(
     view = Reader(root).sql("select number from pareto").to_pylist()
     best = [number for number, on_it in enumerate(front(told)) if on_it]
     assert sorted(row["number"] for row in view) == best
+
+
+def test_no_front_has_a_point_whose_value_rests_on_a_fit_that_says_nothing(
+    tmp_path: Path, point_record: Make, score_record: Make, level_record: Make
+) -> None:
+    """Each point would dominate the next; what counts is the level of an objective."""
+    sound, unended, bad = {}, {"unfinished": True}, {"psnr_peak_db": 19.0}
+    levels = (
+        {"kind": "last"},
+        {"kind": "number", "number": 1},
+        {"kind": "density", "density": 0.5},
+    )
+    ladders = [(sound, sound, unended), (sound, bad, sound), (unended, sound, sound)]
+    store = Writer.open(tmp_path)
+    for place, level in enumerate(levels):
+        objective = {"column": "psnr_selected_db", "direction": "maximize", "level": level}
+        for number, ladder in enumerate(ladders):
+            key = {"search": f"by {level['kind']}", "search_id": "e" * 16}
+            trial = f"{place}{number}".ljust(16, "a")
+            aims = json.dumps([objective])
+            rows = {"trial_ids": (trial,), "kinds": ("trajectory",), "specs": ("{}",)}
+            store.write_point(point_record(number, objectives=aims, levels=(3,), **rows, **key))
+            store.write_score(score_record(number, values=(30.0 - number,), **key))
+            for at, changes in enumerate(ladder):
+                counts = {"kept": 8 >> at, "effective": 8 >> at}
+                store.write_level([level_record(trial, at, **counts, **changes)])
+    rows = Reader(tmp_path).sql("select search, unfit, pareto from points order by all")
+    found = {
+        search: [(row["unfit"], row["pareto"]) for row in own]
+        for search, own in groupby(rows.to_pylist(), key=itemgetter("search"))
+    }
+    assert found == {
+        "by last": [("", False), ("", True), ("unfinished", False)],
+        "by number": [("", False), ("", True), ("below the measurement", False)],
+        "by density": [("", False), ("", True), ("below the measurement", False)],
+    }
 
 
 def test_the_oracle_knows_a_front_by_hand() -> None:

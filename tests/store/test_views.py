@@ -240,12 +240,12 @@ class TestNeeded:
 
     @pytest.mark.parametrize("name", sorted({*schemas(), *(f"files.{one}" for one in TABLES)}))
     def test_no_table_is_missed(self, name: str) -> None:
+        """Nor a view: with what is needed alone, and no other, a query is answered."""
         with duckdb.connect() as connection:
+            needed = needed_by(connection, f"from {name}")
             connection.execute("create schema files")
-            without_rows(connection, TABLES)
-            define(connection)
-            for table in set(TABLES) - needed_by(connection, f"from {name}"):
-                connection.execute(f"drop table files.{table}")
+            without_rows(connection, needed.tables)
+            define(connection, needed.views)
             assert connection.sql(f"from {name}").fetchall() == []
 
     @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ class TestNeeded:
             ("from sweeps union all by name from scores", {"sweeps", "scores"}),
             ("summarize levels", {"levels"}),
             ("pivot levels on image in ('camera') using avg(kept)", {"levels"}),
-            ("from pareto", {"points", "scores"}),
+            ("from pareto", {"points", "scores", "levels"}),
             ("select 'masks' as curves, scores.trials from scores", {"scores"}),
             ("from scores -- and masks", {"scores"}),
             ("with query as (from scores) from query", {"scores"}),
@@ -283,4 +283,24 @@ class TestNeeded:
     )
     def test_tables(self, query: str, needed: set[str]) -> None:
         with duckdb.connect() as connection:
-            assert needed_by(connection, query) == needed
+            assert needed_by(connection, query).tables == needed
+
+    @pytest.mark.parametrize(
+        ("query", "needed"),
+        [
+            ("select 1", set()),
+            ("from scores", {"scores"}),
+            ("from files.scores", {"scores"}),
+            ("from pareto", {"pareto", "levels", "points", "scores"}),
+            ("from score", None),
+            ("from information_schema.tables", None),
+            ("from duckdb_views()", None),
+            ("from scores, range(3)", None),
+            ("from query_table('sco' || 'res')", None),
+            ("explain from scores", None),
+        ],
+    )
+    def test_views(self, query: str, needed: set[str] | None) -> None:
+        """All, where a query may list them, or DuckDB suggest one for a name that is none."""
+        with duckdb.connect() as connection:
+            assert needed_by(connection, query).views == needed

@@ -1,6 +1,5 @@
 """The explorer's figure: one scene by one cost."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,12 +114,6 @@ def scene_fits(fits: pd.DataFrame, task: str, image: str) -> pd.DataFrame:
     own = fits[fits["task"] == task]
     single = image in own["image"].cat.categories
     return own[own["image"] == image] if single else own
-
-
-def scenes_of(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    """Each task and image of a `scene_table`, with its rows."""
-    for (task, image), own in table.groupby(SCENE, observed=True):
-        yield (str(task), str(image)), own
 
 
 def _in_scene(table: pd.DataFrame, choice: Shown) -> "pd.Series[bool]":

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -94,30 +95,62 @@ FLAWED: Mapping[str, Template] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """What one line joins: the tickets of a method in a network, or a dense network alone."""
+    """What one line joins, and how: the tickets of a method in a network, or a dense network."""
 
     network: str
     method: str
     prior: str
     base: bool
+    """Whether it is a dense network alone."""
     name: str
     style: Style
 
+    @cached_property
+    def when(self) -> Mapping[str, Sequence[str]]:
+        """The choices for which it is shown: dense networks are whatever the method.
 
-@dataclass(frozen=True, kw_only=True)
-class Look:
-    """The traces of a series, and the choices for which they are shown."""
+        The deep decoder's are always.
+        """
+        if self.base and self.prior == DEEP_DECODER:
+            return {}
+        own = {"prior": [ALL, self.network]}
+        return own if self.base else own | {"method": [ALL, self.method]}
 
-    series: Series
-    when: Mapping[str, Sequence[str]]
-    interval: Template
-    """A vertical bar per mean, broken off between them."""
-    means: Template
-    """The ladder of a method or, of a dense network, a mark at its own cost."""
-    level: Template
-    """A horizontal line at what a dense network reaches."""
-    fits: Template
-    """Open marks of single fits."""
+    @cached_property
+    def interval(self) -> Template:
+        """A vertical bar per mean, broken off between them."""
+        ends = {"x": {"gapped": [COST, COST]}, "y": {"gapped": [LOW, HIGH]}}
+        line = {"color": self.style.colour, "width": 5}
+        return self._named({**LONE_LINE, **ends, "line": line, "opacity": 0.25}, ", interval")
+
+    @cached_property
+    def means(self) -> Template:
+        """The ladder of a method or, of a dense network, a mark at its own cost."""
+        own = {
+            **MEANS,
+            "line": self.style.line(1.5 if self.base else 2),
+            "marker": self.style.marker(9),
+            "customdata": {"rows": [LOW, HIGH, COUNT]},
+            "hovertemplate": column("sample", by="which", of=_mean_hovers(self.name)),
+        }
+        return self._named(own)
+
+    @cached_property
+    def level(self) -> Template:
+        """A horizontal line at what a dense network reaches."""
+        own = {**LONE_LINE, "x": COST, "y": MEAN, "line": self.style.line(1.5)}
+        return self._named(own, ", level")
+
+    @cached_property
+    def fits(self) -> Template:
+        """Open marks of single fits."""
+        colour, symbol = self.style.colour, f"{self.style.symbol}-open"
+        marker = {"color": colour, "symbol": symbol, "size": crowded(few=6, many=4)}
+        own = {**fit_marks(plain(self.name)), "marker": marker, "showlegend": False}
+        return self._named(own, ", fits")
+
+    def _named(self, trace: Template, what: str = "") -> Template:
+        return {**trace, "name": plain(self.name + what), "legendgroup": self.name}
 
 
 def series_of(table: pd.DataFrame) -> list[Series]:
@@ -142,49 +175,6 @@ def series_of(table: pd.DataFrame) -> list[Series]:
         for rows, is_base, style in styles
         for place, row in enumerate(tuples(rows))
     ]
-
-
-def look_of(series: Series) -> Look:
-    """The look of a series."""
-    colour, symbol = series.style.colour, series.style.symbol
-    line = {"color": colour, "dash": series.style.dash}
-    interval = {
-        **LONE_LINE,
-        "x": {"gapped": [COST, COST]},
-        "y": {"gapped": [LOW, HIGH]},
-        "line": {"color": colour, "width": 5},
-        "opacity": 0.25,
-    }
-    means = {
-        **MEANS,
-        "line": {**line, "width": 1.5 if series.base else 2},
-        "marker": {"symbol": symbol, "size": 9, "opacity": 1},
-        "customdata": {"rows": [LOW, HIGH, COUNT]},
-        "hovertemplate": column("sample", by="which", of=_mean_hovers(series.name)),
-    }
-    level = {**LONE_LINE, "x": COST, "y": MEAN, "line": {**line, "width": 1.5}}
-    marker = {"color": colour, "symbol": f"{symbol}-open", "size": crowded(few=6, many=4)}
-    fits = {**fit_marks(plain(series.name)), "marker": marker, "showlegend": False}
-    return Look(
-        series=series,
-        when=_when(series),
-        interval=_named(interval, series, ", interval"),
-        means=_named(means, series),
-        level=_named(level, series, ", level"),
-        fits=_named(fits, series, ", fits"),
-    )
-
-
-def _when(series: Series) -> dict[str, list[str]]:
-    """Dense networks are shown whatever the method, the deep decoder's always."""
-    if series.base and series.prior == DEEP_DECODER:
-        return {}
-    own = {"prior": [ALL, series.network]}
-    return own if series.base else own | {"method": [ALL, series.method]}
-
-
-def _named(trace: Template, series: Series, what: str = "") -> Template:
-    return {**trace, "name": plain(series.name + what), "legendgroup": series.name}
 
 
 def _mean_hovers(name: str) -> dict[str, Any]:

@@ -9,9 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ...charts.choices import Packing, packed_columns
-from ...charts.controls import PSNR_SHOWN, Choice, listed
+from ...charts.controls import PSNR_SHOWN, Choice, listed, listed_of
 from ...page.content import Content, Part
 from ...page.section import Figure, Section
+from ...rows.identity import KINDS
 from ...rows.points import WHICH
 from .figures import (
     Shown,
@@ -20,7 +21,6 @@ from .figures import (
     first_choice,
     psnr_range,
     scene_fits,
-    scenes_of,
 )
 from .looks import ALL, FLAWED, series_of
 from .table import AXES, SCENE, SERIES, fits_of, scene_table
@@ -43,8 +43,6 @@ depend on the machine, and on what else ran there. The address of this page keep
 
 def sections(shown: Content) -> Iterator[Section]:
     """One figure for all scenes that have a PSNR."""
-    if shown.described.empty:
-        return
     fits = fits_of(shown.described)
     table = scene_table(fits)
     if table["n"].any():
@@ -72,22 +70,23 @@ def _controls(table: pd.DataFrame) -> tuple[Choice, ...]:
     """One for each field of what is shown of a `scene_table`, in their order."""
     first = first_choice(table)
     offered = {
-        "task": ("Task", _names(table, "task"), first.task),
-        "image": ("Image", _names(table, "image"), first.image),
-        "prior": ("Prior", [ALL, *_names(table, "network")], ALL),
-        "method": ("Method", [ALL, *_names(table, "method")], ALL),
+        "task": listed_of(table["task"]),
+        "image": listed_of(table["image"]),
+        "prior": listed([ALL, *listed_of(table["network"])]),
+        "method": listed([ALL, *listed_of(table["method"])]),
     }
     lists = [
-        Choice(name=name, legend=legend, labels=listed(names), chosen=names.index(one), menu=None)
-        for name, (legend, names, one) in offered.items()
+        Choice(
+            name=name,
+            legend=name.capitalize(),
+            labels=labels,
+            chosen=[*labels].index(getattr(first, name)),
+            menu=None,
+        )
+        for name, labels in offered.items()
     ]
     axis = Choice(name="axis", legend="Axis", labels=AXES, menu=None)
     return (*lists, axis, replace(PSNR_SHOWN, menu=None))
-
-
-def _names(table: pd.DataFrame, column: str) -> list[str]:
-    own = table[column]
-    return [str(name) for name in own.cat.categories if (own == name).any()]
 
 
 def _figure_of(table: pd.DataFrame, fits: pd.DataFrame, choice: Mapping[str, str]) -> go.Figure:
@@ -105,17 +104,18 @@ def explorer_data(table: pd.DataFrame, fits: pd.DataFrame) -> dict[str, Any]:
     drawn = drawings(series_of(table), rows, fits)
     first = next(iter(drawn.values()))
     psnrs = fits[[*SCENE, *(f"psnr_{which}_db" for which in WHICH)]]
+    own = dict(list(table.groupby(SCENE, observed=True)))
     words, packing = scene_words(table), Packing()
     scenes = [
         {
             "task": task,
             "image": image,
-            "offers": _offers(own),
-            "range": psnr_range(own, scene_fits(psnrs, task, image)),
-            "traces": packing.traces(drawn[task, image].traces),
+            "offers": _offers(own[task, image]),
+            "range": psnr_range(own[task, image], scene_fits(psnrs, task, image)),
+            "traces": packing.traces(drawing.traces),
             "words": words[task, image],
         }
-        for (task, image), own in scenes_of(table)
+        for (task, image), drawing in drawn.items()
     ]
     return {
         "first": vars(first_choice(table)),
@@ -138,4 +138,4 @@ def _offers(rows: pd.DataFrame) -> dict[str, list[str]]:
     }
 
 
-PART = Part(sections=sections)
+PART = Part(sections=sections, kinds={*KINDS})

@@ -3,7 +3,7 @@
 A scene is a task with one image, or with the mean over all of its images.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 
 from ...rows.naming import named
 from ...rows.points import WHICH, described_points, distinct_fits, flaws, unfit
-from ...statistics.aggregate import IN_DB, SCORES, Groups, dense_first, score_table
+from ...statistics.aggregate import Groups, dense_first, psnr_table
 from ...statistics.intervals import hypervolume, pareto_front
 
 AXES = {
@@ -32,31 +32,9 @@ SIZE = ["kept", "total"]
 BEYOND = 0.1
 """Decades between the largest cost and that of a hypervolume's reference point."""
 
-DOMINATING = [
-    *AXES,
-    *(f"front_{axis}" for axis in AXES),
-    "mean_db",
-    "measured_db",
-    "unfit",
-    "whole",
-]
-"""The columns of a `scene_table` that its hypervolumes are computed from."""
-
 COLUMNS = [
-    *(*SCENE, *SERIES, *SIZE, "prior", "reference", "scene", "density"),
-    *(
-        "measured_db",
-        "macs",
-        "seconds",
-        "n",
-        "mean_db",
-        "unfit",
-        "missing",
-        "which",
-        "unit",
-        "whole",
-    ),
-    *("low_db", "high_db"),
+    *(*SCENE, *SERIES, *SIZE, "prior", "reference", "scene", "density", "measured_db", "macs"),
+    *("seconds", "n", "mean_db", "unfit", "missing", "which", "unit", "whole", "low_db", "high_db"),
 ]
 """The columns of a `scene_table`, before its fronts."""
 
@@ -134,11 +112,11 @@ def hypervolume_table(table: pd.DataFrame) -> pd.DataFrame:
     either is not known. `front` counts the points on the front, `points` those that could be,
     `without` those whose cost or PSNR is not known.
     """
-    groups = table[[*SCENE, "which", *DOMINATING]].groupby([*SCENE, "which"], observed=True)
+    groups = table.groupby([*SCENE, "which"], observed=True)
     rows = [
-        {"task": task, "image": image, "which": which, "axis": axis} | found
+        {"task": task, "image": image, "which": which, "axis": axis} | _dominated(group, axis)
         for (task, image, which), group in groups
-        for axis, found in _dominated(group)
+        for axis in AXES
     ]
     return pd.DataFrame(rows)
 
@@ -160,9 +138,7 @@ def _over_images(fits: pd.DataFrame) -> pd.DataFrame:
 
 def _scores(groups: Groups, same: Sequence[str]) -> pd.DataFrame:
     means = {name: name for name in ("measured_db", "macs", "seconds")}
-    return score_table(groups, SCORES, same=same, means=means, failures=(), flags=["unfit"]).rename(
-        columns=IN_DB
-    )
+    return psnr_table(groups, same=same, means=means, failures=(), flags=["unfit"])
 
 
 def _with_fronts(table: pd.DataFrame) -> pd.DataFrame:
@@ -189,31 +165,20 @@ def _known(rows: pd.DataFrame, axis: str) -> np.ndarray[Any, np.dtype[np.bool_]]
     return np.asarray(np.isfinite(rows["mean_db"].to_numpy()) & np.isfinite(costs) & (costs > 0))
 
 
-def _dominated(rows: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the front of one scene and PSNR dominates, by axis."""
-    measured = rows["measured_db"].dropna()
-    worst_db = measured.mean() if len(measured) else np.nan
-    psnr_db = rows["mean_db"].to_numpy()
-    for axis in AXES:
-        able = _able(rows, axis)
-        costs = np.log10(rows[axis].to_numpy(float)[able])
-        worst = costs.max() + BEYOND if len(costs) else np.nan
-        found = np.nan
-        if np.isfinite(worst) and np.isfinite(worst_db):
-            found = hypervolume(
-                costs.tolist(),
-                psnr_db[able].tolist(),
-                worst_cost=float(worst),
-                worst_psnr_db=float(worst_db),
-            )
-        yield (
-            axis,
-            {
-                "hypervolume": found,
-                "worst_cost": 10**worst,
-                "worst_db": worst_db,
-                "front": int(rows[f"front_{axis}"].sum()),
-                "points": int(able.sum()),
-                "without": int((~_known(rows, axis)).sum()),
-            },
-        )
+def _dominated(rows: pd.DataFrame, axis: str) -> dict[str, Any]:
+    """What the front of one scene and PSNR dominates by one cost."""
+    able, worst_db = _able(rows, axis), float(rows["measured_db"].mean())
+    costs = np.log10(rows[axis].to_numpy(float)[able])
+    worst = float(costs.max()) + BEYOND if len(costs) else np.nan
+    found = np.nan
+    if np.isfinite(worst) and np.isfinite(worst_db):
+        psnr_db = rows["mean_db"].to_numpy()[able].tolist()
+        found = hypervolume(costs.tolist(), psnr_db, worst_cost=worst, worst_psnr_db=worst_db)
+    return {
+        "hypervolume": found,
+        "worst_cost": 10**worst,
+        "worst_db": worst_db,
+        "front": int(rows[f"front_{axis}"].sum()),
+        "points": int(able.sum()),
+        "without": int((~_known(rows, axis)).sum()),
+    }

@@ -13,9 +13,10 @@ import pandas as pd
 
 from ...charts.choices import Column, Columns, Drawing, Piece, Places, Trace
 from ...charts.style import plain
+from ...rows.naming import tuples
 from ...rows.points import WHICH
 from ...statistics.published import published_for, published_table
-from .looks import FLAWED, FRONT, PUBLISHED, SAMPLES, Look, Series, look_of
+from .looks import FLAWED, FRONT, PUBLISHED, SAMPLES, Series
 from .table import AXES, SCENE, SERIES
 
 MANY = 2_000
@@ -39,15 +40,14 @@ def drawings(
     `rows` are those of a `scene_table` by `which` PSNR, of the same means in the same order; `fits`
     are `explorer_fits` of these scenes.
     """
-    looks = [look_of(one) for one in series]
     means = _Means(rows={which: own.reset_index(drop=True) for which, own in rows.items()})
-    marks = None if fits is None else _Fits(fits=_in_order(fits, looks), looks=looks)
+    marks = None if fits is None else _Fits(fits=_in_order(fits, series), series=series)
     published = _Published(keys=means.keys)
     columns = {**means.columns, **(marks.columns if marks else {}), **published.columns}
 
     def traces(scene: Scene) -> Iterator[Trace]:
-        for look in looks:
-            yield from means.traces(scene, look)
+        for one in series:
+            yield from means.traces(scene, one)
         if marks:
             yield from marks.traces(scene)
         yield means.front(scene)
@@ -64,17 +64,18 @@ class _Means:
 
     rows: Mapping[str, pd.DataFrame]
 
-    def traces(self, scene: Scene, look: Look) -> Iterator[Trace]:
+    def traces(self, scene: Scene, series: Series) -> Iterator[Trace]:
         """A series' intervals, its means and, of a dense network, their level lines."""
-        own = self._series.get((*scene, look.series.network, look.series.method), ())
+        own = self._places(scene, series, series.method)
         if not len(own):
             return
-        yield _trace(look.interval, look, own)
-        if look.series.base:
-            yield _trace(look.means, look, own)
-            yield from (_trace(look.level, look, self._ends(row)) for row in own)
+        yield _trace(series.interval, series, own)
+        if series.base:
+            yield _trace(series.means, series, own)
+            yield from (_trace(series.level, series, self._ends(row)) for row in own)
         else:
-            yield _trace(look.means, look, [*self._top(scene, look, own[0]), *own])
+            dense = self._places(scene, series, self._base["reference"].iat[own[0]])
+            yield _trace(series.means, series, [*dense[:1], *own])
 
     def front(self, scene: Scene) -> Trace:
         """Which means are on the front, the cheapest first, differs by PSNR and by cost."""
@@ -142,17 +143,12 @@ class _Means:
         first = len(self._base) + 2 * int(np.searchsorted(self._dense, row))
         return [first, first + 1]
 
-    def _top(self, scene: Scene, look: Look, row: int) -> Places:
-        """The dense mean that a ladder begins with, where there is one."""
-        reference = self._base["reference"].iat[row]
-        return self._series.get((*scene, look.series.network, reference), ())[:1]  # type: ignore[no-any-return]
+    def _places(self, scene: Scene, series: Series, method: Any) -> Any:
+        return self._series.get((*scene, series.network, method), ())
 
-    def _on_front(self, scene: Scene, which: str, axis: str) -> Places:
-        places = self._scenes[scene]
-        rows = self.rows[which]
-        own = places[rows[f"front_{axis}"].to_numpy()[places]]
-        order = np.argsort(rows[axis].to_numpy()[own], kind="stable")
-        return own[order]  # type: ignore[no-any-return]
+    def _on_front(self, scene: Scene, which: str, axis: str) -> Any:
+        rows = self.rows[which].iloc[self._scenes[scene]]
+        return rows.loc[rows[f"front_{axis}"], axis].sort_values(kind="stable").index
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,21 +156,14 @@ class _Fits:
     """Fits as `_in_order` gives them."""
 
     fits: pd.DataFrame
-    looks: Sequence[Look]
+    series: Sequence[Series]
 
     def traces(self, scene: Scene) -> Iterator[Trace]:
         """Open marks by series, then a trace for each flaw."""
-        for place, look in enumerate(self.looks):
-            own = self._places(scene, place, "")
-            if len(own):
-                yield _trace(look.fits, look, own)
+        for one, own in self._shown(scene, ""):
+            yield _trace(one.fits, one, own)
         for flaw, template in FLAWED.items():
-            found = [self._places(scene, place, flaw) for place in range(len(self.looks))]
-            pieces = [
-                Piece(when=look.when, places=own)
-                for look, own in zip(self.looks, found, strict=True)
-                if len(own)
-            ]
+            pieces = [Piece(when=one.when, places=own) for one, own in self._shown(scene, flaw)]
             if pieces:
                 yield Trace(template=template, pieces=pieces)
 
@@ -182,7 +171,6 @@ class _Fits:
     def columns(self) -> Columns:
         """Costs by axis, PSNRs, and what is said of each fit."""
         fits = self.fits
-        costs = {axis: fits[axis].to_numpy(float) for axis in AXES}
         psnrs = {which: fits[f"psnr_{which}_db"].to_numpy(float) for which in WHICH}
         texts = [
             f"{plain(image)}, seed {seed}"
@@ -191,8 +179,8 @@ class _Fits:
         return {
             "fit": Column(values=fits.index.to_numpy()),
             "fit cost": {
-                axis: Column(values=own, decimals=COST_DECIMALS[axis])
-                for axis, own in costs.items()
+                axis: Column(values=fits[axis].to_numpy(float), decimals=COST_DECIMALS[axis])
+                for axis in AXES
             },
             "fit psnr": _columns(psnrs, FIT_DECIMALS),
             "fit text": Column(values=np.array(texts, object)),
@@ -206,25 +194,26 @@ class _Fits:
     def _of_image(self) -> Mapping[Any, Any]:
         return self.fits.groupby(["task", "image", "series", "flaw"], observed=True).indices
 
-    def _places(self, scene: Scene, series: int, flaw: str) -> Places:
-        """The places of its fits: those of all images of the task where the scene is their mean."""
+    def _shown(self, scene: Scene, flaw: str) -> Iterator[tuple[Series, Places]]:
+        """The series that have such fits, with their places.
+
+        They are those of all images of the task where the scene is their mean.
+        """
         task, image = scene
-        if image in self.fits["image"].cat.categories:
-            found: Places = self._of_image.get((task, image, series, flaw), ())
-        else:
-            found = self._of_task.get((task, series, flaw), ())
-        return found
+        single = image in self.fits["image"].cat.categories
+        known, start = (self._of_image, scene) if single else (self._of_task, (task,))
+        for place, one in enumerate(self.series):
+            if (*start, place, flaw) in known:
+                yield one, known[*start, place, flaw]
 
 
-def _in_order(fits: pd.DataFrame, looks: Sequence[Look]) -> pd.DataFrame:
+def _in_order(fits: pd.DataFrame, series: Sequence[Series]) -> pd.DataFrame:
     """The fits with the place of their `series`, those of one trace together."""
-    places = {(one.series.network, one.series.method): n for n, one in enumerate(looks)}
+    places = {(one.network, one.method): place for place, one in enumerate(series)}
     own = zip(fits["network"], fits["method"], strict=True)
     drawn = fits["flaw"].where(fits["flaw"].isin(list(FLAWED)), "")
-    series = [places.get(pair, -1) for pair in own]
-    return fits.assign(series=series, flaw=drawn).sort_values(
-        ["task", "series", "flaw", "image"], kind="stable"
-    )
+    found = fits.assign(series=[places.get(pair, -1) for pair in own], flaw=drawn)
+    return found.sort_values(["task", "series", "flaw", "image"], kind="stable")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,10 +237,8 @@ class _Published:
         """The columns that these marks refer to."""
         found = self._marks
         texts = [
-            f"{plain(f'{network}, {method}')}<br>{plain(source)}"
-            for network, method, source in zip(
-                found["network"], found["method"], found["source"], strict=True
-            )
+            f"{plain(f'{row.network}, {row.method}')}<br>{plain(row.source)}"
+            for row in tuples(found)
         ]
         return {
             "published density": Column(values=found["density"].to_numpy(float), decimals=8),
@@ -273,8 +260,8 @@ class _Published:
         return self._marks.groupby([*SCENE, "which"]).indices
 
 
-def _trace(template: Mapping[str, Any], look: Look, places: Places) -> Trace:
-    return Trace(template=template, pieces=[Piece(when=look.when, places=places)])
+def _trace(template: Mapping[str, Any], series: Series, places: Places) -> Trace:
+    return Trace(template=template, pieces=[Piece(when=series.when, places=places)])
 
 
 def _columns(values: Mapping[str, Any], decimals: int | None = None) -> dict[str, Column]:

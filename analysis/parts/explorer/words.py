@@ -10,6 +10,7 @@ from ...rows.naming import tuples
 from ...rows.points import WHICH
 from ...rows.texts import count_text, counted_text, density_text
 from ...statistics.published import published_for
+from ..differences import apart_text
 from .table import AXES, SCENE, hypervolume_table
 
 COST_TEXTS = {
@@ -77,6 +78,7 @@ def _sample_words(rows: pd.DataFrame) -> Iterator[str]:
             f"{count:,} fit{'s' if count > 1 else ''} unfinished, gone wrong or worse than the "
             "measurement: no front has their means."
         )
+    yield apart_text(counts)
     if rows["missing"].any():
         yield f"Fits without this PSNR: {rows['missing'].sum():,}."
 

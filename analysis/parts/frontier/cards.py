@@ -6,8 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...page.gallery import Album, density_caption
-from ...page.pictures import Pictures
+from ...page.gallery import Album, Pictures, density_caption, scene_tile
 from ...page.section import Gallery, Strip, Tile
 from ...rows.identity import DENSE
 from ...rows.naming import tuples
@@ -88,11 +87,6 @@ def _strip(method: str, fits: pd.DataFrame, pictures: Pictures) -> Strip:
 def _problem_tiles(dense: Any, pictures: Pictures) -> Iterator[Tile]:
     """The clean image where one is known, and the measurement."""
     if (dense.trial_id, dense.level, dense.image, "clean") in pictures.places:
-        clean = pictures.place(dense, "clean")
-        yield Tile(picture=clean, alt=f"{dense.image}, clean", head="clean", line="")
-    yield Tile(
-        picture=pictures.place(dense, "measured"),
-        alt=f"{dense.image}, measured",
-        head="measurement",
-        line=db_text(dense.psnr_measured_db),
-    )
+        yield scene_tile(dense, pictures, "clean", "clean", "clean", "")
+    measured = db_text(dense.psnr_measured_db)
+    yield scene_tile(dense, pictures, "measured", "measured", "measurement", measured)

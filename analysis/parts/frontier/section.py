@@ -7,9 +7,9 @@ from functools import partial
 import pandas as pd
 
 from ...charts.controls import PSNR_SHOWN
-from ...page.content import NO_FITS, Content, Part
-from ...page.pictures import Pictures
-from ...page.section import Block, Facts, Figure, Section, Strong, Text, Words, table_of
+from ...page.content import Content, Part
+from ...page.gallery import Pictures
+from ...page.section import Block, Emphasis, Facts, Figure, Section, Text, Words, table_of
 from ...rows.choosing import most_frequent
 from ...rows.identity import KINDS
 from ...rows.naming import flat_settings, grouped
@@ -22,10 +22,13 @@ from ...rows.texts import (
     seeds_text,
     wrong_text,
 )
+from ..differences import apart_text
 from ..stopping import loss_text
 from .cards import ALBUM, cards, gallery
 from .figure import frontier_figure
 from .table import frontier_table
+
+BELOW = "below the measurement"
 
 MOST_PROBLEMS = 12
 """The problems that have a section each; the explorer has all."""
@@ -37,13 +40,13 @@ INTRODUCTION: tuple[Words, ...] = (
     from the same initial weights, latent and noise.""",
     (
         "Every fit has three PSNRs. ",
-        Strong("Selected"),
+        Emphasis("Selected", strong=True),
         """ is at the step that a rule chose without the clean image: what one would get in use.
         """,
-        Strong("Peak"),
+        Emphasis("Peak", strong=True),
         """ is the best over the fit, found by looking at the clean image: an upper bound, and what
         papers report. """,
-        Strong("Final"),
+        Emphasis("Final", strong=True),
         " is at the last step.",
     ),
 )
@@ -74,7 +77,7 @@ CELLS = {
     "Note": lambda rows: wrong_text(
         rows[0],
         {f"without {row.which} PSNR": row.missing for row in rows}
-        | {"unfinished": rows[0].unfinished},
+        | {"unfinished": rows[0].unfinished, BELOW: rows[0].below_measured},
     ),
 }
 """The cells of a method and density, from its rows, one per PSNR."""
@@ -86,13 +89,11 @@ NO_FIGURE = Text("There is no clean image to compare with, so no PSNR to plot.")
 
 def pictured(shown: Content) -> pd.DataFrame:
     """All fits of the frontiers: each has a card at its mark."""
-    return distinct_fits(shown.once(_points)) if len(shown.described) else NO_FITS
+    return distinct_fits(shown.once(_points))
 
 
 def sections(shown: Content) -> Iterator[Section]:
     """One per problem, of the `MOST_PROBLEMS` with the most fits; the first says how many more."""
-    if shown.described.empty:
-        return
     points = shown.once(_points)
     fits, table = distinct_fits(points), frontier_table(points)
     left = shown.described["problem"].nunique() - points["problem"].nunique()
@@ -122,9 +123,12 @@ def _blocks(
 ) -> Iterator[Block]:
     """Settings, the figure, pictures and numbers of one problem."""
     yield from _settings(fits)
+    yield from map(Text, _warnings(fits))
     sample = ""
     if rows["n"].any():
-        sample = f" {sample_text(rows)}. {loss_text(fits)}"
+        sample = (
+            f" {sample_text(rows)}. {apart_text(rows.loc[rows['n'] > 0, 'n'])} {loss_text(fits)}"
+        )
         yield Figure(
             name="frontier",
             place=f"chart-{place}",
@@ -145,6 +149,23 @@ def _blocks(
         label="Mean PSNR by method and density",
         note=NUMBERS_NOTE + sample,
     )
+
+
+def _warnings(fits: pd.DataFrame) -> Iterator[str]:
+    """Why nothing can be compared with the dense networks of a problem; nothing where it can."""
+    dense = fits[fits["kept"] == fits["total"]]
+    if not len(dense):
+        return
+    if dense["below_measured"].all():
+        yield (
+            "The dense network restores worse than the measurement, even at its best step: nothing "
+            "here is a restoration, and there is no verdict."
+        )
+    elif (dense["below_measured"] | dense["unfinished"]).all():
+        yield (
+            "The fits of the dense network are unfinished: more steps would restore better, and "
+            "there is no verdict."
+        )
 
 
 def _settings(fits: pd.DataFrame) -> Iterator[Block]:

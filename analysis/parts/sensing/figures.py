@@ -13,6 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ...charts.controls import Change, Choice, first_change, menu
+from ...charts.curves import heights_of
 from ...charts.style import FOOT, axis_lines, density_axis, layout, log_axis, plain, spread
 from ...rows.choosing import check_single, evenly
 from ...rows.naming import tuples
@@ -27,17 +28,6 @@ MOST_DENSITIES = 4
 SCORE_TITLES = {"psnr": "PSNR (dB)", "mse": "MSE", "l2": "L2 per pixel"}
 
 STEP_BUTTONS = {"selected": "Selected", "peak": "Peak (oracle)", "final": "First restart"}
-
-CHANGING = (
-    "x",
-    "y",
-    "error_y.array",
-    "error_y.arrayminus",
-    "customdata",
-    "showlegend",
-)
-"""What a menu's entries replace in every trace."""
-
 
 RESULT = Choice(name="which", legend="Result shown", labels=STEP_BUTTONS, row=True)
 
@@ -81,7 +71,8 @@ class Kind:
 
         def change(which: str, score: str, *values: Any) -> Change:
             drawn = traces(which, score, *values)
-            paths = {path: [_inner(trace, path) for trace in drawn] for path in CHANGING}
+            more = {name: [one.get(name) for one in drawn] for name in ("customdata", "showlegend")}
+            paths = {"x": [one["x"] for one in drawn], **heights_of(drawn), **more}
             return paths, _y_axis(score, which, ranges[score])
 
         buttons = menu(choices, change)
@@ -210,14 +201,6 @@ def _chosen(rows: Sequence[Any], which: str, score: str, values: Mapping[str, An
             row for row in found if getattr(row, column) == value or (everywhere and row.reference)
         ]
     return found
-
-
-def _inner(trace: Mapping[str, Any], path: str) -> Any:
-    """The value at `a.b` of a trace, None where it has none."""
-    value: Any = trace
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
 
 
 def _y_axis(score: str, which: str, ends: Sequence[float]) -> dict[str, Any]:

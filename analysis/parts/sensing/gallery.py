@@ -1,15 +1,12 @@
 """Reconstructions as pictures: which a page has, their tiles, and what its dialog says of them."""
 
-from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
 import pandas as pd
 
-from ...page.gallery import Album, density_caption
-from ...page.pictures import Pictures
+from ...page.gallery import Album, Pictures, density_caption, scene_tile
 from ...page.section import Fold, Gallery, Grid, Tile
-from ...rows.naming import tuples
+from ...rows.naming import grouped, tuples
 from ...rows.texts import db_text, density_text, seeds_text
 
 MOST_IMAGES = 8
@@ -51,17 +48,13 @@ def gallery(fits: pd.DataFrame, pictures: Pictures, *, images: int) -> Gallery:
     """The pictures of one problem, which has so many images, by measurements and method."""
     more = f", {MOST_IMAGES} of {images} images" if images > MOST_IMAGES else ""
     own = fits[~fits["reference"]]
-    seeds = seeds_text(own if len(own) else fits)
-    return Gallery(
-        title=f"Reconstructions of seed {seeds}{more}",
-        of="result",
-        blocks=_folds(fits, pictures),
-    )
+    title = f"Reconstructions of seed {seeds_text(own if len(own) else fits)}{more}"
+    return Gallery(title=title, of="result", blocks=_folds(fits, pictures))
 
 
 def _folds(fits: pd.DataFrame, pictures: Pictures) -> list[Fold]:
     """A fold per number of measurements where there are several, the middle one unfolded."""
-    groups = [(count, own) for count, own in fits.groupby("m", dropna=False)]
+    groups = list(fits.groupby("m", dropna=False))
     if len(groups) == 1:
         return _grids(fits, pictures)
     return [
@@ -85,30 +78,16 @@ def _grids(fits: pd.DataFrame, pictures: Pictures) -> list[Fold]:
 def _grid(method: str, fits: pd.DataFrame, pictures: Pictures) -> Grid:
     """A method's reconstructions: images down, densities across."""
     rows = [
-        list(own)
-        for _, own in groupby(tuples(fits.sort_values(["image", "level"])), attrgetter("image"))
+        [*_scene_tiles(own[0], pictures), *(ALBUM.tile(fit, pictures) for fit in own)]
+        for own in grouped(fits.sort_values(["image", "level"]), "image")
     ]
-    tiles = [
-        [*_scene_tiles(row[0], pictures), *(ALBUM.tile(fit, pictures) for fit in row)]
-        for row in rows
-    ]
-    return Grid(label=method, rows=tiles)
+    return Grid(label=method, rows=rows)
 
 
 def _scene_tiles(dense: Any, pictures: Pictures) -> list[Tile]:
     """The true image, and a view of the measurements where one was stored."""
     measured = db_text(dense.psnr_measured_db) if pd.notna(dense.psnr_measured_db) else ""
     return [
-        Tile(
-            picture=pictures.place(dense, "clean"),
-            alt=f"{dense.image}, true",
-            head=str(dense.image),
-            line="true image",
-        ),
-        Tile(
-            picture=pictures.place(dense, "measured"),
-            alt=f"{dense.image}, measured",
-            head="measured",
-            line=measured,
-        ),
+        scene_tile(dense, pictures, "clean", "true", str(dense.image), "true image"),
+        scene_tile(dense, pictures, "measured", "measured", "measured", measured),
     ]

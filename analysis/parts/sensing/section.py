@@ -5,16 +5,16 @@ from functools import partial
 
 import pandas as pd
 
-from ...page.content import NO_FITS, Content, Part
-from ...page.pictures import Pictures
+from ...page.content import Content, Part
+from ...page.gallery import Pictures
 from ...page.section import (
     Block,
     Cells,
+    Emphasis,
     Facts,
     Figure,
     Fold,
     Section,
-    Strong,
     Text,
     Words,
     table_of,
@@ -31,23 +31,23 @@ INTRODUCTION: tuple[Words, ...] = (
         from few measurements is to find the vector whose image explains them, and the figures show
         how far that image is from the true one as the generator is pruned. How near the generator
         comes to the true image at all is told by the best fit found to that image itself, the """,
-        Strong("floor"),
+        Emphasis("floor", strong=True),
         """. As it is found by the same descent, a reconstruction may by chance be a little nearer.
         Images drawn from the generator (""",
-        Strong("in range"),
+        Emphasis("in range", strong=True),
         "), images that it was trained on and images that it never saw (",
-        Strong("held out"),
+        Emphasis("held out", strong=True),
         ") are different problems and never averaged together.",
     ),
     (
         "Every reconstruction has three results. ",
-        Strong("Selected"),
+        Emphasis("Selected", strong=True),
         """, of all steps and restarts, explains the measurements best: what one would get in use.
         """,
-        Strong("Peak"),
+        Emphasis("Peak", strong=True),
         """ is the best over all steps and restarts, found by looking at the true image: an upper
         bound. """,
-        Strong("First restart"),
+        Emphasis("First restart", strong=True),
         " is what a single run would have given.",
     ),
 )
@@ -88,8 +88,7 @@ LONG_TABLE = 40
 
 def pictured(shown: Content) -> pd.DataFrame:
     """The reconstructions that are shown as pictures."""
-    points = shown.once(_points)
-    return gallery_points(points) if len(points) else NO_FITS
+    return gallery_points(shown.once(_points))
 
 
 def sections(shown: Content) -> Iterator[Section]:
@@ -98,8 +97,6 @@ def sections(shown: Content) -> Iterator[Section]:
     Where problems differ in their share of outliers alone, errors against that share follow.
     """
     points = shown.once(_points)
-    if points.empty:
-        return
     table = means_of(points)
     for place, (problem, rows) in enumerate(table.groupby("problem", observed=True)):
         own = points[points["problem"] == problem]
@@ -111,8 +108,6 @@ def sections(shown: Content) -> Iterator[Section]:
 
 
 def _points(shown: Content) -> pd.DataFrame:
-    if KIND not in shown.compared_kinds:
-        return NO_FITS
     return sensing_points(shown.compared_trials, shown.compared_levels)
 
 

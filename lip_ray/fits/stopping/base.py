@@ -108,10 +108,14 @@ class AbstractStopping(Spec, ABC):
         """The running state for fits to a problem. The rule has been scaled."""
 
 
+WarmUp = Annotated[int, Field(ge=0, le=10**7)] | None
+"""A number of first steps, or None for one that follows from the fit's length."""
+
+
 class AbstractLeast(AbstractStopping, ABC):
     """A rule that chooses the step of the least statistic, until its patience runs out."""
 
-    warm_up: Annotated[int, Field(ge=0, le=10**7)] | None = None
+    warm_up: WarmUp = None
     """How many first steps are never chosen, as a network's first outputs are as still as its best
     ones. By default a tenth of the fit's steps, at most 100."""
     patience: Steps = PATIENCE

@@ -1,11 +1,10 @@
 """Cross-validation: measured values that the fit does not see judge it."""
 
-from typing import Annotated, Literal, final
+from typing import Literal, final
 
-from pydantic import Field
 from torch import Tensor
 
-from lip_ray.fits.stopping.base import AbstractLeast, LeastMonitor, Seen
+from lip_ray.fits.stopping.base import AbstractLeast, LeastMonitor, Seen, WarmUp
 from lip_ray.tasks import Problem
 
 
@@ -20,7 +19,7 @@ class HeldOut(AbstractLeast):
     """
 
     kind: Literal["held_out"] = "held_out"
-    warm_up: Annotated[int, Field(ge=0, le=10**7)] | None = 0
+    warm_up: WarmUp = 0
     """How many first steps are never chosen. By default none: first outputs are still, but they
     predict nothing well, and small networks are best within a hundred steps."""
 

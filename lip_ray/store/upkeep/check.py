@@ -243,15 +243,16 @@ group by origin
 """Masks with a wrong number of bits, one per file. There is a bit for each weight, or for each that
 the mask it is within keeps."""
 
+OF_ROWS = tuple((table, rule(table)) for rule in (_renamed, _twice) for table in TABLES)
+"""SQL for the rows of a table that are wrong by themselves, which running again does not mend."""
+
 RULES = (
-    *((_renamed(table), False) for table in TABLES),
-    *((_twice(table), False) for table in TABLES),
     *((_missing(table), True) for table in ("masks", "curves", "choices", "reconstructions")),
     *((rule, True) for rule in (GAP, NO_TRIAL, NOT_ASKED, WRONG_BITS, *IMPLIED, NEXT_MASK)),
     *((rule, False) for rule in (NO_SPEC, NO_POINT, NO_FAILURE)),
 )
-"""SQL for each kind of damage: files and what is wrong with them, and whether running again may
-mend it."""
+"""SQL for each other kind of damage: files and what is wrong with them, and whether running again
+may mend it."""
 
 BATCH = 512
 """The number of files that are compared with a part at a time."""
@@ -346,11 +347,14 @@ class Examination:
                 counts[table] = len(rows)
                 connection.register(f"rows_{table}", rows)
                 origin = f"coalesce(part, '{table}/' || file || '{SUFFIX}') as origin"
-                connection.sql(f"create view {table} as select *, {origin} from rows_{table}")
-            for rule, mended in RULES:
-                for file, what in connection.sql(rule).fetchall():
+                connection.execute(f"create view {table} as select *, {origin} from rows_{table}")
+            own = [(rule, False) for table, rule in OF_ROWS if counts[table]]
+            for rule, mended in (*own, *RULES):
+                for file, what in connection.execute(rule).fetchall():
                     self._say(file, what, mended=mended)
-            folded = connection.sql("select distinct trial_id from levels where part is not null")
+            folded = connection.execute(
+                "select distinct trial_id from levels where part is not null"
+            )
             fixed = frozenset(trial_id for (trial_id,) in folded.fetchall())
         self._look_for_strangers()
         problems = [

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsers import TIMEOUT_MS, needs_chromium
+from browsers import PHONE, TIMEOUT_MS, Windows, needs_chromium
 from PIL import Image
 
 from lip_ray.analysis import frontier_report
 
-DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
 DARKEST, LIGHTEST = [0, 0, 4], [252, 255, 164]
 WORST = 64
 
@@ -95,11 +93,10 @@ def report(study: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def desktop(browser: Any, report: Path) -> Iterator[Shown]:
+def desktop(windows: Windows, report: Path) -> Iterator[Shown]:
     """The page at 1280 pixels, shared: tests close the dialog."""
-    context = browser.new_context(viewport=DESKTOP)
-    yield Shown(context.new_page(), report)
-    context.close()
+    with windows.open() as window:
+        yield Shown(window, report)
 
 
 @pytest.fixture
@@ -200,53 +197,50 @@ def test_it_shows_the_psnr_that_its_section_does(shown: Shown) -> None:
     section.locator(f'input[value="{shown.data["which"][0]}"]').check(force=True)
 
 
-def test_without_pictures_there_are_numbers(browser: Any, study: Any, tmp_path: Path) -> None:
+def test_without_pictures_there_are_numbers(windows: Windows, study: Any, tmp_path: Path) -> None:
     path = tmp_path / "bare.html"
     path.write_text(frontier_report(study, pictures_mb=0), encoding="utf-8")
-    context = browser.new_context(viewport=DESKTOP)
-    bare = Shown(context.new_page(), path)
-    fit = bare.ladder()[1]
-    bare.tile(fit).focus()
-    bare.page.keyboard.press("Enter")
-    bare.dialog.wait_for()
-    assert bare.dialog.locator("canvas").is_hidden()
-    assert bare.dialog.locator(".scale").is_hidden()
-    assert bare.dialog.locator(".blank").evaluate_all(
-        "(all) => all.every((one) => one.checkVisibility())"
-    )
-    assert bare.fact("PSNR").endswith(" dB")
-    assert bare.complaints == []
-    context.close()
+    with windows.open() as window:
+        bare = Shown(window, path)
+        fit = bare.ladder()[1]
+        bare.tile(fit).focus()
+        bare.page.keyboard.press("Enter")
+        bare.dialog.wait_for()
+        assert bare.dialog.locator("canvas").is_hidden()
+        assert bare.dialog.locator(".scale").is_hidden()
+        assert bare.dialog.locator(".blank").evaluate_all(
+            "(all) => all.every((one) => one.checkVisibility())"
+        )
+        assert bare.fact("PSNR").endswith(" dB")
+        assert bare.complaints == []
 
 
-def test_reconstructions_have_it_too(browser: Any, sensing: Any, tmp_path: Path) -> None:
+def test_reconstructions_have_it_too(windows: Windows, sensing: Any, tmp_path: Path) -> None:
     path = tmp_path / "sensing.html"
     path.write_text(frontier_report(sensing), encoding="utf-8")
-    context = browser.new_context(viewport=DESKTOP)
-    page = Shown(context.new_page(), path)
-    tile = page.page.locator(".fold[open] [data-fit] button:visible").first
-    tile.scroll_into_view_if_needed()
-    tile.click()
-    page.dialog.locator("canvas").wait_for()
-    before = page.dialog.locator("h2").inner_text()
-    page.page.keyboard.press("ArrowRight")
-    assert page.dialog.locator("h2").inner_text() != before
-    assert page.fact("PSNR").endswith(" dB")
-    assert page.complaints == []
-    context.close()
+    with windows.open() as window:
+        page = Shown(window, path)
+        tile = page.page.locator(".fold[open] [data-fit] button:visible").first
+        tile.scroll_into_view_if_needed()
+        tile.click()
+        page.dialog.locator("canvas").wait_for()
+        before = page.dialog.locator("h2").inner_text()
+        page.page.keyboard.press("ArrowRight")
+        assert page.dialog.locator("h2").inner_text() != before
+        assert page.fact("PSNR").endswith(" dB")
+        assert page.complaints == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_phone_it_fits_the_window(browser: Any, report: Path, scheme: str) -> None:
-    context = browser.new_context(viewport=PHONE, color_scheme=scheme)
-    page = Shown(context.new_page(), report)
-    page.open(page.ladder()[1])
-    box = page.dialog.bounding_box()
-    assert box["x"] >= 0
-    assert box["x"] + box["width"] <= PHONE["width"]
-    assert box["y"] + box["height"] <= PHONE["height"]
-    wider = "(one) => one.scrollWidth > one.clientWidth"
-    assert not page.dialog.evaluate(wider)
-    page.dialog.get_by_role("button", name="Close").click()
-    page.dialog.wait_for(state="hidden")
-    context.close()
+def test_on_a_phone_it_fits_the_window(windows: Windows, report: Path, scheme: str) -> None:
+    with windows.open(viewport=PHONE, color_scheme=scheme) as window:
+        page = Shown(window, report)
+        page.open(page.ladder()[1])
+        box = page.dialog.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE["width"]
+        assert box["y"] + box["height"] <= PHONE["height"]
+        wider = "(one) => one.scrollWidth > one.clientWidth"
+        assert not page.dialog.evaluate(wider)
+        page.dialog.get_by_role("button", name="Close").click()
+        page.dialog.wait_for(state="hidden")

@@ -17,7 +17,7 @@ from lip_ray.analysis.parts.size import MOST_COMPARISONS, sections
 from lip_ray.analysis.rows.points import described_points
 from lip_ray.store import Reader
 
-LEVELS = 3_000
+LEVELS = 1_000
 LARGE_MB = 60.0
 
 

@@ -54,8 +54,8 @@ class Store:
 
     def sections(self) -> list[Section]:
         """Of a page."""
-        content = Content(store=self)
-        return [one for part in (traces, layers, overlap, cost) for one in part.sections(content)]
+        content = Content(store=self, parts=[one.PART for one in (traces, layers, overlap, cost)])
+        return list(content.sections())
 
 
 def timed(level: Row) -> Row:

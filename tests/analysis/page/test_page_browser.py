@@ -1,13 +1,14 @@
 """The page in a real browser, opened from a file: drawn, switched, pointed at, read on a phone."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from browsers import TIMEOUT_MS, needs_chromium
+from browsers import DESKTOP, PHONE, TIMEOUT_MS, Windows, needs_chromium
 
 from lip_ray.analysis import (
     frontier_figure,
@@ -16,9 +17,6 @@ from lip_ray.analysis import (
     frontier_table,
     sensing_table,
 )
-
-DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
 
 pytestmark = needs_chromium
 
@@ -106,29 +104,25 @@ def report(study: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def desktop(browser: Any, report: Path) -> Iterator[OpenPage]:
+def desktop(windows: Windows, report: Path) -> Iterator[OpenPage]:
     """The study's page at 1280 pixels, shared: tests leave it as they find it."""
-    context = browser.new_context(viewport=DESKTOP)
-    opened = OpenPage(context.new_page())
-    opened.open(report)
-    yield opened
-    context.close()
+    with windows.open() as window:
+        opened = OpenPage(window)
+        opened.open(report)
+        yield opened
 
 
 @pytest.fixture
-def opener(browser: Any, report: Path) -> Iterator[Opener]:
+def opener(windows: Windows, report: Path) -> Iterator[Opener]:
     """Opens a page of its own for a test, the study's unless another is given."""
-    contexts = []
+    with ExitStack() as stack:
 
-    def open_page(path: Path = report, **options: Any) -> OpenPage:
-        contexts.append(browser.new_context(**({"viewport": DESKTOP} | options)))
-        opened = OpenPage(contexts[-1].new_page())
-        opened.open(path)
-        return opened
+        def open_page(path: Path = report, **options: Any) -> OpenPage:
+            opened = OpenPage(stack.enter_context(windows.open(**options)))
+            opened.open(path)
+            return opened
 
-    yield open_page
-    for context in contexts:
-        context.close()
+        yield open_page
 
 
 @pytest.fixture(scope="module")
@@ -321,24 +315,22 @@ def test_hostile_names_are_shown_and_do_nothing(
 
 
 def test_the_figure_alone_has_a_switch_and_no_upload(
-    browser: Any, study: Any, table: pd.DataFrame, tmp_path: Path
+    windows: Windows, study: Any, table: pd.DataFrame, tmp_path: Path
 ) -> None:
     points = frontier_points(study.frame("trials"), study.frame("levels"))
     path = tmp_path / "figure.html"
     frontier_figure(points, table).write_html(path)
-    context = browser.new_context(viewport=DESKTOP)
-    page = context.new_page()
-    page.set_default_timeout(TIMEOUT_MS)
-    page.goto(path.as_uri())
-    chart = page.locator(".js-plotly-plot")
-    chart.locator(".updatemenu-button", has_text="Final").click()
-    chart.locator(".ytitle", has_text="last step").wait_for()
-    assert chart.evaluate(Y_OF, "snip")[1:] == means(table, "snip", "final")
-    titles = chart.locator(".modebar-btn").evaluate_all(
-        "(buttons) => buttons.map((b) => b.getAttribute('data-title') || '')"
-    )
-    assert not any("share" in title.lower() for title in titles)
-    context.close()
+    with windows.open() as page:
+        page.set_default_timeout(TIMEOUT_MS)
+        page.goto(path.as_uri())
+        chart = page.locator(".js-plotly-plot")
+        chart.locator(".updatemenu-button", has_text="Final").click()
+        chart.locator(".ytitle", has_text="last step").wait_for()
+        assert chart.evaluate(Y_OF, "snip")[1:] == means(table, "snip", "final")
+        titles = chart.locator(".modebar-btn").evaluate_all(
+            "(buttons) => buttons.map((b) => b.getAttribute('data-title') || '')"
+        )
+        assert not any("share" in title.lower() for title in titles)
 
 
 @pytest.fixture(scope="module")
@@ -356,19 +348,18 @@ def other_pages(
 @pytest.mark.parametrize("name", ["transfer-0", "size-0", "accuracy-0"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_other_sections_are_drawn_without_complaint_or_request(
-    browser: Any, other_pages: dict[str, Path], name: str, viewport: dict[str, int]
+    windows: Windows, other_pages: dict[str, Path], name: str, viewport: dict[str, int]
 ) -> None:
-    context = browser.new_context(viewport=viewport)
-    opened = OpenPage(context.new_page())
-    opened.page.goto(other_pages[name].as_uri())
-    section = opened.page.locator(f"section:has(#{name})")
-    section.locator(".chart .main-svg").first.wait_for()
-    section.get_by_role("radio", name="Final").check()
-    width = opened.page.evaluate("() => document.documentElement.scrollWidth")
-    assert width == viewport["width"]
-    assert opened.complaints == []
-    assert len([url for url in opened.requests if not url.startswith("data:")]) == 1
-    context.close()
+    with windows.open(viewport=viewport) as window:
+        opened = OpenPage(window)
+        opened.page.goto(other_pages[name].as_uri())
+        section = opened.page.locator(f"section:has(#{name})")
+        section.locator(".chart .main-svg").first.wait_for()
+        section.get_by_role("radio", name="Final").check()
+        width = opened.page.evaluate("() => document.documentElement.scrollWidth")
+        assert width == viewport["width"]
+        assert opened.complaints == []
+        assert len([url for url in opened.requests if not url.startswith("data:")]) == 1
 
 
 def test_matrix_shows_the_density_and_the_psnr_that_are_chosen(

@@ -1,12 +1,15 @@
 """Pieces of a page: nothing of a long table is lost where it is folded."""
 
+import json
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plotly.utils import PlotlyJSONEncoder
 
-from lip_ray.analysis.page.section import MOST_ROWS, Section, Table
+from lip_ray.analysis.live.blocks import components
+from lip_ray.analysis.page.section import MOST_ROWS, Faint, Section, Table
 from lip_ray.analysis.page.static import section_html
 
 
@@ -25,6 +28,40 @@ def test_rows_that_are_folded_are_all_there(count: int) -> None:
     before, _, folded = found.partition("<details>")
     assert before.count("<td>") == min(count, MOST_ROWS)
     assert folded.startswith(f"<summary>{count - MOST_ROWS} more rows</summary>") or not folded
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["226", "0"], ""),
+        (["none", "27.30 [26.1, 28.4]"], ""),
+        ([Faint("−0.02 rounding"), "+0.30"], ""),
+        (["", ""], ""),
+        (["2 min 3 s"], ""),
+        (["magnitude", "random"], "word"),
+        (["2 seeds", "4 images"], "word"),
+        (["2", "0, 2 unfinished"], "word"),
+        (["0 images, 10 below the measurement"], "said"),
+    ],
+)
+def test_numbers_are_told_from_words(cells: list[str], kind: str) -> None:
+    table = Table(label="", note="", heads=["Method", "Own"], rows=[["x", cell] for cell in cells])
+    [(*_, kinds)] = table.parts
+    assert kinds == ["word", kind]
+
+
+def test_faint_cells_are_marked_and_keep_their_words() -> None:
+    cell = Faint("−0.02 <rounding>")
+    rows = [["x", cell]]
+    assert '<span class="faint">−0.02 &lt;rounding&gt;</span>' in number_table(
+        "", "", ["a", "b"], rows
+    )
+
+
+def test_the_live_page_marks_them_alike() -> None:
+    table = Table(label="", note="", heads=["a", "b"], rows=[["x", Faint("−0.02 rounding")]])
+    shown = json.dumps([one.to_plotly_json() for one in components([table])], cls=PlotlyJSONEncoder)
+    assert '"children": "\\u22120.02 rounding", "className": "faint"' in shown
 
 
 @pytest.mark.parametrize("count", [1, MOST_ROWS])

@@ -11,6 +11,9 @@ import pytest
 
 from lip_ray.analysis import frontier_figure, frontier_points, frontier_table, summary_table
 from lip_ray.analysis.charts.style import AXIS_TITLES
+from lip_ray.analysis.page.content import Content
+from lip_ray.analysis.page.section import Table, Text
+from lip_ray.analysis.parts.frontier import section as frontier
 from lip_ray.analysis.rows.points import WHICH, distinct_fits
 from lip_ray.analysis.rows.texts import density_text, sample_text, sparsity_text
 
@@ -292,6 +295,30 @@ class TestFigure:
         assert drawn["magnitude, fits"].marker.symbol == ("hourglass-open",)
         assert drawn["unfinished fit"].marker.symbol == "hourglass-open"
         assert drawn["dense, fits"].marker.symbol[0].endswith("-open")
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"psnr_peak_db": 19.0}, "The dense network restores worse than the measurement"),
+            ({"unfinished": True}, "The fits of the dense network are unfinished"),
+            ({}, None),
+        ],
+    )
+    def test_a_section_says_what_can_be_compared_with_nothing(
+        self,
+        trial_row: Row,
+        level_row: Row,
+        store_of: Any,
+        changes: dict[str, Any],
+        said: str | None,
+    ) -> None:
+        trial = trial_row()
+        levels = [level_row(trial, **changes), level_row(trial, 1, psnr_peak_db=19.0)]
+        [section] = frontier.sections(Content(store=store_of([trial], levels)))
+        words = [str(block.words) for block in section.blocks if isinstance(block, Text)]
+        assert [text.startswith(said or "") for text in words[1:]] == [True] * (said is not None)
+        [table] = [block for block in section.blocks if isinstance(block, Table)]
+        assert table.rows[1][-1] == "1 below the measurement"
 
     def test_a_fit_without_psnr_stands_at_the_foot(self, points_of: Any) -> None:
         points = points_of({0: [30, 27, None]})

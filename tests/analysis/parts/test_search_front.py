@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from lip_ray.analysis import front_figure, front_table, frontier_report, search_table
 from lip_ray.analysis.charts.style import OKABE_ITO
-from lip_ray.analysis.parts.search import goals_of, pair_table, value_text
+from lip_ray.analysis.parts.search import (
+    BELOW,
+    FOOTED,
+    UNENDED,
+    goals_of,
+    left_out,
+    pair_table,
+    value_text,
+)
+from lip_ray.analysis.rows.points import UNFINISHED
 from lip_ray.records import PointRecord, ScoreRecord
 from lip_ray.store import Reader, Writer
 
@@ -95,7 +104,7 @@ class TestTables:
     def test_a_row_a_point_with_values_state_and_fields(self, points: pd.DataFrame) -> None:
         table = search_table(points)
         assert list(table.columns) == [
-            "number", "state", "pareto", "psnr_selected_db", "kept",
+            "number", "state", "unfit", "pareto", "psnr_selected_db", "kept",
             "prior.width", "fit.learning_rate", "rewind", "trials", "reason",
         ]  # fmt: skip
         assert table["number"].tolist() == list(range(9))
@@ -154,6 +163,12 @@ class TestTables:
             "Seconds of fitting (s), level 2",
         ]
 
+    def test_pairs_leave_out_what_no_front_may_have(self, points: pd.DataFrame) -> None:
+        [row] = pair_table(points).to_dict("records")
+        assert row["points"] == 3
+        [row] = pair_table(points.assign(unfit=UNFINISHED)).to_dict("records")
+        assert row["points"] == 0
+
     def test_pairs_of_three_objectives(self, tmp_path: Path) -> None:
         found = [
             ("complete", (27.0, 4000.0, 1.0)),
@@ -201,7 +216,7 @@ class TestFigure:
         assert shown == {
             "front: within reach": [(4000.0, 27.0), (2000.0, 26.0), (1000.0, 25.0)],
             "other points": [(2000.0, 24.0), (3000.0, 26.0)],
-            "collapsed, at the foot": [(10.0, 0.0)],
+            FOOTED: [(10.0, 0.0)],
             "best": [(1000.0, 25.0), (4000.0, 27.0), (2000.0, 26.0)],
         }
 
@@ -222,6 +237,23 @@ class TestFigure:
         points = write_search(tmp_path, found, (PSNR, KEPT)).frame("points")
         assert front_figure(points).layout.xaxis.type is None
 
+    def test_unfit_points_are_marked_and_within_no_reach(self, points: pd.DataFrame) -> None:
+        unfit = points["number"].map({1: UNFINISHED, 4: BELOW}).fillna("")
+        drawn = {
+            trace.name: list(zip(trace.x, trace.y, strict=True))
+            for trace in front_figure(points.assign(unfit=unfit, pareto=unfit == "")).data
+        }
+        assert drawn[UNENDED] == [(4000.0, 27.0)]
+        assert drawn[FOOTED] == [(10.0, 0), (2000.0, 0)]
+        best = front_figure(points.assign(unfit=unfit)[points["number"] < 2]).layout.yaxis.range
+        assert best[1] > 27
+
+    def test_the_best_so_far_is_of_points_that_say_something(self, tmp_path: Path) -> None:
+        found = [("complete", (v,)) for v in (25.0, 24.0, 27.0)]
+        points = write_search(tmp_path, found, (PSNR,)).frame("points")
+        unfit = points["number"].map({2: UNFINISHED}).fillna("")
+        assert list(front_figure(points.assign(unfit=unfit)).data[0].y) == [25.0, 25.0]
+
     def test_given_points_are_marked(self, points: pd.DataFrame) -> None:
         marks = {trace.name: trace for trace in front_figure(points, starts=2).data}
         assert list(marks["given to start from"].x) == [1000.0, 4000.0]
@@ -241,7 +273,7 @@ class TestFigure:
         line, *marks = front_figure(points).data
         assert (list(line.x), list(line.y)) == ([0, 1, 2], [25.0, 25.0, 27.0])
         assert {m.name: list(m.y) for m in marks} == {
-            "other points": [25.0, 24.0], "collapsed, at the foot": [0], "best": [27.0],
+            "other points": [25.0, 24.0], FOOTED: [0], "best": [27.0],
         }  # fmt: skip
 
     def test_one_objective_that_is_to_fall(self, tmp_path: Path) -> None:
@@ -282,7 +314,7 @@ class TestPage:
             "Aim: maximize PSNR of the selected step (dB), sparsest level; minimize prunable "
             "weights kept, sparsest level. Searched: prior.width, fit.learning_rate, rewind. "
             "Points: 9, of which 5 complete, 1 stopped, 1 collapsed, 1 failed, 1 in flight; "
-            "3 on the front."
+            "3 on the front; 1 left out of the front: 1 collapsed."
         ) in page
         assert 'id="search-0"' in page
 
@@ -294,6 +326,12 @@ class TestPage:
         assert cells[0][:4] == ["Point", "psnr_selected_db", "kept", "prior.width"]
         assert cells[1] == ["1", "27.00", "4,000", "9", "0.01", "step (step 10)"]
         assert [row[0] for row in cells[1:]] == ["1", "4", "0"]
+
+    def test_it_says_what_was_left_out(self, points: pd.DataFrame) -> None:
+        unfit = points["number"].map({1: UNFINISHED, 4: BELOW, 5: BELOW}).fillna("")
+        assert list(left_out(search_table(points.assign(unfit=unfit)))) == [
+            "4 left out of the front: 2 below the measurement, 1 collapsed, 1 unfinished"
+        ]
 
     def test_three_objectives_are_said_in_words(self, page_of: Any) -> None:
         page = page_of([("complete", (25.0, 1000.0, 3.0))], (PSNR, KEPT, SECONDS))

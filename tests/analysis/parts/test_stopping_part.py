@@ -109,7 +109,7 @@ class TestSection:
     @staticmethod
     def shown(store: Any) -> list[Any]:
         """The sections of this part."""
-        return list(stopping.sections(Content(store=store)))
+        return list(Content(store=store, parts=[stopping.PART]).sections())
 
     def test_a_figure_and_its_numbers(
         self, fits: tuple[Rows, Rows], choices: Rows, store_of: Callable[..., Any]

@@ -15,7 +15,9 @@ from lip_ray.analysis import (
     transfer_figure,
     transfer_table,
 )
+from lip_ray.analysis.parts.transfer import EVEN
 from lip_ray.analysis.rows.points import distinct_fits
+from lip_ray.analysis.statistics.rounding import rounding_db
 
 Row = Callable[..., dict[str, Any]]
 T_1 = 12.706204736
@@ -215,6 +217,9 @@ class TestTable:
     def test_no_transfers_no_rows(self, study: Any) -> None:
         assert transfer_table(study.frame("trials"), study.frame("levels")).empty
 
+    def test_what_rounding_could_make_falls_with_seeds(self, table: pd.DataFrame) -> None:
+        assert set(table["to_native_rounding_db"]) == set(rounding_db(table["n_native"]))
+
 
 class TestFigure:
     """The matrix has the table's numbers."""
@@ -237,6 +242,14 @@ class TestFigure:
         assert heatmap.z[1][1] == 0
         assert heatmap.zmin == -heatmap.zmax
         assert len(figure.layout.shapes) == 2
+
+    def test_what_rounding_could_make_is_grey_and_in_brackets(self, table: pd.DataFrame) -> None:
+        small = table.assign(to_native_rounding_db=0.5)
+        heatmap = transfer_figure(small).data[0]
+        assert heatmap.z[0][1] == 0
+        assert heatmap.text[0][1] == "(−0.50)"
+        assert heatmap.colorscale[1] == (0.5, EVEN)
+        assert "dB [−0.50, −0.50] rounding" in heatmap.customdata[0][1]
 
     def test_the_dropdown_has_every_density_and_shows_one(self, table: pd.DataFrame) -> None:
         figure = transfer_figure(table)

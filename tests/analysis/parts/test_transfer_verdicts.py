@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lip_ray.analysis import crossed_table, transfer_table
+from lip_ray.analysis import crossed_table, figure_of, transfer_table
 from lip_ray.analysis.page.content import Content
-from lip_ray.analysis.page.section import Table, Text
+from lip_ray.analysis.page.section import Fold, Table, Text
 from lip_ray.analysis.parts import transfer
 from lip_ray.analysis.parts.crossed import ALONE
 
@@ -127,6 +127,37 @@ def test_unfinished_fits_are_in_no_mean_unless_asked_for(
     assert away[["unfinished", "n", "n_native", "seeds"]].to_numpy().tolist() == [[2, 0, 0, 2]]
     found = transfer_table(*frames, unfinished=True)
     assert found["n"].min() == 2
+
+
+def test_a_page_counts_unfinished_fits_only_where_it_is_asked_to(
+    travelled_between: Callable[..., Any], store_of: Callable[..., Any]
+) -> None:
+    def loss(i: int, j: int, seed: int) -> float:
+        return 5.0 if (i, j) == (0, 1) else 1.0
+
+    trials, levels = travelled_between(IMAGES, loss)
+    [section] = transfer.sections(Content(store=store_of(trials, levels)))
+    assert not any(isinstance(block, Fold) for block in section.blocks)
+    assert section.figure is not None
+    assert [one.name for one in section.figure.controls] == ["which", "density"]
+    for level in levels:
+        level["unfinished"] = level["psnr_selected_db"] < 22
+    [section] = transfer.sections(Content(store=store_of(trials, levels)))
+    assert section.figure is not None
+    shown = {
+        words: section.figure.chosen([None, words]).data[0].text
+        for words in (None, "left out", "counted")
+    }
+    assert shown[None] == shown["left out"] != shown["counted"]
+    assert (shown["left out"][0][1], shown["counted"][0][1]) == ("", "−5.00")
+    asked = figure_of(store_of(trials, levels), "transfer", choose=["unfinished fits counted"])
+    assert asked.data[0].text == shown["counted"]
+    fold = section.blocks[-1]
+    assert isinstance(fold, Fold)
+    assert fold.title == "Count unfinished fits"
+    tables = [block for block in (*section.blocks, *fold.blocks) if isinstance(block, Table)]
+    assert len({table.label for table in tables}) == len(tables) == 4
+    assert [table.rows[0][3][:5] for table in (tables[0], tables[2])] == ["−1.00", "−1.33"]
 
 
 def test_the_page_says_the_verdict_in_a_sentence(

@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 
 from lip_ray.analysis import comparison_table, dense_differences, matching_table
+from lip_ray.analysis.page.content import Content
+from lip_ray.analysis.page.section import Fold, Table
+from lip_ray.analysis.parts import verdicts
 from lip_ray.analysis.parts.verdicts import ONE_RUN, UNFINISHED
-from lip_ray.analysis.statistics.power import images_needed
+from lip_ray.analysis.statistics.ladders import images_needed
 
 Row = Callable[..., dict[str, Any]]
 Frames = tuple[pd.DataFrame, pd.DataFrame]
@@ -237,6 +240,24 @@ class TestUnfinished:
         [row] = matching_table(trials, levels).to_dict("records")
         assert (row["n"], row["shown_selected"]) == (3, 0.25)
 
+    def test_the_page_counts_them_only_where_it_is_asked_to(
+        self, frames: Frames, store_of: Callable[..., Any]
+    ) -> None:
+        trials, levels = (frame.to_dict("records") for frame in frames)
+        [section] = verdicts.sections(Content(store=store_of(trials, levels)))
+        assert len(section.blocks) == 1
+        for level in levels:
+            level["unfinished"] = level["level"] == 0
+        [section] = verdicts.sections(Content(store=store_of(trials, levels)))
+        table, fold = section.blocks
+        assert isinstance(table, Table)
+        assert isinstance(fold, Fold)
+        [counted] = fold.blocks
+        assert isinstance(counted, Table)
+        assert fold.title == "Count unfinished fits"
+        assert table.rows[0][2] == UNFINISHED
+        assert counted.rows[0][2].startswith("within 0.1 dB of dense down to 0.25, shown")
+
     def test_rows_that_do_not_say_count_as_finished(self, frames: Frames) -> None:
         trials, levels = frames
         [row] = matching_table(trials, levels.assign(unfinished=None)).to_dict("records")
@@ -266,6 +287,10 @@ def test_two_methods_are_compared_at_equal_density(
     assert table["mean_db"].tolist() == pytest.approx([0.3, 1.0])
     assert (table["n"] == len(IMAGES)).all()
     assert (table["q"] >= table["p"]).all()
+    assert table["verdict"].tolist() == ["magnitude is better"] * 2
+    near = comparison_table(*rows_of(one | ladders("random", (0.2, 1.2))), "random", "magnitude")
+    assert near["q"].max() < 0.05
+    assert near["verdict"].tolist() == ["rounding", "magnitude is better"]
 
 
 def test_a_method_that_is_not_there_is_named(rows_of: Callable[[Ladders], Frames]) -> None:

@@ -8,9 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lip_ray.analysis.statistics.ladders import Ladder, judged, rung_of
-from lip_ray.analysis.statistics.multiplicity import holm
-from lip_ray.analysis.statistics.power import MOST_IMAGES, images_needed
+from lip_ray.analysis.statistics.ladders import (
+    MOST_IMAGES,
+    Ladder,
+    holm,
+    images_needed,
+    judged,
+    rung_of,
+)
 
 METHODS = 20
 DENSITIES = (0.5, 0.2)

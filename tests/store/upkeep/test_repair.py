@@ -258,7 +258,7 @@ def test_files_of_others_are_never_deleted(tmp_path: Path, fill: Callable[..., P
 
 
 NOTHING_IMPLIED = {
-    "loose": {f"{file}.parquet" for t in (A, B) for file in (f"levels/{t}-001", f"masks/{t}-002")},
+    "loose": {f"levels/{A}-001.parquet", f"masks/{A}-002.parquet"},
     "half": {"compacted/manifest-000001.json"},
     "folded": set[str](),
 }
@@ -270,12 +270,16 @@ manifest's parts may all be in loose files."""
 def test_of_every_file_check_tells_that_it_is_gone(
     tmp_path: Path, fill: Callable[..., Path], state: str
 ) -> None:
-    """Or nothing is lost with it; and no command deletes or hides what else there is."""
+    """Or nothing is lost with it; and no command deletes or hides what else there is.
+
+    The other trial has the same files: what holds for those of one holds for those of both.
+    """
     whole = fill(tmp_path / "whole")
     for _ in range(["loose", "half", "folded"].index(state)):
         compact(whole, grace_s=0)
     before = set(rows(whole))
-    names = [str(path.relative_to(whole)) for path in whole.rglob("*.*") if path.is_file()]
+    files = (path for path in whole.rglob("*.*") if path.is_file() and B not in path.name)
+    names = [str(path.relative_to(whole)) for path in files]
     silent: set[str] = set()
     for number, name in enumerate(names):
         store = tmp_path / str(number)

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from itertools import count, product
 from pathlib import Path
 from typing import Any
@@ -9,18 +11,18 @@ from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
-from browsers import TIMEOUT_MS, needs_chromium
+from browsers import DESKTOP, PHONE, TIMEOUT_MS, Windows, needs_chromium
 
 from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
+from lip_ray.analysis.page import report
+from lip_ray.analysis.parts import EXPLORER
 from lip_ray.analysis.parts.explorer.figures import Shown, explorer_figure
 from lip_ray.analysis.parts.explorer.looks import ALL
 from lip_ray.analysis.parts.explorer.table import AXES, explorer_fits, scene_table
 from lip_ray.analysis.rows.points import WHICH
 from lip_ray.store import Reader
 
-DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
 LISTS = ("task", "image", "prior", "method", "axis")
 
 pytestmark = needs_chromium
@@ -101,21 +103,18 @@ class Source:
 
 
 @pytest.fixture
-def opened(browser: Any) -> Iterator[Any]:
+def opened(windows: Windows) -> Iterator[Any]:
     """Opens an explorer in a window of its own."""
-    contexts = []
+    with ExitStack() as stack:
 
-    def open_page(
-        path: Path, fragment: str = "", *, without_webgl: bool = False, **options: Any
-    ) -> Explorer:
-        contexts.append(browser.new_context(**({"viewport": DESKTOP} | options)))
-        if without_webgl:
-            contexts[-1].add_init_script("HTMLCanvasElement.prototype.getContext = () => null;")
-        return Explorer(contexts[-1].new_page(), path, fragment)
+        def open_page(
+            path: Path, fragment: str = "", *, without_webgl: bool = False, **options: Any
+        ) -> Explorer:
+            script = "HTMLCanvasElement.prototype.getContext = () => null;" * without_webgl
+            page = stack.enter_context(windows.open(script=script, **options))
+            return Explorer(page, path, fragment)
 
-    yield open_page
-    for context in contexts:
-        context.close()
+        yield open_page
 
 
 @pytest.fixture(scope="module")
@@ -149,11 +148,18 @@ def scenes(
 
 
 @pytest.fixture(scope="module")
-def page(browser: Any, scenes: Source) -> Iterator[Explorer]:
+def page(windows: Windows, scenes: Source) -> Iterator[Explorer]:
     """The page of scenes, shared by tests that choose all that they rely on."""
-    context = browser.new_context(viewport=DESKTOP)
-    yield Explorer(context.new_page(), scenes.path)
-    context.close()
+    with windows.open() as window:
+        yield Explorer(window, scenes.path)
+
+
+@pytest.fixture(scope="module")
+def alone(scenes: Source, tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """The explorer of the same scenes on a page without other parts, which opens sooner."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "PARTS", (replace(EXPLORER, kinds=frozenset({"trajectory"})),))
+        return Source(scenes.store, tmp_path_factory.mktemp("page") / "alone.html")
 
 
 def assert_drawn(explorer: Explorer, source: Source) -> None:
@@ -259,8 +265,8 @@ def test_the_words_follow_the_choice(page: Explorer) -> None:
 
 
 @pytest.mark.parametrize("name", [*LISTS, "which"])
-def test_every_control_works_by_keyboard_alone(opened: Any, scenes: Source, name: str) -> None:
-    explorer = opened(scenes.path)
+def test_every_control_works_by_keyboard_alone(opened: Any, alone: Source, name: str) -> None:
+    explorer = opened(alone.path)
     control = "input" if name == "which" else f"select[data-choice={name}]"
     focused = explorer.section.locator(f"{control}:focus")
     for _ in range(40):
@@ -272,7 +278,7 @@ def test_every_control_works_by_keyboard_alone(opened: Any, scenes: Source, name
     explorer.page.wait_for_function("() => location.hash.includes('?')")
     after = explorer.choice
     assert getattr(after, name) != getattr(before, name)
-    assert_drawn(explorer, scenes)
+    assert_drawn(explorer, alone)
 
 
 def test_a_link_reopens_the_choice(opened: Any, scenes: Source) -> None:
@@ -288,13 +294,13 @@ def test_a_link_reopens_the_choice(opened: Any, scenes: Source) -> None:
     assert 0 <= box["y"] < DESKTOP["height"] / 2
 
 
-def test_a_link_to_what_is_gone_shows_what_there_is(opened: Any, scenes: Source) -> None:
-    explorer = opened(scenes.path, "#explore?task=gone&image=nowhere&which=worst&axis=<b>&x=1")
+def test_a_link_to_what_is_gone_shows_what_there_is(opened: Any, alone: Source) -> None:
+    explorer = opened(alone.path, "#explore?task=gone&image=nowhere&which=worst&axis=<b>&x=1")
     assert explorer.choice == Shown(
         task="denoising, σ = 30", image="mean over images", which="selected", axis="density"
     )
     assert explorer.complaints == []
-    assert_drawn(explorer, scenes)
+    assert_drawn(explorer, alone)
 
 
 def test_a_mark_with_a_picture_has_its_card_and_others_a_label(opened: Any, scenes: Source) -> None:
@@ -324,8 +330,8 @@ def test_a_mark_with_a_picture_has_its_card_and_others_a_label(opened: Any, scen
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_and_a_dark_system(opened: Any, scenes: Source, scheme: str) -> None:
-    explorer = opened(scenes.path, viewport=PHONE, color_scheme=scheme)
+def test_a_phone_and_a_dark_system(opened: Any, alone: Source, scheme: str) -> None:
+    explorer = opened(alone.path, viewport=PHONE, color_scheme=scheme)
     width = explorer.page.evaluate("() => document.documentElement.scrollWidth")
     assert width == PHONE["width"]
     for control in explorer.section.locator("select, fieldset").all():
