@@ -4,16 +4,15 @@
     python benchmarks/sparse.py --paper --threads 2   # the study's 2.2 million weights at 128×128
 
 A step has everything in it: input noise, both passes, loss, Adam, averages and all stopping rules.
-Rounds interleave both executions, and a ratio is taken within a round. Masks are random, with equal
-expected density in all layers.
+Rounds interleave both executions, and a ratio is taken within a round. Masks are random.
 """
 
 from typing import Annotated
 
 import torch
 import typer
+from fit import noisy_photo, spread
 
-from benchmarks.fit import noisy_photo, spread
 from lip_ray.fits import Fit, Subject, WindowedVariance
 from lip_ray.fits.execution import Execution
 from lip_ray.priors import Skip

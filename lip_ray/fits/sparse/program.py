@@ -73,7 +73,7 @@ class Value:
         return int(before)
 
 
-MOST_THREADS: int = numba.get_num_threads()
+MOST_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 """As many as numba has; more share them, and have the same bits."""
 
 Values = tuple[Value, ...]
