@@ -51,6 +51,7 @@ class DenseSteps:
         return output.float()
 
     def mask_gradients(self) -> None:
+        """Zero the gradients of pruned weights and of those on no path."""
         self._masks()
 
     def store(self) -> None:

@@ -252,7 +252,7 @@ class TestMask:
 
     def test_a_dense_mask_changes_no_bit(self, bench, short, monkeypatch) -> None:
         masked = bench.fit(short())
-        monkeypatch.setattr("lip_ray.fits.weights.GradientMask", lambda *_: lambda: None)
+        monkeypatch.setattr("lip_ray.fits.execution.GradientMask", lambda *_: lambda: None)
         free = bench.fit(short())
         assert torch.equal(masked.rows[:, LOSS], free.rows[:, LOSS])
 
@@ -285,7 +285,7 @@ class TestMask:
         assert torch.equal(result.snapshot[name], bench.initial[name])
 
     def test_weights_that_came_back_are_an_error_of_ours(self, sparse, short, monkeypatch) -> None:
-        monkeypatch.setattr("lip_ray.fits.weights.GradientMask", lambda *_: lambda: None)
+        monkeypatch.setattr("lip_ray.fits.execution.GradientMask", lambda *_: lambda: None)
         with pytest.raises(AssertionError, match="came back"):
             sparse.fit(short())
 

@@ -30,7 +30,7 @@ OPTIONS: dict[str, Any] = {
     "nogil": True,
 }
 EPSILON, MOMENTUM = 1e-5, np.float32(0.1)
-"""Of PyTorch's batch normalisation."""
+"""What PyTorch's batch normalisation adds to variances, and how fast running statistics follow."""
 
 
 class Op(IntEnum):
@@ -287,7 +287,7 @@ def share(count: int, thread: int, threads: int) -> tuple[int, int]:
 
 @njit(inline="always")
 def tiles(pixels: int) -> tuple[int, int, int]:
-    """Of so many pixels: the vectors, the tiles that they make, and the vectors of each tile."""
+    """How many vectors so many pixels are, the tiles that these make, and the vectors of each."""
     vectors = (pixels + LANES - 1) // LANES
     count = (vectors + TILE - 1) // TILE
     return vectors, count, (vectors + count - 1) // count

@@ -59,7 +59,7 @@ class Frame:
     border: int
     height: int
     width: int
-    """Of the input."""
+    """Height and width are those of the input, in pixels."""
 
     @property
     def out_height(self) -> int:

@@ -44,10 +44,12 @@ class SparseSteps:
         return image
 
     def mask_gradients(self) -> None:
+        """Zero the gradients of weights on no path; pruned ones have none."""
         if self._learned.grad is not None:
             self._learned.grad.mul_(self._weights.learns)
 
     def store(self) -> None:
+        """Give the module the weights, the running statistics and the count of passes."""
         self._weights.store()
         for layer in self._module.modules():
             if isinstance(layer, nn.BatchNorm2d) and layer.num_batches_tracked is not None:
