@@ -37,6 +37,11 @@ USUALLY_HELD_OUT = 0.03
 """The share of measured values that is held out, where they judge the fit and none is stated."""
 
 
+def _is_dense(execution: object) -> bool:
+    """Whether a fit says nothing of its execution, like those that were stored before it could."""
+    return execution == "dense"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     r"""One image of a fit: its problem, its latent, and the draws of its input noise.
@@ -70,7 +75,7 @@ class Fit(Spec):
     """fp32 is exact; tf32 and bf16 (autocast) change the numbers."""
     compiled: bool = False
     """Whether the network runs through torch.compile, which changes the last bits."""
-    execution: Execution = "dense"
+    execution: Execution = Field(default="dense", exclude_if=_is_dense)
     """Whether steps compute all weights, or the kept ones alone. `sparse` is for CPUs, and changes
     the last bits."""
     roll_back: RollBack | None = Field(default=None, exclude_if=is_unset)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.coverage import IMAGES, INTERVALS, coverage_figure, coverage_table
+from benchmarks.interval_coverage import IMAGES, INTERVALS, coverage_figure, coverage_table
 
 
 def test_only_the_interval_over_images_holds_the_truth_as_often_as_it_says() -> None:
