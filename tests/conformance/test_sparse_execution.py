@@ -19,8 +19,6 @@ from lip_ray.rng import keyed
 from lip_ray.tasks import Denoising
 from lip_ray.trials import Trajectory
 
-pytest.importorskip("numba", reason="sparse execution needs numba")
-
 FAMILY = Prior
 CPU = torch.device("cpu")
 SIZES = {"even": (16, 20), "odd": (17, 23)}

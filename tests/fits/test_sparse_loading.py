@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("numba", reason="sparse execution needs numba")
-
 PASS = """
 import torch
 from lip_ray.fits.sparse.loading import cache_files, loaded
