@@ -167,7 +167,7 @@ def _count(figures: Figures, given: Sequence[str], kind: str, ended: Result) -> 
     elif ended.exit_code and not ended.output.strip():
         figures.silent += 1
         wrong = "nothing is said"
-    elif ended.exit_code == BAD_INPUT and len(said) != 1 and not said[0].endswith(PROBLEMS):
+    elif ended.exit_code == BAD_INPUT and len(said) != 1 and not _in_order(said[0]):
         wrong = f"{len(said)} lines"
     elif _lost(given, kind, ended):
         figures.silent += 1
@@ -176,7 +176,10 @@ def _count(figures: Figures, given: Sequence[str], kind: str, ended: Result) -> 
         figures.wrong.append(f"{' '.join(given)} [{kind}]: {wrong}\n{ended.stderr[-300:]}")
 
 
-PROBLEMS = ("problem", "problems")
+def _in_order(first: str) -> bool:
+    """Whether a message of several lines lists problems, or says how the command is used."""
+    return first.endswith(("problem", "problems")) or first.startswith("Usage: ")
+
 
 NOTHING_TO_READ = ("no levels", "a file that links nowhere", "a file that is a pipe")
 NOTHING_TO_READ += ("a file that is a folder", "levels that are a file")
