@@ -616,75 +616,67 @@ def rectify_back(row, arena, thread, threads):
 
 
 @njit(inline="always")
-def source_of(index: int, size: int, bilinear: int) -> tuple[int, int]:
-    """The nearest pixel to one of a doubled line, and the next but one side; weights are 3/4, 1/4.
-
-    Of repeated pixels both are the same.
-    """
+def neighbours(index: int, size: int) -> tuple[int, int]:
+    """The two pixels that one of a doubled line is 3/4 and 1/4 of."""
     near = index >> 1
-    if not bilinear:
-        return near, near
     return near, min(near + 1, size - 1) if index & 1 else max(near - 1, 0)
+
+
+NEAR, FAR = np.float32(0.75), np.float32(0.25)
 
 
 @njit(**OPTIONS)
 def double(row, arena, thread, threads):
-    """The part of the planes at twice their size that begins at row `top`, column `left`."""
+    """The planes at twice their size, or one line or column less: by bilinear interpolation, or
+    each pixel four times."""
     (
-        _,
-        source,
-        channels,
-        height,
-        width,
-        pitch,
-        stride,
-        bilinear,
-        out,
-        out_height,
-        out_width,
-        out_pitch,
-        out_stride,
-        top,
-        left,
-    ) = to_fixed_tuple(row, 15)
-    near_share, far_share = np.float32(0.75), np.float32(0.25)
+        _, source, channels, height, width, pitch, stride,
+        bilinear, out, lines, columns, out_pitch, out_stride,
+    ) = to_fixed_tuple(row, 13)  # fmt: skip
     first, end = share(channels, thread, threads)
     for channel in range(first, end):
         plane = source + channel * stride
         target = out + channel * out_stride
-        for y in range(out_height):
-            near, far = source_of(y + top, height, bilinear)
+        for y in range(lines):
+            near, far = neighbours(y, height)
             one = arena[plane + near * pitch : plane + near * pitch + width]
             other = arena[plane + far * pitch : plane + far * pitch + width]
-            made = arena[target + y * out_pitch : target + y * out_pitch + out_width]
-            for x in range(out_width):
-                close, away = source_of(x + left, width, bilinear)
-                upper = near_share * one[close] + far_share * other[close]
-                lower = near_share * one[away] + far_share * other[away]
-                made[x] = near_share * upper + far_share * lower
+            made = arena[target + y * out_pitch : target + y * out_pitch + columns]
+            if not bilinear:
+                for x in range(columns):
+                    made[x] = one[x >> 1]
+                continue
+            for x in range(1, width - 1):
+                left = NEAR * one[x - 1] + FAR * other[x - 1]
+                here = NEAR * one[x] + FAR * other[x]
+                right = NEAR * one[x + 1] + FAR * other[x + 1]
+                made[2 * x] = NEAR * here + FAR * left
+                made[2 * x + 1] = NEAR * here + FAR * right
+            for edge in range(0, width, max(width - 1, 1)):
+                for x in range(2 * edge, min(2 * edge + 2, columns)):
+                    close, away = neighbours(x, width)
+                    upper = NEAR * one[close] + FAR * other[close]
+                    lower = NEAR * one[away] + FAR * other[away]
+                    made[x] = NEAR * upper + FAR * lower
+
+
+@njit(inline="always")
+def gathered(given, x, width, columns):
+    """What reaches a pixel at the edge of a line from the gradient of the doubled line."""
+    total = np.float32(0)
+    for u in range(max(2 * x - 1, 0), min(2 * x + 3, columns)):
+        close, away = neighbours(u, width)
+        total += given[u] * (NEAR * np.float32(close == x) + FAR * np.float32(away == x))
+    return total
 
 
 @njit(**OPTIONS)
 def double_back(row, arena, thread, threads):
     """The gradient of what was doubled."""
     (
-        _,
-        back,
-        channels,
-        height,
-        width,
-        pitch,
-        stride,
-        bilinear,
-        gradient,
-        out_height,
-        out_width,
-        out_pitch,
-        out_stride,
-        top,
-        left,
-    ) = to_fixed_tuple(row, 15)
-    near_share, far_share = np.float32(0.75), np.float32(0.25)
+        _, back, channels, height, width, pitch, stride,
+        bilinear, gradient, lines, columns, out_pitch, out_stride,
+    ) = to_fixed_tuple(row, 13)  # fmt: skip
     first, end = share(channels, thread, threads)
     for channel in range(first, end):
         plane = back + channel * stride
@@ -693,18 +685,25 @@ def double_back(row, arena, thread, threads):
             line = arena[plane + y * pitch : plane + y * pitch + width]
             for x in range(width):
                 line[x] = np.float32(0)
-        for y in range(out_height):
-            near, far = source_of(y + top, height, bilinear)
+        for y in range(lines):
+            near, far = neighbours(y, height)
             one = arena[plane + near * pitch : plane + near * pitch + width]
             other = arena[plane + far * pitch : plane + far * pitch + width]
-            given = arena[above + y * out_pitch : above + y * out_pitch + out_width]
-            for x in range(out_width):
-                close, away = source_of(x + left, width, bilinear)
-                large, small = near_share * given[x], far_share * given[x]
-                one[close] += near_share * large
-                other[close] += far_share * large
-                one[away] += near_share * small
-                other[away] += far_share * small
+            given = arena[above + y * out_pitch : above + y * out_pitch + columns]
+            if not bilinear:
+                for x in range(columns):
+                    one[x >> 1] += given[x]
+                continue
+            for x in range(1, width - 1):
+                middle, sides = given[2 * x] + given[2 * x + 1], given[2 * x - 1] + given[2 * x + 2]
+                one[x] += NEAR * (NEAR * middle + FAR * sides)
+            for x in range(1, width - 1):
+                middle, sides = given[2 * x] + given[2 * x + 1], given[2 * x - 1] + given[2 * x + 2]
+                other[x] += FAR * (NEAR * middle + FAR * sides)
+            for x in range(0, width, max(width - 1, 1)):
+                reaching = gathered(given, x, width, columns)
+                one[x] += NEAR * reaching
+                other[x] += FAR * reaching
 
 
 @njit(**OPTIONS)

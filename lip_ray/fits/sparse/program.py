@@ -290,23 +290,22 @@ class Program:
         return (made,)
 
     def _doubled(self, layer: nn.Upsample, value: Value, size: tuple[int, int]) -> Value:
-        """The middle of the planes at twice their size."""
+        """The planes at twice their size; of an odd side that was halved, a pixel less."""
         planes = value.planes
         height, width = min(size[0], 2 * planes.height), min(size[1], 2 * planes.width)
-        top, left = (2 * planes.height - height) // 2, (2 * planes.width - width) // 2
         made = self._value(planes.channels, height, width)
         made.biased = value.biased
         geometry = (*planes.shape, int(layer.mode == "bilinear"))
         self._emit(
             Op.DOUBLE, planes.at, *geometry, made.planes.at, height, width,
-            made.planes.pitch, made.planes.stride, top, left,
+            made.planes.pitch, made.planes.stride,
         )  # fmt: skip
 
         def back() -> None:
             value.claim()
             self._emit(
                 Op.DOUBLE_BACK, value.gradient.at, *geometry, made.gradient.at, height, width,
-                made.planes.pitch, made.planes.stride, top, left,
+                made.planes.pitch, made.planes.stride,
             )  # fmt: skip
 
         self._backward.append(back)
