@@ -172,6 +172,8 @@ def interruptible(connection: duckdb.DuckDBPyConnection, act: Callable[[], Resul
             connection.interrupt()
             worker.join(PATIENCE_S)
         raise
+    finally:
+        worker.join()  # one that is still in DuckDB when Python ends would abort the process
 
 
 def _exportable(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:

@@ -173,3 +173,18 @@ def test_what_a_killed_query_left_is_removed_by_the_next(tmp_path: Path) -> None
             assert len(list(tmp_path.iterdir())) == 3, "two are in use"
             assert [one.answer("select 1").num_rows for one in (first, second)] == [1, 1]
     assert list(tmp_path.iterdir()) == [mine]
+
+
+def test_no_thread_of_a_query_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that Python's end meets in DuckDB aborts the process, whatever was answered."""
+    settle = limits._settle
+
+    def slowly(*arguments: object) -> None:
+        settle(*arguments)  # type: ignore[arg-type]
+        time.sleep(0.2)
+
+    monkeypatch.setattr(limits, "_settle", slowly)
+    before = threading.active_count()
+    with database(Limits()) as found:
+        assert found.answer("select 42 as answer").to_pylist() == [{"answer": 42}]
+        assert threading.active_count() == before
