@@ -436,7 +436,7 @@ class Fitted:
     problems: tuple[Problem, ...]
     results: tuple[FitResult, ...]
     outputs: tuple[list[Tensor], ...]
-    """Of every step, by image."""
+    """What was recorded at every step, by image."""
     weights: dict[str, Tensor]
     """At the end."""
 

@@ -97,9 +97,8 @@ class Program:
         self._lists: list[NDArray[np.int32]] = []
         self._listed = 0
         self._constants: dict[float, int] = {}
-        self._forward: list[tuple[int, ...]] = []
+        self._rows: list[tuple[int, ...]] = []
         self._backward: list[Callable[[], None]] = []
-        self._zeros = self._claimed(8192)
         self._input = self._value(*shape)
         (self._output,) = self._lowered(module, (self._input,))
         self._finish()
@@ -127,11 +126,11 @@ class Program:
         return self._arena.as_strided(shape, (planes.stride, planes.pitch, 1), planes.at)
 
     def _finish(self) -> None:
-        forward = self._forward
-        self._forward = []  # from here on, rows are those of the way back
+        forward = self._rows
+        self._rows = []  # from here on, rows are those of the way back
         for emit in reversed(self._backward):
             emit()
-        self._forward_table, self._backward_table = _table(forward), _table(self._forward)
+        self._forward_table, self._backward_table = _table(forward), _table(self._rows)
         self._arena = torch.zeros(self._end + self._slack + 2 * LANES * kernels.TILE)
         for value, at in self._constants.items():
             self._arena[at] = value
@@ -139,7 +138,7 @@ class Program:
         self._gradients = torch.zeros(self._weights.learned)
 
     def _emit(self, op: Op, *operands: int) -> None:
-        self._forward.append((op, *operands))
+        self._rows.append((op, *operands))
 
     def _claimed(self, count: int) -> int:
         start = self._end
@@ -209,12 +208,8 @@ class Program:
         *others, last = layer
         assert isinstance(last, nn.Upsample)
         size = values[0].planes.height, values[0].planes.width
-        for value in values[1:]:
-            assert (value.planes.height, value.planes.width) == size
-        for child in [nn.Sequential(*others)]:
-            self._names.setdefault(child, self._names[layer])
-            values = self._lowered(child, values)
-        return (self._doubled(last, _only(values), size),)
+        inner = self._lowered(nn.Sequential(*others), values)
+        return (self._doubled(last, _only(inner), size),)
 
     @_lowered.register
     def _(self, layer: nn.Upsample, values: Values) -> Values:
@@ -388,7 +383,7 @@ class Program:
     ) -> Callable[[], None]:
         ordered = self._list_of(found.order + np.int32(weight))
         back_starts, back_shifts = map(self._list_of, (found.back_starts, found.back_shifts))
-        gathered = self._claimed(len(found.order))
+        gathered, zeros = self._claimed(len(found.order)), self._claimed(under.channels)
         given = made.gradient
 
         def back() -> None:
@@ -405,7 +400,7 @@ class Program:
             alone = under is not value.gradient
             self._emit(
                 Op.CONVOLVE_BACK, gathered, back_starts, back_shifts, given.at, under.channels,
-                frame.padded, under.at, under.stride, self._zeros, 0 if alone else onto,
+                frame.padded, under.at, under.stride, zeros, 0 if alone else onto,
             )  # fmt: skip
             if alone:
                 self._emit(
