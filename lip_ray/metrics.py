@@ -1,6 +1,6 @@
 """Image metrics as tensors: nothing here waits for the device.
 
-Images are (1, C, H, W) float in [0, 1]; the peak value is 1.
+Images are (N, C, H, W) float in [0, 1], references (1, C, H, W); the peak value is 1.
 """
 
 import torch
@@ -16,13 +16,14 @@ SSIM_C1 = 0.01**2
 SSIM_C2 = 0.03**2
 
 
-def psnr(image: Tensor, reference: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB, a scalar tensor; infinite for equal images."""
-    return -10 * torch.log10(F.mse_loss(image, reference))
+def psnr(images: Tensor, reference: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB of each image to one reference, (N,); infinite where they
+    are equal."""
+    return -10 * torch.log10((images - reference).square().mean((1, 2, 3)))
 
 
 def luma(image: Tensor) -> Tensor:
-    r"""The Y channel of ITU-R BT.601 in studio swing, (1, 1, H, W) in [16/255, 235/255].
+    r"""The Y channel of ITU-R BT.601 in studio swing, (N, 1, H, W) in [16/255, 235/255].
 
     Grey images are returned unchanged.
     """
@@ -33,7 +34,7 @@ def luma(image: Tensor) -> Tensor:
 
 
 def ssim(image: Tensor, reference: Tensor) -> Tensor:
-    r"""Mean structural similarity, a scalar tensor (Wang et al. 2004).
+    r"""Mean structural similarity of one image, a scalar tensor (Wang et al. 2004).
 
     An 11×11 Gaussian window of σ = 1.5, population covariance, averaged over the valid region only.
     The result is NaN for images smaller than the window. It is computed in float64, because

@@ -3,6 +3,7 @@
 from lip_ray.fits.adversarial import AdversarialFit as AdversarialFit
 from lip_ray.fits.adversarial import AdversarialResult as AdversarialResult
 from lip_ray.fits.checkpoint import Checkpointer as Checkpointer
+from lip_ray.fits.descent import Subject as Subject
 from lip_ray.fits.lasso import Lasso as Lasso
 from lip_ray.fits.latent import L1 as L1
 from lip_ray.fits.latent import AbstractSolver as AbstractSolver
@@ -23,4 +24,3 @@ from lip_ray.fits.stopping import HeldOut as HeldOut
 from lip_ray.fits.stopping import Stopping as Stopping
 from lip_ray.fits.stopping import WindowedVariance as WindowedVariance
 from lip_ray.fits.weights import Fit as Fit
-from lip_ray.fits.weights import Subject as Subject

@@ -467,12 +467,8 @@ class _Traces:
     @torch.no_grad()
     def observe(self, step: int, losses: Tensor, images: Tensor) -> None:
         """Record one step from (images, restarts) losses and (images, restarts, C, H, W) images."""
-        psnrs = torch.stack(
-            [
-                torch.vmap(problem.psnr)(own[:, None])
-                for problem, own in zip(self._problems, images, strict=True)
-            ]
-        )
+        pairs = zip(self._problems, images, strict=True)
+        psnrs = torch.stack([problem.psnr(own) for problem, own in pairs])
         self._losses[step], self._psnrs[step], self._last = losses, psnrs, images
         self._finite &= losses.isfinite()
         known = self._finite & ~psnrs.isnan()

@@ -38,11 +38,13 @@ class Checkpoints:
         self._parameters = list(prior.module.parameters()) if rule else []
         self._saved = [parameter.detach().clone() for parameter in self._parameters]
         self._errors: Tensor | None = None
+        self._steps = 0
 
     @torch.no_grad()
-    def check(self, step: int, problems: Sequence[Problem], outputs: Sequence[Tensor]) -> None:
-        """Restore the weights of the last check, or save those that made the `outputs` of a
-        step."""
+    def check(self, problems: Sequence[Problem], outputs: Sequence[Tensor]) -> None:
+        """Restore the weights of the last check, or save those that made the `outputs` of the next
+        step, where a check is due."""
+        step, self._steps = self._steps, self._steps + 1
         if self._rule is None or step % self._rule.every:
             return
         pairs = zip(problems, outputs, strict=True)

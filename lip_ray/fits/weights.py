@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Self, final
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from lip_ray.fits.execution import Execution, Steps, steps_of
+from lip_ray.fits.descent import Descent, Subject
+from lip_ray.fits.execution import Execution, steps_of
 from lip_ray.fits.numerics import DeadScales, Precision, arithmetic, check_zeros
 from lip_ray.fits.progress import Callback, mean_psnr_db, no_callback, unknown
 from lip_ray.fits.result import FitResult
-from lip_ray.fits.roll_back import Checkpoints, RollBack
+from lip_ray.fits.roll_back import RollBack
 from lip_ray.fits.stopping import (
     WATCHING,
     AbstractStopping,
@@ -23,7 +23,6 @@ from lip_ray.fits.stopping import (
     WindowedVariance,
 )
 from lip_ray.fits.trace import Trace
-from lip_ray.priors import UntrainedPrior
 from lip_ray.pruning import Mask, Paths, paths
 from lip_ray.records import Outcome
 from lip_ray.spec import AlwaysSaid, Spec, is_unset
@@ -40,18 +39,6 @@ USUALLY_HELD_OUT = 0.03
 def _is_dense(execution: object) -> bool:
     """Whether a fit says nothing of its execution, like those that were stored before it could."""
     return execution == "dense"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    r"""One image of a fit: its problem, its latent, and the draws of its input noise.
-
-    The subjects of one fit share the network; `draws` is on the device of the latent.
-    """
-
-    prior: UntrainedPrior
-    problem: Problem
-    draws: torch.Generator
 
 
 @final
@@ -124,6 +111,7 @@ class Fit(Spec):
         on_path: Paths | None = None,
         snapshot_at: int | None = None,
         callback: Callback = no_callback,
+        replay: bool = True,
     ) -> tuple[FitResult, ...]:
         r"""Fit the weights that the subjects share to all measurements; one result per subject.
 
@@ -131,7 +119,8 @@ class Fit(Spec):
         normalisation never mixes them and their sizes may differ. The network is left as fitted;
         weights that `mask` removes are zero after every step, and parameters on no path from latent
         to image stay as they are. `on_path` are the paths of `mask`, found here where they are not
-        given. With `snapshot_at`, the results also hold the weights after that many steps.
+        given. With `snapshot_at`, the results also hold the weights after that many steps. On CUDA
+        steps are replayed as a graph unless `replay` is false; the results are the same.
         """
         _check(subjects, snapshot_at, self.steps)
         prior = subjects[0].prior
@@ -148,7 +137,16 @@ class Fit(Spec):
                 precision=self.precision,
                 compiled=self.compiled,
             )
-            end = self._descend(subjects, steps, traces, snapshot_at, callback)
+            descent = Descent(
+                subjects,
+                steps,
+                traces,
+                learning_rate=self.learning_rate,
+                input_noise=self.input_noise,
+                roll_back=self.roll_back,
+                replays=self.steps if replay and not self.compiled else 0,
+            )
+            end = self._descend(descent, traces, snapshot_at, callback)
             steps.store()
         rows = [trace.rows(end.steps) for trace in traces]  # waits for the device,
         seconds = time.perf_counter() - started  # so the clock is right
@@ -171,38 +169,18 @@ class Fit(Spec):
 
     def _descend(
         self,
-        subjects: Sequence[Subject],
-        network: Steps,
+        descent: Descent,
         traces: Sequence[Trace],
         snapshot_at: int | None,
         callback: Callback,
     ) -> "_End":
         """Take the steps; the host looks at the device once per interval, and for the callback."""
-        prior = subjects[0].prior
-        optimizer = torch.optim.Adam(network.parameters, lr=self.learning_rate, fused=True)
-        noise = InputNoise(self.input_noise)
-        checkpoints = Checkpoints(self.roll_back, prior)
-        problems = [subject.problem for subject in subjects]
-        snapshot = prior.snapshot() if snapshot_at == 0 else None
+        snapshot = descent.snapshot() if snapshot_at == 0 else None
         callback(0, self.steps, unknown)
         for step in range(self.steps):
-            outputs, losses = [], []
-            for subject in subjects:  # one graph at a time; gradients add up
-                output = network(noise(subject))
-                loss = subject.problem.loss(output)
-                loss.backward()
-                outputs.append(output.detach())
-                losses.append(loss.detach())
-            network.mask_gradients()
-            checkpoints.check(step, problems, outputs)
-            optimizer.step()
-            optimizer.zero_grad()
+            descent.take_step()
             if snapshot_at == step + 1:
-                network.store()
-                snapshot = prior.snapshot()
-            total = torch.stack(losses).sum() if len(losses) > 1 else losses[0]
-            for trace, loss, output in zip(traces, losses, outputs, strict=True):
-                trace.observe(step, loss, output, total=total)
+                snapshot = descent.snapshot()
             callback(step + 1, self.steps, partial(_psnr_db, traces, step))
             if (step + 1) % LOOK_EVERY == 0:
                 finite = min(trace.finite(step + 1) for trace in traces)
@@ -219,26 +197,6 @@ class Fit(Spec):
 def usual_share(rule: AbstractStopping) -> float:
     """The share of measured values that is held out for a rule where no share is stated."""
     return USUALLY_HELD_OUT if isinstance(rule, HeldOut) else 0.0
-
-
-class InputNoise:
-    """Latents plus Gaussian noise of standard deviation `sigma`, drawn anew at every call."""
-
-    def __init__(self, sigma: float) -> None:
-        self._sigma = sigma
-        self._buffers: dict[torch.Size, Tensor] = {}
-
-    def __call__(self, subject: Subject) -> Tensor:
-        """The latent with noise; the latent itself, and nothing drawn, where `sigma` is 0."""
-        latent = subject.prior.latent
-        if not self._sigma:
-            return latent
-        if latent.shape not in self._buffers:  # in one order, whatever the latent's layout
-            self._buffers[latent.shape] = torch.empty_like(
-                latent, memory_format=torch.contiguous_format
-            )
-        noise = self._buffers[latent.shape].normal_(generator=subject.draws)
-        return latent.clone().add_(noise, alpha=self._sigma)
 
 
 @dataclass(frozen=True)

@@ -112,16 +112,19 @@ class Problem:
         whatever the target; a scalar."""
         if self.held_out is None:
             return F.mse_loss(self.operator(output), self.measured)
-        return _mean_square(self.operator(output) - self.measured, ~self.held_out)
+        return _mean_squares(self.operator(output) - self.measured, ~self.held_out).squeeze(0)
 
-    def held_out_error(self, output: Tensor) -> Tensor:
-        r"""The mean squared error of a restored image on the values that are held out, a scalar.
+    def errors(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        r"""The mean squared errors of images' measurements, whatever the target.
 
-        Raises ValueError where no value is.
+        (N, C, H, W) → (N,) on the values that are fitted, and (N,) on those that are held out;
+        None for the latter where none is.
         """
+        differences = self.operator(images) - self.measured
         if self.held_out is None:
-            raise ValueError("no measured value is held out")
-        return _mean_square(self.operator(output) - self.measured, self.held_out)
+            return differences.square().flatten(1).mean(1), None
+        fitted = _mean_squares(differences, ~self.held_out)
+        return fitted, _mean_squares(differences, self.held_out)
 
     def holding_out(self, share: float, draws: torch.Generator) -> "Problem":
         r"""The same problem with about that share of the measured values left out of the loss.
@@ -135,19 +138,19 @@ class Problem:
         held = (chances < share) & (chances < chances.max()) | (chances == chances.min())
         return replace(self, held_out=held.to(self.measured.device))
 
-    def psnr(self, output: Tensor) -> Tensor:
-        """PSNR in dB of a restored image against the clean one: measured, never optimised.
+    def psnr(self, images: Tensor) -> Tensor:
+        """PSNR in dB of restored images against the clean one: measured, never optimised.
 
-        A scalar; NaN where there is no clean image.
+        (N, C, H, W) → (N,); NaN where there is no clean image.
         """
         if self.clean is None:
-            return _nan(output)
-        return psnr(self._compared(output), self._compared(self.clean))
+            return images.new_full((len(images),), float("nan"))
+        return psnr(self._compared(images), self._compared(self.clean))
 
     def ssim(self, output: Tensor) -> Tensor:
         """SSIM of a restored image against the clean one, a scalar; NaN where there is none."""
         if self.clean is None:
-            return _nan(output)
+            return output.new_full((), float("nan"))
         return ssim(self._compared(output), self._compared(self.clean))
 
     def constant(self) -> Tensor:
@@ -174,13 +177,13 @@ class Problem:
         colour = torch.from_numpy(solution.x).to(planes).clamp(0, 1)
         return colour[None, :, None, None].expand(1, -1, height, width)
 
-    def _compared(self, image: Tensor) -> Tensor:
-        """The part of an image that metrics are computed on."""
+    def _compared(self, images: Tensor) -> Tensor:
+        """The part of images that metrics are computed on."""
         border = self.luma_border
         if border is None:
-            return image
-        height, width = image.shape[2:]
-        return luma(image)[..., border : height - border, border : width - border]
+            return images
+        height, width = images.shape[2:]
+        return luma(images)[..., border : height - border, border : width - border]
 
 
 class AbstractTask(Spec, ABC):
@@ -222,12 +225,13 @@ class AbstractTask(Spec, ABC):
             raise ValueError(f"{self.kind}, {path}: {message}")
 
 
-def _mean_square(differences: Tensor, chosen: Tensor) -> Tensor:
-    """The mean square of the chosen differences, whatever the others are, NaN included.
+def _mean_squares(differences: Tensor, chosen: Tensor) -> Tensor:
+    """The mean square of each image's chosen differences, (N,), whatever the others are, NaN
+    included.
 
     Sums are of a fixed size, so that a GPU need not wait.
     """
-    return differences.where(chosen, 0.0).square().sum() / chosen.sum()
+    return differences.where(chosen, 0.0).square().flatten(1).sum(1) / chosen.sum()
 
 
 def given(image: Picture) -> Tensor | None:
@@ -269,7 +273,3 @@ def posed(
 
 def _size(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
-
-
-def _nan(like: Tensor) -> Tensor:
-    return like.new_full((), float("nan"))

@@ -118,7 +118,7 @@ def watched(
     trace = Trace(problem, steps=steps, decay=DECAY, rules=scaled)
     for step in range(steps):
         output = outputs(step) if step < bad_from else torch.full(SHAPE, NAN)
-        trace.observe(step, problem.loss(output), output)
+        trace.observe(problem.loss(output), output)
     return trace
 
 
@@ -197,7 +197,7 @@ class TestWhatItChooses:
         trace = Trace(noisy(), steps=steps, decay=DECAY, rules=fit.rules)
         for step in range(steps):
             output = overfitting()(step)
-            trace.observe(step, noisy().loss(output), output)
+            trace.observe(noisy().loss(output), output)
         assert trace.selected is not None
         own = trace.choices(trace.rows(steps))[0]
         assert own.in_force
@@ -255,7 +255,7 @@ class TestFinality:
         for step in range(LONG):
             output = overfitting()(step)
             for one in (trace, silent):
-                one.observe(step, noisy().loss(output), output)
+                one.observe(noisy().loss(output), output)
             assert not silent.ends(step + 1)
             if ended is None and trace.ends(step + 1):
                 ended = step + 1, trace.selected
@@ -302,8 +302,8 @@ class TestAlone:
         assert len(fit.results) == 2
         for result, problem, outputs in zip(fit.results, fit.problems, fit.outputs, strict=True):
             trace = Trace(problem, steps=FITTED, decay=0.99, rules=[example.scaled(FITTED)])
-            for step, output in enumerate(outputs):
-                trace.observe(step, problem.loss(output), output)
+            for output in outputs:
+                trace.observe(problem.loss(output), output)
             assert result.choices[0].step == trace.selected.step == result.selected.step
             assert torch.allclose(result.selected.image, trace.selected.image, atol=1e-6)
 
@@ -350,20 +350,31 @@ class TestStatistic:
         found = []
         for step in range(BRIEF):
             image = laid_out(overfitting()(step), shape, last)
-            value = monitor.update(step, Seen(problem, output=image, average=image))
-            found.append(-1.0 if value is None else float(value))
+            value = monitor.update(Seen(problem, step, outputs=image, averages=image))
+            found.append(float(value.nan_to_num(nan=-1.0)))
         return found
 
     def test_it_is_a_finite_scalar_of_full_precision(self, example) -> None:
         monitor = example.scaled(BRIEF).monitor(noisy())
         seen = (
-            Seen(noisy(), output=overfitting()(step), average=overfitting()(step))
+            Seen(noisy(), step, outputs=overfitting()(step), averages=overfitting()(step))
             for step in range(BRIEF)
         )
-        found = [monitor.update(step, one) for step, one in enumerate(seen)]
-        due = [value for value in found if value is not None]
-        assert due
-        assert all(v.shape == () and v.dtype == torch.float32 and v.isfinite() for v in due)
+        found = [monitor.update(one) for one in seen]
+        assert all(v.shape == (1,) and v.dtype == torch.float32 for v in found)
+        assert any(v.isfinite() for v in found)
+        assert not any(v.isinf() for v in found)
+
+    def test_steps_together_have_the_statistics_of_steps_alone(self, example) -> None:
+        alone = self.statistics(example)
+        for together in (7, 20, BRIEF):
+            monitor, found = example.scaled(BRIEF).monitor(noisy()), []
+            for first in range(0, BRIEF, together):
+                steps = range(first, min(first + together, BRIEF))
+                images = torch.cat([overfitting()(step) for step in steps])
+                seen = Seen(noisy(), first, outputs=images, averages=images)
+                found += monitor.update(seen).nan_to_num(nan=-1.0).tolist()
+            assert found == pytest.approx(alone, rel=1e-5)
 
     def test_the_shape_and_layout_of_images_do_not_matter(self, example) -> None:
         flat = self.statistics(example, shape=(1, 1, 1, 768))
@@ -382,7 +393,7 @@ class TestStatistic:
         assert held <= 13 * noisy().measured.numel()
         for step in range(150):
             image = overfitting()(step)
-            monitor.update(step, Seen(noisy(), output=image, average=image))
+            monitor.update(Seen(noisy(), step, outputs=image, averages=image))
         assert held_by(monitor) == held
 
     def test_the_output_may_be_overwritten_afterwards(self, example) -> None:
@@ -391,8 +402,8 @@ class TestStatistic:
         monitor = rule.monitor(noisy())
         for step in range(BRIEF):
             shown.copy_(overfitting()(step))
-            value = monitor.update(step, Seen(noisy(), output=shown, average=shown))
-            found.append(-1.0 if value is None else float(value))
+            value = monitor.update(Seen(noisy(), step, outputs=shown, averages=shown))
+            found.append(float(value.nan_to_num(nan=-1.0)))
             assert torch.equal(shown, overfitting()(step))
         assert found == self.statistics(example)
 

@@ -338,7 +338,7 @@ class TestRecords:
             assert result.steps == len(result.rows) == 20
             made = images[:, 0, place]
             chosen = restart_of(result, made)
-            quality = torch.stack([psnr(one[None], problem.clean) for one in made[:, chosen]])
+            quality = torch.cat([psnr(one[None], problem.clean) for one in made[:, chosen]])
             torch.testing.assert_close(result.rows[:, PSNR], quality, rtol=1e-4, atol=1e-4)
             assert torch.equal(result.rows[:, PSNR], result.rows[:, PSNR_RAW])
             assert bool(result.rows[:, STATISTIC].isnan().all())

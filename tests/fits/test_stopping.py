@@ -29,8 +29,8 @@ def monitored(rule: AbstractStopping, outputs: Iterable[np.ndarray | Tensor]) ->
         image = torch.as_tensor(output)
         problem = Problem(measured=torch.zeros_like(image))
         monitor = monitor or rule.monitor(problem)
-        value = monitor.update(step, Seen(problem, output=image, average=image))
-        found.append(None if value is None else float(value))
+        value = float(monitor.update(Seen(problem, step, outputs=image, averages=image)))
+        found.append(None if np.isnan(value) else value)
     return found
 
 
@@ -231,7 +231,7 @@ def test_a_second_dip_after_the_patience_is_not_chosen() -> None:
         trace = Trace(problem, steps=8, decay=0.0, rules=[rule])
         for step, size in enumerate(jitter):
             output = torch.full((1, 1, 2, 2), 0.5 + size * (-1) ** step)
-            trace.observe(step, problem.loss(output), output)
+            trace.observe(problem.loss(output), output)
         found[patience] = int(trace.selected.step)
     assert found == {3: 1, 6: 7}
 
@@ -242,9 +242,9 @@ class TestDiscrepancy:
         problem = Problem(measured=torch.zeros(1, 1, 2, 2), noise_variance=variance)
         rule = Discrepancy(factor=factor)
         trace = Trace(problem, steps=len(residuals), decay=0.0, rules=[rule])
-        for step, residual in enumerate(residuals):
+        for residual in residuals:
             output = torch.full((1, 1, 2, 2), residual**0.5)
-            trace.observe(step, problem.loss(output), output)
+            trace.observe(problem.loss(output), output)
         return trace.choices(trace.rows(len(residuals)))[0]
 
     def test_the_first_step_within_the_noise_is_chosen(self) -> None:
@@ -265,9 +265,9 @@ class TestDiscrepancy:
         held = torch.tensor([[[[True, False], [False, False]]]])
         problem = Problem(measured=measured, noise_variance=0.04, held_out=held)
         image = torch.tensor([[[[9.0, 0.1], [0.1, 0.1]]]])
-        seen = Seen(problem, output=image, average=image)
+        seen = Seen(problem, 0, outputs=image, averages=image)
         monitor = Discrepancy().monitor(problem)
-        assert float(monitor.update(0, seen)) == pytest.approx(0.01)
+        assert float(monitor.update(seen)) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, 2.0])

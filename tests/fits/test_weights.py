@@ -64,8 +64,8 @@ class TestRecords:
         rows = bench.fit(fit).rows
         clean, measured = bench.problem.clean, bench.problem.measured
         losses = torch.stack([(out - measured).square().mean() for out in bench.outputs])
-        raw = torch.stack([psnr(out, clean) for out in bench.outputs])
-        averaged = torch.stack([psnr(a, clean.double()) for a in averages(bench.outputs, 0.99)])
+        raw = torch.cat([psnr(out, clean) for out in bench.outputs])
+        averaged = torch.cat([psnr(a, clean.double()) for a in averages(bench.outputs, 0.99)])
         torch.testing.assert_close(rows[:, LOSS], losses, rtol=1e-5, atol=1e-7)
         torch.testing.assert_close(rows[:, PSNR_RAW], raw, rtol=1e-5, atol=1e-4)
         torch.testing.assert_close(rows[:, PSNR].double(), averaged, rtol=1e-5, atol=1e-4)

@@ -86,7 +86,9 @@ class TestHeldOut:
         problem = Problem(measured=torch.zeros(1, 1, 2, 2), held_out=held)
         output = torch.tensor([[[[3.0, 1.0], [2.0, 5.0]]]])
         assert float(problem.loss(output)) == float(problem.residual(output)) == 2.5
-        assert float(problem.held_out_error(output)) == 17
+        fitted, held_out = problem.errors(torch.cat((output, 2 * output)))
+        assert held_out is not None
+        assert (fitted.tolist(), held_out.tolist()) == ([2.5, 10], [17, 68])
 
     def test_no_gradient_comes_from_held_out_values(self) -> None:
         problem, output = self.held(0.3), torch.rand(1, 3, 40, 50, requires_grad=True)
@@ -96,9 +98,11 @@ class TestHeldOut:
         assert not bool(output.grad[problem.held_out].any())
         assert bool(output.grad[~problem.held_out].all())
 
-    def test_without_them_there_is_no_error(self) -> None:
-        with pytest.raises(ValueError, match="no measured value is held out"):
-            self.held(0.0).held_out_error(torch.zeros(1, 3, 40, 50))
+    def test_without_them_there_is_no_error_on_them(self) -> None:
+        problem, images = self.held(0.0), torch.zeros(2, 3, 40, 50)
+        fitted, held_out = problem.errors(images)
+        assert held_out is None
+        assert fitted.tolist() == pytest.approx([float(problem.residual(images[:1]))] * 2)
 
     def test_the_best_colour_does_not_know_them(self) -> None:
         held = torch.tensor([[[[True, False], [False, True]]]])

@@ -1,6 +1,8 @@
 """What a stopping rule is: it watches a fit as it runs, and chooses one of its steps."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 import torch
@@ -18,47 +20,81 @@ PATIENCE = 1000
 
 
 class Seen:
-    r"""What a rule may see of one step for one image: images and their distance to the measurement.
+    r"""What a rule may see of some steps in a row for one image: images and their distances to the
+    measurement.
 
-    The clean image is not among it. A distance is computed when the first rule asks for it.
+    The clean image is not among it. Distances are computed when the first rule asks for them.
     """
 
-    def __init__(self, problem: Problem, *, output: Tensor, average: Tensor) -> None:
+    def __init__(self, problem: Problem, first: int, *, outputs: Tensor, averages: Tensor) -> None:
+        """Outputs and averages are (N, C, H, W), an image for each step from `first` on."""
+        self.steps = range(first, first + len(outputs))
         self._problem = problem
-        self._images: dict[Signal, Tensor] = {"output": output, "average": average}
-        self._residuals: dict[Signal, Tensor] = {}
+        self._images: dict[Signal, Tensor] = {"output": outputs, "average": averages}
+        self._errors: dict[Signal, tuple[Tensor, Tensor | None]] = {}
 
-    def image(self, signal: Signal) -> Tensor:
-        """The image (1, C, H, W) of a signal."""
+    def images(self, signal: Signal) -> Tensor:
+        """The images (N, C, H, W) of a signal, one per step."""
         return self._images[signal]
 
-    def residual(self, signal: Signal) -> Tensor:
-        """The mean squared distance of a signal to the values that are fitted, a scalar."""
-        if signal not in self._residuals:
-            self._residuals[signal] = self._problem.residual(self._images[signal])
-        return self._residuals[signal]
+    def residuals(self, signal: Signal) -> Tensor:
+        """The mean squared distances of a signal to the values that are fitted, (N,)."""
+        return self._known(signal)[0]
 
-    def held_out_error(self, signal: Signal) -> Tensor:
-        """The mean squared distance of a signal to the values that were held out, a scalar."""
-        return self._problem.held_out_error(self._images[signal])
+    def held_out_errors(self, signal: Signal) -> Tensor:
+        """The mean squared distances of a signal to the values that were held out, (N,).
 
-
-class Choice:
-    """The step with the best statistic that a rule has seen so far; all on the device."""
-
-    def __init__(self, like: Tensor) -> None:
-        self.statistic = like.new_full((), torch.inf)
-        self.step = torch.full((), -1, device=like.device)
-
-    def offer(self, statistic: Tensor, step: int, *, closed: Tensor) -> Tensor:
-        """Take this step if its statistic is strictly lower and the choice is open; NaN never is.
-
-        Returns whether it was taken, a boolean scalar.
+        Raises ValueError where none was.
         """
-        taken = (statistic < self.statistic) & ~closed
-        self.statistic = torch.where(taken, statistic, self.statistic)
-        self.step = torch.where(taken, step, self.step)
-        return taken
+        errors = self._known(signal)[1]
+        if errors is None:
+            raise ValueError("no measured value is held out")
+        return errors
+
+    def _known(self, signal: Signal) -> tuple[Tensor, Tensor | None]:
+        if signal not in self._errors:
+            self._errors[signal] = self._problem.errors(self._images[signal])
+        return self._errors[signal]
+
+
+Closed = Callable[[Tensor, "Choice"], Tensor]
+"""Whether the choice before each of N steps is final, so that the step cannot be chosen any more;
+(N,) booleans."""
+
+
+@dataclass
+class Choice:
+    """Steps with the least statistic that a rule has seen so far, -1 before there is one; on the
+    device, scalars or one of each per step."""
+
+    statistic: Tensor
+    step: Tensor
+
+    @classmethod
+    def none(cls, device: torch.device) -> Self:
+        """The choice of no steps."""
+        return cls(torch.full((), torch.inf, device=device), torch.full((), -1, device=device))
+
+    def offer(self, statistics: Tensor, first: int, closed: Closed) -> tuple[Tensor, Tensor]:
+        r"""Take each of the steps from `first` on whose statistic is strictly lower than all
+        before, as long as the choice is open.
+
+        `statistics` are (N,), NaN where none is due, which is never taken. Returns whether a step
+        was taken, and the number among the N of the one taken last; both are scalars.
+        """
+        steps = torch.arange(first, first + len(statistics), device=statistics.device)
+        found = statistics.nan_to_num(nan=torch.inf, posinf=torch.inf)
+        least = torch.cat((self.statistic[None], found)).cummin(0).values
+        taken = found < least[:-1]
+        chosen = torch.cat((self.step[None], steps.where(taken, -1))).cummax(0).values
+        # Until it is closed for the first time, a choice is what it would be without an end.
+        final = closed(steps, Choice(least[:-1], chosen[:-1])).cummax(0).values
+        last = steps.where(taken & ~final, -1).max()
+        fresh = last >= 0
+        number = (last - first).clamp(min=0)
+        self.statistic = torch.where(fresh, found.gather(0, number[None])[0], self.statistic)
+        self.step = torch.where(fresh, last, self.step)
+        return fresh, number
 
 
 class AbstractMonitor(ABC):
@@ -68,12 +104,13 @@ class AbstractMonitor(ABC):
     """The standard deviation of the noise that the rule goes by, where it goes by one."""
 
     @abstractmethod
-    def update(self, step: int, seen: Seen) -> Tensor | None:
-        """The statistic after `step`, a scalar on the device; None where none is due."""
+    def update(self, seen: Seen) -> Tensor:
+        """The statistics after the next steps, (N,) on the device; NaN where none is due."""
 
     @abstractmethod
-    def closed(self, step: int, choice: Choice) -> Tensor:
-        """Whether the choice is final, so that `step` cannot be chosen any more; on the device."""
+    def closed(self, steps: Tensor, choice: Choice) -> Tensor:
+        """Whether a choice is final before a step, so that the step cannot be chosen any more;
+        booleans of the shape of `steps`, on the device."""
 
 
 class AbstractStopping(Spec, ABC):
@@ -145,6 +182,12 @@ class LeastMonitor(AbstractMonitor, ABC):
         self._first = rule.warm_up
         self._patience = rule.patience
 
-    def closed(self, step: int, choice: Choice) -> Tensor:
+    def due(self, seen: Seen, statistics: Tensor) -> Tensor:
+        """The statistics with NaN in place of those that come before the end of the warm-up."""
+        early = max(self._first - seen.steps.start, 0)
+        statistics[:early] = torch.nan
+        return statistics
+
+    def closed(self, steps: Tensor, choice: Choice) -> Tensor:
         """Whether more than `patience` steps have passed since the least statistic."""
-        return (choice.step >= 0) & (choice.step < step - self._patience)
+        return (choice.step >= 0) & (choice.step < steps - self._patience)

@@ -44,12 +44,11 @@ class DiscrepancyMonitor(AbstractMonitor):
         self._signal = rule.signal
         self._least = rule.factor * problem.noise_variance
 
-    def update(self, step: int, seen: Seen) -> Tensor:
-        """The mean squared residual after `step`."""
-        del step  # every one counts alike
-        return seen.residual(self._signal)
+    def update(self, seen: Seen) -> Tensor:
+        """The mean squared residual after every step."""
+        return seen.residuals(self._signal)
 
-    def closed(self, step: int, choice: Choice) -> Tensor:
+    def closed(self, steps: Tensor, choice: Choice) -> Tensor:
         """Whether a residual has been small enough before."""
-        del step  # and whenever that was
+        del steps  # whenever that was
         return torch.le(choice.statistic, self._least)

@@ -34,6 +34,6 @@ class HeldOut(AbstractLeast):
 class HeldOutMonitor(LeastMonitor):
     """The error on the held-out values after every step."""
 
-    def update(self, step: int, seen: Seen) -> Tensor | None:
-        """The mean squared error on the held-out values; None before a step can be chosen."""
-        return None if step < self._first else seen.held_out_error(self._signal)
+    def update(self, seen: Seen) -> Tensor:
+        """The mean squared error on the held-out values after every step."""
+        return self.due(seen, seen.held_out_errors(self._signal).clone())

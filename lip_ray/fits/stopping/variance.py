@@ -1,5 +1,6 @@
 """Variance of the outputs: a network's image is stillest once learned and before it fits noise."""
 
+from collections.abc import Iterator
 from math import ceil, log
 from typing import Annotated, Literal, Self, final
 
@@ -127,24 +128,44 @@ class WindowMonitor(LeastMonitor):
         self._sums = like.new_zeros((buckets, *like.shape), dtype=torch.float64)
         self._squares = like.new_zeros(buckets, dtype=torch.float64)
 
-    def update(self, step: int, seen: Seen) -> Tensor | None:
-        """The variance per pixel over the window that ends at `step`, where one is due."""
-        image = seen.image(self._signal)
-        if step == 0:
-            self._origin.copy_(image)
-        bucket = step // self._stride % len(self._sums)
-        if step % self._stride == 0:
-            self._sums[bucket].zero_()
-            self._squares[bucket].zero_()
-        shifted = image - self._origin  # in float64, as the origin is
-        self._sums[bucket] += shifted
-        self._squares[bucket] += torch.dot(shifted.flatten(), shifted.flatten())
-        due = (step + 1) % self._stride == 0 and step + 1 >= self._window
-        if not due or step < self._first:
-            return None
+    def update(self, seen: Seen) -> Tensor:
+        """The variance per pixel over the window that ends at each step, where one is due."""
+        images = seen.images(self._signal)
+        if seen.steps.start == 0:
+            self._origin.copy_(images[:1])
+        shifted = images - self._origin  # in float64, as the origin is
+        statistics = images.new_full((len(images),), torch.nan, dtype=torch.float32)
+        for part in self._strides(seen.steps):
+            first = seen.steps.start
+            self._add(part, shifted[part.start - first : part.stop - first])
+            if part.stop % self._stride == 0 and part.stop >= self._window:
+                statistics[part.stop - 1 - first] = self._variance()
+        return self.due(seen, statistics)
+
+    def _strides(self, steps: range) -> Iterator[range]:
+        """The steps, divided where a bucket is full."""
+        first = steps.start
+        while first < steps.stop:
+            end = min(first // self._stride * self._stride + self._stride, steps.stop)
+            yield range(first, end)
+            first = end
+
+    def _add(self, steps: range, shifted: Tensor) -> None:
+        """Add steps of one stride to their bucket, which the first of them empties."""
+        bucket = steps.start // self._stride % len(self._sums)
+        flat = shifted.flatten()
+        total, square = shifted.sum(0, keepdim=True), torch.dot(flat, flat)
+        if steps.start % self._stride == 0:
+            self._sums[bucket], self._squares[bucket] = total, square
+        else:
+            self._sums[bucket] += total
+            self._squares[bucket] += square
+
+    def _variance(self) -> Tensor:
         mean = self._sums.sum(0) / self._window
         mean_square = self._squares.sum() / self._window
-        return ((mean_square - mean.square().sum()) / mean.numel()).clamp(min=0).float()
+        distance = torch.dot(mean.flatten(), mean.flatten())
+        return ((mean_square - distance) / mean.numel()).clamp(min=0).float()
 
 
 class ExponentialMonitor(LeastMonitor):
@@ -160,10 +181,13 @@ class ExponentialMonitor(LeastMonitor):
         self._mean = torch.zeros_like(like, dtype=torch.float64)
         self._variance = like.new_zeros((), dtype=torch.float64)
 
-    def update(self, step: int, seen: Seen) -> Tensor | None:
-        """The variance per pixel after `step`; None before a step can be chosen."""
-        distance = seen.image(self._signal) - self._mean
+    def update(self, seen: Seen) -> Tensor:
+        """The variance per pixel after every step."""
+        return self.due(seen, torch.stack([self._moved(i) for i in seen.images(self._signal)]))
+
+    def _moved(self, image: Tensor) -> Tensor:
+        distance = image - self._mean
         self._mean.add_(distance, alpha=self._alpha)
         square = torch.dot(distance.flatten(), distance.flatten()) / distance.numel()
         self._variance.add_(square, alpha=self._alpha).mul_(1 - self._alpha)
-        return None if step < self._first else self._variance.float()
+        return self._variance.float()
