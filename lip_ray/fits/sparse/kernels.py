@@ -37,6 +37,7 @@ class Op(IntEnum):
     """What a row of the table says in its first column."""
 
     PAD = 0
+    MIRROR = auto()
     CONVOLVE = auto()
     NORMALISE = auto()
     RECTIFY = auto()
@@ -49,6 +50,7 @@ class Op(IntEnum):
     BIAS_GRADIENTS = auto()
     WEIGHT_GRADIENTS = auto()
     PAD_BACK = auto()
+    MIRROR_BACK = auto()
     NORMALISE_BACK = auto()
     RECTIFY_BACK = auto()
     DOUBLE_BACK = auto()
@@ -374,6 +376,19 @@ def pad(row, arena, thread, threads):
                     inner[x] = line[x]
                 for x in range(width + border, width + 2 * border):
                     target[x] = line[reflected(x - border, width)]
+            elif step == 2:
+                evens = arena[phase + border % 2 * out_stride + border // 2 :]
+                odds = arena[phase + (border + 1) % 2 * out_stride + (border + 1) // 2 :]
+                for x in range(width // 2):
+                    evens[x], odds[x] = line[2 * x], line[2 * x + 1]
+                for x in range(width // 2 * 2, width):
+                    evens[x // 2] = line[x]
+                for x in range(border):
+                    at = phase + (x % 2) * out_stride + x // 2
+                    arena[at] = line[reflected(x - border, width)]
+                for x in range(width + border, width + 2 * border):
+                    at = phase + (x % 2) * out_stride + x // 2
+                    arena[at] = line[reflected(x - border, width)]
             else:
                 for x in range(width + 2 * border):
                     at = phase + (x % step) * out_stride + x // step
@@ -419,10 +434,71 @@ def pad_back(row, arena, thread, threads):
                     line[reflected(x - border, width)] += source[x]
                 for x in range(width + border, width + 2 * border):
                     line[reflected(x - border, width)] += source[x]
+            elif step == 2:
+                evens = arena[phase + border % 2 * out_stride + border // 2 :]
+                odds = arena[phase + (border + 1) % 2 * out_stride + (border + 1) // 2 :]
+                for x in range(width // 2):
+                    line[2 * x] += evens[x]
+                    line[2 * x + 1] += odds[x]
+                for x in range(width // 2 * 2, width):
+                    line[x] += evens[x // 2]
+                for x in range(border):
+                    at = phase + (x % 2) * out_stride + x // 2
+                    line[reflected(x - border, width)] += arena[at]
+                for x in range(width + border, width + 2 * border):
+                    at = phase + (x % 2) * out_stride + x // 2
+                    line[reflected(x - border, width)] += arena[at]
             else:
                 for x in range(width + 2 * border):
                     at = phase + (x % step) * out_stride + x // step
                     line[reflected(x - border, width)] += arena[at]
+
+
+@njit(**OPTIONS)
+def mirror(row, arena, thread, threads):
+    """The border of planes, in place: mirrored pixels, as `pad` writes them elsewhere."""
+    _, source, channels, height, width, pitch, stride, border = to_fixed_tuple(row, 8)
+    first, end = share(channels, thread, threads)
+    for channel in range(first, end):
+        plane = source + channel * stride
+        for y in range(height):
+            line = plane + y * pitch
+            for x in range(1, border + 1):
+                arena[line - x] = arena[line + reflected(-x, width)]
+                arena[line + width - 1 + x] = arena[line + reflected(width - 1 + x, width)]
+        for y in range(1, border + 1):
+            over, under = plane - y * pitch - border, plane + (height - 1 + y) * pitch - border
+            one = plane + reflected(-y, height) * pitch - border
+            other = plane + reflected(height - 1 + y, height) * pitch - border
+            for x in range(width + 2 * border):
+                arena[over + x] = arena[one + x]
+                arena[under + x] = arena[other + x]
+
+
+@njit(**OPTIONS)
+def mirror_back(row, arena, thread, threads):
+    """The gradient of mirrored pixels is added to that of the pixels they show, and cleared."""
+    _, gradient, channels, height, width, pitch, stride, border = to_fixed_tuple(row, 8)
+    first, end = share(channels, thread, threads)
+    for channel in range(first, end):
+        plane = gradient + channel * stride
+        for y in range(1, border + 1):
+            over, under = plane - y * pitch - border, plane + (height - 1 + y) * pitch - border
+            one = plane + reflected(-y, height) * pitch - border
+            other = plane + reflected(height - 1 + y, height) * pitch - border
+            for x in range(width + 2 * border):
+                arena[one + x] += arena[over + x]
+                arena[other + x] += arena[under + x]
+                arena[over + x] = np.float32(0)
+                arena[under + x] = np.float32(0)
+        for y in range(height):
+            line = plane + y * pitch
+            for x in range(1, border + 1):
+                left, right = line - x, line + width - 1 + x
+                arena[line + reflected(-x, width)] += arena[left]
+                arena[line + reflected(width - 1 + x, width)] += arena[right]
+                arena[left] = np.float32(0)
+                arena[right] = np.float32(0)
 
 
 @njit(**OPTIONS)
@@ -634,6 +710,8 @@ def double(row, arena, thread, threads):
         bilinear, out, lines, columns, out_pitch, out_stride,
     ) = to_fixed_tuple(row, 13)  # fmt: skip
     first, end = share(channels, thread, threads)
+    between = np.empty(width + 2, np.float32)
+    """A line between two, and its first and last pixel once more at its ends."""
     for channel in range(first, end):
         plane = source + channel * stride
         target = out + channel * out_stride
@@ -646,28 +724,23 @@ def double(row, arena, thread, threads):
                 for x in range(columns):
                     made[x] = one[x >> 1]
                 continue
-            for x in range(1, width - 1):
-                left = NEAR * one[x - 1] + FAR * other[x - 1]
-                here = NEAR * one[x] + FAR * other[x]
-                right = NEAR * one[x + 1] + FAR * other[x + 1]
-                made[2 * x] = NEAR * here + FAR * left
-                made[2 * x + 1] = NEAR * here + FAR * right
-            for edge in range(0, width, max(width - 1, 1)):
-                for x in range(2 * edge, min(2 * edge + 2, columns)):
-                    close, away = neighbours(x, width)
-                    upper = NEAR * one[close] + FAR * other[close]
-                    lower = NEAR * one[away] + FAR * other[away]
-                    made[x] = NEAR * upper + FAR * lower
+            line = between[1:]
+            for x in range(width):
+                line[x] = NEAR * one[x] + FAR * other[x]
+            between[0], between[width + 1] = between[1], between[width]
+            right = between[2:]
+            for x in range(columns // 2):
+                made[2 * x] = NEAR * line[x] + FAR * between[x]
+                made[2 * x + 1] = NEAR * line[x] + FAR * right[x]
+            for x in range(columns // 2 * 2, columns):
+                made[x] = NEAR * line[x // 2] + FAR * between[x // 2]
 
 
 @njit(inline="always")
-def gathered(given, x, width, columns):
-    """What reaches a pixel at the edge of a line from the gradient of the doubled line."""
-    total = np.float32(0)
-    for u in range(max(2 * x - 1, 0), min(2 * x + 3, columns)):
-        close, away = neighbours(u, width)
-        total += given[u] * (NEAR * np.float32(close == x) + FAR * np.float32(away == x))
-    return total
+def reaching(line: int, height: int, y: int) -> np.float32:
+    """The weight with which a line reaches a line `y` of the doubled plane."""
+    near, far = neighbours(y, height)
+    return NEAR * np.float32(near == line) + FAR * np.float32(far == line)
 
 
 @njit(**OPTIONS)
@@ -678,32 +751,33 @@ def double_back(row, arena, thread, threads):
         bilinear, gradient, lines, columns, out_pitch, out_stride,
     ) = to_fixed_tuple(row, 13)  # fmt: skip
     first, end = share(channels, thread, threads)
+    total = np.zeros(2 * width + 2, np.float32)
+    """What reaches a line from all lines above; a pixel more at its ends, which are its edges."""
     for channel in range(first, end):
         plane = back + channel * stride
         above = gradient + channel * out_stride
         for y in range(height):
             line = arena[plane + y * pitch : plane + y * pitch + width]
-            for x in range(width):
-                line[x] = np.float32(0)
-        for y in range(lines):
-            near, far = neighbours(y, height)
-            one = arena[plane + near * pitch : plane + near * pitch + width]
-            other = arena[plane + far * pitch : plane + far * pitch + width]
-            given = arena[above + y * out_pitch : above + y * out_pitch + columns]
-            if not bilinear:
+            inner = total[1:]
+            for x in range(2 * width + 2):
+                total[x] = np.float32(0)
+            for u in range(max(2 * y - 1, 0), min(2 * y + 3, lines)):
+                given = arena[above + u * out_pitch : above + u * out_pitch + columns]
+                weight = reaching(y, height, u) if bilinear else np.float32(u >> 1 == y)
                 for x in range(columns):
-                    one[x >> 1] += given[x]
+                    inner[x] += weight * given[x]
+            if not bilinear:
+                for x in range(width):
+                    line[x] = inner[2 * x] + inner[2 * x + 1]
                 continue
-            for x in range(1, width - 1):
-                middle, sides = given[2 * x] + given[2 * x + 1], given[2 * x - 1] + given[2 * x + 2]
-                one[x] += NEAR * (NEAR * middle + FAR * sides)
-            for x in range(1, width - 1):
-                middle, sides = given[2 * x] + given[2 * x + 1], given[2 * x - 1] + given[2 * x + 2]
-                other[x] += FAR * (NEAR * middle + FAR * sides)
-            for x in range(0, width, max(width - 1, 1)):
-                reaching = gathered(given, x, width, columns)
-                one[x] += NEAR * reaching
-                other[x] += FAR * reaching
+            total[0] = inner[0]
+            if columns == 2 * width:
+                inner[columns] = inner[columns - 1]
+            right = total[2:]
+            last = total[3:]
+            for x in range(width):
+                sides = total[2 * x] + last[2 * x]
+                line[x] = NEAR * (inner[2 * x] + right[2 * x]) + FAR * sides
 
 
 @njit(**OPTIONS)
@@ -831,6 +905,10 @@ def operate(row, arena, weights, gradients, lists, thread, threads):
         pad(row, arena, thread, threads)
     elif kind == Op.PAD_BACK:
         pad_back(row, arena, thread, threads)
+    elif kind == Op.MIRROR:
+        mirror(row, arena, thread, threads)
+    elif kind == Op.MIRROR_BACK:
+        mirror_back(row, arena, thread, threads)
     elif kind == Op.NORMALISE:
         normalise(row, arena, weights, thread, threads)
     elif kind == Op.NORMALISE_BACK:

@@ -10,10 +10,16 @@ from lip_ray.fits.sparse.kernels import LANES
 
 Integers = NDArray[np.int32]
 
+RING = 1
+"""The border of new planes, in pixels: what a kernel of 3×3 needs around them is there already."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Planes:
-    """Channels of pixels: the first begins at `at`, lines are `pitch` apart, planes `stride`."""
+    """Channels of pixels: the first begins at `at`, lines are `pitch` apart, planes `stride`.
+
+    Around each lies a border of `ring` pixels, which belongs to no other.
+    """
 
     at: int
     channels: int
@@ -21,6 +27,7 @@ class Planes:
     width: int
     pitch: int
     stride: int
+    ring: int = 0
 
     @property
     def size(self) -> int:
@@ -36,6 +43,16 @@ class Planes:
     def target(self) -> tuple[int, int, int]:
         """What operations are told of planes that they write: at, pitch, stride."""
         return (self.at, self.pitch, self.stride)
+
+    def around(self, border: int) -> "Planes":
+        """The same planes with some of the pixels around them."""
+        return replace(
+            self,
+            at=self.at - border * (self.pitch + 1),
+            height=self.height + 2 * border,
+            width=self.width + 2 * border,
+            ring=self.ring - border,
+        )
 
     def part(self, first: int, channels: int) -> "Planes":
         """Some of the channels."""
@@ -60,6 +77,8 @@ class Frame:
     height: int
     width: int
     """Height and width are those of the input, in pixels."""
+    pitch: int
+    """Between lines, of the padded planes and of what comes out."""
 
     @property
     def out_height(self) -> int:
@@ -70,11 +89,6 @@ class Frame:
     def out_width(self) -> int:
         """Pixels of a line that come out."""
         return (self.width + 2 * self.border - self.kernel) // self.step + 1
-
-    @property
-    def pitch(self) -> int:
-        """Between lines, of the padded planes and of what comes out."""
-        return -(-(self.width + 2 * self.border) // self.step)
 
     @property
     def padded(self) -> int:
@@ -134,12 +148,20 @@ def _starts(sorted_rows: NDArray[np.int64], count: int) -> Integers:
     return np.searchsorted(sorted_rows, np.arange(count + 1)).astype(np.int32)
 
 
-def frame_of(layer: nn.Conv2d, border: int, height: int, width: int) -> Frame:
-    """The frame of a convolution of an image this high and wide."""
+def frame_of(layer: nn.Conv2d, border: int, planes: Planes) -> Frame:
+    """The frame of a convolution of planes, as they are where they have the border."""
+    step = layer.stride[0]
+    as_they_are = fits(planes, border, step)
     return Frame(
         kernel=layer.kernel_size[0],
-        step=layer.stride[0],
+        step=step,
         border=border,
-        height=height,
-        width=width,
+        height=planes.height,
+        width=planes.width,
+        pitch=planes.pitch if as_they_are else -(-(planes.width + 2 * border) // step),
     )
+
+
+def fits(planes: Planes, border: int, step: int) -> bool:
+    """Whether planes have a border, so that a convolution can read them where they are."""
+    return step == 1 and planes.ring >= border

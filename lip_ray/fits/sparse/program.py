@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lip_ray.fits.sparse import kernels
 from lip_ray.fits.sparse.kernels import COLUMNS, LANES, Op
 from lip_ray.fits.sparse.loading import loaded
-from lip_ray.fits.sparse.planes import Frame, Planes, Taps, frame_of, rounded, taps
+from lip_ray.fits.sparse.planes import RING, Frame, Planes, Taps, fits, frame_of, rounded, taps
 from lip_ray.fits.sparse.weights import KeptWeights
 from lip_ray.priors.hourglass import Centre, Concat, SameSize
 from lip_ray.pruning import Mask
@@ -157,19 +157,22 @@ class Program:
         return self._constants[value]
 
     def _value(self, channels: int, height: int, width: int) -> Value:
-        """New planes, one line right behind the other."""
+        """New planes with a ring; a vector behind each is nobody's, for tiles that end there."""
+        pitch = width + 2 * RING
         planes = Planes(
             at=0,
             channels=channels,
             height=height,
             width=width,
-            pitch=width,
-            stride=rounded(height * width),
+            pitch=pitch,
+            stride=rounded((height + 2 * RING) * pitch) + LANES,
+            ring=RING,
         )
         return Value(self._placed(planes), self._placed(planes))
 
     def _placed(self, planes: Planes) -> Planes:
-        return replace(planes, at=self._claimed(planes.size))
+        corner = planes.ring * (planes.pitch + 1)
+        return replace(planes, at=self._claimed(planes.size) + corner)
 
     @singledispatchmethod
     def _lowered(self, layer: nn.Module, values: Values) -> Values:
@@ -246,7 +249,7 @@ class Program:
         def back() -> None:
             value.claim()
             under, given = value.gradient, made.gradient
-            self._emit(Op.CLEAR, under.at, under.size)
+            self._emit(Op.CLEAR, under.around(under.ring).at, under.size)
             self._emit(Op.CROP, given.at, *given.shape, under.at + corner, *under.target[1:])
 
         self._backward.append(back)
@@ -347,10 +350,14 @@ class Program:
         """The convolution over kept weights, of planes with a mirrored border."""
         name = f"{self._names[layer]}.weight"
         planes = value.planes
-        frame = frame_of(layer, border, planes.height, planes.width)
-        as_they_are = border == 0 and frame.step == 1 and planes.pitch == planes.width
-        padded = planes if as_they_are else self._padded(value, frame)
-        under = value.gradient if as_they_are else self._placed(padded)
+        frame = frame_of(layer, border, planes)
+        if fits(planes, border, frame.step):
+            padded, under = planes.around(border), value.gradient.around(border)
+            if border:
+                self._emit(Op.MIRROR, planes.at, *planes.shape, border)
+        else:
+            padded = self._padded(value, frame)
+            under = self._placed(padded)
         found = taps(self._mask.layers[name], frame, stride=padded.stride)
         made = self._framed(layer.out_channels, frame)
         made.biased = [layer.bias is not None]
@@ -397,16 +404,19 @@ class Program:
                 return
             self._emit(Op.GATHER, ordered, len(found.order), gathered)
             onto = value.claim()
-            alone = under is not value.gradient
+            below = value.gradient
+            in_place = fits(below, frame.border, frame.step)
             self._emit(
                 Op.CONVOLVE_BACK, gathered, back_starts, back_shifts, given.at, under.channels,
-                frame.padded, under.at, under.stride, zeros, 0 if alone else onto,
+                frame.padded, under.at, under.stride, zeros, onto if in_place else 0,
             )  # fmt: skip
-            if alone:
+            if not in_place:
                 self._emit(
-                    Op.PAD_BACK, value.gradient.at, *value.gradient.shape, frame.border,
-                    frame.step, *under.target, onto,
+                    Op.PAD_BACK, below.at, *below.shape, frame.border, frame.step, *under.target,
+                    onto,
                 )  # fmt: skip
+            elif frame.border:
+                self._emit(Op.MIRROR_BACK, below.at, *below.shape, frame.border)
 
         return back
 
