@@ -57,15 +57,16 @@ class Recent:
         """`like` is a blank image (1, C, H, W)."""
         count = max(1, min(MOST_TOGETHER, MOST_VALUES // like.numel()))
         self.outputs = like.new_zeros((count, *like.shape[1:]))
-        self.losses = like.new_zeros((count, 2))
-        """(N, 2): the loss of the image, and that of all images of the fit."""
+        self.losses, self.totals = like.new_zeros(count), like.new_zeros(count)
+        """The losses of the image, and those of all images of the fit."""
         self._next = torch.zeros(1, dtype=torch.int64, device=like.device)
 
     def record(self, loss: Tensor, output: Tensor, total: Tensor) -> None:
-        """Write a step over the oldest."""
+        """Write a step behind those before."""
         self.outputs.index_copy_(0, self._next, output)
-        self.losses.index_copy_(0, self._next, torch.stack((loss, total))[None])
-        self._next.add_(1).remainder_(len(self.outputs))
+        self.losses.index_copy_(0, self._next, loss[None])
+        self.totals.index_copy_(0, self._next, total[None])
+        self._next.add_(1)
 
     def restart(self) -> None:
         """Write the next step in the first place."""
@@ -168,7 +169,7 @@ class Trace:
             return
         outputs, losses = self._recent.outputs[:count], self._recent.losses[:count]
         averages = self._averaged(outputs)
-        counts = self._counting(losses[:, 1])
+        counts = self._counting(self._recent.totals[:count])
         seen = Seen(self._problem, first, outputs=outputs, averages=averages)
         psnr = {"output": self._problem.psnr(outputs), "average": self._problem.psnr(averages)}
         images = seen.images(self._signal)
@@ -178,7 +179,7 @@ class Trace:
         chosen = images.index_select(0, number[None])
         self._selected = torch.where(taken, chosen, self._selected)
         self._reported = images[-1:].clone()
-        columns = losses[:, 0], psnr["output"], psnr["average"], statistics
+        columns = losses, psnr["output"], psnr["average"], statistics
         self._rows[first : first + count] = torch.stack(columns, 1)
         self._evaluated += count
         self._waiting = 0

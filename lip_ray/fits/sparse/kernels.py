@@ -510,40 +510,71 @@ def gather(row, arena, lists, weights, thread, threads):
         arena[out + j] = weights[lists[order + j]]
 
 
+MOST_AT_ONCE = 4096
+"""The most pixels that are summed in float32; the sums of as many are added in float64."""
+
+
+@njit(inline="always")
+def at_once(height: int, pitch: int, out_pitch: int) -> int:
+    """How many lines of planes are one loop: those with the gaps between them, where they are as
+    far apart in both."""
+    if pitch != out_pitch:
+        return 1
+    return max(1, min(height, MOST_AT_ONCE // pitch))
+
+
+@njit(inline="always")
+def pixels_of(lines: int, width: int, pitch: int) -> int:
+    """The pixels of so many lines that are one loop."""
+    return width if lines == 1 else lines * pitch
+
+
 @njit(**OPTIONS)
-def moments(arena, plane, height, width, pitch):
-    """Mean and variance of a plane, in two passes."""
-    total = 0.0
+def clear_gaps(arena, plane, height, width, pitch):
+    """Zeros between the end of each line and the next."""
     for y in range(height):
-        line = arena[plane + y * pitch : plane + y * pitch + width]
+        for x in range(plane + y * pitch + width, plane + (y + 1) * pitch):
+            arena[x] = np.float32(0)
+
+
+@njit(**OPTIONS)
+def moments(arena, plane, height, width, pitch, lines):
+    """Mean and variance of a plane, in two passes over some lines at once; its gaps are zero."""
+    total, count = 0.0, height * width
+    for y in range(0, height, lines):
+        here = plane + y * pitch
+        line = arena[here : here + pixels_of(min(lines, height - y), width, pitch)]
         part = np.float32(0)
-        for x in range(width):
+        for x in range(len(line)):
             part += line[x]
         total += part
-    mean = total / (height * width)
+    mean = total / count
     centre = np.float32(mean)
-    left, squares = 0.0, 0.0
-    for y in range(height):
-        line = arena[plane + y * pitch : plane + y * pitch + width]
+    left, squares, seen = 0.0, 0.0, 0
+    for y in range(0, height, lines):
+        here = plane + y * pitch
+        line = arena[here : here + pixels_of(min(lines, height - y), width, pitch)]
         part = np.float32(0)
         square = np.float32(0)
-        for x in range(width):
+        for x in range(len(line)):
             away = line[x] - centre
             part += away
             square += away * away
         left += part
         squares += square
-    left /= height * width
-    return mean, squares / (height * width) - left * left
+        seen += len(line)
+    gaps = np.float64(centre) * (seen - count)  # each is as far away as the centre is from zero
+    left = (left + gaps) / count
+    return mean, (squares - gaps * centre) / count - left * left
 
 
 @njit(**OPTIONS)
 def normalise(row, arena, weights, thread, threads):
-    """Batch normalisation, and the rectifier after it; the source becomes what is normalised.
+    """Batch normalisation, and the rectifier after it.
 
     The scales begin at `scale` among the weights, and the shifts come after the `total` scales of
-    the layer; so do running means and variances from `running` on. `kept` is where the arena takes
-    1/deviation of each channel.
+    the layer; so do running means and variances from `running` on. From `kept` on the arena takes
+    1/deviation of each channel, and after `total` of them the means.
     """
     (
         _,
@@ -564,26 +595,27 @@ def normalise(row, arena, weights, thread, threads):
     ) = to_fixed_tuple(row, 15)
     slope = arena[slope_at]
     first, end = share(channels, thread, threads)
-    count = height * width
+    count, lines = height * width, at_once(height, pitch, out_pitch)
     for channel in range(first, end):
         plane = source + channel * stride
-        mean, variance = moments(arena, plane, height, width, pitch)
+        if lines > 1:
+            clear_gaps(arena, plane, height, width, pitch)
+        mean, variance = moments(arena, plane, height, width, pitch, lines)
         inverse = np.float32(1 / np.sqrt(variance + EPSILON))
         centre = np.float32(mean)
-        arena[kept + channel] = inverse
+        arena[kept + channel], arena[kept + total + channel] = inverse, centre
         unbiased = variance * count / max(count - 1, 1)
-        here, there = running + channel, running + total + channel
-        weights[here] += MOMENTUM * (centre - weights[here])
-        weights[there] += MOMENTUM * (np.float32(unbiased) - weights[there])
+        average, spread = running + channel, running + total + channel
+        weights[average] += MOMENTUM * (centre - weights[average])
+        weights[spread] += MOMENTUM * (np.float32(unbiased) - weights[spread])
         factor, shift = weights[scale + channel], weights[scale + total + channel]
         target = out + channel * out_stride
-        for y in range(height):
-            line = arena[plane + y * pitch : plane + y * pitch + width]
-            made = arena[target + y * out_pitch : target + y * out_pitch + width]
-            for x in range(width):
-                value = (line[x] - centre) * inverse
-                line[x] = value
-                value = value * factor + shift
+        for y in range(0, height, lines):
+            here, there = plane + y * pitch, target + y * out_pitch
+            pixels = pixels_of(min(lines, height - y), width, pitch)
+            line, made = arena[here : here + pixels], arena[there : there + pixels]
+            for x in range(pixels):
+                value = (line[x] - centre) * inverse * factor + shift
                 made[x] = value if value > 0 else value * slope
 
 
@@ -591,11 +623,11 @@ def normalise(row, arena, weights, thread, threads):
 def normalise_back(row, arena, weights, gradients, thread, threads):
     """The gradients of scale, shift and source, from that of what came out at `gradient`.
 
-    `normal` is the source as `normalise` left it; `back` takes its gradient, in the same geometry.
+    `back` takes the gradient of the source, in the same geometry.
     """
     (
         _,
-        normal,
+        source,
         channels,
         height,
         width,
@@ -612,35 +644,42 @@ def normalise_back(row, arena, weights, gradients, thread, threads):
     ) = to_fixed_tuple(row, 15)
     slope = arena[slope_at]
     first, end = share(channels, thread, threads)
-    count = height * width
+    count, lines = height * width, at_once(height, pitch, out_pitch)
     for channel in range(first, end):
-        plane = normal + channel * stride
+        plane = source + channel * stride
         under = back + channel * stride
         above = gradient + channel * out_stride
+        inverse, centre = arena[kept + channel], arena[kept + total + channel]
         factor, shift = weights[scale + channel], weights[scale + total + channel]
         sums, products = 0.0, 0.0
-        for y in range(height):
-            line = arena[plane + y * pitch : plane + y * pitch + width]
-            given = arena[above + y * out_pitch : above + y * out_pitch + width]
-            made = arena[under + y * pitch : under + y * pitch + width]
+        for y in range(0, height, lines):
+            here, there = y * pitch, above + y * out_pitch
+            pixels = pixels_of(min(lines, height - y), width, pitch)
+            line, given = arena[plane + here :][:pixels], arena[there : there + pixels]
+            made = arena[under + here :][:pixels]
             part = np.float32(0)
             product = np.float32(0)
-            for x in range(width):
-                passed = given[x] if line[x] * factor + shift > 0 else given[x] * slope
+            for x in range(pixels):
+                normal = (line[x] - centre) * inverse
+                passed = given[x] if normal * factor + shift > 0 else given[x] * slope
                 made[x] = passed
                 part += passed
-                product += passed * line[x]
+                product += passed * normal
             sums += part
             products += product
         gradients[scale + channel] = np.float32(products)
         gradients[scale + total + channel] = np.float32(sums)
-        strength = factor * arena[kept + channel]
+        strength = factor * inverse
         mean, slant = np.float32(sums / count), np.float32(products / count)
-        for y in range(height):
-            line = arena[plane + y * pitch : plane + y * pitch + width]
-            made = arena[under + y * pitch : under + y * pitch + width]
-            for x in range(width):
-                made[x] = strength * (made[x] - mean - line[x] * slant)
+        for y in range(0, height, lines):
+            here = y * pitch
+            pixels = pixels_of(min(lines, height - y), width, pitch)
+            line, made = arena[plane + here :][:pixels], arena[under + here :][:pixels]
+            for x in range(pixels):
+                normal = (line[x] - centre) * inverse
+                made[x] = strength * (made[x] - mean - normal * slant)
+        if lines > 1:
+            clear_gaps(arena, under, height, width, pitch)
 
 
 @njit(**OPTIONS)
@@ -759,13 +798,22 @@ def double_back(row, arena, thread, threads):
         for y in range(height):
             line = arena[plane + y * pitch : plane + y * pitch + width]
             inner = total[1:]
-            for x in range(2 * width + 2):
-                total[x] = np.float32(0)
-            for u in range(max(2 * y - 1, 0), min(2 * y + 3, lines)):
-                given = arena[above + u * out_pitch : above + u * out_pitch + columns]
-                weight = reaching(y, height, u) if bilinear else np.float32(u >> 1 == y)
+            for x in range(columns, 2 * width + 1):
+                inner[x] = np.float32(0)
+            if bilinear and 0 < y < height - 1:
+                here = above + 2 * y * out_pitch
+                two, three = arena[here : here + columns], arena[here + out_pitch :]
+                one, four = arena[here - out_pitch :], arena[here + 2 * out_pitch :]
                 for x in range(columns):
-                    inner[x] += weight * given[x]
+                    inner[x] = NEAR * (two[x] + three[x]) + FAR * (one[x] + four[x])
+            else:
+                for x in range(columns):
+                    inner[x] = np.float32(0)
+                for u in range(max(2 * y - 1, 0), min(2 * y + 3, lines)):
+                    given = arena[above + u * out_pitch : above + u * out_pitch + columns]
+                    weight = reaching(y, height, u) if bilinear else np.float32(u >> 1 == y)
+                    for x in range(columns):
+                        inner[x] += weight * given[x]
             if not bilinear:
                 for x in range(width):
                     line[x] = inner[2 * x] + inner[2 * x + 1]

@@ -150,15 +150,17 @@ def _starts(sorted_rows: NDArray[np.int64], count: int) -> Integers:
 
 def frame_of(layer: nn.Conv2d, border: int, planes: Planes) -> Frame:
     """The frame of a convolution of planes, as they are where they have the border."""
-    step = layer.stride[0]
-    as_they_are = fits(planes, border, step)
+    kernel, step = layer.kernel_size[0], layer.stride[0]
+    around = planes.around(border)
+    made = (around.width - kernel) // step + 1
+    wide = max(-(-around.width // step), made + 2 * RING)  # as new planes of what comes out are
     return Frame(
-        kernel=layer.kernel_size[0],
+        kernel=kernel,
         step=step,
         border=border,
         height=planes.height,
         width=planes.width,
-        pitch=planes.pitch if as_they_are else -(-(planes.width + 2 * border) // step),
+        pitch=planes.pitch if fits(planes, border, step) else wide,
     )
 
 

@@ -310,13 +310,13 @@ class Program:
         return made
 
     def _normalised(self, layer: nn.BatchNorm2d, values: Values, slope: float) -> Value:
-        """All parts normalised, each where it lies, and side by side again."""
+        """All parts normalised, and side by side again."""
         name = self._names[layer]
         pieces = self._weights.pieces
         scale, running = pieces[f"{name}.weight"].start, pieces[f"{name}.running_mean"].start
         total = layer.num_features
         made = self._value(total, values[0].planes.height, values[0].planes.width)
-        kept, rectifier = self._claimed(total), self._constant(slope)
+        kept, rectifier = self._claimed(2 * total), self._constant(slope)
         first = 0
         for value in values:
             value.biased[0] = False

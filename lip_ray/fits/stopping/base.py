@@ -23,7 +23,7 @@ class Seen:
     r"""What a rule may see of some steps in a row for one image: images and their distances to the
     measurement.
 
-    The clean image is not among it. Distances are computed when the first rule asks for them.
+    The clean image is not among it. What several rules need is computed once, when the first asks.
     """
 
     def __init__(self, problem: Problem, first: int, *, outputs: Tensor, averages: Tensor) -> None:
@@ -31,11 +31,18 @@ class Seen:
         self.steps = range(first, first + len(outputs))
         self._problem = problem
         self._images: dict[Signal, Tensor] = {"output": outputs, "average": averages}
+        self._doubles: dict[Signal, Tensor] = {}
         self._errors: dict[Signal, tuple[Tensor, Tensor | None]] = {}
 
     def images(self, signal: Signal) -> Tensor:
         """The images (N, C, H, W) of a signal, one per step."""
         return self._images[signal]
+
+    def doubles(self, signal: Signal) -> Tensor:
+        """The same images in float64."""
+        if signal not in self._doubles:
+            self._doubles[signal] = self._images[signal].double()
+        return self._doubles[signal]
 
     def residuals(self, signal: Signal) -> Tensor:
         """The mean squared distances of a signal to the values that are fitted, (N,)."""

@@ -130,14 +130,13 @@ class WindowMonitor(LeastMonitor):
 
     def update(self, seen: Seen) -> Tensor:
         """The variance per pixel over the window that ends at each step, where one is due."""
-        images = seen.images(self._signal)
+        images = seen.doubles(self._signal)
         if seen.steps.start == 0:
             self._origin.copy_(images[:1])
-        shifted = images - self._origin  # in float64, as the origin is
         statistics = images.new_full((len(images),), torch.nan, dtype=torch.float32)
         for part in self._strides(seen.steps):
             first = seen.steps.start
-            self._add(part, shifted[part.start - first : part.stop - first])
+            self._add(part, images[part.start - first : part.stop - first])
             if part.stop % self._stride == 0 and part.stop >= self._window:
                 statistics[part.stop - 1 - first] = self._variance()
         return self.due(seen, statistics)
@@ -150,8 +149,9 @@ class WindowMonitor(LeastMonitor):
             yield range(first, end)
             first = end
 
-    def _add(self, steps: range, shifted: Tensor) -> None:
+    def _add(self, steps: range, images: Tensor) -> None:
         """Add steps of one stride to their bucket, which the first of them empties."""
+        shifted = images - self._origin
         bucket = steps.start // self._stride % len(self._sums)
         flat = shifted.flatten()
         total, square = shifted.sum(0, keepdim=True), torch.dot(flat, flat)
@@ -183,7 +183,7 @@ class ExponentialMonitor(LeastMonitor):
 
     def update(self, seen: Seen) -> Tensor:
         """The variance per pixel after every step."""
-        return self.due(seen, torch.stack([self._moved(i) for i in seen.images(self._signal)]))
+        return self.due(seen, torch.stack([self._moved(i) for i in seen.doubles(self._signal)]))
 
     def _moved(self, image: Tensor) -> Tensor:
         distance = image - self._mean
