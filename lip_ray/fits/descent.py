@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lip_ray.fits.adam import Adam
 from lip_ray.fits.execution import Steps
 from lip_ray.fits.replay import repeated
 from lip_ray.fits.roll_back import Checkpoints, RollBack
@@ -71,9 +72,7 @@ class Descent:
         self._network = network
         self._traces = traces
         self._noise = InputNoise(input_noise)
-        self._optimizer = torch.optim.Adam(
-            network.parameters, lr=learning_rate, fused=True, capturable=device.type == "cuda"
-        )
+        self._optimizer = Adam(network.parameters, learning_rate)
         self._checkpoints = Checkpoints(roll_back, prior)
         self._repeated = repeated(
             self._step,
