@@ -92,6 +92,11 @@ class Descent:
         self._network.store()
         return self._prior.snapshot()
 
+    def finish(self) -> None:
+        """Leave the network as fitted, and without gradients."""
+        self._network.store()
+        self._optimizer.zero_grad()
+
     def _step(self) -> None:
         """Move the weights, and record losses and outputs from before the move.
 

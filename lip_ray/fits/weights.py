@@ -147,7 +147,7 @@ class Fit(Spec):
                 replays=self.steps if replay and not self.compiled else 0,
             )
             end = self._descend(descent, traces, snapshot_at, callback)
-            steps.store()
+            descent.finish()
         rows = [trace.rows(end.steps) for trace in traces]  # waits for the device,
         seconds = time.perf_counter() - started  # so the clock is right
         check_zeros(prior, mask)

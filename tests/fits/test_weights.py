@@ -380,22 +380,29 @@ class TestSubjects:
         assert (fine.peak is None) == (at == 0)
 
     def test_the_fit_stops_when_the_patience_of_all_has_run_out(self, bench, short) -> None:
-        def subjects() -> list[Subject]:
-            return [bench.subject(seed=2), bench.other(seed=7)]
+        """Of the first pair of images of which one runs out earlier; which pair that is depends on
+        how the machine rounds."""
+
+        def subjects(seed: int) -> list[Subject]:
+            return [bench.subject(seed=seed), bench.other(seed=seed + 5)]
 
         fields = {"steps": 200, "learning_rate": 0.05, "average": 0.0}
-        whole = bench.fit_all(short(**fields), subjects())
-        statistics = [r.rows[:, STATISTIC].nan_to_num(nan=torch.inf) for r in whole]
         patience = 15
 
         def out(statistic: Tensor, end: int) -> bool:
             return end - int(statistic[:end].argmin()) > patience
 
         ends = range(10, 201, 10)
-        alone = [next(end for end in ends if out(one, end)) for one in statistics]
-        both = next(end for end in ends if all(out(one, end) for one in statistics))
-        assert min(alone) < both < 200, "this fit does not tell one's patience from both's"
-        results = bench.fit_all(short(**fields, patience=patience), subjects())
+        for seed in range(20):
+            whole = bench.fit_all(short(**fields), subjects(seed))
+            statistics = [r.rows[:, STATISTIC].nan_to_num(nan=torch.inf) for r in whole]
+            alone = [next((end for end in ends if out(one, end)), 999) for one in statistics]
+            both = next((end for end in ends if all(out(one, end) for one in statistics)), 999)
+            if min(alone) < both < 200:
+                break
+        else:
+            pytest.fail("no pair of images tells one's patience from both's")
+        results = bench.fit_all(short(**fields, patience=patience), subjects(seed))
         assert [r.outcome for r in results] == [Outcome.STOPPED] * 2
         assert [r.steps for r in results] == [both] * 2
         for result, statistic in zip(results, statistics, strict=True):

@@ -134,10 +134,9 @@ class TestMetrics:
     def test_nobody_knows_them_of_a_measured_photo(self) -> None:
         problem = Problem(measured=uniform(1, 3, 16, 16))
         assert problem.image_shape == (3, 16, 16)
-        for metric in (problem.psnr, problem.ssim):
-            value = metric(problem.measured)
-            assert value.shape == ()
-            assert math.isnan(float(value))
+        assert problem.psnr(problem.measured.expand(2, -1, -1, -1)).isnan().tolist() == [True] * 2
+        assert problem.ssim(problem.measured).shape == ()
+        assert math.isnan(float(problem.ssim(problem.measured)))
 
 
 class TestConstant:
