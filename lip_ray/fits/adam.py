@@ -1,9 +1,9 @@
-"""Adam without the bookkeeping of PyTorch's class, which takes longer than small networks' moments."""
+"""Adam without the bookkeeping of PyTorch's class, which small networks would wait for."""
 
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.adam import adam
 
 
@@ -32,7 +32,9 @@ class Adam:
         ]
         if not moved:
             return
-        means, squares, steps, parameters, gradients = (list(column) for column in zip(*moved))
+        means, squares, steps, parameters, gradients = (
+            list(column) for column in zip(*moved, strict=True)
+        )
         adam(
             parameters,
             gradients,

@@ -94,6 +94,16 @@ def _unknown_layer(prior: AbstractPrior) -> str:
     return f"sparse does not know the prior {prior.kind}: {reason}; allowed: dense" * bool(reason)
 
 
+@cache
+def _too_large(prior: AbstractPrior, height: int, width: int) -> str:
+    """Why sparse execution cannot restore so many pixels with a prior, if it cannot."""
+    from lip_ray.fits.sparse.program import too_large  # imports numba
+
+    with torch.device("meta"):
+        reason = too_large(prior.network(3), height, width)
+    return f"the prior {prior.kind} {reason}" * bool(reason)
+
+
 def usual_rule(
     images: Sequence[Picture], task: AbstractTask, target: Target = "measured"
 ) -> AbstractStopping:
@@ -149,6 +159,7 @@ class Setting:
             if examined.shape:
                 shapes.append(examined.shape)
                 found += self._unjudgeable_image(image, examined)
+                found += self._too_large(image, examined.shape)
         channels = {shape[0] for shape in shapes}
         if len(channels) > 1:
             counts = " and ".join(map(str, sorted(channels)))
@@ -212,6 +223,13 @@ class Setting:
         """What sparse execution lacks, where it is asked for."""
         if self.fit.execution == "sparse" and (reason := missing() or _unknown_layer(self.prior)):
             yield "fit.execution", reason
+
+    def _too_large(self, image: Picture, shape: tuple[int, int, int]) -> Iterator[Conflict]:
+        """An image with more values than sparse execution can address, where it is asked for."""
+        if self.fit.execution == "sparse" and not missing():
+            _, height, width = shape
+            if reason := _too_large(self.prior, height, width):
+                yield "fit.execution", f"{image.label}: {reason}; allowed: dense"
 
     def _unjudgeable_image(self, image: Picture, examined: _Examined) -> Iterator[Conflict]:
         """An image whose noise nobody knows, or of whose measurement nothing can be held out."""

@@ -11,13 +11,13 @@ from torch import nn
 from lip_ray.data.images import BuiltinImage
 from lip_ray.fits import Fit, Subject, WindowedVariance
 from lip_ray.fits.numerics import check_zeros
-from lip_ray.fits.sparse.program import Program, UnsupportedError, lacking
+from lip_ray.fits.sparse.program import Program, UnsupportedError, lacking, too_large
 from lip_ray.fits.sparse.steps import SparseSteps
 from lip_ray.priors import AbstractPrior, Prior
 from lip_ray.pruning import Mask
 from lip_ray.rng import keyed
 from lip_ray.tasks import Denoising
-from lip_ray.trials import Trajectory
+from lip_ray.trials import Trajectory, bench
 
 FAMILY = Prior
 CPU = torch.device("cpu")
@@ -215,6 +215,20 @@ def test_a_trial_takes_it_or_says_which_layer_is_unknown(example) -> None:
     conflicts = dict(trajectory(example).conflicts())
     assert ("fit.execution" in conflicts) is bool(unknown)
     assert unknown in conflicts.get("fit.execution", "")
+
+
+def test_images_with_too_many_values_are_refused(example, monkeypatch) -> None:
+    """Offsets have 32 bits; here fewer are enough."""
+    with torch.device("meta"):
+        if lacking(example.network(3)):
+            pytest.skip("sparse execution knows this prior nowhere")
+        assert not too_large(example.network(3), 512, 512)
+        assert too_large(example.network(3), 60_000, 60_000).endswith("can address")
+    monkeypatch.setattr("lip_ray.fits.sparse.program.MOST_FLOATS", 100)
+    bench._too_large.cache_clear()
+    conflicts = dict(trajectory(example).conflicts())
+    bench._too_large.cache_clear()
+    assert "than the 100 that sparse execution can address" in conflicts["fit.execution"]
 
 
 def test_without_numba_it_says_what_to_install(example, monkeypatch) -> None:

@@ -41,6 +41,24 @@ def lacking(module: nn.Module) -> str:
     return ""
 
 
+MOST_FLOATS = 2**31
+"""Offsets of weights are integers of 32 bits: no more floats may lie in the planes of one layer."""
+
+
+def too_large(module: nn.Module, height: int, width: int) -> str:
+    """Why images of so many pixels have too many values for sparse execution; empty where they have
+    not. The module may be on the meta device."""
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
+    widest = max(max(layer.in_channels, layer.out_channels) for layer in layers)
+    plane = (height + 8) * (width + 8) + 4 * LANES  # with any border, and what lies behind
+    if widest * plane < MOST_FLOATS:
+        return ""
+    return (
+        f"has layers of {widest} channels, which have more values for {height}×{width} pixels "
+        f"than the {MOST_FLOATS:,} that sparse execution can address"
+    )
+
+
 def _is_known(kind: type[nn.Module]) -> bool:
     lowering = vars(Program)["_lowered"].dispatcher.dispatch
     return lowering(kind) is not lowering(nn.Module)
