@@ -64,7 +64,7 @@ class Fit(Spec):
     """Whether the network runs through torch.compile, which changes the last bits."""
     execution: Execution = Field(default="dense", exclude_if=_is_dense)
     """Whether steps compute all weights, or the kept ones alone. `sparse` is for CPUs, and changes
-    the last bits."""
+    the last bits; levels that keep more than 400 weights per output channel are dense in it too."""
     roll_back: RollBack | None = Field(default=None, exclude_if=is_unset)
     """When weights that suddenly do worse are taken back, as in published notebooks; by default
     never."""
