@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from lip_ray.fits.sending import sent
 from lip_ray.pruning import Mask
 from lip_ray.rng import keyed
 from tests.gpu.standin import GPU, WrongDeviceError, gpu, lacking
@@ -102,6 +103,17 @@ def test_a_wait_has_the_line_of_lip_ray_and_the_section() -> None:
     (wait,) = run.waits
     assert (wait.place.file, wait.section) == ("lip_ray/pruning/mask.py", 1)
     assert wait.place.function.startswith("Mask.")
+
+
+def test_draws_are_sent_without_a_wait() -> None:
+    drawn = torch.rand(6, generator=keyed(0, "a"))
+    with gpu() as run:
+        there = sent(drawn[2:], GPU)
+        assert run.waits == []
+        assert there.device == GPU
+        assert sent(there, GPU) is there
+        assert there.tolist() == drawn[2:].tolist()
+    assert sent(drawn, torch.device("cpu")) is drawn
 
 
 def descended(device: torch.device, steps: int = 3) -> list[torch.Tensor]:
