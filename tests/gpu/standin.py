@@ -4,6 +4,7 @@ r"""A stand-in for one CUDA device, on machines without any.
         list(trials.run(spec, Context(device=GPU)))
     run.waits  # where the host waited for the device
     run.tape   # with gpu(taping=True): what was launched, in order
+    run.sections  # the tape between calls of run.mark(), for `differences` to compare
 
 Within `gpu()`, whatever asks for cuda gets tensors that say they are on cuda:0 and hold a tensor of
 the CPU, which computes. Numbers are real, so loops run to their end, and curves equal those of the
@@ -120,6 +121,9 @@ class Operation:
     arguments: str
     """All arguments: numbers by value, tensors by device, type and shape."""
     place: Place = field(compare=False)
+    carried: frozenset[tuple[int, int]] = field(compare=False)
+    """The address of each tensor that it takes from an earlier section, such as weights, and the
+    section in which that was made."""
 
 
 class Recording:
@@ -130,6 +134,8 @@ class Recording:
         self.tape: list[Operation] = []
         self._taping = taping
         self._marks: list[int] = []
+        self._born: dict[int, int] = {}
+        """The section in which the memory at an address was last allocated."""
 
     def mark(self) -> None:
         """Begin a new section, such as the next step of a fit."""
@@ -144,11 +150,36 @@ class Recording:
         """Record that the host waits."""
         self.waits.append(Wait(_place(), operation, reason, len(self._marks)))
 
-    def operation(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Record an operation, if there is a tape."""
-        if self._taping:
-            said = ", ".join((*map(_said, args), *(f"{n}={_said(v)}" for n, v in kwargs.items())))
-            self.tape.append(Operation(str(func), said, _place()))
+    def operation(self, call: "_Call", found: Any) -> None:
+        """Record an operation and its result on the CPU, if there is a tape."""
+        if not self._taping:
+            return
+        named = (f"{name}={_said(value)}" for name, value in call.kwargs.items())
+        said = ", ".join((*map(_said, call.args), *named))
+        read = {_address(tensor.host) for tensor in call.gpu}
+        section = len(self._marks)
+        origins = ((at, self._born.get(at, 0)) for at in read)
+        carried = frozenset((at, born) for at, born in origins if born < section)
+        made = {_address(tensor) for tensor in _tensors(found)}
+        self._born |= dict.fromkeys(made - read, section)
+        self.tape.append(Operation(str(call.func), said, _place(), carried))
+
+
+def differences(step: Sequence[Operation], other: Sequence[Operation]) -> list[str]:
+    r"""Why the recorded work of one step cannot be replayed for another; empty where it can.
+
+    A replay, as by a CUDA graph, repeats the same operations with the same numbers, on memory at
+    the same addresses.
+    """
+    if len(step) != len(other):
+        return [f"there are {len(step)} operations, and {len(other)}"]
+    found = []
+    for one, two in zip(step, other, strict=True):
+        if one != two:
+            found.append(f"{one.place}: {one.name}({one.arguments}), {two.name}({two.arguments})")
+        elif one.carried != two.carried:
+            found.append(f"{one.place}: {one.name} takes tensors that were made anew")
+    return found
 
 
 class GpuTensor(Tensor):
@@ -301,9 +332,9 @@ class _Device:
             return not call.gpu and self._is_pinned(args[0])
         if not call.concerns_gpu:
             return self._pinning(call)
-        self._recording.operation(func, args, kwargs)
         self._check(call)
         found = call.compute()
+        self._recording.operation(call, found)
         if call.ends_on_gpu:
             return _wrapped(found, {id(tensor.host): tensor for tensor in call.gpu})
         if func is aten._to_copy.default and call.non_blocking:
@@ -375,12 +406,11 @@ class _Device:
         return call.compute()
 
     def _pin(self, tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        self._pinned[storage.data_ptr()] = storage
+        self._pinned[_address(tensor)] = tensor.untyped_storage()
         return tensor
 
     def _is_pinned(self, tensor: Tensor) -> bool:
-        return tensor.untyped_storage().data_ptr() in self._pinned
+        return _address(tensor) in self._pinned
 
     def _wait(self, call: _Call, reason: str) -> None:
         self._recording.wait(str(call.func), reason)
@@ -453,6 +483,20 @@ def _wrapped(found: Any, known: Mapping[int, GpuTensor]) -> Any:
             f"an operation in place changes the shape of its argument, at {_place()}"
         )
     return given
+
+
+def _tensors(found: Any) -> Iterator[Tensor]:
+    """The tensors of a result."""
+    if isinstance(found, Tensor):
+        yield found
+    elif isinstance(found, list | tuple):
+        for one in found:
+            yield from _tensors(one)
+
+
+def _address(tensor: Tensor) -> int:
+    """Where a tensor's memory begins; views share it."""
+    return tensor.untyped_storage().data_ptr()
 
 
 def _said(value: Any) -> str:

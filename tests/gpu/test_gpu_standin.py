@@ -9,7 +9,7 @@ from torch import nn
 from lip_ray.fits.sending import sent
 from lip_ray.pruning import Mask
 from lip_ray.rng import keyed
-from tests.gpu.standin import GPU, WrongDeviceError, gpu, lacking
+from tests.gpu.standin import GPU, Operation, WrongDeviceError, differences, gpu, lacking
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 
@@ -180,6 +180,37 @@ def test_the_tape_tells_equal_steps_from_others() -> None:
     assert steps[0] == steps[1] == steps[2] != steps[3]
     assert [operation.name for operation in steps[3]][-1] == "aten.add_.Tensor"
     assert steps[3][-1].arguments == "cuda float32 [2], 1.0"
+
+
+def test_a_replay_needs_memory_that_stays() -> None:
+    def steps(kept: bool) -> list[list[Operation]]:
+        with gpu(taping=True) as run:
+            best = on_gpu(2)
+            for _ in range(3):
+                run.mark()
+                higher = torch.where(best > 1, best, best + 1)
+                best = best.copy_(higher) if kept else higher
+        return run.sections[1:]
+
+    first, second, third = steps(kept=True)
+    assert differences(first, second) == differences(second, third) == []
+    first, second, third = steps(kept=False)
+    assert first == second
+    assert any("made anew" in difference for difference in differences(second, third))
+
+
+def test_differences_name_the_number_that_changes() -> None:
+    with gpu(taping=True) as run:
+        numbers = on_gpu(3)
+        for number in (1, 2):
+            run.mark()
+            numbers.mul_(number)
+    first, second = run.sections[1:]
+    (difference,) = differences(first, second)
+    assert (
+        "aten.mul_.Tensor(cuda float32 [3], 1), aten.mul_.Tensor(cuda float32 [3], 2)" in difference
+    )
+    assert differences(first, []) == ["there are 1 operations, and 0"]
 
 
 def test_afterwards_there_is_no_gpu() -> None:
