@@ -3,6 +3,8 @@
 Images are (N, C, H, W) float in [0, 1], references (1, C, H, W); the peak value is 1.
 """
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,8 +31,8 @@ def luma(image: Tensor) -> Tensor:
     """
     if image.shape[1] == 1:
         return image
-    weights = torch.tensor(LUMA_WEIGHTS, dtype=image.dtype, device=image.device)
-    return 16 / 255 + torch.einsum("c,nchw->nhw", weights / 255, image)[:, None]
+    weights = _luma_weights(image.dtype, image.device)
+    return 16 / 255 + torch.einsum("c,nchw->nhw", weights, image)[:, None]
 
 
 def ssim(image: Tensor, reference: Tensor) -> Tensor:
@@ -55,6 +57,12 @@ def ssim(image: Tensor, reference: Tensor) -> Tensor:
     luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x**2 + mean_y**2 + SSIM_C1)
     structure = (2 * covariance + SSIM_C2) / (var_x + var_y + SSIM_C2)
     return (luminance * structure).mean().float()
+
+
+@cache  # a copy from the host waits for the device
+def _luma_weights(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The weights of red, green and blue for luma in [0, 1], on a device."""
+    return torch.tensor(LUMA_WEIGHTS, dtype=dtype, device=device) / 255
 
 
 def _gaussian_window(channels: int, like: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from lip_ray.fits.checkpoint import Checkpointer, digest, sealed, unsealed
 from lip_ray.fits.frechet import frechet, pixel_features
 from lip_ray.fits.numerics import DeadScales, GradientMask, Precision, arithmetic, check_zeros
 from lip_ray.fits.progress import Callback, no_callback, unknown
+from lip_ray.fits.sending import sent
 from lip_ray.priors.generators import AbstractGenerator, GeneratorPrior
 from lip_ray.priors.network import Network
 from lip_ray.pruning import Mask, Paths, paths
@@ -274,7 +275,7 @@ class _Networks:
     def _penalty(self, real: Tensor, fake: Tensor) -> Tensor:
         """Mean squared distance of the gradient's norm from 1, in full precision."""
         share = torch.rand((len(real), 1, 1, 1), generator=self._draws["interpolates"])
-        mixed = torch.lerp(fake, real, share.to(self.device)).requires_grad_()
+        mixed = torch.lerp(fake, real, sent(share, self.device)).requires_grad_()
         scores = self.critic.module(mixed).sum()
         (gradient,) = torch.autograd.grad(scores, mixed, create_graph=True)
         norms: Tensor = gradient.flatten(1).norm(dim=1)
@@ -295,13 +296,14 @@ class _Networks:
         return self._real(chosen)
 
     def _real(self, chosen: Tensor) -> Tensor:
-        return self.images[chosen.to(self.images.device)].to(self.device).float() / 255
+        pictures = self.images[sent(chosen, self.images.device)]
+        return sent(pictures, self.device).float() / 255
 
     def _generated(self) -> Tensor:
         """A minibatch of generated pictures in the network's own range, in full precision."""
         latents = self._spec.latents(self._fit.batch, self._draws["adversarial latents"])
         with self._autocast():
-            pictures: Tensor = self.generator.module(latents.to(self.device))
+            pictures: Tensor = self.generator.module(sent(latents, self.device))
         return pictures.float()
 
     def _scores(self, pictures: Tensor) -> Tensor:

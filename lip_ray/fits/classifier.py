@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from lip_ray.data.labelled import Labelled, Split
 from lip_ray.fits.numerics import DeadScales, GradientMask, Precision, arithmetic, check_zeros
 from lip_ray.fits.progress import Callback, no_callback, unknown
+from lip_ray.fits.sending import sent
 from lip_ray.priors import UntrainedPrior
 from lip_ray.pruning import Mask, Paths, paths
 from lip_ray.records import Outcome
@@ -224,15 +225,17 @@ class _Training:
             for loss in self.epoch(split.training, order):
                 taken.append(loss)
                 callback(epoch * batches + len(taken), steps, unknown)
-            found = torch.stack(taken).cpu()
+            right = self._right(split.validation)
+            read = torch.cat((torch.stack(taken).double(), right.double()[None])).cpu()
+            found = read[:-1]
             if not bool(found.isfinite().all()):
                 steps = epoch * batches + int((~found.isfinite()).nonzero()[0])
                 reason = f"the loss of step {steps} was not finite"
                 break
-            error = 1 - self.accuracy(split.validation)
+            error = 1 - float(read[-1]) / len(split.validation)
             if not errors or error < min(errors):
                 best = {n: value.clone() for n, value in self._classifier.state_dict().items()}
-            losses.append(float(found.double().mean()))
+            losses.append(float(found.mean()))
             errors.append(error)
         seconds = time.perf_counter() - started
         check_zeros(self._body, self._mask)
@@ -256,7 +259,7 @@ class _Training:
     def epoch(self, training: Labelled, order: Tensor) -> Iterator[Tensor]:
         """Take one step per batch; the loss of each step, on the device."""
         self._classifier.train()
-        order = order.to(training.labels.device)
+        order = sent(order, training.labels.device)
         for chosen in order.tensor_split(self._fit.batches(len(order))):
             batch = training[chosen]
             loss = F.cross_entropy(self._logits(batch), batch.labels)
@@ -266,20 +269,22 @@ class _Training:
             self._optimizer.zero_grad()
             yield loss.detach()
 
-    @torch.no_grad()
     def accuracy(self, held_out: Labelled) -> float:
-        """The share of pictures in [0, 1] that is classified correctly with running statistics;
-        logits that are not finite count as wrong."""
-        self._classifier.eval()
-        return float(sum(self._right(held_out))) / len(held_out)
+        """The share of pictures in [0, 1] that is classified correctly. Waits for the device."""
+        return float(self._right(held_out)) / len(held_out)
 
-    def _right(self, held_out: Labelled) -> Iterator[Tensor]:
-        everything = torch.arange(len(held_out), device=held_out.labels.device)
-        for chosen in everything.split(self._fit.batch):
+    @torch.no_grad()
+    def _right(self, held_out: Labelled) -> Tensor:
+        """How many pictures are classified correctly with running statistics, a scalar on the
+        device; logits that are not finite count as wrong."""
+        self._classifier.eval()
+        device = held_out.labels.device
+        count = torch.zeros((), dtype=torch.int64, device=device)
+        for chosen in torch.arange(len(held_out), device=device).split(self._fit.batch):
             batch = held_out[chosen]
             logits = self._logits(batch)
-            right = (logits.argmax(1) == batch.labels) & logits.isfinite().all(1)
-            yield right.sum()
+            count += ((logits.argmax(1) == batch.labels) & logits.isfinite().all(1)).sum()
+        return count
 
     def _logits(self, batch: Labelled) -> Tensor:
         """The logits in float32, whatever precision the network computes in."""

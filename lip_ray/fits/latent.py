@@ -17,6 +17,7 @@ from torch import Tensor
 from lip_ray.fits.numerics import arithmetic
 from lip_ray.fits.progress import Callback, mean_psnr_db, no_callback, unknown
 from lip_ray.fits.result import FitResult, Snapshot
+from lip_ray.fits.sending import sent
 from lip_ray.records import Outcome
 from lip_ray.rng import keyed
 from lip_ray.spec import Batch, Family, Spec, Steps
@@ -406,7 +407,7 @@ def _orders(
 ) -> dict[int, Tensor]:
     """For each number of measurements, a random order that all images and restarts share."""
     return {
-        count: torch.randperm(count, generator=draws, device=draws.device).to(device)
+        count: sent(torch.randperm(count, generator=draws, device=draws.device), device)
         for count in dict.fromkeys(counts)
     }
 

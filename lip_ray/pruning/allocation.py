@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Literal
 
-import torch
 from torch import Tensor
 
-from lip_ray.pruning.mask import Mask, Scores, keep_top, require_finite
+from lip_ray.pruning.mask import Mask, Scores, best, keep_top, require_finite
 
 Scope = Literal["global", "layer", "erk"]
 """Whether weights are ranked over all layers at once, or layer by layer: at the same density in
@@ -31,9 +30,11 @@ def keep_counts(scores: Scores, mask: Mask, *, counts: Mapping[str, int]) -> Mas
     Raises ValueError when a layer keeps fewer than that, UnrankableError as `keep_top` does.
     """
     require_finite(scores, mask)
-    return Mask(
-        {name: _best(scores[name], layer, counts[name]) for name, layer in mask.layers.items()}
-    )
+    layers = {
+        name: _best(scores[name], layer, survivors=mask.counts[name], kept=counts[name])
+        for name, layer in mask.layers.items()
+    }
+    return Mask(layers, known_kept=sum(counts[name] for name in layers))
 
 
 def shares(mask: Mask, *, kept: int, scope: Literal["layer", "erk"]) -> dict[str, int]:
@@ -52,8 +53,7 @@ def shares(mask: Mask, *, kept: int, scope: Literal["layer", "erk"]) -> dict[str
         name: layer.numel() if scope == "layer" else sum(layer.shape)
         for name, layer in mask.layers.items()
     }
-    room = {name: int(layer.sum()) for name, layer in mask.layers.items()}
-    return _whole(_filled(proportions, room, kept), kept)
+    return _whole(_filled(proportions, mask.counts, kept), kept)
 
 
 def _filled(
@@ -79,8 +79,9 @@ def _whole(real: Mapping[str, Fraction], kept: int) -> dict[str, int]:
     return counts
 
 
-def _best(scores: Tensor, layer: Tensor, kept: int) -> Tensor:
+def _best(scores: Tensor, layer: Tensor, *, survivors: int, kept: int) -> Tensor:
     """One layer's mask of its best-scored survivors; it may be empty."""
-    if not kept:
-        return torch.zeros_like(layer)
-    return keep_top({"": scores}, Mask({"": layer}), kept=kept).layers[""]
+    if not 0 <= kept <= survivors:
+        raise ValueError(f"kept must be between 0 and the {survivors} weights left, got {kept}")
+    flat = scores.detach().flatten(), layer.flatten()
+    return best(*flat, survivors=survivors, kept=kept).view(layer.shape)

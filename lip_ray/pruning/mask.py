@@ -24,11 +24,14 @@ class Mask:
     """Which weights are kept: a boolean tensor of the weight's shape for every prunable layer."""
 
     layers: Mapping[str, Tensor] = field(repr=False)
+    known_kept: int | None = field(default=None, repr=False, compare=False)
+    """The number of kept weights, from whoever made the mask; None to have them counted."""
 
     @classmethod
     def dense(cls, weights: Mapping[str, Tensor]) -> Self:
         """The mask that keeps every weight."""
-        return cls({name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()})
+        layers = {name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()}
+        return cls(layers, known_kept=sum(layer.numel() for layer in layers.values()))
 
     @classmethod
     def from_rows(cls, rows: Iterable[LayerMask], *, device: torch.device) -> Self:
@@ -47,7 +50,13 @@ class Mask:
     @cached_property
     def kept(self) -> int:
         """The number of kept weights."""
-        return sum(int(layer.sum()) for layer in self.layers.values())
+        return sum(self.counts.values()) if self.known_kept is None else self.known_kept
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """The number of kept weights of each layer. The first read waits for the device, once."""
+        sums = [layer.sum() for layer in self.layers.values()]
+        return dict(zip(self.layers, torch.stack(sums).tolist(), strict=True)) if sums else {}
 
     @property
     def density(self) -> float:
@@ -64,19 +73,32 @@ def keep_top(scores: Scores, mask: Mask, *, kept: int) -> Mask:
     if not 1 <= kept <= mask.kept:
         raise ValueError(f"kept must be between 1 and the {mask.kept} weights left, got {kept}")
     require_finite(scores, mask)
-    survivors = _flat(mask.layers).nonzero().squeeze(1)
-    ranked = torch.cat([scores[name].detach().flatten() for name in mask.layers])[survivors]
-    best = survivors[torch.argsort(ranked, descending=True, stable=True)[:kept]]
-    chosen = torch.zeros(mask.total, dtype=torch.bool, device=survivors.device)
-    chosen[best] = True
-    return Mask(_unflat(chosen, mask.layers))
+    ranked = torch.cat([scores[name].detach().flatten() for name in mask.layers])
+    chosen = best(ranked, _flat(mask.layers), survivors=mask.kept, kept=kept)
+    return Mask(_unflat(chosen, mask.layers), known_kept=kept)
+
+
+def best(scores: Tensor, layer: Tensor, *, survivors: int, kept: int) -> Tensor:
+    r"""Where the `kept` highest scores are among the `survivors` places that are true in `layer`.
+
+    All are vectors. Ties are kept in order. The sizes are given, so that nothing waits for the
+    device.
+    """
+    places = layer.nonzero_static(size=survivors).squeeze(1)
+    order = torch.argsort(scores[places], descending=True, stable=True)
+    chosen = torch.zeros_like(layer)
+    chosen[places[order[:kept]]] = True
+    return chosen
 
 
 def require_finite(scores: Scores, mask: Mask) -> None:
-    """Raise UnrankableError when the score of a weight that `mask` keeps is not finite."""
-    for name, layer in mask.layers.items():
-        if not bool(torch.isfinite(scores[name][layer]).all()):
-            raise UnrankableError("a score is not finite, so the weights cannot be ranked")
+    """Raise UnrankableError when the score of a weight that `mask` keeps is not finite.
+
+    Waits for the device, once.
+    """
+    sound = [(torch.isfinite(scores[n]) | ~layer).all() for n, layer in mask.layers.items()]
+    if sound and not bool(torch.stack(sound).all()):
+        raise UnrankableError("a score is not finite, so the weights cannot be ranked")
 
 
 def _flat(layers: Mapping[str, Tensor]) -> Tensor:

@@ -22,6 +22,7 @@ from lip_ray.fits import (
 )
 from lip_ray.fits.numerics import DeadScales
 from lip_ray.fits.progress import no_callback
+from lip_ray.fits.sending import sent
 from lip_ray.fits.sparse.loading import missing
 from lip_ray.priors import AbstractPrior, UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
@@ -355,7 +356,7 @@ class Bench:
         draws = keyed(self._setting.seed, "latent", image=image, level=drawn_at)
         latent = self._setting.prior.latent(problem.image_shape, draws)
         layout = LAYOUTS.get(self.device.type, torch.contiguous_format)
-        return latent.to(self.device, memory_format=layout)
+        return sent(latent, self.device).to(memory_format=layout)
 
     def fit(
         self,

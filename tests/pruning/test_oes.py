@@ -126,7 +126,7 @@ def test_scores_are_logits_from_zero_and_steps_of_adam() -> None:
 
 
 def test_the_loop_never_waits_for_the_device() -> None:
-    """As many tensors are read out on the host in one step as in five."""
+    """No tensor is read out on the host, in one step or in five."""
 
     class Reads(TorchDispatchMode):
         def __init__(self) -> None:
@@ -142,8 +142,9 @@ def test_the_loop_never_waits_for_the_device() -> None:
         given = mixed_context()
         with Reads() as reads:
             Oes(steps=steps).score(given)
+            float(torch.ones(()))  # the one that is counted
         counts.append(reads.count)
-    assert counts[0] == counts[1] > 0
+    assert counts == [1, 1]
 
 
 def test_only_gates_are_moved() -> None:
