@@ -31,6 +31,8 @@ from lip_ray.trials import (
 )
 
 TOTAL = 2_208_768
+PASS_MACS = 1_000 * TOTAL
+"""Multiply-adds of a dense forward pass, in which each weight is used equally often."""
 DENSITIES = (1.0, 0.5, 0.25, 0.12, 0.05, 0.03)
 MEASURED_DB = 20.3
 FLAT_DB = 13.0
@@ -92,6 +94,8 @@ def said_by(trial: AnyTrial) -> dict[str, Any]:
         "seed": trial.seed_used,
         "source_ids": [source.id for source in trial.sources],
         "travels": described.travels,
+        "parameters": TOTAL + 4_000,
+        "macs_per_step": 3 * PASS_MACS,
         "levels": trial.levels,
         "levels_done": trial.levels,
         "outcome": "budget",
@@ -119,6 +123,8 @@ def said_by_json(spec: dict[str, Any]) -> dict[str, Any]:
         "seed": found.get("seed", 0) if seed is None else seed,
         "source_ids": [],
         "travels": spec.get("travels"),
+        "parameters": TOTAL + 4_000,
+        "macs_per_step": 3 * PASS_MACS,
         "levels": len(DENSITIES),
         "levels_done": len(DENSITIES),
         "outcome": "budget",
@@ -184,6 +190,7 @@ def make_level(trial: dict[str, Any], level: int = 0, **changes: Any) -> dict[st
         "kept_all": kept + 4_000,
         "total_all": TOTAL + 4_000,
         "effective": kept - 1000,
+        "macs": round(PASS_MACS * kept / TOTAL),
         "psnr_measured_db": MEASURED_DB,
         "psnr_peak_db": psnr + 0.5,
         "psnr_selected_db": psnr,
