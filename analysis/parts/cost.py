@@ -110,10 +110,11 @@ def _with_macs(rows: pd.DataFrame) -> pd.DataFrame:
     The share of kept weights is weighted by how often a pass uses each, where a dense pass of the
     same network is known; otherwise it is the density.
     """
-    dense = rows["macs"].where(rows["kept"] == rows["total"])
+    a_pass, a_step = rows["macs"].astype(float), rows["macs_per_step"].astype(float)
+    dense = a_pass.where(rows["kept"] == rows["total"])
     whole_pass = dense.groupby([rows[name] for name in NETWORK]).transform("max")
-    share = (rows["macs"] / whole_pass).astype(float).fillna(rows["density"])
-    whole = (rows["macs_per_step"] * rows["steps"]).astype(float)
+    share = (a_pass / whole_pass).fillna(rows["density"])
+    whole = a_step * rows["steps"].astype(float)
     kept = whole * share
     return rows.assign(macs=kept.where(rows["execution"] == "sparse", whole), kept_macs=kept)
 
