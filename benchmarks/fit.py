@@ -3,6 +3,8 @@
     python benchmarks/fit.py                                  # this machine's device, 128×128
     python benchmarks/fit.py --device cuda --size 512 --precision bf16 --compiled
 
+benchmarks/gpu.py times `ours` in all layouts and precisions of a GPU.
+
 Rounds interleave the loops, so that a machine's moods meet all alike; a ratio is taken within
 a round and reported as its median over rounds, with the lowest and highest.
 """

@@ -111,7 +111,8 @@ TRAVELS = Column(
 MACS_PER_STEP = Column(
     "macs_per_step",
     "int64",
-    "multiply-adds of one dense step on the first image, forward and backward",
+    "multiply-adds of one step of the whole network on the first image, forward and backward: what "
+    "dense execution computes at every level, whatever its mask",
     since=2,
 )
 SPEC = Column("spec", "string", "JSON, defaults included")
@@ -146,8 +147,8 @@ EFFECTIVE_DENSITY = Column(
 MACS = Column(
     "macs",
     "int64",
-    "multiply-adds of one forward pass over one image with the kept weights; null in rows from "
-    "before schema version 5",
+    "multiply-adds of one forward pass over one image with the kept weights alone: as many are "
+    "computed in sparse execution only; null in rows from before schema version 5",
     title="multiply-adds of a forward pass",
     since=5,
 )

@@ -115,7 +115,8 @@ class LevelRecord:
     effective: int | None
     """The number of kept weights on a path from input to output; None where nothing was fitted."""
     macs: int | None = None
-    """Multiply-adds of one forward pass over one image with the kept weights."""
+    """Multiply-adds of one forward pass over one image with the kept weights alone, whether or not
+    the fit computed so few."""
 
     psnr_measured_db: float | None = None
     psnr_peak_db: float | None = None
@@ -283,7 +284,7 @@ class TrialRecord:
     parameters: int
     """The parameters of the network: weights, biases and normalisation."""
     macs_per_step: int
-    """Multiply-adds of one dense step on its first image, forward and backward."""
+    """Multiply-adds of one step of the whole network on its first image, forward and backward."""
     spec: str
     """The full spec as JSON, defaults included."""
     canonical: str

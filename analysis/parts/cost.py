@@ -1,5 +1,6 @@
 """What a store's fits cost, and what went wrong in them."""
 
+import json
 from collections.abc import Iterator
 
 import pandas as pd
@@ -14,7 +15,10 @@ from ..rows.naming import tuples
 from ..rows.points import FAILURES
 from ..rows.texts import known_text
 
-COST_KEY = ["kind", "prior", "device"]
+COST_KEY = ["kind", "prior", "execution", "device"]
+
+NETWORK = ["prior", "parameters", "macs_per_step"]
+"""The columns of `trials` that fits of one network, and of images of one size, have in common."""
 
 GIVEN_UP = "given up"
 """What a run says of a trial that it could not go on with."""
@@ -32,7 +36,10 @@ shared a device.
 NUMBERS_NOTE = """
 A fit is a level of a trial on all of its images. Core time is the time of fitting times the threads
 of each fit, on CPUs only. Memory is the highest peak: of tensors on a GPU, of the whole process on
-a CPU.
+a CPU. Computed are the multiply-adds of all steps: dense execution computes those of all weights at
+any density, sparse execution those of kept weights. Of kept weights are those that the masks leave,
+whether or not a fit computed so few. Gradients by all weights are counted, though reconstructions,
+which fit latents, compute none: about a third less.
 """
 
 FAILURE_NOTE = """
@@ -43,12 +50,15 @@ by the next run: the last column counts those that are incomplete to this day.
 COST_CELLS = {
     "Kind": lambda row: row.kind,
     "Prior": lambda row: row.prior,
+    "Execution": lambda row: row.execution,
     "Device": lambda row: row.device,
     "Trials": lambda row: f"{row.trials:,}",
     "Fits": lambda row: f"{row.fits:,}",
     "Fitting": lambda row: time_text(row.fit_s),
     "Core time": lambda row: "none" if pd.isna(row.core_s) else time_text(row.core_s),
     "Memory": lambda row: known_text(row.memory_mb, unit=MEMORY_MB.unit),
+    "Computed": lambda row: macs_text(row.macs),
+    "Of kept weights": lambda row: macs_text(row.kept_macs),
 }
 
 FAILURE_CELLS = {
@@ -61,13 +71,16 @@ FAILURE_CELLS = {
 
 
 def cost_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
-    """One row per kind of trial, prior and device, the most costly first.
+    """One row per kind of trial, prior, execution and device, the most costly first.
 
     Columns: `trials` and `fits`, a fit being one level of a trial on all of its images; `fit_s`,
     the seconds of all fits, added up also where several shared a device; `core_s`, these times the
-    threads of each fit, NaN on a GPU; and `memory_mb`, the highest peak.
+    threads of each fit, NaN on a GPU; and `memory_mb`, the highest peak. `macs` are the
+    multiply-adds that all steps computed, and `kept_macs` those of kept weights in them; in sparse
+    execution they are the same. Both are NaN where none are known.
     """
-    rows = levels.merge(trials[["trial_id", "kind", "prior"]], on="trial_id")
+    told = trials[["trial_id", "kind", *NETWORK]].assign(execution=_executions(trials))
+    rows = _with_macs(levels.merge(told, on="trial_id"))
     on_cpu = rows["device"].str.lower().str.startswith("cpu")
     rows["core_s"] = (rows["fit_s"] * rows["threads"]).where(on_cpu)
     rows["fit"] = rows["trial_id"] + "-" + rows["level"].astype(str)
@@ -77,8 +90,33 @@ def cost_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
         fit_s=("fit_s", "sum"),
         core_s=("core_s", lambda seconds: seconds.sum(min_count=1)),
         memory_mb=("memory_mb", "max"),
+        macs=("macs", lambda macs: macs.sum(min_count=1)),
+        kept_macs=("kept_macs", lambda macs: macs.sum(min_count=1)),
     )
     return table.sort_values("fit_s", ascending=False, kind="stable", ignore_index=True)
+
+
+def _executions(trials: pd.DataFrame) -> list[str]:
+    """For each trial, how its steps were computed: dense, or sparse, with kept weights only."""
+    settings = trials["network_settings"].fillna("")
+    networks = {text: json.loads(text or "{}") for text in set(settings)}
+    fits = {text: network.get("fit") or {} for text, network in networks.items()}
+    return [fits[text].get("execution", "dense") for text in settings]
+
+
+def _with_macs(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of levels with the multiply-adds of all their steps in place of those of a pass.
+
+    The share of kept weights is weighted by how often a pass uses each, where a dense pass of the
+    same network is known; otherwise it is the density.
+    """
+    a_pass, a_step = rows["macs"].astype(float), rows["macs_per_step"].astype(float)
+    dense = a_pass.where(rows["kept"] == rows["total"])
+    whole_pass = dense.groupby([rows[name] for name in NETWORK]).transform("max")
+    share = (a_pass / whole_pass).fillna(rows["density"])
+    whole = a_step * rows["steps"].astype(float)
+    kept = whole * share
+    return rows.assign(macs=kept.where(rows["execution"] == "sparse", whole), kept_macs=kept)
 
 
 def failure_reason_table(levels: pd.DataFrame, failures: pd.DataFrame) -> pd.DataFrame:
@@ -138,6 +176,16 @@ def time_text(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
+def macs_text(macs: float) -> str:
+    """A number of multiply-adds in the unit that suits it: 231.0 G, 1.2 P."""
+    if pd.isna(macs):
+        return "unknown"
+    for unit, size in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6)):
+        if macs >= size:
+            return f"{macs / size:,.1f} {unit}"
+    return f"{macs:,.0f}"
+
+
 def sections(shown: Content) -> Iterator[Section]:
     """What all fits cost, and what went wrong."""
     table = cost_table(shown.trials, shown.levels)
@@ -150,7 +198,7 @@ def sections(shown: Content) -> Iterator[Section]:
         lines=len(table[["kind", "prior"]].drop_duplicates()),
         figure=cost_figure(table),
     )
-    label = "Cost by kind, prior and device"
+    label = "Cost by kind, prior, execution and device"
     numbers = table_of(tuples(table), COST_CELLS, label=label, note=NUMBERS_NOTE)
     blocks = (figure, numbers, *_failures(reasons))
     yield Section(name="cost", title="Cost and failures", blocks=blocks)

@@ -56,7 +56,8 @@ def run(
     address: AddressOption = None,
 ) -> None:
     """Run what the store lacks of a sweep. Ctrl-C lets the levels in flight end, a second one
-    stops at once; the same command again goes on from there."""
+    stops at once; the same command again goes on from there. Small trials share a GPU with
+    --set run.gpus=auto."""
     chosen = _sweep(sweep, overrides, quick)
     place = store or chosen.store
     summary = _launched(chosen, place, address)
@@ -89,7 +90,7 @@ def plan(
     ] = False,
 ) -> None:
     """Show what a sweep would run, what is done, what waits for what, and what the rest would
-    take, by the times that the store has, or else by multiply-adds."""
+    take, by the times that the store has, or else by the multiply-adds that its steps compute."""
     chosen = _sweep(sweep, overrides, quick)
     from lip_ray.engine.outlook import look_ahead
 

@@ -1,9 +1,9 @@
 """Estimates of what the remaining levels will cost in time: by the timed levels in the store or by
-steps tried here, otherwise by multiply-adds."""
+steps tried here, otherwise by the multiply-adds that their steps compute."""
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import heappop, heappush
@@ -23,6 +23,12 @@ SHOWN = 5
 """The number of labels that a line names before it only counts them."""
 
 Device = Literal["cpu", "cuda"]
+Basis = Literal["alike", "akin", "assumed", "unknown"]
+CERTAIN_FIRST: Sequence[Basis] = ("alike", "akin", "assumed", "unknown")
+
+SAME_DENSITY, NEAR_DENSITY = 1e-3, math.log(1.5)
+"""Differences of logarithms of densities: up to the first, levels have the same density but for
+rounding; up to the second, the pace of a sparse step is taken for that of the other density."""
 
 ASSUMED_FLOPS: Mapping[Device, float] = {"cpu": 30e9, "cuda": 15e12}
 """Operations per second of one core, and of one GPU, where nothing was timed. They are assumptions:
@@ -32,10 +38,11 @@ OPERATIONS_PER_MAC = 2
 
 TIMED = """
 select trial.spec, trial.kind, trial.prior, trial.parameters, trial.macs_per_step, level.images,
-       if(level.device = 'cpu', 'cpu', 'cuda') as device, list(level.pace) as paces
+       if(level.device = 'cpu', 'cpu', 'cuda') as device,
+       list(level.density) as densities, list(level.pace) as paces
 from (
     select trial_id, any_value(device) as device, count(*) as images,
-           sum(fit_s) / max(steps) as pace
+           any_value(density) as density, sum(fit_s) / max(steps) as pace
     from levels group by trial_id, level having max(steps) > 0
 ) as level join trials as trial using (trial_id)
 group by all
@@ -72,15 +79,30 @@ class Timed:
     images: int
     """The number of rows per level."""
     device: str
+    densities: tuple[float, ...]
+    """One number per level, in (0, 1]."""
     paces: tuple[float, ...]
-    """Seconds per step, one number per level."""
+    """Seconds per step, likewise."""
 
     @cached_property
     def rehearsal(self) -> str | None:
         """The trial's rehearsal key; None where this version cannot read it, or its images are
         gone."""
         try:
-            return from_json(self.spec).rehearsal
+            return self._trial.rehearsal if self._trial else None
+        except (ValueError, OSError):
+            return None
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether its steps computed the kept weights only; no where this version cannot read
+        it."""
+        return self._trial is not None and self._trial.is_sparse
+
+    @cached_property
+    def _trial(self) -> AbstractTrial | None:
+        try:
+            return from_json(self.spec)
         except (ValueError, OSError):
             return None
 
@@ -90,10 +112,35 @@ class Pace:
     """The seconds per step, and how they were found."""
 
     seconds_per_step: float
-    basis: Literal["alike", "akin", "assumed"]
+    basis: Basis
     """alike: timed trials agree in everything that a step's cost depends on; akin: they agree only
-    in kind, network and image size; assumed: nothing was timed, and the pace follows from
-    multiply-adds and `ASSUMED_FLOPS`."""
+    in kind, network and image size, or sparse levels were timed at other densities; assumed:
+    nothing was timed, and the pace follows from multiply-adds and `ASSUMED_FLOPS`."""
+
+
+@dataclass(frozen=True)
+class Paces:
+    """The seconds per step of timed levels, with their densities."""
+
+    basis: Literal["alike", "akin"]
+    timed: Sequence[tuple[float, float]]
+    """(density, seconds per step) of each level; at least one."""
+
+    def of_any(self) -> Pace:
+        """The median over all levels, for steps that compute all weights at any density."""
+        return Pace(seconds_per_step=median(pace for _, pace in self.timed), basis=self.basis)
+
+    def at(self, density: float) -> Pace:
+        """The median over the levels of the nearest density, as a ratio, for sparse steps."""
+        apart = [abs(math.log(timed / density)) for timed, _ in self.timed]
+        nearest = min(apart)
+        paces = [
+            pace
+            for (_, pace), distance in zip(self.timed, apart, strict=True)
+            if distance <= nearest + SAME_DENSITY
+        ]
+        basis = self.basis if nearest <= NEAR_DENSITY else "akin"
+        return Pace(seconds_per_step=median(paces), basis=basis)
 
 
 class Costs:
@@ -102,25 +149,29 @@ class Costs:
     def __init__(self, reader: Reader | None = None) -> None:
         """The store is read at the first call of `pace`."""
         self._reader = reader
-        self._paces: dict[tuple[str, str, Device], Pace | None] = {}
+        self._paces: dict[tuple[str, str, Device], Paces | None] = {}
 
-    def pace(self, trial: AbstractTrial, device: Device) -> Pace | None:
-        """The timed seconds per step of a trial on a type of device; None where nothing like it was
-        timed."""
+    def pace(self, trial: AbstractTrial, device: Device, *, share: float = 1.0) -> Pace | None:
+        r"""The timed seconds per step of a trial on a type of device; None where nothing like it
+        was timed.
+
+        `share` is the share of all weights that the steps compute, where the trial is sparse.
+        """
         key = trial.kind, trial.rehearsal, device
         if key not in self._paces:
             self._paces[key] = self._found(trial, device)
-        return self._paces[key]
+        found = self._paces[key]
+        if found is None:
+            return None
+        return found.at(share) if trial.is_sparse else found.of_any()
 
     def rehearse(self, trial: AbstractTrial, device: Device, *, threads: int) -> None:
-        """Run a few dense steps on this machine and remember their pace."""
+        """Run a few steps at density 1 on this machine and remember their pace."""
         here = torch.device(device)
         seconds = _seconds_per_step(trial, here, threads)
-        self._paces[trial.kind, trial.rehearsal, device] = Pace(
-            seconds_per_step=seconds, basis="alike"
-        )
+        self._paces[trial.kind, trial.rehearsal, device] = Paces("alike", [(1.0, seconds)])
 
-    def _found(self, trial: AbstractTrial, device: Device) -> Pace | None:
+    def _found(self, trial: AbstractTrial, device: Device) -> Paces | None:
         if not self._timed:
             return None
         size, rehearsal = trial.size, trial.rehearsal
@@ -128,12 +179,19 @@ class Costs:
         as_large = self._timed.get(key, [])
         same = [timed for timed in as_large if timed.rehearsal == rehearsal]
         kind = trial.kind, trial.description.prior
-        akin = [timed for timed in as_large if (timed.kind, timed.prior) == kind]
+        akin = [
+            timed
+            for timed in as_large
+            if (timed.kind, timed.prior) == kind and timed.is_sparse == trial.is_sparse
+        ]
         if not size.macs_per_step:  # it tells no sizes apart
             akin = []
-        paces = [pace for timed in same or akin for pace in timed.paces]
-        basis: Literal["alike", "akin"] = "alike" if same else "akin"
-        return Pace(seconds_per_step=median(paces), basis=basis) if paces else None
+        levels = [
+            level
+            for timed in same or akin
+            for level in zip(timed.densities, timed.paces, strict=True)
+        ]
+        return Paces("alike" if same else "akin", levels) if levels else None
 
     @cached_property
     def _timed(self) -> Mapping[tuple[object, ...], Sequence[Timed]]:
@@ -171,6 +229,11 @@ class Estimate:
     """Labels of trials, each once, whose time is that of others of their kind and size."""
     assumed: Mapping[Device, tuple[str, ...]]
     """By device, labels of trials, each once, whose time follows from their multiply-adds alone."""
+    macs: int
+    """The multiply-adds that the steps of all remaining levels compute, as far as they are
+    counted."""
+    whole_macs: int
+    """Those that they would compute if every step computed all weights."""
 
     @property
     def line(self) -> str:
@@ -195,7 +258,7 @@ class Estimate:
             chain = " → ".join(self.critical_path)
             said.append(f"longest chain: {clock(self.critical_path_s)}: {chain}")
         if self.rough:
-            said.append(f"roughly known, by others of their size: {_named(self.rough)}")
+            said.append(f"roughly known, by fits of their size: {_named(self.rough)}")
         for device, labels in self.assumed.items():
             which = _named(labels) if len(labels) < self.trials_left else "all trials"
             said.append(
@@ -206,6 +269,24 @@ class Estimate:
             said.append(f"not known, as nothing like them was timed: {_named(self.unknown)}")
         return tuple(said)
 
+    @property
+    def work(self) -> str:
+        """What the remaining levels compute, in words; empty where nothing is counted."""
+        if not self.macs:
+            return ""
+        computed = f"{self.macs:.3g} multiply-adds left to compute"
+        if self.macs == self.whole_macs:
+            return f"{computed}, those of pruned weights included"
+        return (
+            f"{computed}, {self.whole_macs:.3g} with all weights; sparse levels are counted by "
+            "their density, since which layers keep their weights is not known yet"
+        )
+
+
+def of_kind(trial: AbstractTrial) -> str:
+    """The kind of a trial, by which it has its resources unless they depend on more."""
+    return trial.kind
+
 
 def estimate(
     planned: Sequence[PlannedTrial],
@@ -213,28 +294,28 @@ def estimate(
     slots: Mapping[str, int],
     given: Mapping[str, Given],
     *,
+    slot_name: Callable[[AbstractTrial], str] = of_kind,
     measure: bool = False,
 ) -> Estimate:
-    r"""The remaining time of a plan, where trials of each kind have the resources `given`.
+    r"""The remaining time of a plan, where trials have the resources `given` for their slot.
 
-    `slots` holds, by kind, how many trials run at once where there is no other kind; kinds on the
-    same type of device share it. With `measure`, unknown paces are rehearsed here, if this machine
-    has such a device.
+    `slots` holds, by the name of a slot, how many trials run at once where there are no other
+    slots; slots on the same type of device share it. With `measure`, unknown paces are rehearsed
+    here, if this machine has such a device.
     """
     left = [plan for plan in planned if plan.levels_left]
     seconds: list[float] = []
-    labels: dict[str, list[str]] = defaultdict(list)
+    labels: dict[Basis, list[str]] = defaultdict(list)
     assumed: dict[Device, list[str]] = defaultdict(list)
     held: dict[Device, float] = defaultdict(float)
     for plan in left:
-        slot = given[plan.trial.kind]
-        pace = _pace(plan, costs, slot, measure)
-        seconds.append(plan.levels_left * plan.trial.steps * (pace.seconds_per_step if pace else 0))
-        held[slot.device] += seconds[-1] * (slot.gpus or slot.cpus)
-        basis = pace.basis if pace else "unknown"
+        slot = given[slot_name(plan.trial)]
+        took, basis = _time_left(plan, costs, slot, measure)
+        seconds.append(took)
+        held[slot.device] += took * (slot.gpus or slot.cpus)
         found = assumed[slot.device] if basis == "assumed" else labels[basis]
         found.append(plan.label)
-    tasks = _tasks(left, seconds)
+    tasks = _tasks(left, seconds, slot_name)
     chain = critical_path(tasks)
     devices = {kind: slot.device for kind, slot in given.items()}
     return Estimate(
@@ -248,20 +329,48 @@ def estimate(
         unknown=tuple(labels["unknown"]),
         rough=tuple(labels["akin"]),
         assumed={device: tuple(names) for device, names in assumed.items()},
+        macs=sum(map(macs_left, left)),
+        whole_macs=sum(p.levels_left * p.trial.steps * p.trial.whole_macs for p in left),
     )
 
 
-def _pace(plan: PlannedTrial, costs: Costs, slot: Given, measure: bool) -> Pace | None:
-    if not plan.trial.steps:
-        return Pace(seconds_per_step=0.0, basis="alike")
-    if measure and costs.pace(plan.trial, slot.device) is None and _here(slot.device):
-        costs.rehearse(plan.trial, slot.device, threads=slot.cpus)
-    return costs.pace(plan.trial, slot.device) or _assumed(plan.trial, slot)
+def macs_left(plan: PlannedTrial) -> int:
+    """The multiply-adds that the steps of a trial's remaining levels compute, at most."""
+    whole = plan.trial.whole_macs
+    return plan.trial.steps * sum(n * round(whole * share) for share, n in _shares(plan).items())
 
 
-def _assumed(trial: AbstractTrial, slot: Given) -> Pace | None:
+def _shares(plan: PlannedTrial) -> Counter[float]:
+    """The shares of all weights that steps of the remaining levels compute, each with the number of
+    these levels."""
+    return Counter(map(plan.trial.computed_share, range(plan.levels_done, plan.trial.levels)))
+
+
+def _time_left(plan: PlannedTrial, costs: Costs, slot: Given, measure: bool) -> tuple[float, Basis]:
+    """The seconds of a trial's remaining levels, and the least certain basis of them; 0 s where
+    nothing is known."""
+    trial = plan.trial
+    if not trial.steps:
+        return 0.0, "alike"
+    if measure and costs.pace(trial, slot.device) is None and _here(slot.device):
+        costs.rehearse(trial, slot.device, threads=slot.cpus)
+    shares = _shares(plan)
+    paces = {
+        share: costs.pace(trial, slot.device, share=share) or _assumed(trial, slot, share)
+        for share in shares
+    }
+    known = {share: pace for share, pace in paces.items() if pace}
+    if not known:
+        return 0.0, "unknown"
+    took = math.fsum(
+        shares[share] * trial.steps * pace.seconds_per_step for share, pace in known.items()
+    )
+    return took, max((pace.basis for pace in known.values()), key=CERTAIN_FIRST.index)
+
+
+def _assumed(trial: AbstractTrial, slot: Given, share: float) -> Pace | None:
     """The pace by the multiply-adds of a step; None where they are not counted."""
-    macs = trial.size.macs_per_step * trial.images_per_level
+    macs = trial.whole_macs * share
     if not macs:
         return None
     held = min(slot.gpus, 1) if slot.device == "cuda" else slot.cpus
@@ -295,16 +404,21 @@ class Task:
     """A remaining trial, for the simulation of a run."""
 
     kind: str
+    """The name of the slot that it takes."""
     seconds: float
     sources: tuple[int, ...] = ()
     """Indices of the tasks that it waits for, all before its own."""
 
 
-def _tasks(left: Sequence[PlannedTrial], seconds: Sequence[float]) -> list[Task]:
+def _tasks(
+    left: Sequence[PlannedTrial],
+    seconds: Sequence[float],
+    slot_name: Callable[[AbstractTrial], str],
+) -> list[Task]:
     places = {plan.id: place for place, plan in enumerate(left)}
     return [
         Task(
-            kind=plan.trial.kind,
+            kind=slot_name(plan.trial),
             seconds=own,
             sources=tuple(places[source] for source in plan.source_ids if source in places),
         )

@@ -9,8 +9,10 @@ import torch
 
 from lip_ray.cores import AFFINITY, tightest
 from lip_ray.engine import ray_private
+from lip_ray.engine.mps import mps_runs, turns_remark
 from lip_ray.engine.ray_session import OBJECT_STORE_BYTES, answers, ray_at
 from lip_ray.engine.temporary import usable_folder
+from lip_ray.engine.tensor_cards import card_remark, tensor_card_here
 from lip_ray.store import Writer
 
 PACKAGES = ("lip-ray", "torch", "ray", "pyarrow", "duckdb", "pandas", "plotly", "pydantic")
@@ -32,6 +34,7 @@ def checks(store: str) -> Iterator[Check]:
         yield _version(package)
     yield Check("cpu", True, _cores())
     yield Check("gpu", True, _gpus())
+    yield from _of_gpus()
     yield _attempt("store", lambda: _store_written(store))
     yield _attempt("temporary", _temporary_folder)
     yield _attempt("ray", _ray_answered)
@@ -51,6 +54,14 @@ def _cores() -> str:
 def _gpus() -> str:
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return ", ".join(names) or "none: fits run on the CPU"
+
+
+def _of_gpus() -> Iterator[Check]:
+    """What to set and to start where there are GPUs."""
+    if card := tensor_card_here():
+        yield Check("precision", True, card_remark(card))
+    if torch.cuda.device_count():
+        yield Check("mps", True, "CUDA MPS runs" if mps_runs() else turns_remark(["this machine"]))
 
 
 def _attempt(name: str, action: Callable[[], str]) -> Check:

@@ -1,6 +1,7 @@
 """Running a sweep: Ray Tune decides where and when, the store what is left to do."""
 
 import os
+import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ from rich.console import Console
 from lip_ray import __version__
 from lip_ray.engine.failures import Failure, FailureLog, Watchdog
 from lip_ray.engine.guard import CLUSTER_PATIENCE_S, OWN_PATIENCE_S, end_process, guarded
+from lip_ray.engine.mps import lacks_mps, turns_remark
 from lip_ray.engine.plan import PlannedTrial, plan
 from lip_ray.engine.preflight import refuse_unready
 from lip_ray.engine.progress import Progress, Tally
 from lip_ray.engine.ray_private import withhold_keys
 from lip_ray.engine.ray_session import Session, most, nodes, ray_at, this_machine
 from lip_ray.engine.resources import Allocation
-from lip_ray.engine.search_points import Points, kinds_of
+from lip_ray.engine.search_points import Points, kinds_of, shares_of
 from lip_ray.engine.stopper import RunStopper
 from lip_ray.engine.study import Study
 from lip_ray.engine.trackers import callbacks
@@ -95,9 +97,9 @@ def launch(
     once. Either way recorded levels stay, and the same call resumes. Raises LaunchError or
     StoreError before any trial begins.
     """
-    kinds = kinds_of(sweep)
+    kinds, shares = kinds_of(sweep), shares_of(sweep)
     if address is None:
-        Allocation.of(sweep.run, kinds, [this_machine()])
+        Allocation.of(sweep.run, kinds, [this_machine()], shares=shares)
     patience_s = min(sweep.run.store_patience_s, DRIVER_PATIENCE_S)
     writer = Writer.open(store, patience_s=patience_s)
     launched = _Launch(sweep, Reader(store), writer, console)
@@ -106,9 +108,11 @@ def launch(
         return launched.summary()
     trackers = callbacks(sweep.run.trackers, sweep=sweep.name, store=writer.folder)
     with ray_at(address) as session:
-        if address:
-            refuse_unready(writer.where)
-        allocation = Allocation.of(sweep.run, kinds, nodes(), most() if address else ())
+        in_turns = refuse_unready(writer.where) if address else [platform.node()] * lacks_mps()
+        most_nodes = most() if address else ()
+        allocation = Allocation.of(sweep.run, kinds, nodes(), most_nodes, shares=shares)
+        if in_turns and allocation.shares_gpus:
+            console.print(turns_remark(in_turns), highlight=False, markup=False)
         launched.note_sweep()
         patience_s = CLUSTER_PATIENCE_S if address else OWN_PATIENCE_S
         launched.fit(allocation, session, worker, trackers, patience_s=patience_s)
@@ -241,7 +245,7 @@ class _Launch:
                 one.trial,
                 store=self._writer.where,
                 run=self._sweep.run,
-                slot=allocation.slots[one.trial.kind],
+                slot=allocation.slots[allocation.slot_name(one.trial)],
             )
             for one in planned
             if one.levels_left

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lip_ray import __version__
+from lip_ray.engine.mps import lacks_mps
 from lip_ray.store import Reader, StoreError
 
 BOOTSTRAP = "~/ray_bootstrap_config.yaml"
@@ -23,16 +24,20 @@ class NodeReport:
     """The version of lip-ray on that machine."""
     problem: str
     """Why the store cannot be used from there; empty where it can."""
+    lacks_mps: bool = False
+    """Whether it has an NVIDIA GPU on which processes compute in turns."""
 
 
 def node_report(store: str, beacon: str) -> NodeReport:
-    """The version of lip-ray on this machine, and whether it sees the beacon in the store."""
+    """The version of lip-ray on this machine, whether it sees the beacon in the store, and whether
+    trials can share its GPUs."""
     try:
         seen = Reader(store).sees(beacon)
         problem = "" if seen else "it has another store there"
     except StoreError as error:
         problem = str(error)
-    return NodeReport(host=platform.node(), version=__version__, problem=problem)
+    host = platform.node()
+    return NodeReport(host=host, version=__version__, problem=problem, lacks_mps=lacks_mps())
 
 
 def bootstrap() -> str | None:

@@ -1,16 +1,21 @@
 """The forecast of a run: its trials and the time they will take."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import pandas as pd
 
 from lip_ray.engine.cost import Costs, estimate
 from lip_ray.engine.plan import PlannedTrial, graph_table, plan, plan_table
 from lip_ray.engine.ray_session import most, nodes, ray_at, this_machine
-from lip_ray.engine.resources import Allocation
-from lip_ray.engine.search_points import kinds_of
+from lip_ray.engine.resources import Allocation, Capacity
+from lip_ray.engine.search_points import kinds_of, shares_of
+from lip_ray.engine.tensor_cards import exact_remark
 from lip_ray.store import Reader
 from lip_ray.sweep import Sweep
+
+Machines: TypeAlias = tuple[list[Capacity], list[Capacity]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +39,20 @@ def look_ahead(
     here; the rest is estimated from multiply-adds. Raises LaunchError where a trial would wait for
     ever.
     """
-    allocation = _allocation(sweep, address)
+    machines = _machines(address)
+    allocation = Allocation.of(sweep.run, kinds_of(sweep), *machines, shares=shares_of(sweep))
     reader = Reader(store) if Reader.exists(store) else None
     planned = _planned(sweep, reader)
-    found = estimate(planned, Costs(reader), allocation.at_once, allocation.slots, measure=measure)
+    found = estimate(
+        planned,
+        Costs(reader),
+        allocation.at_once,
+        allocation.slots,
+        slot_name=allocation.slot_name,
+        measure=measure,
+    )
     said = [*found.lines, f"{allocation.line}; results in {store}"]
+    said += filter(None, (found.work, _exactness(planned, allocation, machines)))
     if sweep.search:
         told = len(reader.scores(sweep.name, sweep.search_id)) if reader else 0
         said[0] = f"of one point like this, {found.line}"
@@ -53,9 +67,21 @@ def _planned(sweep: Sweep, reader: Reader | None) -> tuple[PlannedTrial, ...]:
     return plan(sweep, reader.levels_done() if reader else {})
 
 
-def _allocation(sweep: Sweep, address: str | None) -> Allocation:
-    kinds = kinds_of(sweep)
+def _exactness(planned: Sequence[PlannedTrial], allocation: Allocation, machines: Machines) -> str:
+    """What exact floats cost the remaining trials that run on GPUs; empty where that is little."""
+    cards = (node.tensor_card for nodes in machines for node in nodes if node.gpus)
+    card = next(filter(None, cards), "")
+    left = (
+        one.trial
+        for one in planned
+        if one.levels_left and allocation.slots[allocation.slot_name(one.trial)].gpus
+    )
+    return exact_remark(left, card) if card else ""
+
+
+def _machines(address: str | None) -> Machines:
+    """The machines that there are, and those that there can be."""
     if address is None:
-        return Allocation.of(sweep.run, kinds, [this_machine()])
+        return [this_machine()], []
     with ray_at(address):
-        return Allocation.of(sweep.run, kinds, nodes(), most())
+        return nodes(), most()

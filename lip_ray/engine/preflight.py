@@ -15,16 +15,19 @@ SURVEY_S = 120.0
 """The seconds that a machine may take to answer: it starts a process and imports the store."""
 
 
-def refuse_unready(store: str) -> None:
-    r"""Raise LaunchError where a machine lacks this lip-ray, or does not see this very store.
+def refuse_unready(store: str) -> list[str]:
+    r"""The machines with an NVIDIA GPU on which CUDA MPS does not run.
 
     Every machine with cores for trials is asked. One that joins later checks itself with its first
-    trial, which it then refuses.
+    trial, which it then refuses. Raises LaunchError where a machine lacks this lip-ray, or does not
+    see this very store.
     """
     with Writer.open(store).beacon() as name:
-        problems = list(_problems(store, _node_reports(store, name)))
-    if problems:
+        reports = _node_reports(store, name)
+    if problems := list(_problems(store, reports)):
         raise LaunchError("\n".join(problems))
+    told = (report for report in reports.values() if isinstance(report, NodeReport))
+    return [report.host for report in told if report.lacks_mps]
 
 
 def _node_reports(store: str, beacon: str) -> dict[str, NodeReport | str]:

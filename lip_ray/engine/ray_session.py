@@ -22,6 +22,7 @@ from lip_ray.engine import ray_private
 from lip_ray.engine.node_report import bootstrap
 from lip_ray.engine.resources import Capacity, LaunchError
 from lip_ray.engine.temporary import private_folder
+from lip_ray.engine.tensor_cards import tensor_card_here, tensor_card_of
 from lip_ray.errors import first_line
 
 OBJECT_STORE_BYTES = 100_000_000
@@ -203,12 +204,13 @@ def _capacity(resources: Mapping[str, float]) -> Capacity:
         cpus=resources.get("CPU", 0.0),
         gpus=resources.get("GPU", 0.0),
         memory_gb=memory / 1e9 if memory else None,
+        tensor_card=tensor_card_of(resources),
     )
 
 
 def this_machine() -> Capacity:
     """What this process may use, before any Ray runs."""
-    return Capacity(cpus=available_cpus(), gpus=available_gpus())
+    return Capacity(cpus=available_cpus(), gpus=available_gpus(), tensor_card=tensor_card_here())
 
 
 def available_gpus() -> int:

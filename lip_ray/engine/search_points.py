@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lip_ray.engine.gpu_share import gpu_share
 from lip_ray.engine.plan import PlannedTrial, plan
 from lip_ray.engine.study import Point, Study
 from lip_ray.engine.trainable import Config
@@ -118,3 +119,14 @@ def kinds_of(sweep: Sweep) -> list[str]:
     """The kinds of all trials that a sweep will have, sources included."""
     typical = replace(sweep, trials=sweep.typical_trials())
     return [planned.trial.kind for planned in plan(typical, {})]
+
+
+def shares_of(sweep: Sweep) -> dict[str, set[float]]:
+    """The shares of a GPU that trials of each kind have by their size; empty for a search, whose
+    points may have any, and where no trial asks for one."""
+    if sweep.search or not sweep.run.asks_by_size:
+        return {}
+    found: dict[str, set[float]] = {}
+    for planned in plan(sweep, {}):
+        found.setdefault(planned.trial.kind, set()).add(gpu_share(planned.trial))
+    return found

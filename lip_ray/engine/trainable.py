@@ -58,6 +58,7 @@ def config_of(trial: AbstractTrial, *, store: str, run: Run, slot: Slot) -> Conf
         "trial_id": trial.id,
         "source_ids": [source.id for source in trial.sources],
         "kind": trial.kind,
+        "slot": slot.name,
         "levels": trial.levels,
         "spec": trial.model_dump_json(),
         "store": store,

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lip_ray.priors.network import LAYOUTS as LAYOUTS
 from lip_ray.priors.network import Cost as Cost
-from lip_ray.priors.network import Network, placed, uses
+from lip_ray.priors.network import Network, cost_of, placed, uses
 from lip_ray.priors.network import initialise as initialise
 from lip_ray.rng import keyed
 from lip_ray.spec import Spec
@@ -112,12 +112,7 @@ def _cost(prior: AbstractPrior, image_shape: Shape) -> Cost:
         built = UntrainedPrior(module, torch.empty(1, *prior.latent_shape(image_shape)))
     with FlopCounterMode(display=False) as counter:
         module(built.latent).sum().backward()
-    return Cost(
-        parameters=built.parameter_count(),
-        prunable=sum(weight.numel() for weight in built.prunable().values()),
-        macs_per_step=counter.get_total_flops() // 2,
-        uses=uses(module, built.latent),
-    )
+    return cost_of(built, uses(module, built.latent), counter.get_total_flops() // 2)
 
 
 @cache

@@ -67,15 +67,33 @@ class Cost:
     """The number of all parameters: weights, biases and normalisation."""
     prunable: int
     """The number of weights of convolutions and linear layers."""
+    macs_per_pass: int
+    """Multiply-adds with prunable weights in one forward pass of the whole network."""
     macs_per_step: int
-    """Multiply-adds with prunable weights in one forward and backward pass of the dense network."""
+    """Those of one forward and backward pass of the whole network, with gradients for all
+    weights."""
     uses: Mapping[str, int]
     """For each prunable weight tensor, how often a forward pass over one image multiplies each of
     its weights: the positions that a convolution slides over."""
 
     def macs(self, masks: Mapping[str, Tensor]) -> int:
-        """Multiply-adds of one forward pass over one image with the weights that `masks` keep."""
+        r"""Multiply-adds of one forward pass over one image with the weights that `masks` keep.
+
+        A fit computes that few only in sparse execution.
+        """
         return sum(self.uses[name] * int(mask.sum()) for name, mask in masks.items())
+
+
+def cost_of(network: Network, used: Mapping[str, int], macs_per_step: int) -> Cost:
+    """The cost of a network whose weights are used so often, with these multiply-adds of a step."""
+    sizes = {name: weight.numel() for name, weight in network.prunable().items()}
+    return Cost(
+        parameters=network.parameter_count(),
+        prunable=sum(sizes.values()),
+        macs_per_pass=sum(used[name] * size for name, size in sizes.items()),
+        macs_per_step=macs_per_step,
+        uses=used,
+    )
 
 
 def uses(module: nn.Module, *inputs: Tensor) -> dict[str, int]:

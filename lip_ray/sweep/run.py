@@ -1,8 +1,9 @@
 """Where and how trials run. Nothing here changes their results, so none of it is part of an id."""
 
+import math
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from lip_ray.spec import Spec
 
@@ -10,8 +11,21 @@ Kind = Literal["trajectory", "transfer", "classification", "generator", "reconst
 Tracker = Literal["tensorboard", "mlflow", "wandb"]
 
 Cores = Annotated[int, Field(ge=1, le=2**16)]
-Gpus = Annotated[float, Field(ge=0)]
-"""A share of one GPU up to 1, or a whole number of GPUs; 0 is none."""
+
+
+def _number_or_auto(value: object) -> object:
+    """The value. Raises one ValueError where it is no number of GPUs, which a union would not."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value != "auto" and not (number and math.isfinite(value)):  # type: ignore[arg-type]
+        raise ValueError("must be a number or auto")
+    if number and value < 0:  # type: ignore[operator]
+        raise ValueError("must be at least 0")
+    return value
+
+
+Gpus = Annotated[Annotated[float, Field(ge=0)] | Literal["auto"], BeforeValidator(_number_or_auto)]
+"""A share of one GPU up to 1, or a whole number of GPUs; 0 is none, auto a share by the size of the
+trial."""
 
 
 class Resources(Spec):
@@ -37,7 +51,9 @@ class Run(Spec):
     cpus: Cores = 1
     """CPU cores, and so threads, per trial."""
     gpus: Gpus = 1.0
-    """GPUs per trial, where it runs on CUDA; 0.5 lets two trials share one, 0 needs none."""
+    """GPUs per trial, where it runs on CUDA; 0.5 lets two trials share one, 0 needs none. auto is a
+    share by the multiply-adds of a step, which grow with the network and the image: the study's
+    network has 1/8 up to 64×64 pixels, 1/4 up to 128×128, 1/2 up to 256×256 and 1 above."""
     memory_gb: Annotated[float, Field(gt=0)] | None = None
     """Main memory in 10⁹ bytes reserved per trial; by default none is reserved."""
     kinds: dict[Kind, Resources] = {}  # noqa: RUF012
@@ -66,6 +82,11 @@ class Run(Spec):
         _refuse_split(self.gpus)
         return self
 
+    @property
+    def asks_by_size(self) -> bool:
+        """Whether a kind of trial has its share of a GPU by its size."""
+        return "auto" in (self.gpus, *(own.gpus for own in self.kinds.values()))
+
     def resources(self, kind: str) -> Resources:
         """The resources of one trial of this kind; `gpus` counts on CUDA only."""
         own = next((given for name, given in self.kinds.items() if name == kind), Resources())
@@ -76,8 +97,8 @@ class Run(Spec):
         )
 
 
-def _refuse_split(gpus: float | None) -> None:
-    if gpus is not None and gpus > 1 and gpus != int(gpus):
+def _refuse_split(gpus: float | str | None) -> None:
+    if isinstance(gpus, float) and gpus > 1 and gpus != int(gpus):
         raise ValueError(
             f"gpus above 1 must be a whole number: GPUs are shared, not split; got {gpus:g}"
         )

@@ -37,7 +37,8 @@ class Size:
 
     parameters: int
     macs_per_step: int
-    """Multiply-adds of one dense step on the first image, forward and backward."""
+    """Multiply-adds of one step of the whole network on the first image, forward and backward. What
+    a fit really computes is `AbstractTrial.computed_macs`."""
 
 
 class AbstractTrial(Spec, ABC):
@@ -84,6 +85,32 @@ class AbstractTrial(Spec, ABC):
     @abstractmethod
     def size(self) -> Size:
         """Parameters and cost, counted without drawing any weight."""
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether a step computes the kept weights only; by default it computes all weights,
+        whatever the mask."""
+        return False
+
+    def computed_share(self, level: int) -> float:
+        """The share of the whole network's multiply-adds that a step of a level computes: 1 unless
+        the trial is sparse."""
+        return 1.0
+
+    @property
+    def whole_macs(self) -> int:
+        """The multiply-adds that one step computes with all weights, over all images of a level."""
+        return self.size.macs_per_step * self.images_per_level
+
+    def computed_macs(self, level: int) -> int:
+        """The multiply-adds that one step of a level computes, over all of its images."""
+        return round(self.whole_macs * self.computed_share(level))
+
+    @property
+    def exact_pixels(self) -> int:
+        """Height × width of the largest image whose fit is exact (fp32) and may be otherwise; 0
+        where there is none."""
+        return 0
 
     @abstractmethod
     def conflicts(self) -> Iterator[Conflict]:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -190,7 +190,15 @@ class Setting:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the first image to restore. Raises ValueError where it cannot be read."""
-        examined = _examined(self.images[0], self.task, self.prior, self.target)
+        return self._shape(self.images[0])
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """(C, H, W) of each image to restore. Raises ValueError where one cannot be read."""
+        return tuple(map(self._shape, self.images))
+
+    def _shape(self, image: Picture) -> tuple[int, int, int]:
+        examined = _examined(image, self.task, self.prior, self.target)
         if examined.shape is None:
             raise ValueError("; ".join(message for _, message in examined.wrong))
         return examined.shape
@@ -262,6 +270,16 @@ class Setting:
         return Size(parameters=cost.parameters, macs_per_step=cost.macs_per_step)
 
     @property
+    def macs_per_step(self) -> int:
+        """The multiply-adds of one step of the whole network, over all images."""
+        return sum(self.prior.cost(shape).macs_per_step for shape in self.shapes)
+
+    @property
+    def prunable(self) -> int:
+        """The number of prunable weights of the network."""
+        return self.prior.cost(self.shape).prunable
+
+    @property
     def rehearsal(self) -> str:
         """A key of all that a step's cost depends on; the strength of the noise is not in it."""
         shapes = [tuple(image.load().shape) for image in self.images]
@@ -280,6 +298,12 @@ class Setting:
 class AbstractRestoration(AbstractTrial, ABC):
     """A trial that restores images; its setting determines its rows, size and step cost."""
 
+    if TYPE_CHECKING:  # a field
+
+        @property
+        def fit(self) -> Fit:
+            """How the weights are fitted at every level."""
+
     @property
     @abstractmethod
     def setting(self) -> Setting:
@@ -292,6 +316,34 @@ class AbstractRestoration(AbstractTrial, ABC):
     @property
     def size(self) -> Size:
         return self.setting.size
+
+    @property
+    def is_sparse(self) -> bool:
+        return self.fit.execution == "sparse"
+
+    def computed_share(self, level: int) -> float:
+        r"""The density of a level where the trial is sparse, otherwise 1.
+
+        It is the schedule's: which layers lose their weights is known once there is a mask, and
+        layers differ in how often they use a weight.
+        """
+        if not self.is_sparse:
+            return 1.0
+        kept = self.counts(total := self.setting.prunable)
+        return kept[level] / total
+
+    @abstractmethod
+    def counts(self, total: int) -> tuple[int, ...]:
+        """The number of weights that each level keeps, out of `total`."""
+
+    @property
+    def whole_macs(self) -> int:
+        return self.setting.macs_per_step
+
+    @property
+    def exact_pixels(self) -> int:
+        exact = self.fit.precision == "fp32" and not self.is_sparse
+        return max(height * width for _, height, width in self.setting.shapes) if exact else 0
 
     @property
     def rehearsal(self) -> str:

@@ -1,6 +1,7 @@
 """Generator trials: tickets of a network that makes images, found by adversarial training or by
 pruning a checkpoint."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self, final
 
@@ -163,6 +164,11 @@ class Generator(AbstractTrial):
             step = self.fit.critic_steps * critic_step + cost.macs_per_step + judging
             macs = self.fit.batch * step
         return Size(parameters=cost.parameters, macs_per_step=macs)
+
+    @property
+    def exact_pixels(self) -> int:
+        exact = self.fit is not None and self.fit.precision == "fp32"
+        return math.prod(self.image_shape[1:]) if exact else 0
 
     @property
     def finders(self) -> tuple["Generator", ...]:

@@ -102,7 +102,7 @@ class Cosines(Spec):
     images: ClassVar[None] = None
     image_shape: ClassVar[None] = None
     """None: it makes images of any shape."""
-    cost: ClassVar[Cost] = Cost(parameters=0, prunable=0, macs_per_step=0, uses={})
+    cost: ClassVar[Cost] = Cost(parameters=0, prunable=0, macs_per_pass=0, macs_per_step=0, uses={})
 
     @property
     def network_part(self) -> Part:
@@ -265,6 +265,14 @@ class Reconstruction(AbstractTakeover):
         cost, solver = self.source.cost, self.solver
         batch = 0 if isinstance(solver, Lasso) else solver.players * solver.restarts
         return Size(parameters=cost.parameters, macs_per_step=batch * cost.macs_per_step)
+
+    @property
+    def whole_macs(self) -> int:
+        """The multiply-adds of one step over all images: forward, and back to the latents. No
+        weight has a gradient."""
+        solver = self.solver
+        batch = 0 if isinstance(solver, Lasso) else solver.players * solver.restarts
+        return 2 * self.source.cost.macs_per_pass * batch * len(self.images)
 
     @property
     def rehearsal(self) -> str:

@@ -188,8 +188,14 @@ class Trajectory(AbstractRestoration):
         return self.pruner.kind
 
     def counts(self, total: int) -> tuple[int, ...]:
-        """The number of weights that each level keeps, out of `total`."""
         return self.schedule.kept(total)
+
+    def computed_share(self, level: int) -> float:
+        """The share, averaged over the fit's steps and those of the pruner, which compute all
+        weights."""
+        learning = self.pruner.steps_per_level
+        fitted = super().computed_share(level)
+        return (fitted * self.fit.steps + learning) / (self.fit.steps + learning)
 
     def channels(self) -> int:
         """The number of channels of the images that its network makes."""

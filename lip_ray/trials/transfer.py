@@ -125,6 +125,10 @@ class Transfer(AbstractTakeover, AbstractRestoration):
     def steps(self) -> int:
         return self.fit.steps
 
+    def counts(self, total: int) -> tuple[int, ...]:
+        of_the_source = self.source.counts(total)
+        return tuple(of_the_source[level] for level in self.taken)
+
     @property
     def description(self) -> Description:
         return Description(

@@ -11,9 +11,20 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import given, strategies
+from torch.utils.flop_counter import FlopCounterMode
 
 from lip_ray.engine import cost
-from lip_ray.engine.cost import Costs, Device, Estimate, Task, critical_path, estimate, makespan
+from lip_ray.engine.cost import (
+    Costs,
+    Device,
+    Estimate,
+    Pace,
+    Paces,
+    Task,
+    critical_path,
+    estimate,
+    makespan,
+)
 from lip_ray.engine.plan import PlannedTrial, plan
 from lip_ray.records import LevelRecord, Outcome, TrialRecord
 from lip_ray.store import Reader, Writer
@@ -269,8 +280,7 @@ class TestEstimate:
         assert len(found.assumed["cpu"]) == 4
         assert found.unknown == ()
         assert found.lines[1:] == (
-            "roughly known, by others of their size: 2 trials: "
-            "prior.width=8, fit.learning_rate=0.02",
+            "roughly known, by fits of their size: 2 trials: prior.width=8, fit.learning_rate=0.02",
             "not timed, estimated from multiply-adds at 30 GFLOP/s per core (--measure times a few "
             "steps): 4 trials: "
             "prior.width=16, fit.learning_rate=0.01; prior.width=16, fit.learning_rate=0.02",
@@ -347,6 +357,120 @@ class TestMultiplyAdds:
         assert found.known_s > 0
         assert ": at least " in found.line
         assert found.lines[-1].startswith("not known, as nothing like them was timed: 1 trial: ")
+
+
+COUNTED = {
+    "images": {"kind": "builtin", "name": "camera", "size": [8, 8]},
+    "task": {"kind": "denoising", "sigma": 25},
+    "prior": {"kind": "skip", "width": 2, "scales": 1, "skip_width": 0, "input_channels": 1},
+    "schedule": [1, 0.5, 0.25],
+    "fit": {"steps": STEPS, "stopping": {"kind": "wmv", "window": 20, "stride": 5}},
+}
+"""A ladder of 96, 48 and 24 weights. A forward pass uses 18 + 36 weights at 4×4 pixels and 36 + 4 +
+2 at 8×8: 3,552 multiply-adds. The way back takes as many for the weights, and for the inputs as
+many but the 288 of the first layer, whose input is the latent."""
+COUNTED_STEP = 3 * 3_552 - 288
+
+
+def counted(**fit: Any) -> Sweep:
+    """That ladder, with other settings of its fit."""
+    return Sweep.build({"name": "s", "trial": COUNTED | {"fit": COUNTED["fit"] | fit}})
+
+
+class TestComputed:
+    """Dense execution computes all weights whatever the mask, sparse execution the kept ones."""
+
+    def test_masks_save_nothing_in_dense_execution(self) -> None:
+        (trial,) = counted().trials
+        assert [trial.computed_macs(level) for level in range(3)] == [COUNTED_STEP] * 3
+        found = estimated(plan(counted(), {trial.id: 1}), Costs())
+        assert found.macs == found.whole_macs == 2 * STEPS * COUNTED_STEP
+        assert found.known_s == pytest.approx(2 * found.macs / 30e9)
+        assert found.work == (
+            "1.24e+06 multiply-adds left to compute, those of pruned weights included"
+        )
+
+    def test_sparse_execution_computes_the_schedule_s_share(self) -> None:
+        pytest.importorskip("numba")
+        sweep = counted(execution="sparse")
+        (trial,) = sweep.trials
+        shares = [COUNTED_STEP, COUNTED_STEP // 2, COUNTED_STEP // 4]
+        assert [trial.computed_macs(level) for level in range(3)] == shares
+        found = estimated(plan(sweep, {trial.id: 1}), Costs())
+        assert (found.macs, found.whole_macs) == (
+            STEPS * sum(shares[1:]),
+            2 * STEPS * COUNTED_STEP,
+        )
+        assert found.known_s == pytest.approx(2 * found.macs / 30e9)
+        assert found.work.startswith("4.67e+05 multiply-adds left to compute, 1.24e+06 with all")
+        assert "which layers keep their weights is not known yet" in found.work
+
+    def test_a_mask_is_learned_with_all_weights(self) -> None:
+        pytest.importorskip("numba")
+        pruner = {"kind": "oes", "steps": 2 * STEPS}
+        fit = COUNTED["fit"] | {"execution": "sparse"}
+        sweep = Sweep.build({"name": "s", "trial": COUNTED | {"fit": fit, "pruner": pruner}})
+        (trial,) = sweep.trials
+        assert 3 * trial.computed_share(1) == pytest.approx(0.5 + 2)
+
+    def test_a_transfer_computes_the_levels_it_takes(self) -> None:
+        pytest.importorskip("numba")
+        (source,) = counted(execution="sparse").trials
+        take = {"kind": "transfer", "source": source.model_dump(mode="json"), "take": [0, 2]}
+        (moved,) = Sweep.build({"name": "s", "trial": take}).trials
+        assert [moved.computed_macs(level) for level in (0, 1)] == [COUNTED_STEP, COUNTED_STEP // 4]
+
+    def test_images_of_several_sizes_are_counted_one_by_one(self) -> None:
+        sizes = ([8, 8], [16, 8])
+        images = [{"kind": "builtin", "name": "camera", "size": size} for size in sizes[:1]]
+        images += [{"kind": "builtin", "name": "moon", "size": sizes[1]}]
+        (trial,) = Sweep.build({"name": "s", "trial": COUNTED | {"images": images}}).trials
+        assert trial.whole_macs == (1 + 2) * COUNTED_STEP
+
+    def test_a_latent_s_fit_has_no_gradients_by_weights(self) -> None:
+        solver = {"kind": "erm", "steps": 10, "restarts": 3}
+        (trial,) = Sweep.build(
+            {"name": "s", "trial": {**LASSO, "source": TINY_GAN, "solver": solver}}
+        ).trials
+        network = trial.source.prior.network().eval().requires_grad_(False)
+        with FlopCounterMode(display=False) as counter:
+            network(torch.zeros(3, 8, requires_grad=True)).sum().backward()
+        assert trial.whole_macs == counter.get_total_flops() // 2
+
+
+class TestSparsePaces:
+    """The steps of a sparse fit take what those of the nearest density took."""
+
+    @pytest.fixture(autouse=True)
+    def _with_kernels(self) -> None:
+        pytest.importorskip("numba")
+
+    def known(self, paces: dict[float, float]) -> Paces:
+        return Paces("alike", list(paces.items()))
+
+    def test_the_nearest_density_by_its_ratio_counts(self) -> None:
+        known = self.known({1.0: 0.9, 0.5: 0.5, 0.1: 0.2})
+        assert known.at(0.5) == Pace(seconds_per_step=0.5, basis="alike")
+        assert known.at(0.12) == Pace(seconds_per_step=0.2, basis="alike")
+        assert known.at(0.01) == Pace(seconds_per_step=0.2, basis="akin"), "far from any"
+
+    def test_levels_of_one_density_have_a_median(self) -> None:
+        known = Paces("alike", [(0.5, 0.1), (0.50001, 0.3), (0.1, 9.0)])
+        assert known.at(0.5).seconds_per_step == pytest.approx(0.2)
+
+    def test_dense_steps_tell_nothing_of_sparse_ones(self, timed: Callable[..., Costs]) -> None:
+        (dense,), (sparse,) = counted().trials, counted(execution="sparse").trials
+        costs = timed({dense: [0.1]})
+        assert costs.pace(dense, "cpu") is not None
+        assert costs.pace(sparse, "cpu") is None
+
+    def test_a_plan_adds_up_its_levels(self, timed: Callable[..., Costs]) -> None:
+        """Level 0 was timed; the others are taken for as slow, which is roughly known."""
+        sweep = counted(execution="sparse")
+        (trial,) = sweep.trials
+        found = estimated(plan(sweep, {trial.id: 1}), timed({trial: [0.4]}))
+        assert found.known_s == pytest.approx(2 * STEPS * 0.4)
+        assert len(found.rough) == 1
 
 
 class TestMeasure:

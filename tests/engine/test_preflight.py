@@ -15,8 +15,10 @@ from lip_ray.engine.resources import LaunchError
 Seen = dict[str, NodeReport | str]
 
 
-def sighting(host: str, *, version: str = __version__, problem: str = "") -> NodeReport:
-    return NodeReport(host=host, version=version, problem=problem)
+def sighting(
+    host: str, *, version: str = __version__, problem: str = "", lacks_mps: bool = False
+) -> NodeReport:
+    return NodeReport(host=host, version=version, problem=problem, lacks_mps=lacks_mps)
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, store: Path, seen: Seen) -> str:
@@ -39,6 +41,14 @@ def test_machines_that_see_the_store_are_welcome(
 ) -> None:
     assert refused(monkeypatch, tmp_path, {"a (1)": sighting("a"), "b (2)": sighting("b")}) == ""
     assert not list(tmp_path.glob(".beacon*")), "nothing is left behind"
+
+
+def test_machines_whose_gpus_compute_in_turns_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: Seen = {"a (1)": sighting("a", lacks_mps=True), "b (2)": sighting("b")}
+    monkeypatch.setattr(preflight, "_node_reports", lambda store, beacon: seen)
+    assert refuse_unready(str(tmp_path)) == ["a"]
 
 
 def test_a_store_that_is_not_shared_is_refused(

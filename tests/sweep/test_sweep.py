@@ -145,6 +145,7 @@ class TestMeaning:
     def test_run(self) -> None:
         assert built(TINY).run == Run()
         assert built(tiny(run={"cpus": 2, "gpus": 1})).run == Run(cpus=2, gpus=1.0)
+        assert built(tiny(run={"gpus": "auto"})).run.resources("transfer").gpus == "auto"
 
 
 class TestFromPython:
@@ -580,6 +581,13 @@ class TestOneFault:
             ({"cpus": 0}, "run.cpus: must be at least 1, got 0"),
             ({"cpus": [1, 2]}, "run.cpus: must be a whole number, got [1, 2]"),
             ({"gpus": -1}, "run.gpus: must be at least 0, got -1"),
+            ({"gpus": "all"}, "run.gpus: must be a number or auto, got 'all'"),
+            ({"gpus": True}, "run.gpus: must be a number or auto, got true"),
+            ({"gpus": [1]}, "run.gpus: must be a number or auto, got [1]"),
+            (
+                {"kinds": {"transfer": {"gpus": "Auto"}}},
+                "run.kinds.transfer.gpus: must be a number or auto, got 'Auto'",
+            ),
             (
                 {"gpus": 1.5},
                 "run: gpus above 1 must be a whole number: GPUs are shared, not split; got 1.5",

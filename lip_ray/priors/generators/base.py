@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lip_ray.priors.base import Shape
 from lip_ray.priors.generators.critic import critic
-from lip_ray.priors.network import Cost, Network, initialise, placed, uses
+from lip_ray.priors.network import Cost, Network, cost_of, initialise, placed, uses
 from lip_ray.rng import keyed
 from lip_ray.spec import Spec
 
@@ -132,12 +132,8 @@ class AbstractGenerator(Spec, ABC):
 def _cost(spec: AbstractGenerator) -> Cost:
     with torch.device("meta"):
         network = Network(spec.network().eval())
-    return Cost(
-        parameters=network.parameter_count(),
-        prunable=sum(weight.numel() for weight in network.prunable().values()),
-        macs_per_step=_macs(network.module, spec.latent_size),
-        uses=uses(network.module, torch.empty(1, spec.latent_size, device="meta")),
-    )
+    used = uses(network.module, torch.empty(1, spec.latent_size, device="meta"))
+    return cost_of(network, used, _macs(network.module, spec.latent_size))
 
 
 @cache

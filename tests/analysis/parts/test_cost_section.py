@@ -6,7 +6,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lip_ray.analysis.parts.cost import cost_figure, cost_table, failure_reason_table, time_text
+from lip_ray.analysis.parts.cost import (
+    cost_figure,
+    cost_table,
+    failure_reason_table,
+    macs_text,
+    time_text,
+)
 
 Row = dict[str, Any]
 CPU = {"device": "cpu", "threads": 2, "fit_s": 10.0, "memory_mb": 500.0}
@@ -52,6 +58,69 @@ def test_a_fit_that_nobody_timed_is_there(frames: tuple[pd.DataFrame, pd.DataFra
     table = cost_table(trials, unknown)
     assert table["fits"].sum() == 4
     assert len(cost_figure(table).data) == 1
+
+
+class TestMultiplyAdds:
+    """Dense execution computes all weights at any density, sparse execution the kept ones."""
+
+    NETWORK = {"parameters": 110, "macs_per_step": 3_000}  # noqa: RUF012
+
+    def rows(
+        self, trial_row: Callable[..., Row], level_row: Callable[..., Row], **fit: Any
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """A ladder of two fits of ten steps: 1,000 multiply-adds a pass with all 100 weights, and
+        100 with the 20 that are kept, since these are used half as often as the mean."""
+        fit = {"steps": 3000, "learning_rate": 0.01} | fit
+        trial = trial_row("magnitude", 0, fit=fit) | self.NETWORK
+        levels = [
+            level_row(trial, level, **CPU, steps=10, kept=kept, macs=macs)
+            | {"total": 100, "density": kept / 100}
+            for level, (kept, macs) in enumerate([(100, 1_000), (20, 100)])
+        ]
+        return pd.DataFrame([trial]), pd.DataFrame(levels)
+
+    def test_masks_save_nothing_in_dense_execution(
+        self, trial_row: Callable[..., Row], level_row: Callable[..., Row]
+    ) -> None:
+        (row,) = cost_table(*self.rows(trial_row, level_row)).to_dict("records")
+        assert row["execution"] == "dense"
+        assert row["macs"] == 10 * (3_000 + 3_000)
+        assert row["kept_macs"] == 10 * (3_000 + 300)
+
+    def test_sparse_execution_computes_the_kept_weights(
+        self, trial_row: Callable[..., Row], level_row: Callable[..., Row]
+    ) -> None:
+        frames = self.rows(trial_row, level_row, execution="sparse")
+        (row,) = cost_table(*frames).to_dict("records")
+        assert row["execution"] == "sparse"
+        assert row["macs"] == row["kept_macs"] == 10 * (3_000 + 300)
+
+    def test_without_a_dense_pass_the_density_counts(
+        self, trial_row: Callable[..., Row], level_row: Callable[..., Row]
+    ) -> None:
+        """As of a transfer that takes sparse levels only, or rows of older versions."""
+        trials, levels = self.rows(trial_row, level_row)
+        (row,) = cost_table(trials, levels.iloc[1:]).to_dict("records")
+        assert row["kept_macs"] == pytest.approx(10 * 3_000 * 0.2)
+        (row,) = cost_table(trials, levels.assign(macs=pd.NA).astype({"macs": "Int64"})).to_dict(
+            "records"
+        )
+        assert row["kept_macs"] == pytest.approx(10 * 3_000 * (1 + 0.2))
+
+    def test_what_is_not_counted_is_unknown(
+        self, trial_row: Callable[..., Row], level_row: Callable[..., Row]
+    ) -> None:
+        trials, levels = self.rows(trial_row, level_row)
+        trials = trials.assign(macs_per_step=pd.NA).astype({"macs_per_step": "Int64"})
+        (row,) = cost_table(trials, levels).to_dict("records")
+        assert pd.isna(row["macs"])
+        assert macs_text(row["macs"]) == "unknown"
+
+    @pytest.mark.parametrize(
+        ("macs", "said"), [(0.0, "0"), (999.0, "999"), (1.5e9, "1.5 G"), (2.31e17, "231.0 P")]
+    )
+    def test_the_unit_suits(self, macs: float, said: str) -> None:
+        assert macs_text(macs) == said
 
 
 def test_reasons_are_counted_most_frequent_first(
