@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
+from itertools import count
 from typing import Annotated, cast
 
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor
 from lip_ray.fits import Fit, arithmetic
 from lip_ray.fits.numerics import GradientMask, Precision
 from lip_ray.fits.stopping import AbstractStopping, Seen
-from lip_ray.fits.trace import Trace, Watch
+from lip_ray.fits.trace import Trace, Watch, steps_together
 from lip_ray.priors import Skip, UntrainedPrior
 from lip_ray.tasks import Problem
 
@@ -106,14 +107,18 @@ def training_step(problem: Problem, prior: UntrainedPrior, precision: Precision)
 
 
 def watching(rules: Sequence[AbstractStopping], problem: Problem) -> Work:
-    """What these rules do after every step, including strides and windows that end."""
-    watches, taken = [Watch(rule, problem) for rule in rules], iter(range(2**31))
-    counts = torch.ones((), dtype=torch.bool, device=problem.measured.device)
+    """What these rules do for every step, some together, including strides and windows that end."""
+    watches, taken = [Watch(rule, problem) for rule in rules], count(1)
+    together = steps_together(problem.blank)
+    counts = torch.ones(together, dtype=torch.bool, device=problem.measured.device)
 
     def watch(output: Tensor) -> None:
-        step, seen = next(taken), Seen(problem, output=output, average=output)
-        for one in watches:
-            one.observe(step, seen, counts=counts)
+        step = next(taken)
+        if step % together == 0:
+            outputs = output.expand(together, -1, -1, -1).contiguous()
+            seen = Seen(problem, step - together, outputs=outputs, averages=outputs)
+            for one in watches:
+                one.observe(seen, counts=counts)
 
     return watch
 
@@ -122,10 +127,9 @@ def everything(fit: Fit, problem: Problem) -> Work:
     """All that a fit does beside training: average, PSNRs, all rules, and the images to keep."""
     rules = [rule for rule in fit.rules if rule.applies(problem)]
     trace = Trace(problem, steps=fit.steps, decay=fit.average, rules=rules)
-    taken = iter(range(fit.steps))
 
     def watch(output: Tensor) -> None:
-        trace.observe(next(taken), problem.loss(output), output)
+        trace.observe(problem.loss(output), output)
 
     return watch
 

@@ -435,6 +435,13 @@ LEVELS = Table(
         HOST,
         DEVICE,
         Column("threads", "int32", "of PyTorch", title="threads"),
+        Column(
+            "execution",
+            "string",
+            "of the steps: dense computes all weights, sparse the kept ones alone; null where no "
+            "weights were fitted to an image, and in rows from before schema version 7",
+            since=7,
+        ),
         Column("finished_at", "timestamp[us]", "UTC"),
     ),
     derived=(

@@ -154,6 +154,9 @@ class LevelRecord:
     host: str = ""
     device: str = ""
     threads: int = 0
+    execution: str | None = None
+    """Whether steps computed all weights, dense, or the kept ones alone, sparse; None where no
+    weights were fitted to an image."""
     finished_at: datetime | None = None
 
     unfinished: bool | None = None

@@ -1,6 +1,5 @@
 """What a store's fits cost, and what went wrong in them."""
 
-import json
 from collections.abc import Iterator
 
 import pandas as pd
@@ -79,8 +78,9 @@ def cost_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     multiply-adds that all steps computed, and `kept_macs` those of kept weights in them; in sparse
     execution they are the same. Both are NaN where none are known.
     """
-    told = trials[["trial_id", "kind", *NETWORK]].assign(execution=_executions(trials))
-    rows = _with_macs(levels.merge(told, on="trial_id"))
+    told = trials[["trial_id", "kind", *NETWORK]]
+    known = levels.assign(execution=levels["execution"].fillna("dense"))
+    rows = _with_macs(known.merge(told, on="trial_id"))
     on_cpu = rows["device"].str.lower().str.startswith("cpu")
     rows["core_s"] = (rows["fit_s"] * rows["threads"]).where(on_cpu)
     rows["fit"] = rows["trial_id"] + "-" + rows["level"].astype(str)
@@ -94,14 +94,6 @@ def cost_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
         kept_macs=("kept_macs", lambda macs: macs.sum(min_count=1)),
     )
     return table.sort_values("fit_s", ascending=False, kind="stable", ignore_index=True)
-
-
-def _executions(trials: pd.DataFrame) -> list[str]:
-    """For each trial, how its steps were computed: dense, or sparse, with kept weights only."""
-    settings = trials["network_settings"].fillna("")
-    networks = {text: json.loads(text or "{}") for text in set(settings)}
-    fits = {text: network.get("fit") or {} for text, network in networks.items()}
-    return [fits[text].get("execution", "dense") for text in settings]
 
 
 def _with_macs(rows: pd.DataFrame) -> pd.DataFrame:

@@ -28,6 +28,7 @@ def runs_sparse(kept: int, channels: int) -> bool:
 class Steps(Protocol):
     """A network in training, and the parameters that an optimiser moves."""
 
+    execution: Execution
     parameters: list[nn.Parameter]
 
     def __call__(self, latent: Tensor) -> Tensor:
@@ -42,6 +43,8 @@ class Steps(Protocol):
 
 class DenseSteps:
     """Steps of the whole network, with the gradients of pruned weights zeroed."""
+
+    execution: Execution = "dense"
 
     def __init__(
         self,

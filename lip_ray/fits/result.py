@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lip_ray.fits.execution import Execution
 from lip_ray.fits.stopping import AbstractStopping
 from lip_ray.records import Outcome
 
@@ -54,6 +55,9 @@ class FitResult:
     peak: Snapshot | None
     selected: Snapshot | None
     final: Snapshot | None
+    execution: Execution | None = None
+    """What the steps computed: all weights of a network, or the kept ones alone; None where no
+    weights were fitted."""
     choices: tuple[ChosenStep, ...] = ()
     """What each rule that watched the fit chose; the one of the spec first."""
     snapshot: dict[str, Tensor] | None = None

@@ -49,13 +49,18 @@ class Best:
         self.image = torch.where(better, images.index_select(0, number[None]), self.image)
 
 
+def steps_together(like: Tensor) -> int:
+    """How many steps are evaluated together, of an image (1, C, H, W) like this."""
+    return max(1, min(MOST_TOGETHER, MOST_VALUES // like.numel()))
+
+
 class Recent:
     """The outputs and losses of the last steps. Recording does the same at every step and is on the
     device alone, so that a CUDA graph can replay it."""
 
     def __init__(self, like: Tensor) -> None:
         """`like` is a blank image (1, C, H, W)."""
-        count = max(1, min(MOST_TOGETHER, MOST_VALUES // like.numel()))
+        count = steps_together(like)
         self.outputs = like.new_zeros((count, *like.shape[1:]))
         self.losses, self.totals = like.new_zeros(count), like.new_zeros(count)
         """The losses of the image, and those of all images of the fit."""

@@ -156,7 +156,8 @@ class Fit(Spec):
         if end.snapshot is not None:
             end = replace(end, snapshot=scales.restored(end.snapshot))
         return tuple(
-            _result(trace, own, end, seconds) for trace, own in zip(traces, rows, strict=True)
+            _result(trace, own, end, seconds, steps.execution)
+            for trace, own in zip(traces, rows, strict=True)
         )
 
     def _trace(self, problem: Problem) -> Trace:
@@ -230,7 +231,9 @@ def _psnr_db(traces: Sequence[Trace], step: int) -> float | None:
     return mean_psnr_db(trace.psnr_db(step) for trace in traces)
 
 
-def _result(trace: Trace, rows: Tensor, end: _End, seconds: float) -> FitResult:
+def _result(
+    trace: Trace, rows: Tensor, end: _End, seconds: float, execution: Execution
+) -> FitResult:
     diverged = end.outcome is Outcome.DIVERGED
     reason = ""
     if diverged:
@@ -246,6 +249,7 @@ def _result(trace: Trace, rows: Tensor, end: _End, seconds: float) -> FitResult:
         peak=trace.peak,
         selected=trace.selected,
         final=None if diverged else trace.final(end.steps),
+        execution=execution,
         choices=trace.choices(rows),
         snapshot=end.snapshot,
     )

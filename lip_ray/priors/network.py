@@ -67,6 +67,8 @@ class Cost:
     """The number of all parameters: weights, biases and normalisation."""
     prunable: int
     """The number of weights of convolutions and linear layers."""
+    output_channels: int
+    """The number of output channels of these layers."""
     macs_per_pass: int
     """Multiply-adds with prunable weights in one forward pass of the whole network."""
     macs_per_step: int
@@ -90,6 +92,7 @@ def cost_of(network: Network, used: Mapping[str, int], macs_per_step: int) -> Co
     return Cost(
         parameters=network.parameter_count(),
         prunable=sum(sizes.values()),
+        output_channels=sum(len(weight) for weight in network.prunable().values()),
         macs_per_pass=sum(used[name] * size for name, size in sizes.items()),
         macs_per_step=macs_per_step,
         uses=used,

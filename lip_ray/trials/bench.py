@@ -20,6 +20,7 @@ from lip_ray.fits import (
     Subject,
     WindowedVariance,
 )
+from lip_ray.fits.execution import runs_sparse
 from lip_ray.fits.numerics import DeadScales
 from lip_ray.fits.progress import no_callback
 from lip_ray.fits.sending import sent
@@ -275,11 +276,6 @@ class Setting:
         return sum(self.prior.cost(shape).macs_per_step for shape in self.shapes)
 
     @property
-    def prunable(self) -> int:
-        """The number of prunable weights of the network."""
-        return self.prior.cost(self.shape).prunable
-
-    @property
     def rehearsal(self) -> str:
         """A key of all that a step's cost depends on; the strength of the noise is not in it."""
         shapes = [tuple(image.load().shape) for image in self.images]
@@ -322,15 +318,16 @@ class AbstractRestoration(AbstractTrial, ABC):
         return self.fit.execution == "sparse"
 
     def computed_share(self, level: int) -> float:
-        r"""The density of a level where the trial is sparse, otherwise 1.
+        r"""The density of a level that is sparse, otherwise 1.
 
         It is the schedule's: which layers lose their weights is known once there is a mask, and
         layers differ in how often they use a weight.
         """
         if not self.is_sparse:
             return 1.0
-        kept = self.counts(total := self.setting.prunable)
-        return kept[level] / total
+        cost = self.setting.prior.cost(self.setting.shape)
+        kept = self.counts(cost.prunable)[level]
+        return kept / cost.prunable if runs_sparse(kept, cost.output_channels) else 1.0
 
     @abstractmethod
     def counts(self, total: int) -> tuple[int, ...]:

@@ -102,7 +102,9 @@ class Cosines(Spec):
     images: ClassVar[None] = None
     image_shape: ClassVar[None] = None
     """None: it makes images of any shape."""
-    cost: ClassVar[Cost] = Cost(parameters=0, prunable=0, macs_per_pass=0, macs_per_step=0, uses={})
+    cost: ClassVar[Cost] = Cost(
+        parameters=0, prunable=0, output_channels=0, macs_per_pass=0, macs_per_step=0, uses={}
+    )
 
     @property
     def network_part(self) -> Part:

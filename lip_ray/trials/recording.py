@@ -51,6 +51,7 @@ def fit_columns(result: FitResult, problem: Problem, *, share: int = 1) -> dict[
         "selected_step": result.selected.step if result.selected else None,
         "steps": result.steps,
         "loss_final": float(result.rows[-1, LOSS]) if result.steps else None,
+        "execution": result.execution,
         "fit_s": result.seconds / share,  # so that rows add up to the time spent
     }
 

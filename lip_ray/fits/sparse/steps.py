@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lip_ray.fits.execution import Execution
 from lip_ray.fits.sparse.program import Program
 from lip_ray.fits.sparse.weights import KeptWeights
 from lip_ray.priors import UntrainedPrior
@@ -14,6 +15,8 @@ from lip_ray.pruning import Mask
 
 class SparseSteps:
     """A network whose pruned weights are nowhere; images of each shape have a program."""
+
+    execution: Execution = "sparse"
 
     def __init__(self, prior: UntrainedPrior, mask: Mask, learning: Mapping[str, Tensor]) -> None:
         r"""`learning` says, by the parameter's name, which entries learn; all of those not named.
