@@ -205,6 +205,7 @@ def make_level(trial: dict[str, Any], level: int = 0, **changes: Any) -> dict[st
         "memory_mb": 500.0,
         "device": "cpu",
         "threads": 1,
+        "execution": "dense",
     } | changes
 
 

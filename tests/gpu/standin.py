@@ -16,6 +16,9 @@ CPU where the memory layout is the same. Every operation is held to CUDA's rules
   asked for it. A copy from the host is one unless it is `non_blocking` and from pinned memory: a
   copy from pageable memory waits for all work before it.
 
+CUDA graphs work: what is captured does not run, a wait ends the capture with an error, and a replay
+repeats the operations with the numbers that they were captured with, on the same memory.
+
 Time, memory and kernels are not modelled, nor that CUDA draws other random numbers. A build of
 PyTorch without CUDA and a C++ compiler are needed; `lacking()` says what is missing.
 """
@@ -27,7 +30,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
@@ -37,7 +40,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 import lip_ray
 
@@ -246,6 +249,70 @@ class _Generator(metaclass=_AnyGenerator):
         return torch._C.Generator(device)
 
 
+class GpuGraph:
+    """What `torch.cuda.CUDAGraph` is while there is a stand-in."""
+
+    def __init__(self) -> None:
+        self._captured: list[tuple[_Call, list[Tensor]]] = []
+        self._before: dict[int, tuple[Tensor, Tensor]] = {}
+        self._draws: dict[int, tuple[GpuGenerator, Tensor]] = {}
+
+    def register_generator_state(self, generator: GpuGenerator) -> None:
+        """Allow the graph to draw from a generator."""
+        self._draws[generator._cdata] = generator, generator.get_state()
+
+    def compute(self, call: "_Call") -> Any:
+        """Capture an operation. It runs, and `end` undoes it, so that later ones have their
+        arguments."""
+        for tensor in call.gpu:
+            whole = tensor.host.untyped_storage()
+            if whole.data_ptr() not in self._before:
+                bytes_of = torch.empty(0, dtype=torch.uint8).set_(whole)
+                self._before[whole.data_ptr()] = bytes_of, bytes_of.clone()
+        for generator in call.generators:
+            if generator._cdata not in self._draws:
+                raise RuntimeError("a graph draws from a generator that it does not know")
+        found = call.compute()
+        self._captured.append((call, list(_tensors(found))))
+        return found
+
+    def end(self) -> None:
+        """Make memory and generators what they were before the capture."""
+        for now, before in self._before.values():
+            now.copy_(before)
+        for generator, state in self._draws.values():
+            generator.set_state(state)
+
+    def replay(self) -> None:
+        """Repeat the operations on the memory that they were captured with."""
+        with _disable_current_modes():  # operations on the CPU's tensors are no new ones
+            self._repeat()
+
+    def _repeat(self) -> None:
+        for call, made in self._captured:
+            for into, value in zip(made, _tensors(call.compute()), strict=True):
+                if into.data_ptr() != value.data_ptr():
+                    into.copy_(value)
+
+
+class GpuStream:
+    """What `torch.cuda.Stream` is: there is one queue, so that none waits for another."""
+
+    def wait_stream(self, stream: "GpuStream") -> None:
+        """Nothing."""
+
+
+@contextmanager
+def _captured(graph: GpuGraph, stream: GpuStream | None = None) -> Iterator[None]:
+    """What `torch.cuda.graph` is: operations within are captured."""
+    _Device.current.graph = graph
+    try:
+        yield
+    finally:
+        _Device.current.graph = None
+        graph.end()
+
+
 class _Mode(TorchDispatchMode):
     """Sees the operations that no GpuTensor takes part in, such as those that make one."""
 
@@ -317,6 +384,8 @@ class _Device:
         self._recording = recording
         self._generators: dict[int, GpuGenerator] = {}  # held, so that no address is used twice
         self._pinned: dict[int, torch.UntypedStorage] = {}
+        self.graph: GpuGraph | None = None
+        """The graph that is being captured."""
 
     def generator(self) -> GpuGenerator:
         """A new generator of the device."""
@@ -333,7 +402,7 @@ class _Device:
         if not call.concerns_gpu:
             return self._pinning(call)
         self._check(call)
-        found = call.compute()
+        found = call.compute() if self.graph is None else self.graph.compute(call)
         self._recording.operation(call, found)
         if call.ends_on_gpu:
             return _wrapped(found, {id(tensor.host): tensor for tensor in call.gpu})
@@ -413,6 +482,8 @@ class _Device:
         return _address(tensor) in self._pinned
 
     def _wait(self, call: _Call, reason: str) -> None:
+        if self.graph is not None:
+            raise RuntimeError(f"{call.func} {reason}, which a capture does not allow")
         self._recording.wait(str(call.func), reason)
 
 
@@ -451,16 +522,21 @@ def _switched_on() -> Iterator[None]:
 def _cuda_functions(recording: Recording) -> dict[str, Any]:
     """Functions of torch.cuda, by name, for one device without numbers of its own."""
     return {
+        "CUDAGraph": GpuGraph,
+        "Stream": GpuStream,
         "_lazy_init": lambda: None,
         "current_device": lambda: GPU.index,
+        "current_stream": GpuStream,
         "device_count": lambda: 1,
         "empty_cache": lambda: None,
+        "graph": _captured,
         "get_device_name": lambda device=None: "stand-in",
         "is_available": lambda: True,
         "is_bf16_supported": lambda *args, **kwargs: True,
         "is_current_stream_capturing": lambda: False,
         "max_memory_allocated": lambda device=None: 0,
         "reset_peak_memory_stats": lambda device=None: None,
+        "stream": lambda stream: nullcontext(),
         "synchronize": lambda device=None: recording.wait("torch.cuda.synchronize", "is asked to"),
     }
 

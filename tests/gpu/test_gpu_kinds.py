@@ -137,7 +137,7 @@ def test_a_tensor_on_the_host_is_found(monkeypatch) -> None:
         return (output - self.measured.cpu()).square().mean()
 
     monkeypatch.setattr(Problem, "loss", on_host)
-    with pytest.raises(WrongDeviceError, match=r"lip_ray/fits/weights\.py"):
+    with pytest.raises(WrongDeviceError, match=r"lip_ray/fits/descent\.py"):
         waits(Case(trajectory))
 
 
