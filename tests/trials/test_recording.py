@@ -129,7 +129,7 @@ class TestColumns:
         )
         row = fit_columns(result, problem)
         known = {name for name, value in row.items() if value is not None}
-        assert known == {"psnr_measured_db", "steps", "fit_s"}
+        assert known == {"psnr_measured_db", "steps", "execution", "fit_s"}
 
     def test_images_of_one_fit_share_its_time(self) -> None:
         problem = problem_of()
