@@ -95,7 +95,12 @@ def noisy_photo(size: int, network: Skip, device: torch.device) -> tuple[Problem
 
 
 def ours(
-    problem: Problem, prior: UntrainedPrior, fit: Fit, *, callback: Callback = no_callback
+    problem: Problem,
+    prior: UntrainedPrior,
+    fit: Fit,
+    *,
+    callback: Callback = no_callback,
+    replay: bool = True,
 ) -> Loop:
     """The loop that a trajectory runs, at density 0.5 so that masks are at work."""
     mask = half(prior)
@@ -104,7 +109,7 @@ def ours(
     def block() -> float:
         draws = keyed(0, "input noise", device=prior.latent.device)
         subject = Subject(prior=prior, problem=problem, draws=draws)
-        return fit.run((subject,), mask, callback=callback)[0].seconds
+        return fit.run((subject,), mask, callback=callback, replay=replay)[0].seconds
 
     return block
 

@@ -3,7 +3,8 @@
     python benchmarks/gpu.py                        # prints a table, and keeps gpu.json
     python benchmarks/gpu.py --device cpu --quick   # seconds: does it run?
 
-Whole steps of a fit are timed, with input noise, loss, Adam, averages and stopping rules. Rounds
+Whole steps of a fit are timed, with input noise, loss, Adam, averages and stopping rules: launched
+one by one, and replayed as a CUDA graph, which fits on a GPU do. Rounds
 interleave the settings of one network and size, so that a machine's moods meet all alike. Beside
 its time, each setting has the relative differences of its image and of its gradients from exact
 32-bit floats in the contiguous layout, for the same weights, and whether both are the same bits
@@ -22,16 +23,18 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from fit import Loop, noisy_photo, ours
+from fit import Loop, half, noisy_photo, ours
 from torch import Tensor
 
 from lip_ray import __version__
 from lip_ray.engine.mps import mps_runs
-from lip_ray.fits import Fit, WindowedVariance
+from lip_ray.fits import Fit, Subject
 from lip_ray.fits.numerics import Precision, arithmetic
+from lip_ray.fits.replay import WORTH_CAPTURING
 from lip_ray.outputs import write_whole
 from lip_ray.priors import Skip, UntrainedPrior
 from lip_ray.priors.network import LAYOUTS
+from lip_ray.rng import keyed
 from lip_ray.tasks import Problem
 
 NETWORKS = {
@@ -43,6 +46,8 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
 EXACT = ("contiguous", "fp32")
 """The setting that all others are compared with."""
 SIZES = (64, 128, 512)
+EAGER, REPLAYED = "eager", "replayed"
+ANSWERS = {True: "yes", False: "no", None: "not replayed"}
 WORTH = 1.1
 """How many times as fast another setting must be to be worth setting."""
 
@@ -71,17 +76,21 @@ class Finding:
     """Likewise for the gradients of all weights."""
     same_bits: bool
     """Whether image and gradients were the same bits the second time."""
+    replay_is_exact: bool | None
+    """Whether a fit of replayed steps has the bits of one of launched steps; None where none are
+    replayed."""
 
-    def median_ms(self, way: str = "eager") -> float:
-        """The median over rounds."""
-        return statistics.median(self.step_ms[way])
+    def median_ms(self, way: str = "") -> float:
+        """The median over rounds, of steps as fits take them if no way is named."""
+        named = way or (REPLAYED if REPLAYED in self.step_ms else EAGER)
+        return statistics.median(self.step_ms[named])
 
 
 def main(
     device: str = "cuda" if torch.cuda.is_available() else "cpu",
     quick: Annotated[bool, typer.Option(help="One small size, few steps.")] = False,
-    steps: Annotated[int, typer.Option(help="Per setting and round.")] = 20,
-    rounds: int = 5,
+    steps: Annotated[int, typer.Option(help="Per setting and round.")] = 100,
+    rounds: int = 3,
     output: Annotated[Path, typer.Option(help="The file to keep.")] = Path("gpu.json"),
 ) -> None:
     """Print milliseconds per step of each setting and what to set, and write both to a file."""
@@ -140,13 +149,35 @@ def compared(
 
 
 def ways(setting: Setting, device: torch.device, steps: int) -> dict[str, Loop]:
-    """The ways to take the steps of a setting, by name; each has a column of its own.
+    """The ways to take the steps of a setting, by name: launched one by one, or on a GPU replayed
+    as a graph; capturing it is part of the time."""
+    fit = brief(setting, steps)
+    found = {EAGER: ours(*laid_out(setting, device), fit, replay=False)}
+    if device.type == "cuda" and steps >= WORTH_CAPTURING:
+        found[REPLAYED] = ours(*laid_out(setting, device), fit)
+    return found
 
-    A fit that replays a CUDA graph of its step is to be another entry here.
-    """
-    rule = WindowedVariance(window=steps, stride=max(1, steps // 10))
-    fit = Fit(steps=steps, stopping=rule, precision=setting.precision)
-    return {"eager": ours(*laid_out(setting, device), fit)}
+
+def brief(setting: Setting, steps: int) -> Fit:
+    """A fit of so many steps."""
+    return Fit(steps=steps, precision=setting.precision)
+
+
+def replay_is_exact(setting: Setting, device: torch.device) -> bool | None:
+    """Whether a fit that replays its steps records what one does that launches them; None on a
+    CPU."""
+    if device.type != "cuda":
+        return None
+    fit = brief(setting, WORTH_CAPTURING)
+    results = []
+    for replay in (False, True):
+        problem, prior = laid_out(setting, device)
+        mask = half(prior)
+        prior.rewind(prior.snapshot(), mask.layers)
+        subject = Subject(prior=prior, problem=problem, draws=keyed(0, "noise", device=device))
+        results.append(fit.run((subject,), mask, replay=replay)[0])
+    launched, replayed = (result.rows.nan_to_num(nan=-1.0) for result in results)
+    return torch.equal(launched, replayed)
 
 
 def laid_out(setting: Setting, device: torch.device) -> tuple[Problem, UntrainedPrior]:
@@ -173,6 +204,7 @@ def finding(
         image_difference=image,
         gradient_difference=gradient,
         same_bits=all(map(torch.equal, once, again)),
+        replay_is_exact=replay_is_exact(setting, device),
     )
 
 
@@ -206,19 +238,22 @@ def table(findings: list[Finding], used: str) -> Iterator[str]:
     taken = list(first.step_ms)
     heads = "".join(f"{way + ', ms':>14}" for way in taken)
     yield f"\n{first.setting.network}, {first.setting.size}×{first.setting.size}"
-    yield f"  {'layout':<14}{'precision':<10}{heads}   Δ image  Δ gradient  same bits again"
+    yield (
+        f"  {'layout':<14}{'precision':<10}{heads}   Δ image  Δ gradient  same bits again  "
+        "as replayed"
+    )
     for one in findings:
         times = "".join(f"{one.median_ms(way):>14.2f}" for way in taken)
-        same = "yes" if one.same_bits else "no"
         yield (
             f"  {one.setting.layout:<14}{one.setting.precision:<10}{times}"
-            f"{one.image_difference:>10.1e}{one.gradient_difference:>12.1e}  {same}"
+            f"{one.image_difference:>10.1e}{one.gradient_difference:>12.1e}  "
+            f"{ANSWERS[one.same_bits]:<17}{ANSWERS[one.replay_is_exact]}"
         )
     yield from (f"  {line}" for line in advice(findings, used))
 
 
 def advice(findings: list[Finding], used: str) -> Iterator[str]:
-    """What to set for one network and size, by the times of eager steps."""
+    """What to set for one network and size, by the times of steps as fits take them."""
     here = {one.setting.precision: one for one in findings if one.setting.layout == used}
     exact = here["fp32"].median_ms()
     gains = {precision: exact / one.median_ms() for precision, one in here.items()}

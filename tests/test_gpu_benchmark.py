@@ -70,6 +70,7 @@ class TestAdvice:
                 image_difference=0.0,
                 gradient_difference=0.001,
                 same_bits=True,
+                replay_is_exact=None,
             )
             for (layout, precision), ms in times.items()
         ]

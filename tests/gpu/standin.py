@@ -35,6 +35,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -531,6 +532,9 @@ def _cuda_functions(recording: Recording) -> dict[str, Any]:
         "empty_cache": lambda: None,
         "graph": _captured,
         "get_device_name": lambda device=None: "stand-in",
+        "get_device_properties": lambda device=None: SimpleNamespace(
+            name="stand-in", major=9, minor=0, total_memory=2**30
+        ),
         "is_available": lambda: True,
         "is_bf16_supported": lambda *args, **kwargs: True,
         "is_current_stream_capturing": lambda: False,

@@ -60,7 +60,13 @@ class Store:
 
 def timed(level: Row) -> Row:
     """With what a fit took."""
-    return level | {"fit_s": 9.0, "memory_mb": 500.0, "device": "cpu", "threads": 1, "execution": "dense"}
+    return level | {
+        "fit_s": 9.0,
+        "memory_mb": 500.0,
+        "device": "cpu",
+        "threads": 1,
+        "execution": "dense",
+    }
 
 
 @pytest.fixture
