@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor
 from torch.optim.adam import adam
 
 
@@ -13,7 +13,7 @@ class Adam:
     The bits are those of `torch.optim.Adam(parameters, lr=learning_rate, fused=True)`.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> None:
+    def __init__(self, parameters: Iterable[Tensor], learning_rate: float) -> None:
         self._parameters = list(parameters)
         self._learning_rate = learning_rate
         self._means = [torch.zeros_like(one) for one in self._parameters]

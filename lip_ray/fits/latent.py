@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from lip_ray.fits.adam import Adam
 from lip_ray.fits.numerics import arithmetic
 from lip_ray.fits.progress import Callback, mean_psnr_db, no_callback, unknown
 from lip_ray.fits.result import FitResult, Snapshot
@@ -155,7 +156,7 @@ class AbstractSolver(Spec, ABC):
         """Take the steps; the host looks at the device for the callback only."""
         device = groups[0].values.device
         z = latents.detach().to(device, copy=True).requires_grad_()
-        optimizer = torch.optim.Adam([z], lr=self.learning_rate, fused=True)
+        optimizer = Adam([z], self.learning_rate)
         counts = [group.count for group in groups] if self.players > 1 else []
         fixed = _orders(counts, draws, device)
         callback(0, self.steps, unknown)

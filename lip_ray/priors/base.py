@@ -3,18 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils.flop_counter import FlopCounterMode
 
 from lip_ray.priors.network import LAYOUTS as LAYOUTS
 from lip_ray.priors.network import Cost as Cost
-from lip_ray.priors.network import Network, cost_of, placed, uses
+from lip_ray.priors.network import Network, cost_of, placed, step_macs, uses, without_weights
 from lip_ray.priors.network import initialise as initialise
 from lip_ray.rng import keyed
 from lip_ray.spec import Spec
@@ -105,14 +104,14 @@ class AbstractPrior(Spec, ABC):
         return _cost(self, image_shape)
 
 
-@cache  # the trials of a sweep share few networks, and counting takes a second
+@cache  # the trials of a sweep share few networks
 def _cost(prior: AbstractPrior, image_shape: Shape) -> Cost:
-    with torch.device("meta"):
-        module = prior.network(image_shape[0], size=image_shape[1:])
-        built = UntrainedPrior(module, torch.empty(1, *prior.latent_shape(image_shape)))
-    with FlopCounterMode(display=False) as counter:
-        module(built.latent).sum().backward()
-    return cost_of(built, uses(module, built.latent), counter.get_total_flops() // 2)
+    # A batch without an image has all shapes, and no values. The meta device would have them too,
+    # but imports PyTorch's compiler, which takes more than a second and 70 MB.
+    network = partial(prior.network, image_shape[0], size=image_shape[1:])
+    module = without_weights(network).eval()
+    built = UntrainedPrior(module, torch.empty(0, *prior.latent_shape(image_shape)))
+    return cost_of(built, uses(module, built.latent), step_macs(module, built.latent))
 
 
 @cache

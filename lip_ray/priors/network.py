@@ -1,6 +1,8 @@
 """What all networks are here: weights that can be pruned, counted, copied and rewound."""
 
-from collections.abc import Mapping
+import math
+import warnings
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -99,24 +101,55 @@ def cost_of(network: Network, used: Mapping[str, int], macs_per_step: int) -> Co
     )
 
 
+def without_weights(network: Callable[[], nn.Module]) -> nn.Module:
+    """A network on the CPU whose weights are not set; nothing is drawn."""
+    with torch.device("meta"):  # the constructors would draw from the global generator
+        module = network()
+    return module.to_empty(device="cpu")
+
+
 def uses(module: nn.Module, *inputs: Tensor) -> dict[str, int]:
     r"""For each prunable weight tensor, how often one input multiplies each of its weights.
 
-    Runs the module, which may be on the meta device.
+    Runs the module, which may be on the meta device; inputs may also be batches of no input.
     """
-    found: dict[str, int] = {}
+    return {name: positions for name, (positions, _) in _multiplied(module, *inputs).items()}
+
+
+def step_macs(module: nn.Module, *inputs: Tensor) -> int:
+    r"""The multiply-adds of one forward and backward pass over one input, with gradients for all
+    weights: each is used once forward, once for its own gradient, and once for that of what it
+    multiplies, where that depends on weights.
+
+    Runs the module, as `uses` does.
+    """
+    multiplied = _multiplied(module, *inputs)
+    weights = dict(module.named_parameters())
+    return sum(
+        positions * weights[name].numel() * (3 if learned else 2)
+        for name, (positions, learned) in multiplied.items()
+    )
+
+
+def _multiplied(module: nn.Module, *inputs: Tensor) -> dict[str, tuple[int, bool]]:
+    """For each prunable weight tensor, how often one input multiplies each of its weights, and
+    whether what it multiplies depends on weights."""
+    found: dict[str, tuple[int, bool]] = {}
 
     def count(name: str, layer: nn.Module, taken: tuple[Tensor, ...], made: Tensor) -> None:
         weight = layer.get_parameter("weight")
         slides_over = taken[0] if isinstance(layer, nn.ConvTranspose2d) else made
-        found[f"{name}.weight"] = slides_over.numel() // weight.shape[0]
+        positions = math.prod(slides_over.shape[1:]) // weight.shape[0]
+        found[f"{name}.weight"] = positions, taken[0].requires_grad
 
-    with ExitStack() as hooks:
+    with ExitStack() as hooks, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a batch of no input has no variance
         for name, layer in module.named_modules():
             if isinstance(layer, PRUNABLE):
                 hook = layer.register_forward_hook(partial(count, name))
                 hooks.callback(hook.remove)
-        module(*inputs)
+        with torch.enable_grad():
+            module(*inputs)
     return found
 
 

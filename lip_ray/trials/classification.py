@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal, final
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from lip_ray.data.labelled import Dataset, Split
 from lip_ray.fits import Callback
 from lip_ray.fits.classifier import Classifier, EpochFit, EpochResult
 from lip_ray.priors import UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
+from lip_ray.priors.network import step_macs
 from lip_ray.pruning import Mask, PathFinder
 from lip_ray.records import Curve, Facets, LevelRecord, Outcome
 from lip_ray.rng import keyed
@@ -117,13 +117,11 @@ class Classification(AbstractTakeover):
     @property
     def size(self) -> Size:
         """Parameters of body and head; a step is one batch of `fit.batch` pictures."""
-        classifier = self.classifier(torch.Generator()).to("meta")
-        pictures = torch.empty(self.fit.batch, *self.dataset.shape, device="meta")
-        with FlopCounterMode(display=False) as counter:
-            classifier(pictures).sum().backward()
+        classifier = self.classifier(torch.Generator()).eval()
+        no_picture = torch.empty(0, *self.dataset.shape)
         return Size(
             parameters=sum(parameter.numel() for parameter in classifier.parameters()),
-            macs_per_step=counter.get_total_flops() // 2,
+            macs_per_step=self.fit.batch * step_macs(classifier, no_picture),
         )
 
     @property

@@ -21,6 +21,7 @@ def test_a_small_network_counted_by_hand() -> None:
     assert cost == Cost(
         parameters=sum(weights.values()) + biases + normalisation,
         prunable=sum(weights.values()),
+        output_channels=4 * 2 + 3,
         macs_per_pass=forward,
         macs_per_step=3 * forward - down,
         uses=cost.uses,

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from lip_ray.priors.base import Shape
 from lip_ray.priors.generators.critic import critic
-from lip_ray.priors.network import Cost, Network, cost_of, initialise, placed, uses
+from lip_ray.priors.network import (
+    Cost,
+    Network,
+    cost_of,
+    initialise,
+    placed,
+    step_macs,
+    uses,
+    without_weights,
+)
 from lip_ray.rng import keyed
 from lip_ray.spec import Spec
 
@@ -130,24 +138,15 @@ class AbstractGenerator(Spec, ABC):
 
 @cache  # the trials of a sweep share few networks
 def _cost(spec: AbstractGenerator) -> Cost:
-    with torch.device("meta"):
-        network = Network(spec.network().eval())
-    used = uses(network.module, torch.empty(1, spec.latent_size, device="meta"))
-    return cost_of(network, used, _macs(network.module, spec.latent_size))
+    network = Network(without_weights(spec.network).eval())
+    nothing = torch.empty(0, spec.latent_size)  # a batch without a latent has all shapes
+    return cost_of(network, uses(network.module, nothing), step_macs(network.module, nothing))
 
 
 @cache
 def _critic_macs(spec: AbstractGenerator) -> int:
-    with torch.device("meta"):
-        network = spec.critic_network().eval()
-    return _macs(network, *spec.image_shape)
-
-
-def _macs(network: nn.Module, *shape: int) -> int:
-    """The multiply-adds of one forward and backward pass over one input of this shape."""
-    with FlopCounterMode(display=False) as counter:
-        network(torch.empty(1, *shape, device="meta")).sum().backward()
-    return int(counter.get_total_flops()) // 2
+    network = without_weights(spec.critic_network).eval()
+    return step_macs(network, torch.empty(0, *spec.image_shape))
 
 
 def _made(
@@ -160,7 +159,7 @@ def _made(
     """The network with these weights, or with drawn ones where there are none."""
     if state is None:
         return drawn(keyed(seed, purpose))
-    module = _empty(network)
+    module = without_weights(network)
     module.load_state_dict(dict(state))
     return module.eval()
 
@@ -170,13 +169,6 @@ def _drawn(
     draw: Callable[[nn.Module, torch.Generator], None],
     draws: torch.Generator,
 ) -> nn.Module:
-    module = _empty(network)
+    module = without_weights(network)
     draw(module, draws)
     return module.eval()
-
-
-def _empty(network: Callable[[], nn.Module]) -> nn.Module:
-    """The network on the CPU, with weights not yet set."""
-    with torch.device("meta"):  # the constructors would draw from the global generator
-        module = network()
-    return module.to_empty(device="cpu")
