@@ -2,6 +2,7 @@
 
     python benchmarks/fit.py                                  # this machine's device, 128×128
     python benchmarks/fit.py --device cuda --size 512 --precision bf16 --compiled
+    python benchmarks/fit.py --allocator                      # what workers gain by keeping memory
 
 benchmarks/gpu.py times `ours` in all layouts and precisions of a GPU.
 
@@ -9,9 +10,15 @@ Rounds interleave the loops, so that a machine's moods meet all alike; a ratio i
 a round and reported as its median over rounds, with the lowest and highest.
 """
 
+import resource
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
 from typing import Annotated, Any, Self, cast
 
 import numpy as np
@@ -20,6 +27,7 @@ import typer
 from torch import Tensor
 from torch.nn.utils import prune
 
+from lip_ray.allocator import keep_freed_memory
 from lip_ray.data.images import BuiltinImage
 from lip_ray.fits import Callback, Fit, Subject, WindowedVariance
 from lip_ray.fits.numerics import Precision, arithmetic
@@ -45,20 +53,33 @@ def main(
     threads: int = torch.get_num_threads(),
     precision: Annotated[str, typer.Option(help="fp32, tf32 or bf16; ours and bare.")] = "fp32",
     compiled: Annotated[bool, typer.Option(help="torch.compile; ours and bare.")] = False,
+    allocator: Annotated[
+        bool, typer.Option(help="Compare ours with the allocator of workers and without, only.")
+    ] = False,
 ) -> None:
-    """Print seconds a step of each loop, and their ratios."""
+    """Print milliseconds per step of each loop, and their ratios."""
     torch.set_num_threads(threads)
     where = torch.device(device)
+    network = Skip(width=width, scales=scales)
 
     def study() -> tuple[Problem, UntrainedPrior]:
-        return noisy_photo(size, Skip(width=width, scales=scales), where)
+        return noisy_photo(size, network, where)
 
     fit = Fit(
         steps=steps,
-        stopping=WindowedVariance(window=steps, stride=max(1, steps // 10)),
+        stopping=WindowedVariance(window=steps),
         precision=cast(Precision, precision),  # the spec refuses what is none
         compiled=compiled,
     )
+    print(
+        f"{device}, {size}×{size}, width {width}, {scales} scales, {threads} threads, {precision}",
+        end="",
+    )
+    print(", compiled" if compiled else "")
+    print(f"{rounds} rounds of {steps} steps; median [lowest, highest]")
+    if allocator:
+        compare_allocators(Block(size, network, fit, device, threads), rounds)
+        return
     loops = {
         "plain": plain(*study(), steps),
         "bare": bare(*study(), fit),
@@ -68,12 +89,6 @@ def main(
     for loop in loops.values():
         loop()  # warm up: kernels are chosen, memory is taken, networks are compiled
     seconds = [{name: loop() / steps for name, loop in loops.items()} for _ in range(rounds)]
-    print(
-        f"{device}, {size}×{size}, width {width}, {scales} scales, {threads} threads, {precision}",
-        end="",
-    )
-    print(", compiled" if compiled else "")
-    print(f"{rounds} rounds of {steps} steps; median [lowest, highest]")
     for name in loops:
         print(f"  {name:<12} {spread([1000 * row[name] for row in seconds])} ms a step")
     print(f"  plain ÷ ours {spread([row['plain'] / row['ours'] for row in seconds])}")
@@ -84,6 +99,64 @@ def main(
 def spread(values: list[float]) -> str:
     """The median, the lowest and the highest of some values."""
     return f"{statistics.median(values):.3f} [{min(values):.3f}, {max(values):.3f}]"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of steps of our loop that another process can run."""
+
+    size: int
+    network: Skip
+    fit: Fit
+    device: str
+    threads: int
+
+    def run(self) -> tuple[float, float]:
+        """CPU milliseconds and page faults per step, the beginning and the end of the fit left out.
+
+        Each process has one thread that fits: Ray runs trials in a thread beside the main one, and
+        glibc gives the two memory in different ways.
+        """
+        return _beside().submit(self._run).result()
+
+    def _run(self) -> tuple[float, float]:
+        spent: list[tuple[float, int]] = []
+
+        def note(step: int, steps: int, _: object) -> None:
+            if step in (0, steps):
+                faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+                spent.append((1000 * time.process_time(), faults))
+
+        torch.set_num_threads(self.threads)
+        study = noisy_photo(self.size, self.network, torch.device(self.device))
+        ours(*study, self.fit, callback=note)()
+        (begun_ms, faults), (ended_ms, more_faults) = spent
+        return (ended_ms - begun_ms) / self.fit.steps, (more_faults - faults) / self.fit.steps
+
+
+@cache
+def _beside() -> Executor:
+    """The one thread of this process that fits."""
+    return ThreadPoolExecutor(1)
+
+
+def compare_allocators(block: Block, rounds: int) -> None:
+    """Print the time and page faults per step in two processes, one of which keeps freed memory."""
+    with ExitStack() as stack:
+        processes: dict[str, Executor] = {
+            name: stack.enter_context(
+                ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=initializer)
+            )
+            for name, initializer in (("as it is", None), ("kept", keep_freed_memory))
+        }
+        found = [
+            {name: process.submit(block.run).result() for name, process in processes.items()}
+            for _ in range(rounds + 1)
+        ][1:]  # the first one warms up
+    for name in processes:
+        took, faults = (spread([row[name][place] for row in found]) for place in (0, 1))
+        print(f"  {name:<12} {took} ms of CPU a step, {faults} page faults")
+    print(f"  as it is ÷ kept {spread([row['as it is'][0] / row['kept'][0] for row in found])}")
 
 
 def noisy_photo(size: int, network: Skip, device: torch.device) -> tuple[Problem, UntrainedPrior]:

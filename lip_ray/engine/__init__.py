@@ -1,7 +1,8 @@
 """Where and when trials run: the only package that imports Ray.
 
-Ray reads the settings below when it is imported or started and its workers inherit them, so they
-are made here, before any module of this package can import it. What the user has set stays.
+Ray and OpenMP read the settings below when they are imported or started, and Ray's workers inherit
+them. So they are made here, before any module of this package can import Ray or torch. What the
+user has set stays.
 """
 
 import os
@@ -9,6 +10,7 @@ import os
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "OMP_WAIT_POLICY": "passive",  # threads that spin hold up others on busy cores
     "RAY_AIR_NEW_OUTPUT": "0",  # the newer one prints a box even when asked to be silent
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -22,7 +22,7 @@ from lip_ray.engine.progress import Progress, Tally
 from lip_ray.engine.ray_private import withhold_keys
 from lip_ray.engine.ray_session import Session, most, nodes, ray_at, this_machine
 from lip_ray.engine.resources import Allocation
-from lip_ray.engine.search_points import Points, kinds_of, shares_of
+from lip_ray.engine.search_points import Points, kinds_of, shares_of, typical_plan
 from lip_ray.engine.stopper import RunStopper
 from lip_ray.engine.study import Study
 from lip_ray.engine.trackers import callbacks
@@ -42,6 +42,8 @@ Worker = Callable[[Config], None]
 DRIVER_PATIENCE_S = 60.0
 """The seconds that the driver itself waits for a store that cannot be written to. It does nothing
 else meanwhile; its workers wait longer."""
+
+COMPILING = "compiling the kernels of sparse execution, once on this machine: some ten seconds"
 
 PENDING = 200
 """The most trials that wait for a machine, from which an autoscaler sees the demand."""
@@ -107,6 +109,7 @@ def launch(
         launched.note_sweep()
         return launched.summary()
     trackers = callbacks(sweep.run.trackers, sweep=sweep.name, store=writer.folder)
+    launched.compile_kernels()
     with ray_at(address) as session:
         in_turns = refuse_unready(writer.where) if address else [platform.node()] * lacks_mps()
         most_nodes = most() if address else ()
@@ -144,6 +147,16 @@ class _Launch:
         """Write to the store what the sweep asks for; points of a search are written one by one."""
         if not self._study:
             self._writer.write_sweep(sweep_record(self._sweep))
+
+    def compile_kernels(self) -> None:
+        """Compile the kernels of sparse execution where trials need them, or all workers would wait
+        for the first of them to do so."""
+        planned = typical_plan(self._sweep) if self._study else self._planned
+        fits = (one.trial.image_fit for one in planned if one.levels_left)
+        if any(fit is not None and fit.execution == "sparse" for fit in fits):
+            from lip_ray.fits.sparse.ahead import compile_ahead  # numba takes half a second
+
+            compile_ahead(lambda: self._console.print(COMPILING, highlight=False))
 
     def summary(self) -> Summary:
         """The present state of the run."""

@@ -23,6 +23,7 @@ from lip_ray.engine.node_report import bootstrap
 from lip_ray.engine.resources import Capacity, LaunchError
 from lip_ray.engine.temporary import private_folder
 from lip_ray.engine.tensor_cards import tensor_card_here, tensor_card_of
+from lip_ray.engine.worker_process import SCRATCH
 from lip_ray.errors import first_line
 
 OBJECT_STORE_BYTES = 100_000_000
@@ -96,7 +97,7 @@ def _folder(address: str | None) -> AbstractContextManager[Path]:
 @contextmanager
 def local_ray(folder: Path, token: str) -> Iterator[None]:
     """A Ray of this process's own on the cores it may use, listening on loopback only."""
-    with _environment(_own_settings(token)), ray_private.only_loopback():
+    with _environment(_own_settings(folder, token)), ray_private.only_loopback():
         try:
             _start(folder)
             yield
@@ -223,14 +224,16 @@ def answers() -> bool:
     return bool(ray.get(ray.remote(lambda: True).remote()))
 
 
-def _own_settings(token: str) -> dict[str, str]:
-    """What makes a Ray private: its address is loopback, and only who has the token may speak.
+def _own_settings(folder: Path, token: str) -> dict[str, str]:
+    """What makes a Ray private: its address is loopback, only who has the token may speak, and its
+    workers write temporary files beside its own.
 
     Ray asks for tokens by itself, and writes one into a readable file where it is given none.
     """
     return {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # read by the processes that Ray starts
         "RAY_AUTH_TOKEN": token,
+        SCRATCH: str(folder.parent),
     }
 
 

@@ -117,8 +117,12 @@ def planned_point(sweep: Sweep, point: Point, reader: Reader) -> tuple[PlannedTr
 
 def kinds_of(sweep: Sweep) -> list[str]:
     """The kinds of all trials that a sweep will have, sources included."""
-    typical = replace(sweep, trials=sweep.typical_trials())
-    return [planned.trial.kind for planned in plan(typical, {})]
+    return [planned.trial.kind for planned in typical_plan(sweep)]
+
+
+def typical_plan(sweep: Sweep) -> tuple[PlannedTrial, ...]:
+    """The trials of a sweep and their sources; for a search, those of a typical point."""
+    return plan(replace(sweep, trials=sweep.typical_trials()), {})
 
 
 def shares_of(sweep: Sweep) -> dict[str, set[float]]:

@@ -16,6 +16,7 @@ from ray import tune
 
 from lip_ray import __version__
 from lip_ray.engine.resources import Slot
+from lip_ray.engine.worker_process import set_up
 from lip_ray.errors import first_line
 from lip_ray.records import LevelRecord, TrialRecord
 from lip_ray.spec import EPOCH
@@ -95,6 +96,7 @@ def run_trial(config: Config) -> None:
 def _run_missing(config: Config, device: torch.device) -> int:
     """Run the missing levels; the last one that was run, or -1 where the store had all."""
     trial = from_json(config["spec"])
+    set_up(trial)
     writer = Writer.open(config["store"], patience_s=config["store_patience_s"], must_exist=True)
     reader = Reader(config["store"])
     writer.write_trial(trial_record(trial, device=config["device"]))

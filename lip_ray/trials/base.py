@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 
 from lip_ray.data.images import Picture
+from lip_ray.fits import Fit
 from lip_ray.records import Facets
 from lip_ray.spec import Level, Spec
 
@@ -65,6 +66,11 @@ class AbstractTrial(Spec, ABC):
     def sources(self) -> tuple["AbstractTrial", ...]:
         """The trials that must be complete before this one can begin."""
         return ()
+
+    @property
+    def image_fit(self) -> Fit | None:
+        """How weights are fitted to measured images; None in a trial that fits none so."""
+        return None
 
     @property
     def images_per_level(self) -> int:

@@ -306,6 +306,10 @@ class AbstractRestoration(AbstractTrial, ABC):
         """The images, task, network and fit of the trial."""
 
     @property
+    def image_fit(self) -> Fit:
+        return self.setting.fit
+
+    @property
     def images_per_level(self) -> int:
         return len(self.setting.images)
 

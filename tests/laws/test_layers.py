@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 
 FLOORS = (
-    {"columns", "cores", "errors", "outputs", "records", "rng", "scratch", "spec", "strict_yaml"},
+    {
+        "allocator",
+        "columns",
+        "cores",
+        "errors",
+        "outputs",
+        "records",
+        "rng",
+        "scratch",
+        "spec",
+        "strict_yaml",
+    },
     {"metrics", "mistakes"},
     {"data"},
     {"priors", "pruning", "tasks"},
