@@ -22,11 +22,7 @@ from lip_ray.trials import Context, Trajectory, run
 
 def main(steps: int = 60) -> None:
     """Print bytes by level and in total, beside the same masks saved as float tensors."""
-    trial = Trajectory(
-        images=(BuiltinImage(name="astronaut", size=(64, 64)),),
-        task=Denoising(sigma=25.0),
-        fit=Fit(steps=steps, stopping=WindowedVariance(window=10, stride=10)),
-    )
+    trial = study(steps)
     with tempfile.TemporaryDirectory() as folder:
         writer = Writer.open(folder)
         counts = []
@@ -38,6 +34,15 @@ def main(steps: int = 60) -> None:
         print(f"level {level:2d}  density {kept / total:.4f}  {size:9,} bytes")
     floats = sum(4 * total for _, total in counts)
     print(f"{len(sizes)} levels: {sum(sizes):,} bytes; as float tensors {floats:,} bytes")
+
+
+def study(steps: int) -> Trajectory:
+    """The trajectory with that many steps per fit."""
+    return Trajectory(
+        images=(BuiltinImage(name="astronaut", size=(64, 64)),),
+        task=Denoising(sigma=25.0),
+        fit=Fit(steps=steps, stopping=WindowedVariance()),
+    )
 
 
 if __name__ == "__main__":

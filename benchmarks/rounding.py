@@ -103,7 +103,8 @@ def thinned(dense: Mask, density: float) -> Mask:
     """A random mask with that share of each layer's weights, one of them at least."""
     draws = keyed(0, "random pruning")
     scores = {
-        name: torch.rand(layer.shape, generator=draws) for name, layer in dense.layers.items()
+        name: torch.rand(layer.shape, generator=draws).to(layer.device)
+        for name, layer in dense.layers.items()
     }
     counts = {name: max(1, round(layer.numel() * density)) for name, layer in dense.layers.items()}
     return keep_counts(scores, dense, counts=counts)

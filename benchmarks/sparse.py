@@ -44,7 +44,7 @@ def measured(
     prior: Skip, size: int, density: float, *, steps: int, rounds: int
 ) -> list[dict[Execution, float]]:
     """Seconds a step of each execution, by round; a first round warms up and is left out."""
-    rule = WindowedVariance(window=steps, stride=max(1, steps // 10), patience=10**6)
+    rule = WindowedVariance(window=steps, patience=10**6)
     found = []
     for _ in range(rounds + 1):
         row: dict[Execution, float] = {}

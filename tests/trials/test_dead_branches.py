@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+from generators import generator
 from ladders import CPU, masks_of, records_of
 
 from lip_ray.pruning import Grasp, Mask, Oes, Snip, density
 from lip_ray.records import LevelRecord, Outcome
-from lip_ray.trials import Trajectory
+from lip_ray.trials import AbstractTrial, Trajectory
 from lip_ray.trials.bench import Bench
 
 FIRST = "1.1.1.1.weight"
@@ -106,9 +107,16 @@ def test_what_is_on_no_path_does_not_move(bench: Bench, branchless: Mask) -> Non
         assert bool(moved[on_path[name]].any()) or not bool(on_path[name].any()), name
 
 
-def test_effective_weights_are_counted_once_a_level(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "trial",
+    [trajectory(), trajectory(pruner="snip"), generator()],
+    ids=["magnitude", "snip", "generator"],
+)
+def test_effective_weights_are_counted_once_a_level(
+    trial: AbstractTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counted = []
     paths = density.paths
     monkeypatch.setattr(density, "paths", lambda *given: counted.append(1) or paths(*given))
-    records = records_of(trajectory())
+    records = records_of(trial)
     assert len(counted) == len(records) == 3
