@@ -152,8 +152,7 @@ class _Launch:
         """Compile the kernels of sparse execution where trials need them, or all workers would wait
         for the first of them to do so."""
         planned = typical_plan(self._sweep) if self._study else self._planned
-        fits = (one.trial.image_fit for one in planned if one.levels_left)
-        if any(fit is not None and fit.execution == "sparse" for fit in fits):
+        if any(one.trial.is_sparse for one in planned if one.levels_left):
             from lip_ray.fits.sparse.ahead import compile_ahead  # numba takes half a second
 
             compile_ahead(lambda: self._console.print(COMPILING, highlight=False))

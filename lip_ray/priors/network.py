@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from lip_ray.priors.equalised import Equalised
 
 LAYOUTS = {"cuda": torch.channels_last}
-"""The memory layout by type of device. CPUs keep the contiguous one: the other is faster on some and
-slower on others, and a layout changes the last bits."""
+"""The memory layout by type of device. CPUs keep the contiguous one: the other is faster on some,
+slower on others, and changes the last bits."""
 PRUNABLE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 """Layers whose weights can be pruned; biases and normalisation never are."""
 

