@@ -10,7 +10,7 @@ import os
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "OMP_WAIT_POLICY": "passive",  # threads that spin hold up others on busy cores
+    "GOMP_SPINCOUNT": "20000",  # some 50 µs; threads that spin on hold up others on busy cores
     "RAY_AIR_NEW_OUTPUT": "0",  # the newer one prints a box even when asked to be silent
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -19,4 +19,6 @@ SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
+if "OMP_WAIT_POLICY" in os.environ:  # the count would override it
+    del SETTINGS["GOMP_SPINCOUNT"]
 os.environ |= SETTINGS | dict(os.environ)

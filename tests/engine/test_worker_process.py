@@ -24,7 +24,7 @@ import os, sys
 class Watch:
     def find_spec(self, name, path=None, target=None):
         if name == "torch":
-            print(os.environ.get("OMP_WAIT_POLICY"))
+            print(os.environ.get("GOMP_SPINCOUNT"))
             sys.meta_path.remove(self)
 
 sys.meta_path.insert(0, Watch())
@@ -43,13 +43,16 @@ def trial(*, compiled: bool) -> Trajectory:
     return Trajectory.model_validate(SPEC | {"fit": {"steps": 2, "compiled": compiled}})
 
 
-@pytest.mark.parametrize("chosen", [None, "active"])
+@pytest.mark.parametrize(
+    ("chosen", "count"),
+    [({}, "20000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
 def test_threads_that_wait_give_up_their_core_unless_the_user_wants_otherwise(
-    chosen: str | None,
+    chosen: dict[str, str], count: str
 ) -> None:
-    """OpenMP reads the variable when torch is imported."""
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    environment |= {"OMP_WAIT_POLICY": chosen} if chosen else {}
+    """OpenMP reads the variables when torch is imported, and the count overrides the policy."""
+    names = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
+    environment = {name: value for name, value in os.environ.items() if name not in names} | chosen
     found = subprocess.run(
         [sys.executable, "-c", POLICY_AT_TORCH],
         env=environment,
@@ -57,7 +60,7 @@ def test_threads_that_wait_give_up_their_core_unless_the_user_wants_otherwise(
         text=True,
         check=True,
     )
-    assert found.stdout.split() == [chosen or "passive"]
+    assert found.stdout.split() == [count]
 
 
 @pytest.fixture
