@@ -18,6 +18,7 @@ OTHERS = {
     "adversarial": SMALL | {"size": 8, "width": 4, "batch": 4},
     "sensing": SMALL | {"width": 4, "m": 200, "restarts": 2},
     "stopping": SMALL | NETWORK | {"updates": 1},
+    "sparse": {"densities": "0.5,0.1", "rounds": 1},
     "precision": NETWORK | {"device": "cpu", "seeds": 2, "photos": 1},
 }
 
