@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from lip_ray.cli import app
 
@@ -234,3 +235,28 @@ class TestTheChecker:
     def test_paths(self) -> None:
         found = SOMEONE_S.findall("see /home/ann/x and C:\\x, not ./home/x or https://a.b/home/c")
         assert found == ["/home/ann/x", "C:\\x,"]
+
+
+def refusals() -> Iterator[tuple[str, str]]:
+    """Commands whose shown output says what is wrong with them, and that output."""
+    for page in PAGES:
+        for block in blocks(page.read_text(encoding="utf-8")):
+            for example in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+                command, _, shown = example.partition("\n")
+                if re.match(r".+: \d+ problems?$", shown.partition("\n")[0]):
+                    yield command, shown
+
+
+@pytest.mark.parametrize(("command", "shown"), refusals())
+def test_what_a_refused_command_says_is_shown_as_it_is(
+    command: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    name, *arguments = shlex.split(command)
+    assert name == "lip"
+    said = CliRunner().invoke(app, arguments).output
+    assert said.split() == shown.split()
+
+
+def test_a_refused_command_is_found() -> None:
+    assert len(list(refusals())) > 0
