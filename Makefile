@@ -23,6 +23,7 @@ test-combinations: $(VENV)/installed-dev ## All tasks with all priors and criter
 	$(BIN)/python -m pytest -m slow -n logical \
 		tests/laws/test_combinations.py tests/laws/test_sweep_files.py \
 		tests/fits/test_sparse_loading.py \
+		tests/gpu \
 		tests/analysis/test_print.py \
 		tests/analysis/live/test_every_control.py::test_pages_of_the_quickstarts \
 		tests/analysis/live/test_every_control.py::test_the_page_of_many_trajectories \

@@ -88,18 +88,20 @@ class Finding:
 
 def main(
     device: str = "cuda" if torch.cuda.is_available() else "cpu",
-    quick: Annotated[bool, typer.Option(help="One small size, few steps.")] = False,
+    quick: Annotated[bool, typer.Option(help="The smallest network and size, few steps.")] = False,
     steps: Annotated[int, typer.Option(help="Per setting and round.")] = 100,
     rounds: int = 3,
     output: Annotated[Path, typer.Option(help="The file to keep.")] = Path("gpu.json"),
 ) -> None:
     """Print milliseconds per step of each setting and what to set, and write both to a file."""
     where = torch.device(device)
-    sizes, steps, rounds = ((64,), 2, 1) if quick else (SIZES, steps, rounds)
+    networks, sizes = list(NETWORKS), SIZES
+    if quick:
+        networks, sizes, steps, rounds = networks[:1], SIZES[:1], 2, 1
     about = machine(where)
     print(", ".join(f"{name} {value}" for name, value in about.items() if value is not None))
     findings: list[Finding] = []
-    for network, size in product(NETWORKS, sizes):
+    for network, size in product(networks, sizes):
         found = compared(network, size, where, steps=steps, rounds=rounds)
         print("\n".join(table(found, used_layout(where))), flush=True)
         findings += found

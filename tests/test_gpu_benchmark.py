@@ -26,7 +26,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
 def test_every_setting_is_timed(ran: tuple[str, dict[str, Any]]) -> None:
     findings = ran[1]["findings"]
     settings = {tuple(one["setting"].values()) for one in findings}
-    assert len(settings) == len(findings) == 2 * 1 * 2 * 3
+    assert len(settings) == len(findings) == 2 * 3
     assert all(ms > 0 for one in findings for ms in one["step_ms"]["eager"])
 
 
@@ -49,9 +49,9 @@ def test_the_machine_and_its_versions_are_kept(ran: tuple[str, dict[str, Any]]) 
 
 def test_a_table_and_what_to_set_are_printed(ran: tuple[str, dict[str, Any]]) -> None:
     lines = ran[0].splitlines()
-    assert sum(line.startswith(("small, 64×64", "2.2 M, 64×64")) for line in lines) == 2
-    assert sum("channels_last" in line and "layout:" not in line for line in lines) == 2 * 3
-    assert sum(line.strip().startswith("set: ") for line in lines) >= 2
+    assert sum(line.startswith("small, 64×64") for line in lines) == 1
+    assert sum("channels_last" in line and "layout:" not in line for line in lines) == 3
+    assert sum(line.strip().startswith("set: ") for line in lines) >= 1
 
 
 class TestAdvice:

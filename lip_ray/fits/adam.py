@@ -14,20 +14,18 @@ class Adam:
     """
 
     def __init__(self, parameters: Iterable[Tensor], learning_rate: float) -> None:
-        self._parameters = list(parameters)
+        self.parameters = list(parameters)
+        self.moments = tuple([torch.zeros_like(one) for one in self.parameters] for _ in range(2))
+        """The moving averages of gradients and of their squares, by parameter."""
         self._learning_rate = learning_rate
-        self._means = [torch.zeros_like(one) for one in self._parameters]
-        self._squares = [torch.zeros_like(one) for one in self._parameters]
-        self._steps = [one.new_zeros((), dtype=torch.float32) for one in self._parameters]
+        self._steps = [one.new_zeros((), dtype=torch.float32) for one in self.parameters]
 
     @torch.no_grad()
     def step(self) -> None:
         """Move all parameters that have a gradient."""
         moved = [
             (*state, parameter, parameter.grad)
-            for *state, parameter in zip(
-                self._means, self._squares, self._steps, self._parameters, strict=True
-            )
+            for *state, parameter in zip(*self.moments, self._steps, self.parameters, strict=True)
             if parameter.grad is not None
         ]
         if not moved:
@@ -55,5 +53,5 @@ class Adam:
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
-        for parameter in self._parameters:
+        for parameter in self.parameters:
             parameter.grad = None

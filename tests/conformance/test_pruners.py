@@ -11,6 +11,7 @@ from laws import test_every_member_has_an_example as test_every_member_has_an_ex
 from laws import test_the_family_is_all_that_is_written as test_the_family_is_all_that_is_written
 
 from lip_ray.data.images import BuiltinImage
+from lip_ray.fits.adam import Adam
 from lip_ray.priors import Skip
 from lip_ray.pruning import (
     AbstractPruner,
@@ -52,7 +53,6 @@ CPU = torch.device("cpu")
 IMAGE = BuiltinImage(name="astronaut", rows=(100, 112), columns=(200, 213))
 PRIOR = Skip(width=4, scales=2, skip_width=2, input_channels=3)
 LADDER = Rate(rate=0.3, steps=5)
-MOMENTS = ("exp_avg", "exp_avg_sq")
 FIT = {"steps": 5, "stopping": {"window": 5, "stride": 5}}
 
 
@@ -245,25 +245,23 @@ def test_rewound_weights_are_the_mask_times_the_initial_ones(example) -> None:
 def test_pruned_weights_are_zero_after_every_step(example, monkeypatch) -> None:
     """Looked at right behind the optimiser, with the moments that it has gathered."""
     seen: list[list[torch.Tensor]] = []
-    step = torch.optim.Adam.step
+    step = Adam.step
 
-    def watched(optimizer, *arguments, **options):
-        result = step(optimizer, *arguments, **options)
-        kernels = [weight for weight in optimizer.param_groups[0]["params"] if weight.ndim == 4]
-        if kernels:  # a criterion may descend too, on something else
-            seen.append(
-                [
-                    tensor.detach().clone()
-                    for weight in kernels
-                    for tensor in (weight, *(optimizer.state[weight][m] for m in MOMENTS))
-                ]
-            )
-        return result
+    def watched(optimizer: Adam) -> None:
+        step(optimizer)
+        seen.append(
+            [
+                tensor.detach().clone()
+                for state in zip(optimizer.parameters, *optimizer.moments, strict=True)
+                for tensor in state
+                if state[0].ndim == 4
+            ]
+        )
 
-    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    monkeypatch.setattr(Adam, "step", watched)
     records = records_of(example, schedule={"kind": "densities", "densities": [1.0, 0.3]})
     (_, mask) = masks_of(records)
-    layers = [layer for layer in mask.layers.values() for _ in range(1 + len(MOMENTS))]
+    layers = [layer for layer in mask.layers.values() for _ in range(3)]
     assert len(seen) == 2 * FIT["steps"]
     for tensors in seen[FIT["steps"] :]:
         for tensor, kept in zip(tensors, layers, strict=True):

@@ -1,6 +1,7 @@
 """Replayed steps: the numbers of launched ones, in every kind of fit to an image."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict
 from math import inf
 
@@ -21,6 +22,16 @@ OTHERS = {"solver", "generator", "classification,", "generator,", "reconstructio
 """First words of cases whose loop is not a fit to an image."""
 CASES = {name: case for name, case in cases() if name.split()[0] not in OTHERS}
 ROLLS_BACK = "trajectory, roll back"
+FIRST = {"task denoising 1", "task super_resolution 1", "rule held_out", "trajectory, two images"}
+"""Cases of every run; the others are slow together."""
+
+
+def each(names: Iterable[str]) -> pytest.MarkDecorator:
+    """Parametrise by case."""
+    marked = (pytest.param(n, marks=[] if n in FIRST else pytest.mark.slow) for n in names)
+    return pytest.mark.parametrize("name", list(marked))
+
+
 STEPS = 9
 """Steps of a fit, of which some are launched first."""
 OF_THE_CLOCK = {"fit_s", "memory_mb", "finished_at"}
@@ -47,7 +58,7 @@ def found(
     return repr(told), len(replays)
 
 
-@pytest.mark.parametrize("name", CASES)
+@each(CASES)
 def test_the_records_are_those_of_launched_steps(name: str, monkeypatch) -> None:
     launched, none = found(CASES[name], monkeypatch, worth_capturing=inf)
     replayed, count = found(CASES[name], monkeypatch, worth_capturing=1)
@@ -57,7 +68,7 @@ def test_the_records_are_those_of_launched_steps(name: str, monkeypatch) -> None
     assert replayed == launched
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != ROLLS_BACK])
+@each(name for name in CASES if name != ROLLS_BACK)
 def test_steps_are_the_same_work(name: str, monkeypatch) -> None:
     """From the second on, when all memory is claimed; evaluating them is not part of a step."""
     monkeypatch.setattr(trace, "MOST_TOGETHER", 100)
@@ -66,6 +77,10 @@ def test_steps_are_the_same_work(name: str, monkeypatch) -> None:
     assert len(steps[0]) > 50
     for step in steps[1:]:
         assert differences(steps[0], step) == []
+
+
+def test_all_first_cases_exist() -> None:
+    assert CASES.keys() >= FIRST
 
 
 def test_short_fits_are_launched(monkeypatch) -> None:
