@@ -189,16 +189,20 @@ class _Code:
 
 @intrinsic
 def _convolved(
-    typing, vectors, source, starts, shifts, weights, first, end, out, stride, biases, onto
+    typing, vectors, source, starts, groups, shifts, weights, first, end, out, stride, biases, onto
 ):
     """`out[row, p] = biases[row] + sum over j of weights[j] * source[shifts[j] + p]`, for a tile
     of pixels p.
 
-    `onto` is 1 where the sum is added to what is there instead. The tile stays in registers.
+    The j of a row are those from `starts[row * groups]` up to the next start. `onto` is 1 where the
+    sum is added to what is there instead. The tile stays in registers.
     """
 
     def generate(context, builder, signature, arguments):
-        vectors, source, starts, shifts, weights, first, end, out, stride, biases, onto = arguments
+        (
+            vectors, source, starts, groups, shifts, weights,
+            first, end, out, stride, biases, onto,
+        ) = arguments  # fmt: skip
         code = _Code(builder)
         source, weights, out, biases = map(code.floats, (source, weights, out, biases))
         starts, shifts = map(code.integers, (starts, shifts))
@@ -216,8 +220,9 @@ def _convolved(
                         for v, total in enumerate(sums)
                     ]
 
-                begins = code.integer(starts, number)
-                ends = code.integer(starts, builder.add(number, _whole(1)))
+                group = builder.mul(number, groups)
+                begins = code.integer(starts, group)
+                ends = code.integer(starts, builder.add(group, _whole(1)))
                 bias = code.spread(builder.load(code.at(biases, number), align=4))
                 before = [builder.select(adds, code.load(target, v), bias) for v in range(size)]
                 for v, total in enumerate(code.loop(begins, ends, before, term)):
@@ -229,18 +234,18 @@ def _convolved(
         code.for_each_size(vectors, tile)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 11), generate
+    return types.void(*[types.int64] * 12), generate
 
 
 @intrinsic
-def _correlated(typing, vectors, source, starts, shifts, first, end, gradient, stride, out):
+def _correlated(typing, vectors, source, starts, groups, shifts, first, end, gradient, stride, out):
     """`out[j] += sum over p of gradient[row of j, p] * source[shifts[j] + p]`, a tile of pixels p.
 
-    The tile of the gradient stays in registers.
+    The j of a row are as in `_convolved`. The tile of the gradient stays in registers.
     """
 
     def generate(context, builder, signature, arguments):
-        vectors, source, starts, shifts, first, end, gradient, stride, out = arguments
+        vectors, source, starts, groups, shifts, first, end, gradient, stride, out = arguments
         code = _Code(builder)
         source, gradient, out = map(code.floats, (source, gradient, out))
         starts, shifts = map(code.integers, (starts, shifts))
@@ -268,8 +273,9 @@ def _correlated(typing, vectors, source, starts, shifts, first, end, gradient, s
                     builder.store(code.add(before, code.total(sums[0])), target, align=4)
                     return []
 
-                begins = code.integer(starts, number)
-                ends = code.integer(starts, builder.add(number, _whole(1)))
+                group = builder.mul(number, groups)
+                begins = code.integer(starts, group)
+                ends = code.integer(starts, builder.add(group, _whole(1)))
                 code.loop(begins, ends, [], term)
                 return []
 
@@ -278,7 +284,7 @@ def _correlated(typing, vectors, source, starts, shifts, first, end, gradient, s
         code.for_each_size(vectors, tile)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 9), generate
+    return types.void(*[types.int64] * 10), generate
 
 
 @njit(inline="always")
@@ -310,11 +316,12 @@ def convolve(row, arena, values, biases, lists, thread, threads):
     """Every row of `out` as the sum of its weights times shifted planes.
 
     `values` and `biases` are the arrays in which weights and biases begin at the places that the
-    table says.
+    table says. A tile takes the planes of one group after the other, which stay in the cache
+    meanwhile.
     """
-    _, weight, starts, shifts, source, rows, pixels, out, stride, bias, onto = to_fixed_tuple(
-        row, 11
-    )
+    (
+        _, weight, starts, groups, shifts, source, rows, pixels, out, stride, bias, onto,
+    ) = to_fixed_tuple(row, 12)  # fmt: skip
     vectors, count, each = tiles(pixels)
     first_tile, end_tile, first, end = 0, count, 0, rows
     if count >= threads:
@@ -327,31 +334,37 @@ def convolve(row, arena, values, biases, lists, thread, threads):
         size = min(vectors - begin, each)
         if size > 0 and end > first:
             moved = base + 4 * begin * LANES
-            _convolved(
-                size, moved + 4 * source, integers + 4 * starts, integers + 4 * shifts,
-                values.ctypes.data + 4 * weight, first, end, moved + 4 * out, stride,
-                biases.ctypes.data + 4 * bias, onto,
-            )  # fmt: skip
+            for group in range(groups):
+                _convolved(
+                    size, moved + 4 * source, integers + 4 * (starts + group), groups,
+                    integers + 4 * shifts, values.ctypes.data + 4 * weight, first, end,
+                    moved + 4 * out, stride, biases.ctypes.data + 4 * bias,
+                    onto if group == 0 else 1,
+                )  # fmt: skip
 
 
 @njit(**OPTIONS)
 def weight_gradients(row, arena, lists, gradients, thread, threads):
     """For every weight, the sum of its row's gradient times the plane that it multiplies."""
-    _, weight, starts, shifts, source, rows, pixels, gradient, stride = to_fixed_tuple(row, 9)
+    _, weight, starts, groups, shifts, source, rows, pixels, gradient, stride = to_fixed_tuple(
+        row, 10
+    )
     vectors, count, each = tiles(pixels)
     first, end = share(rows, thread, threads)
     base, integers = arena.ctypes.data, lists.ctypes.data
-    for j in range(lists[starts + first], lists[starts + end]):
+    for j in range(lists[starts + first * groups], lists[starts + end * groups]):
         gradients[weight + j] = np.float32(0)
     for tile in range(count):
         begin = tile * each
         size = min(vectors - begin, each)
         if size > 0 and end > first:
             moved = base + 4 * begin * LANES
-            _correlated(
-                size, moved + 4 * source, integers + 4 * starts, integers + 4 * shifts,
-                first, end, moved + 4 * gradient, stride, gradients.ctypes.data + 4 * weight,
-            )  # fmt: skip
+            for group in range(groups):
+                _correlated(
+                    size, moved + 4 * source, integers + 4 * (starts + group), groups,
+                    integers + 4 * shifts, first, end, moved + 4 * gradient, stride,
+                    gradients.ctypes.data + 4 * weight,
+                )  # fmt: skip
 
 
 @njit(**OPTIONS)

@@ -1,12 +1,13 @@
 """Where planes lie in the arena of a pass, and which weights multiply them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lip_ray.fits.sparse.kernels import LANES
+from lip_ray.fits.sparse.kernels import LANES, TILE
 
 Integers = NDArray[np.int32]
 
@@ -116,11 +117,13 @@ class Taps:
     """The kept weights of a convolution: where the planes begin that they multiply."""
 
     starts: Integers
-    """By output channel, its first weight; and the number of all."""
+    """By output channel and group of input channels, its first weight; and the number of all."""
+    groups: int
     shifts: Integers
     """By weight, where its pixels begin, from the first padded plane on."""
     back_starts: Integers
-    """By padded plane, the first weight in the order of planes."""
+    """By padded plane and group of output channels, the first weight in the order of planes."""
+    back_groups: int
     back_shifts: Integers
     """By weight in that order, where its pixels begin in the gradient of what comes out."""
     order: Integers
@@ -135,17 +138,37 @@ def taps(kept: Tensor, frame: Frame, *, stride: int) -> Taps:
     shift = (dy // step) * frame.pitch + dx // step
     order = np.argsort(plane, kind="stable")
     planes = kept.shape[1] * step * step
+    starts, groups = _starts(rows, channels, kept.shape[:2], frame)
+    back_starts, back_groups = _starts(plane[order], rows[order], (planes, kept.shape[0]), frame)
     return Taps(
-        starts=_starts(rows, kept.shape[0]),
+        starts=starts,
+        groups=groups,
         shifts=(plane * stride + shift).astype(np.int32),
-        back_starts=_starts(plane[order], planes),
+        back_starts=back_starts,
+        back_groups=back_groups,
         back_shifts=(rows * frame.out_stride - shift)[order].astype(np.int32),
         order=order.astype(np.int32),
     )
 
 
-def _starts(sorted_rows: NDArray[np.int64], count: int) -> Integers:
-    return np.searchsorted(sorted_rows, np.arange(count + 1)).astype(np.int32)
+CACHED = 2**13
+"""The floats of planes that stay in a core's first cache while a tile is computed."""
+LEAST_WEIGHTS = 4
+"""The mean number of weights in a group of a row that is worth loading the row's tile once more."""
+
+
+def _starts(
+    rows: NDArray[np.int64], sources: NDArray[np.int64], shape: Sequence[int], frame: Frame
+) -> tuple[Integers, int]:
+    """By row and group of sources, the first weight; and how many groups there are.
+
+    `rows` are sorted, and so are the sources of each; `shape` says how many there are of both.
+    """
+    count, most = shape
+    seen = min(LANES * TILE, frame.pixels) + frame.reach
+    groups = max(1, min(-(-most * seen // CACHED), len(rows) // (LEAST_WEIGHTS * count)))
+    keys = rows * groups + sources * groups // most
+    return np.searchsorted(keys, np.arange(count * groups + 1)).astype(np.int32), groups
 
 
 def frame_of(layer: nn.Conv2d, border: int, planes: Planes) -> Frame:

@@ -383,7 +383,7 @@ class Program:
         bias = self._weights.zeros
         if layer.bias is not None:
             bias = self._weights.pieces[name.replace("weight", "bias")].start
-        lists = self._list_of(found.starts), self._list_of(found.shifts)
+        lists = self._list_of(found.starts), found.groups, self._list_of(found.shifts)
         out = made.planes
         self._emit(
             Op.CONVOLVE, weight, *lists, padded.at, out.channels, frame.pixels,
@@ -400,7 +400,7 @@ class Program:
         made: Value,
         frame: Frame,
         found: Taps,
-        lists: tuple[int, int],
+        lists: tuple[int, int, int],
         padded: Planes,
         under: Planes,
         weight: int,
@@ -425,8 +425,9 @@ class Program:
             below = value.gradient
             in_place = fits(below, frame.border, frame.step)
             self._emit(
-                Op.CONVOLVE_BACK, gathered, back_starts, back_shifts, given.at, under.channels,
-                frame.padded, under.at, under.stride, zeros, onto if in_place else 0,
+                Op.CONVOLVE_BACK, gathered, back_starts, found.back_groups, back_shifts, given.at,
+                under.channels, frame.padded, under.at, under.stride, zeros,
+                onto if in_place else 0,
             )  # fmt: skip
             if not in_place:
                 self._emit(
