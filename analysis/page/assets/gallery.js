@@ -6,6 +6,7 @@
 
   let current;
   let which;
+  let turns = 0;
   const known = new WeakSet();
 
   function view(name, picture) {
@@ -65,14 +66,20 @@
     map.getContext("2d").putImageData(image, 0, 0);
   }
 
-  /* The error map, where truth and reconstruction are both there and of one size. */
-  async function drawErrors(name) {
+  /* The error map, where truth and reconstruction are both there and of one size. Whoever goes on to
+     the next fit meanwhile ends the decoding of these pictures. */
+  async function drawErrors() {
     const [truth, , found] = images;
+    const turn = (turns += 1);
     map.hidden = legend.hidden = true;
     if (truth.hidden || found.hidden) return;
-    await Promise.all([truth.decode(), found.decode()]);
+    try {
+      await Promise.all([truth.decode(), found.decode()]);
+    } catch (problem) {
+      if (turn === turns) throw problem;
+    }
     const { naturalWidth: width, naturalHeight: height } = truth;
-    if (name !== current || width !== found.naturalWidth || height !== found.naturalHeight) return;
+    if (turn !== turns || width !== found.naturalWidth || height !== found.naturalHeight) return;
     const errors = differences(truth, found);
     paint(errors, width, height);
     const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
@@ -97,7 +104,7 @@
     facts.replaceChildren(...terms([...(rows ?? [["PSNR", line]]), ...(fit.rows ?? [])]));
     denser.disabled = !near?.denser;
     sparser.disabled = !near?.sparser;
-    drawErrors(name);
+    drawErrors();
   }
 
   /* Goes to the next density of the method, where there is one. */

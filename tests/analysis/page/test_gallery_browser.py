@@ -161,6 +161,21 @@ def test_arrows_go_to_the_next_density_and_stop_at_the_ends(shown: Shown) -> Non
     assert shown.fact("Density") == densities[-3]
 
 
+def test_whoever_goes_on_before_pictures_are_decoded_hears_no_complaint(shown: Shown) -> None:
+    """Their decoding then ends with an error that is none; the last fit's error map is drawn."""
+    shown.open(shown.ladder()[0])
+    shown.page.evaluate(
+        """(rounds) => {
+          const press = (key) => document.activeElement.dispatchEvent(
+            new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+          for (let i = 0; i < rounds; i += 1) press(i % 2 ? "ArrowLeft" : "ArrowRight");
+        }""",
+        51,
+    )
+    shown.dialog.locator("canvas").wait_for(state="visible")
+    assert shown.fact("Density") == shown.data["fits"][shown.ladder()[1]]["rows"][0][1]
+
+
 def test_escape_closes_and_focus_returns(shown: Shown) -> None:
     fit = shown.ladder()[1]
     shown.open(fit)
