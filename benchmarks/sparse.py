@@ -55,7 +55,7 @@ SMALL = Network(
     size=64,
     steps=100,
 )
-PAPER = Network(name="2.2 M, 128×128", prior=Skip(), size=128, steps=10)
+PAPER = Network(name="2.2 M, 128×128", prior=Skip(), size=128, steps=40)
 
 
 def main(
