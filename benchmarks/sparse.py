@@ -151,7 +151,7 @@ def figure(found: Mapping[str, Mapping[float, list[Times]]]) -> go.Figure:
         for execution, dash in zip(EXECUTIONS, ("dash", "solid"), strict=True):
             drawn.add_scatter(
                 x=list(by_density),
-                y=[1000 * middle(rounds, execution) for rounds in by_density.values()],
+                y=[1000 * least(rounds, execution) for rounds in by_density.values()],
                 name=f"{name}, {execution}",
                 mode="lines+markers",
                 line={"color": colour, "dash": dash},
@@ -169,9 +169,9 @@ def figure(found: Mapping[str, Mapping[float, list[Times]]]) -> go.Figure:
     return drawn
 
 
-def middle(rounds: list[Times], execution: Execution) -> float:
-    """The median over rounds."""
-    return sorted(times[execution] for times in rounds)[len(rounds) // 2]
+def least(rounds: list[Times], execution: Execution) -> float:
+    """The least over rounds: what else a machine does only adds to it."""
+    return min(times[execution] for times in rounds)
 
 
 if __name__ == "__main__":
