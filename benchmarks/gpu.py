@@ -95,9 +95,9 @@ def main(
 ) -> None:
     """Print milliseconds per step of each setting and what to set, and write both to a file."""
     where = torch.device(device)
-    networks, sizes = list(NETWORKS), SIZES
+    networks, sizes = list(NETWORKS), list(SIZES)
     if quick:
-        networks, sizes, steps, rounds = networks[:1], SIZES[:1], 2, 1
+        networks, sizes, steps, rounds = networks[:1], sizes[:1], 2, 1
     about = machine(where)
     print(", ".join(f"{name} {value}" for name, value in about.items() if value is not None))
     findings: list[Finding] = []
