@@ -33,6 +33,7 @@ class FaultyCluster:
         self.environment = {
             "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_health_check_timeout_ms": "60000",  # a busy machine's nodes answer late
             "PYTHONPATH": str(FAULTS),
             "LIP_FAULTS": str(self.folder),
             "LIP_TEST_MARK": mark,
