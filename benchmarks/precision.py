@@ -16,11 +16,11 @@ from typing import Annotated, cast
 
 import torch
 import typer
-from rounding import PHOTOS, thinned
+from rounding import PHOTOS, psnrs_of, thinned
 from scipy import stats
 
 from lip_ray.data.images import BuiltinImage
-from lip_ray.fits import Fit, HeldOut, Snapshot
+from lip_ray.fits import Fit, HeldOut
 from lip_ray.fits.numerics import Precision
 from lip_ray.priors import Skip
 from lip_ray.tasks import Denoising
@@ -78,16 +78,7 @@ def fitted(
     fit = setting.fit.model_copy(update={"precision": precision})
     bench = Bench(replace(setting, fit=fit), device)
     (result,) = bench.fit(0, bench.initial, thinned(bench.dense, density))
-    problem = setting.problem(setting.images[0], device)
-
-    def psnr(snapshot: Snapshot | None) -> float:
-        return math.nan if snapshot is None else float(problem.psnr(snapshot.image))
-
-    return {
-        "peak": psnr(result.peak),
-        "selected": psnr(result.selected),
-        "final": psnr(result.final),
-    }
+    return psnrs_of(result, setting, device)
 
 
 def interval(values: list[float]) -> str:

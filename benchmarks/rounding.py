@@ -86,8 +86,12 @@ def said(differences: list[dict[str, float]], which: str) -> str:
 
 def psnrs(setting: Setting, density: float, variant: Variant) -> dict[str, float]:
     """Peak, selected and final PSNR of one fit."""
-    result = variant(setting, density)
-    problem = setting.problem(setting.images[0], CPU)
+    return psnrs_of(variant(setting, density), setting, CPU)
+
+
+def psnrs_of(result: FitResult, setting: Setting, device: torch.device) -> dict[str, float]:
+    """Peak, selected and final PSNR of a fit's result in dB."""
+    problem = setting.problem(setting.images[0], device)
 
     def psnr(snapshot: Snapshot | None) -> float:
         return math.nan if snapshot is None else float(problem.psnr(snapshot.image))

@@ -36,9 +36,9 @@ NUMBERS_NOTE = """
 A fit is a level of a trial on all of its images. Core time is the time of fitting times the threads
 of each fit, on CPUs only. Memory is the highest peak: of tensors on a GPU, of the whole process on
 a CPU. Computed are the multiply-adds of all steps: dense execution computes those of all weights at
-any density, sparse execution those of kept weights. Of kept weights are those that the masks leave,
-whether or not a fit computed so few. Gradients by all weights are counted, though reconstructions,
-which fit latents, compute none: about a third less.
+any density, sparse execution those of kept weights. The last column counts those of the weights
+that masks keep, whether or not a fit computed so few. Gradients by all weights are counted, though
+reconstructions, which fit latents, compute none: about a third less.
 """
 
 FAILURE_NOTE = """

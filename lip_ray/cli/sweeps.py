@@ -55,9 +55,9 @@ def run(
     quick: QuickOption = False,
     address: AddressOption = None,
 ) -> None:
-    """Run what the store lacks of a sweep. Ctrl-C lets the levels in flight end, a second one
-    stops at once; the same command again goes on from there. Small trials share a GPU with
-    --set run.gpus=auto."""
+    """Run what the store lacks of a sweep. Ctrl-C lets the levels in flight end, and a second one
+    stops at once. The same command goes on from there. With --set run.gpus=auto, small trials share
+    a GPU."""
     chosen = _sweep(sweep, overrides, quick)
     place = store or chosen.store
     summary = _launched(chosen, place, address)

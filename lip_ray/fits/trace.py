@@ -40,7 +40,7 @@ class Best:
 
     def offer(self, scores: Tensor, first: int, images: Tensor) -> None:
         """Take the best of the steps from `first` on, if its score is strictly higher; NaN never
-        is. Of equals the first is taken. `scores` are (N,), `images` (N, C, H, W)."""
+        is. The first of several equal ones is taken. `scores` are (N,), `images` (N, C, H, W)."""
         known = scores.nan_to_num(nan=-torch.inf, posinf=torch.inf)
         score, number = known.max(0)
         better = score > self.score

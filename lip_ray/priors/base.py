@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from lip_ray.priors.network import LAYOUTS as LAYOUTS
 from lip_ray.priors.network import Cost as Cost
-from lip_ray.priors.network import Network, cost_of, placed, step_macs, uses, without_weights
+from lip_ray.priors.network import Network, cost_of, placed, without_weights
 from lip_ray.priors.network import initialise as initialise
 from lip_ray.rng import keyed
 from lip_ray.spec import Spec
@@ -111,7 +111,7 @@ def _cost(prior: AbstractPrior, image_shape: Shape) -> Cost:
     network = partial(prior.network, image_shape[0], size=image_shape[1:])
     module = without_weights(network).eval()
     built = UntrainedPrior(module, torch.empty(0, *prior.latent_shape(image_shape)))
-    return cost_of(built, uses(module, built.latent), step_macs(module, built.latent))
+    return cost_of(built, built.latent)
 
 
 @cache

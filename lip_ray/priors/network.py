@@ -89,16 +89,20 @@ class Cost:
         return sum(self.uses[name] * int(mask.sum()) for name, mask in masks.items())
 
 
-def cost_of(network: Network, used: Mapping[str, int], macs_per_step: int) -> Cost:
-    """The cost of a network whose weights are used so often, with these multiply-adds of a step."""
+def cost_of(network: Network, *inputs: Tensor) -> Cost:
+    """The cost of a network for one of these inputs, of which a batch of none is enough.
+
+    Runs the network once.
+    """
+    multiplied = _multiplied(network.module, *inputs)
     sizes = {name: weight.numel() for name, weight in network.prunable().items()}
     return Cost(
         parameters=network.parameter_count(),
         prunable=sum(sizes.values()),
         output_channels=sum(len(weight) for weight in network.prunable().values()),
-        macs_per_pass=sum(used[name] * size for name, size in sizes.items()),
-        macs_per_step=macs_per_step,
-        uses=used,
+        macs_per_pass=sum(multiplied[name][0] * size for name, size in sizes.items()),
+        macs_per_step=_step_macs(network.module, multiplied),
+        uses={name: positions for name, (positions, _) in multiplied.items()},
     )
 
 
@@ -109,22 +113,17 @@ def without_weights(network: Callable[[], nn.Module]) -> nn.Module:
     return module.to_empty(device="cpu")
 
 
-def uses(module: nn.Module, *inputs: Tensor) -> dict[str, int]:
-    r"""For each prunable weight tensor, how often one input multiplies each of its weights.
-
-    Runs the module, which may be on the meta device; inputs may also be batches of no input.
-    """
-    return {name: positions for name, (positions, _) in _multiplied(module, *inputs).items()}
-
-
 def step_macs(module: nn.Module, *inputs: Tensor) -> int:
     r"""The multiply-adds of one forward and backward pass over one input, with gradients for all
     weights: each is used once forward, once for its own gradient, and once for that of what it
     multiplies, where that depends on weights.
 
-    Runs the module, as `uses` does.
+    Runs the module; inputs may be batches of no input.
     """
-    multiplied = _multiplied(module, *inputs)
+    return _step_macs(module, _multiplied(module, *inputs))
+
+
+def _step_macs(module: nn.Module, multiplied: Mapping[str, tuple[int, bool]]) -> int:
     weights = dict(module.named_parameters())
     return sum(
         positions * weights[name].numel() * (3 if learned else 2)

@@ -380,7 +380,7 @@ class TestSubjects:
         assert (fine.peak is None) == (at == 0)
 
     def test_the_fit_stops_when_the_patience_of_all_has_run_out(self, bench, short) -> None:
-        """Of the first pair of images of which one runs out earlier; which pair that is depends on
+        """It is tested on the first pair of images of which one runs out earlier: that depends on
         how the machine rounds."""
 
         def subjects(seed: int) -> list[Subject]:

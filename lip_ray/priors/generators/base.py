@@ -18,7 +18,6 @@ from lip_ray.priors.network import (
     initialise,
     placed,
     step_macs,
-    uses,
     without_weights,
 )
 from lip_ray.rng import keyed
@@ -139,8 +138,7 @@ class AbstractGenerator(Spec, ABC):
 @cache  # the trials of a sweep share few networks
 def _cost(spec: AbstractGenerator) -> Cost:
     network = Network(without_weights(spec.network).eval())
-    nothing = torch.empty(0, spec.latent_size)  # a batch without a latent has all shapes
-    return cost_of(network, uses(network.module, nothing), step_macs(network.module, nothing))
+    return cost_of(network, torch.empty(0, spec.latent_size))  # a batch of no latent
 
 
 @cache
