@@ -42,6 +42,9 @@ NODE_DIED = "The node with node id"
 ANSWER_S = 10.0
 """How long a cluster's address may take to accept a connection."""
 
+TRIES = 3
+"""How often a head is asked for a driver's server: a busy one may not start it in time."""
+
 
 @dataclass(frozen=True)
 class Session:
@@ -130,13 +133,24 @@ def joined(address: str) -> Iterator[None]:
         return
     try:
         refuse_silent(address)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        _join(address)
     except (ConnectionError, RuntimeError, ValueError, ImportError, RayError) as error:
         raise LaunchError(unreachable(address, error)) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _join(address: str) -> None:
+    """Raise ConnectionAbortedError where the head starts no server for a driver at `ray://`."""
+    for attempt in range(1, TRIES + 1):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            return
+        except ConnectionAbortedError:
+            if attempt == TRIES:
+                raise
 
 
 def refuse_silent(address: str) -> None:
@@ -159,9 +173,12 @@ def unreachable(address: str, error: Exception) -> str:
         reason = f"it runs other versions than this machine: {' '.join(said.split())}"
     elif isinstance(error, ImportError):
         reason = f"{said}: pip install 'ray[client]'"
+    elif isinstance(error, ConnectionAbortedError):  # it ends in a traceback of the head
+        reason = said.splitlines()[-1]
     else:
         reason = said.splitlines()[0]
-    hint = TOKEN_HINT if "oken" in said or isinstance(error, ConnectionError) else ""
+    refused = isinstance(error, ConnectionError) and not isinstance(error, ConnectionAbortedError)
+    hint = TOKEN_HINT if refused or "oken" in said else ""
     return f"--address {address}: no Ray cluster can be joined there: {reason}{hint}"
 
 

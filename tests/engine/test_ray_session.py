@@ -1,13 +1,14 @@
 """What a cluster may come to, and how it is said that there is none."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from lip_ray import strict_yaml
-from lip_ray.engine.ray_session import launched, refuse_silent, unreachable
-from lip_ray.engine.resources import Capacity
+from lip_ray.engine.ray_session import TRIES, joined, launched, refuse_silent, unreachable
+from lip_ray.engine.resources import Capacity, LaunchError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,6 +50,10 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         (RuntimeError("Version mismatch: The cluster was started with:\n  Ray: 1\n"), "other vers"),
         (ImportError("No module named 'grpc'"), "pip install 'ray[client]'"),
         (ConnectionError("Connection refused"), "RAY_AUTH_TOKEN"),
+        (
+            ConnectionAbortedError("Initialization failure:\nTraceback:\nOSError: full"),
+            "OSError: full",
+        ),
     ],
 )
 def test_why_a_cluster_cannot_be_joined_is_one_line(error: Exception, said: str) -> None:
@@ -56,6 +61,25 @@ def test_why_a_cluster_cannot_be_joined_is_one_line(error: Exception, said: str)
     assert message.startswith("--address head:6379: no Ray cluster can be joined there: ")
     assert said in message
     assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("failures", [TRIES - 1, TRIES])
+def test_a_busy_head_is_asked_again_for_a_drivers_server(
+    failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def init(address: str, **_: object) -> None:
+        asked.append(address)
+        if len(asked) <= failures:
+            raise ConnectionAbortedError("Initialization failure:\nRuntimeError: not in time")
+
+    monkeypatch.setattr("lip_ray.engine.ray_session.ray.init", init)
+    monkeypatch.setattr("lip_ray.engine.ray_session.refuse_silent", lambda address: None)
+    end = nullcontext() if failures < TRIES else pytest.raises(LaunchError, match="not in time")
+    with end, joined("ray://head:10001"):
+        pass
+    assert asked == ["ray://head:10001"] * TRIES
 
 
 def test_keys_of_the_driver_are_not_handed_to_workers_through_ray() -> None:

@@ -34,6 +34,7 @@ class FaultyCluster:
             "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_health_check_timeout_ms": "60000",  # a busy machine's nodes answer late
+            "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "120",  # and so does a driver's server
             "PYTHONPATH": str(FAULTS),
             "LIP_FAULTS": str(self.folder),
             "LIP_TEST_MARK": mark,
