@@ -2,8 +2,8 @@
 
 A page is `frontier_report(store)`. In a notebook, for a store of one problem:
 
-    points = frontier_points(store.frame("trials"), store.frame("levels"))
-    frontier_figure(points, frontier_table(points))
+    frame = (store.frame("trials"), store.frame("levels"))
+    frontier_figure(frontier_table(*frame), fits=frontier_fits(*frame))
 """
 
 from .named import figure_names as figure_names
@@ -17,13 +17,11 @@ from .parts.classification import classification_table as classification_table
 from .parts.cost import cost_figure as cost_figure
 from .parts.cost import cost_table as cost_table
 from .parts.cost import failure_reason_table as failure_reason_table
-from .parts.explorer.figures import explorer_figure as explorer_figure
-from .parts.explorer.figures import first_choice as first_choice
-from .parts.explorer.table import explorer_fits as explorer_fits
-from .parts.explorer.table import explorer_table as explorer_table
-from .parts.explorer.table import hypervolume_table as hypervolume_table
-from .parts.frontier.figure import frontier_figure as frontier_figure
+from .parts.frontier.figures import first_choice as first_choice
+from .parts.frontier.figures import frontier_figure as frontier_figure
+from .parts.frontier.table import frontier_fits as frontier_fits
 from .parts.frontier.table import frontier_table as frontier_table
+from .parts.frontier.table import hypervolume_table as hypervolume_table
 from .parts.generators import generator_figure as generator_figure
 from .parts.generators import generator_table as generator_table
 from .parts.layers import layer_figure as layer_figure
@@ -32,6 +30,7 @@ from .parts.layers import layered_tickets as layered_tickets
 from .parts.overlap import overlap_figure as overlap_figure
 from .parts.overlap import overlap_table as overlap_table
 from .parts.overlap import overlap_tickets as overlap_tickets
+from .parts.problems.table import problem_table as problem_table
 from .parts.search import front_figure as front_figure
 from .parts.search import front_table as front_table
 from .parts.search import search_table as search_table

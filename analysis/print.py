@@ -29,6 +29,9 @@ CSS_PX_PER_INCH, MM_PER_INCH, PT_PER_INCH = 96.0, 25.4, 72.0
 MARGIN = {"l": 62, "r": 14, "t": 14, "b": 62}
 """Pixels around a figure without buttons; the legend reserves its own room."""
 
+NO_MARGIN = dict.fromkeys(("l", "r", "t", "b"), 2)
+"""Around a figure that says its own proportion, as those do that are not axes and lines."""
+
 PROPORTION = 0.62
 """The ratio of a plot's height to its width."""
 
@@ -100,7 +103,7 @@ def _bare(figure: go.Figure, font: str, width: float) -> go.Figure:
     bare = go.Figure(figure)
     bare.layout.updatemenus = ()
     bare.update_layout(
-        margin=MARGIN,
+        margin=NO_MARGIN if bare.layout.meta else MARGIN,
         paper_bgcolor="white",
         plot_bgcolor="white",
         font={"family": font, "size": DRAWN_PX},
@@ -126,6 +129,8 @@ def _height(figure: go.Figure, width: float) -> float:
     columns = max(1, int(width // (ENTRY_PX + CHARACTER_PX * longest)))
     rows = (entries[place : place + columns] for place in range(0, len(entries), columns))
     lines = [max(map(len, row)) for row in rows]
+    if figure.layout.meta:
+        return float(figure.layout.meta["proportion"] * width)
     plot = max(PROPORTION * width, *map(_rows_height, figure.data))
     return plot + MARGIN["b"] + ROW_PX * len(lines) + LINE_PX * sum(lines)
 

@@ -6,7 +6,7 @@ from lip_ray.errors import UserError
 
 from .parts import generators
 from .parts.classification import classification_table
-from .parts.frontier.table import frontier_table
+from .parts.problems.table import problem_table
 from .parts.sensing import table as sensing
 from .rows.identity import KINDS
 from .rows.points import FAILURES, WHICH, frontier_points
@@ -30,7 +30,7 @@ def summary_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     kinds = set(trials.loc[trials["trial_id"].isin(levels["trial_id"]), "kind"])
     parts = []
     if kinds & set(KINDS):
-        table = frontier_table(frontier_points(trials, levels))
+        table = problem_table(frontier_points(trials, levels))
         parts.append(_wide(table, "mean_db", {which: f"{which}_db" for which in WHICH}))
     if "classification" in kinds:
         names = {"selected": "accuracy", "final": "accuracy_final"}

@@ -35,6 +35,12 @@ def parse(text: str) -> Any:
         raise YamlError("lists or mappings are nested too deeply") from error
 
 
+def written(value: Any) -> str:
+    """A value of plain types as YAML that `parse` reads back, its fields in their order."""
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
 def _one_line(error: yaml.MarkedYAMLError) -> str:
     """The problem in one line, with the context that completes some of them."""
     problem = error.problem or "is not YAML"

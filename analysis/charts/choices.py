@@ -7,12 +7,13 @@ A figure is described once, as Plotly's own dictionaries in which some values ar
     {"column": ..., "of": [...]}        the entries of a list that these values number
     {"rows": [reference, ...]}          one list of values per place
     {"gapped": [reference, ...]}        the values place after place, with a gap after each
+    {"around": [reference, reference]}  those of the first, then those of the second backwards
     {"by": field, "of": {value: ...}}   what the choice picks
 
 `Drawing.traces` and `resolved` follow them here, `choices.js` does on a page.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +140,8 @@ def resolved(node: Any, choice: Chosen, columns: Columns, places: Places = ()) -
         case {"gapped": parts}:
             rows = zip(*map(inner, parts), strict=True)
             return [value for row in rows for value in (*row, None)]
+        case {"around": [there, back]}:
+            return [*inner(there), *reversed(inner(back))]
         case {"by": field, "of": options}:
             return inner(options[choice[field]])
         case dict():
@@ -179,7 +182,7 @@ class Packing:
     def __init__(self) -> None:
         self.templates: list[Any] = []
         self.conditions: list[Any] = []
-        self._places: dict[int, int] = {}
+        self._places: dict[Hashable, int] = {}
 
     def traces(self, traces: Iterable[Trace]) -> list[list[Any]]:
         """A list per trace: the place of its template, then a list per piece.
@@ -188,18 +191,21 @@ class Packing:
         """
         return [
             [
-                self._place(trace.template, self.templates),
-                *([self._place(one.when, self.conditions), *_runs(one.places)]
-                  for one in trace.pieces),
+                self._place(id(trace.template), trace.template, self.templates),
+                *([self._condition(one.when), *_runs(one.places)] for one in trace.pieces),
             ]
             for trace in traces
         ]  # fmt: skip
 
-    def _place(self, part: Any, parts: list[Any]) -> int:
-        if id(part) not in self._places:
-            self._places[id(part)] = len(parts)
+    def _condition(self, when: Mapping[str, Sequence[str]]) -> int:
+        key = tuple((field, *values) for field, values in when.items())
+        return self._place(key, when, self.conditions)
+
+    def _place(self, key: Hashable, part: Any, parts: list[Any]) -> int:
+        if key not in self._places:
+            self._places[key] = len(parts)
             parts.append(part)
-        return self._places[id(part)]
+        return self._places[key]
 
 
 def _runs(places: Places) -> list[int]:

@@ -12,7 +12,7 @@ import plotly.io as pio
 from lip_ray.columns import LEVELS
 from lip_ray.records import Outcome
 
-from ..rows.points import UNFINISHED
+from ..rows.points import BELOW_MEASURED, UNFINISHED
 from ..rows.texts import density_text, sparsity_text
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -33,8 +33,14 @@ BROKEN_SYMBOLS = {Outcome.COLLAPSED: "x-thin", Outcome.DIVERGED: "asterisk"}
 FLAW_SYMBOLS = {
     **{outcome.value: symbol for outcome, symbol in BROKEN_SYMBOLS.items()},
     UNFINISHED: "hourglass-open",
+    BELOW_MEASURED: "triangle-down-open",
 }
-"""The same, and the mark of fits that more steps would improve."""
+"""The same, and the marks of fits that more steps would improve, or that restore nothing."""
+
+FLAW_WORDS = {flaw: f"{flaw} fit" for flaw in FLAW_SYMBOLS} | {
+    BELOW_MEASURED: "fit below the measurement"
+}
+"""What legends call them."""
 
 FOOT = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
 """The second axis, for marks along the foot of a figure: of what has no value."""

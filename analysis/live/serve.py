@@ -3,6 +3,7 @@
 import logging
 import math
 import socket
+from collections.abc import Collection
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from lip_ray.errors import UserError
 from .state import Live
 
 if TYPE_CHECKING:
-    from dash import Dash
+    from flask import Flask
 
 HOST, PORT = "127.0.0.1", 8050
 
@@ -25,23 +26,24 @@ class ServeError(UserError):
     """The page cannot be served; the message says why, and what would work."""
 
 
-def app(store: str | Path, *, refresh_s: float = REFRESH_S) -> "Dash":
-    """A Dash app that shows a store's sections and how far its trials are; it never writes.
+def app(store: str | Path, *, refresh_s: float = REFRESH_S, names: Collection[str] = ()) -> "Flask":
+    """A Flask app that shows a store's page and how far its trials are; it never writes.
 
     Every open page looks at the store every `refresh_s` seconds; only new levels, or other trials
-    in flight, have it computed anew, once for all pages.
+    in flight, have it computed anew, once for all pages. With `names`, requests to other hosts are
+    refused.
 
-    Raises ServeError for a `refresh_s` that is not positive and where dash is not installed,
+    Raises ServeError for a `refresh_s` that is not positive and where Flask is not installed,
     StoreError when there is no store.
     """
     if not 0 < refresh_s < math.inf:
         raise ServeError(f"refresh_s must be positive, got {refresh_s:g}")
-    live = Live(store=store)
+    live = Live(store=store, refresh_s=refresh_s)
     try:
-        from .page import make_app
+        from .app import make_app
     except ModuleNotFoundError as error:
-        raise ServeError("serving a page needs dash: pip install 'lip-ray[serve]'") from error
-    return make_app(live, refresh_s=refresh_s)
+        raise ServeError("serving a page needs Flask: pip install 'lip-ray[serve]'") from error
+    return make_app(live, names)
 
 
 def serve(
@@ -51,19 +53,19 @@ def serve(
 
     Raises what `app` does, and ServeError for a host or port that cannot be bound.
     """
-    page = app(store, refresh_s=refresh_s)
+    app(store, refresh_s=refresh_s)  # what is wrong with these is told before a port is taken
     from werkzeug.serving import make_server
 
-    from .requests import Handler, guard
+    from .app import Handler
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # every request would be a line
     listening = _bound(host, port)
     address, port = listening.getsockname()[:2]
-    guard(page.server, LOCAL_NAMES | {address} if ip_address(address).is_loopback else ())
+    names = LOCAL_NAMES | {address} if ip_address(address).is_loopback else ()
     server = make_server(
         address,
         port,
-        page.server,
+        app(store, refresh_s=refresh_s, names=names),
         threaded=True,
         request_handler=Handler,
         fd=listening.fileno(),

@@ -4,48 +4,38 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import blake2b
 from pathlib import Path
-from threading import Lock
-
-import plotly.io as pio
+from threading import Lock, Thread
 
 from lip_ray.errors import UserError
 from lip_ray.store import Reader
 
-from ..page.report import frontier_report, report_sections
-from ..page.section import Section
+from ..page.report import live_report
 from ..parts.status import FRESH_S, Noted, running_table
 from ..rows.naming import tuples
 
 MOST_RUNNING = 8
 """Trials in flight that are named one by one."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A section, and a digest that differs where its words or its figure do."""
-
-    section: Section
-    digest: str
+WAITING = "No finished level yet: figures come with the first."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
     """The page at one time."""
 
-    version: str
-    """Another one for other sections."""
-    parts: tuple[Part, ...]
+    version: str = ""
+    """Another one for another page; empty where there is none yet."""
+    page: str = ""
     at: datetime
     """When it was computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Glance:
-    """What is told at once: the page as far as it is computed, and how the store is."""
+    """What is told at once: which page is computed, and how the store is."""
 
-    shown: Shown
+    version: str
     status: tuple[str, ...]
     """Lines of text: levels that are done, then trials in flight."""
     trouble: str
@@ -54,22 +44,30 @@ class Glance:
 
 @dataclass(kw_only=True)
 class Live:
-    """Looks into one store for any number of browsers."""
+    """Looks into one store for any number of browsers; a thread computes its page meanwhile."""
 
     store: str | Path
+    refresh_s: float = 10.0
+    """How often a browser looks, in seconds."""
     _reader: Reader = field(init=False)
     _lock: Lock = field(default_factory=Lock)
     _seen: object = None
-    _shown: Shown | None = None
+    _computing: Thread | None = None
+    _shown: Shown = field(default_factory=lambda: Shown(at=datetime.now(UTC)))
     _glance: Glance | None = None
-    _page: tuple[str, str] = ("", "")
+    _trouble: str = ""
 
     def __post_init__(self) -> None:
         """Raises StoreError where there is no store."""
         self._reader = Reader(self.store)
 
+    @property
+    def page(self) -> str:
+        """The newest page that is computed; empty where none is."""
+        return self._shown.page
+
     def look(self) -> Glance:
-        """The page as of now; who comes while it is computed gets the one before."""
+        """The store as of now; who comes while another looks gets what that one saw before."""
         if not self._lock.acquire(blocking=self._glance is None):
             assert self._glance is not None
             return self._glance
@@ -79,53 +77,44 @@ class Live:
         finally:
             self._lock.release()
 
-    def part(self, title: str) -> Part | None:
-        """The part with this title, as of the last look; None where it is gone."""
-        parts = self._shown.parts if self._shown else ()
-        return next((part for part in parts if part.section.title == title), None)
-
-    def page(self) -> str:
-        """The page as `frontier_report` makes it, with all pictures, once for each version.
-
-        Raises UserError when the store has no finished level or is away, or OSError.
-        """
-        version = self.look().shown.version
-        with self._lock:
-            if self._page[0] != version or not version:
-                self._page = version, frontier_report(self._reader)
-            return self._page[1]
+    def wait(self) -> None:
+        """Return once no page is being computed."""
+        if self._computing is not None:
+            self._computing.join()
 
     def _looked(self) -> Glance:
         try:
             done, standings = self._reader.levels_done(), self._reader.standings()
-            running = {one.trial_id for one, noted_s, _ in standings if noted_s < FRESH_S}
-            if self._shown is None or self._seen != (done, running):
-                self._shown = _computed(self._reader)
-                self._seen = (done, running)
         except (UserError, OSError) as error:
-            shown = self._shown or Shown(version="", parts=(), at=datetime.now(UTC))
-            trouble = f"The store is away; this is as of {_time(shown.at)}. {error}"
-            return Glance(shown=shown, status=(), trouble=trouble)
-        trouble = "" if self._shown.parts else "No finished level yet: figures come with the first."
-        return Glance(shown=self._shown, status=_status(done, standings), trouble=trouble)
+            return self._told((), self._away(error))
+        running = {one.trial_id for one, noted_s, _ in standings if noted_s < FRESH_S}
+        self._compute((done, running), any(done.values()))
+        trouble = self._trouble or ("" if any(done.values()) else WAITING)
+        return self._told(_status(done, standings), trouble)
 
+    def _told(self, status: tuple[str, ...], trouble: str) -> Glance:
+        return Glance(version=self._shown.version, status=status, trouble=trouble)
 
-def _computed(reader: Reader) -> Shown:
-    at = datetime.now(UTC)
-    has_levels = bool(len(reader.frame("levels")))
-    sections = report_sections(reader) if has_levels else []
-    version = str(time.time_ns())
-    parts = tuple(Part(section=one, digest=_digest(one, version)) for one in sections)
-    return Shown(version=version, parts=parts, at=at)
+    def _away(self, error: Exception) -> str:
+        return f"The store is away; this is as of {_time(self._shown.at)}. {error}"
 
+    def _compute(self, seen: object, has_levels: bool) -> None:
+        """Begin with the page of what is seen, unless it is that which is shown already."""
+        busy = self._computing is not None and self._computing.is_alive()
+        if busy or not has_levels or seen == self._seen:
+            return
+        self._seen = seen
+        self._computing = Thread(target=self._computed, daemon=True)
+        self._computing.start()
 
-def _digest(section: Section, version: str) -> str:
-    """What is drawn anew for each choice is more than is shown: it is another in every version."""
-    shown = section.figure
-    if shown is not None and shown.draw is not None:
-        return version
-    figure = "" if shown is None else pio.to_json(shown.figure, validate=False)
-    return blake2b(f"{section.blocks}\n{figure}".encode(), digest_size=16).hexdigest()
+    def _computed(self) -> None:
+        at, version = datetime.now(UTC), str(time.time_ns())
+        try:
+            page = live_report(self._reader, version=version, refresh_s=self.refresh_s)
+        except (UserError, OSError) as error:
+            self._seen, self._trouble = None, self._away(error)
+            return
+        self._shown, self._trouble = Shown(version=version, page=page, at=at), ""
 
 
 def _status(done: dict[str, int], standings: Sequence[Noted]) -> tuple[str, ...]:

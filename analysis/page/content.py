@@ -32,6 +32,8 @@ class Frames(Protocol):
 class Part:
     """One part of the page: what it shows of a store, and what it needs for that."""
 
+    label: str
+    """The word for it in the bar that leads through the page."""
     sections: Callable[["Content"], Iterator[Section]]
     """Its sections, of a store that has what it is about."""
     pictured: Callable[["Content"], pd.DataFrame] = lambda _: NO_FITS
@@ -65,8 +67,14 @@ class Content:
 
     def sections(self) -> Iterator[Section]:
         """The sections of all parts."""
+        for _, own in self.outline():
+            yield from own
+
+    def outline(self) -> Iterator[tuple[str, list[Section]]]:
+        """By the label of each part its sections, of the parts that have any."""
         for part in filter(self.has, self.parts):
-            yield from part.sections(self)
+            if own := list(part.sections(self)):
+                yield part.label, own
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -82,6 +90,12 @@ class Content:
     def points(self) -> pd.DataFrame:
         """All points of the store's searches."""
         return self.store.frame("points")
+
+    @cached_property
+    def sweeps(self) -> pd.DataFrame:
+        """What the store's sweeps asked for."""
+        found = self.store.frame("sweeps")
+        return found if len(found) else pd.DataFrame(columns=["sweep", "trial_id"])
 
     @cached_property
     def kinds(self) -> Set[str]:
@@ -127,7 +141,7 @@ class Content:
     def _only_searched(self) -> Set[str]:
         if self.points.empty:
             return set()
-        return set(self.points["trial_id"].dropna()) - set(self.store.frame("sweeps")["trial_id"])
+        return set(self.points["trial_id"].dropna()) - set(self.sweeps["trial_id"])
 
 
 def _fitted(trials: pd.DataFrame, levels: pd.DataFrame) -> Set[str]:

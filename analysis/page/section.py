@@ -126,6 +126,8 @@ class Figure:
     """Whether a script says above it in words what it shows."""
     draw: Callable[[Mapping[str, Any]], go.Figure] | None = field(default=None, repr=False)
     """What draws it anew for the values of its controls, where no menu of its own does."""
+    paper: bool = False
+    """Whether it is for files alone, since the page shows the same in its own way."""
     source: Callable[[], Mapping[str, Any]] | None = field(default=None, repr=False)
     """What a script of its own draws it from, where the page's script does not draw it."""
 
@@ -135,6 +137,37 @@ class Figure:
             return pressed(self.figure, self.controls, labels)
         found = zip_longest(self.controls, labels[: len(self.controls)])
         return self.draw({one.name: [*one.labels][one.place(label)] for one, label in found})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a figure says of one method, in a sentence, and how certain that is."""
+
+    when: Mapping[str, str]
+    """By field what is chosen where it is shown; "all" is chosen too."""
+    words: Words
+    certainty: Words
+    colour: str
+    """The colour of the method in the figure."""
+    fit: object = None
+    """The name of the card of a fit that it is about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What a figure is read for, before the figure; a page shows those of what is chosen."""
+
+    title: str
+    rows: Sequence[Answer]
+    note: Words
+    """What the sentences mean by their words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspector:
+    """Room beside a figure for the fit that is pointed at; only a page has it."""
+
+    title: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +233,20 @@ class Gallery:
     blocks: Sequence["Strip | Grid | Fold"]
 
 
-Block: TypeAlias = Text | Heading | Facts | Table | Choice | Figure | Gallery | Fold | Strip | Grid
+Block: TypeAlias = (
+    Answers
+    | Choice
+    | Facts
+    | Figure
+    | Fold
+    | Gallery
+    | Grid
+    | Heading
+    | Inspector
+    | Strip
+    | Table
+    | Text
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +261,8 @@ class Section:
     """What the page shows of each fit at its marks and in its tiles, by the name of the fit."""
     neighbours: Callable[[], Mapping[str, Any]] = dict
     """What the page shows beside a fit's card, by the same names: see `Album.neighbours`."""
+    sweeps: Callable[[], Mapping[str, str]] = dict
+    """By trial the sweep file that runs it alone, of the cards that have one."""
 
     @property
     def figure(self) -> Figure | None:

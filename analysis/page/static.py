@@ -1,7 +1,7 @@
 """Sections as HTML, and the whole page around them: every text is escaped by the templates."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -14,9 +14,26 @@ from plotly.utils import PlotlyJSONEncoder
 from ..rows.points import WHICH
 from .section import Faint, Section
 
-STYLES = ("report.css", "gallery.css")
-SCRIPTS = ("page.js", "choices.js", "explorer.js", "report.js", "gallery.js")
+STYLES = ("report.css", "first.css", "fits.css")
+SCRIPTS = ("page.js", "choices.js", "fits.js", "frontier.js", "report.js")
 """The scripts in the order in which they run."""
+
+LIBRARIES: Mapping[str, Set[str] | None] = {
+    "plotly-cartesian.min.js": {"bar", "box", "contour", "heatmap", "histogram", "scatter"},
+    "plotly.min.js": None,
+}
+"""Plotly's scripts, and the kinds of traces that each draws; None where it draws all.
+
+The first is plotly.js-cartesian-dist-min of npm, of the version that the package plotly has.
+"""
+
+LIVE_SCRIPTS = ("live.js",)
+"""What a page has beside them that a server shows."""
+
+LIVE_POLICY = "; connect-src 'self'"
+
+WAITING_S = 1.0
+"""How often a page looks, in seconds, that has nothing to show yet."""
 
 CONTENT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
@@ -36,25 +53,51 @@ def section_html(section: Section) -> str:
     return template.render(one=section)
 
 
-def page_html(*, data: Mapping[str, Any], plotly: str | None, **said: Any) -> str:
+def page_html(
+    *, data: Mapping[str, Any], library: str, beside: bool, live: bool = False, **said: Any
+) -> str:
     """A whole page: `data` for its scripts, and what is `said` in its template.
 
-    Plotly's script is in the page, unless `plotly` names a file of it beside the page.
+    Plotly's script, by its name among `LIBRARIES`, is in the page or, where that is so, a file
+    `beside` it. A `live` page asks its server for what is new, and nobody else.
     """
-    compiled = (data["explorer"] or {}).get("webgl")
-    sources = ["script-src", *["'self' file:"] * bool(plotly), *["'unsafe-eval'"] * bool(compiled)]
+    compiled = (data["frontier"] or {}).get("webgl")
+    sources = ["script-src", *["'self' file:"] * beside, *["'unsafe-eval'"] * bool(compiled)]
     policy = CONTENT_POLICY.replace("script-src", " ".join(sources))
     text = json.dumps(data, cls=PlotlyJSONEncoder, allow_nan=False)
     page = _environment().get_template("page.html")
     return page.render(
         said,
+        live=live,
         data=Markup(text.replace("<", "\\u003c")),  # no HTML parser takes it for markup
-        plotly=plotly,
-        library="" if plotly else Markup(get_plotlyjs()),
-        policy=policy,
+        plotly=library if beside else None,
+        library="" if beside else Markup(library_text(library)),
+        policy=policy + LIVE_POLICY * live,
         style=Markup("".join(map(shipped, STYLES))),
-        script=Markup("".join(map(shipped, SCRIPTS))),
+        script=Markup("".join(map(shipped, (*SCRIPTS, *LIVE_SCRIPTS * live)))),
     )
+
+
+def waiting_html(*, refresh_s: float) -> str:
+    """What a live page is until there is one: it says what the store does, and looks again."""
+    data = {"live": {"version": "", "refresh_s": min(refresh_s, WAITING_S)}}
+    page = _environment().get_template("waiting.html")
+    return page.render(
+        data=Markup(json.dumps(data)),
+        policy=CONTENT_POLICY + LIVE_POLICY,
+        style=Markup("".join(map(shipped, STYLES))),
+        script=Markup("".join(map(shipped, ("page.js", *LIVE_SCRIPTS)))),
+    )
+
+
+def library_for(kinds: Set[str]) -> str:
+    """The name of the smallest of Plotly's scripts that draws these kinds of traces."""
+    return next(name for name, known in LIBRARIES.items() if known is None or kinds <= known)
+
+
+def library_text(name: str) -> str:
+    """The script of one of `LIBRARIES`."""
+    return get_plotlyjs() if LIBRARIES[name] is None else shipped(name)
 
 
 def shipped(name: str) -> str:

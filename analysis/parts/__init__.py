@@ -3,11 +3,11 @@
 from ..page.content import Part
 from .classification import PART as CLASSIFICATION
 from .cost import PART as COST
-from .explorer.section import PART as EXPLORER
 from .frontier.section import PART as FRONTIER
 from .generators import PART as GENERATORS
 from .layers import PART as LAYERS
 from .overlap import PART as OVERLAP
+from .problems.section import PART as PROBLEMS
 from .search import PART as SEARCH
 from .sensing.section import PART as SENSING
 from .size import PART as SIZE
@@ -17,9 +17,9 @@ from .transfer import PART as TRANSFER
 from .verdicts import PART as VERDICTS
 
 PARTS: tuple[Part, ...] = (
-    VERDICTS,
-    EXPLORER,
     FRONTIER,
+    VERDICTS,
+    PROBLEMS,
     SIZE,
     TRANSFER,
     CLASSIFICATION,

@@ -213,4 +213,4 @@ def _failures(table: pd.DataFrame) -> Iterator[Block]:
     )
 
 
-PART = Part(sections=sections)
+PART = Part(label="Cost", sections=sections)

@@ -126,4 +126,10 @@ def _tile(fit: Any, pictures: Pictures) -> Tile:
     )
 
 
-PART = Part(sections=sections, pictured=pictured, kinds={KIND}, introduction=INTRODUCTION)
+PART = Part(
+    label="Generators",
+    sections=sections,
+    pictured=pictured,
+    kinds={KIND},
+    introduction=INTRODUCTION,
+)

@@ -408,4 +408,4 @@ def _hover(row: pd.Series, goals: Sequence[Goal]) -> str:
     return "<br>".join(plain(text) for text in [f"point {row['number']}", *values, *params])
 
 
-PART = Part(sections=sections)
+PART = Part(label="Search", sections=sections)

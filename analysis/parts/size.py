@@ -25,7 +25,7 @@ SIZED = [
 """The columns that sizes are compared by: few are sorted fast."""
 
 MOST_COMPARISONS = 12
-"""Comparisons that have a section each; the explorer has all."""
+"""Comparisons that have a section each; the frontier has all."""
 
 NOTE = """
 Parameters are all that the network has left: weights, biases and normalisation. Points are means
@@ -108,7 +108,7 @@ def sections(shown: Content) -> Iterator[Section]:
     left = table["comparison"].nunique() - len(most)
     table = table[table["comparison"].isin(most)]
     for place, (comparison, rows) in enumerate(table.groupby("comparison", observed=True)):
-        more = Text(f"{left:,} more such comparisons are in the explorer alone.")
+        more = Text(f"{left:,} more such comparisons are in the frontier alone.")
         yield Section(
             name=f"by-size-{place}",
             title=f"Networks by size, {comparison}",
@@ -155,4 +155,4 @@ def _in_series(fits: pd.DataFrame) -> pd.DataFrame:
     return found.astype({"series": order})
 
 
-PART = Part(sections=sections, kinds={*KINDS})
+PART = Part(label="Size", sections=sections, kinds={*KINDS})

@@ -203,4 +203,4 @@ def _gap_text(gap: float) -> str:
     return f"{gap:.2f}".replace("-", "−")
 
 
-PART = Part(sections=sections, kinds={*KINDS})
+PART = Part(label="Stopping", sections=sections, kinds={*KINDS})

@@ -475,4 +475,4 @@ def _outlines(sources: list[str], targets: list[str]) -> Iterable[dict[str, Any]
             yield {"type": "rect", **ends, "line": line, "fillcolor": "rgba(0,0,0,0)"}
 
 
-PART = Part(sections=sections, kinds={"transfer"})
+PART = Part(label="Transfer", sections=sections, kinds={"transfer"})

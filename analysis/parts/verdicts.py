@@ -44,11 +44,14 @@ MATCHED = [
 ]
 """The columns that verdicts follow from: few are sorted fast."""
 
-ONE_RUN = "one run: no verdict"
+NO_VERDICT = "no verdict"
+"""The words that stand in a verdict's place, with the reason."""
 
-UNFINISHED = "no verdict: the dense network's fit is unfinished, its best step is among the last"
-NONE_FINISHED = "no verdict: no pair of fits is finished"
-WORSE_THAN_MEASURED = "no verdict: the dense network restores worse than the measurement itself"
+ONE_RUN = f"one run: {NO_VERDICT}"
+
+UNFINISHED = f"{NO_VERDICT}: the dense network's fit is unfinished, its best step is among the last"
+NONE_FINISHED = f"{NO_VERDICT}: no pair of fits is finished"
+WORSE_THAN_MEASURED = f"{NO_VERDICT}: the dense network restores worse than the measurement itself"
 
 BOUNDS = ("shown", "estimate", "refuted", "images")
 """The numbers of a verdict, by the names that columns begin with."""
@@ -96,7 +99,7 @@ def dense_differences(
 
     Raises ValueError when there is no fit of a trajectory or a transfer.
     """
-    found = _differences(_fits(described_points(trials, levels)), [which])
+    found = _differences(study_fits(described_points(trials, levels)), [which])
     found = found.rename(columns={f"difference_{which}_db": "difference_db"})
     return found if unfinished else found[~(found["unfinished"] | found["dense_unfinished"])]
 
@@ -137,7 +140,7 @@ def matching_of(
 ) -> pd.DataFrame:
     """The `matching_table` of `described_points`."""
     check_confidence(confidence)
-    differences = _differences(_fits(points[MATCHED]), JUDGED)
+    differences = paired_fits(points)
     groups = [
         _Pairs.of(str(study), str(method), pairs, unfinished=unfinished)
         for (study, method), pairs in differences.groupby(["study", "method"], sort=True)
@@ -188,7 +191,7 @@ def comparison_table(
     Raises ValueError for a method that the points do not have, naming those that they have.
     """
     check_confidence(confidence)
-    fits = _fits(described_points(trials, levels))
+    fits = study_fits(described_points(trials, levels))
     known = sorted(set(fits["method"]))
     for name in (first, second):
         if name not in known:
@@ -233,9 +236,14 @@ def _adjusted(p_values: pd.Series) -> pd.Series:
     return found
 
 
+def matching_shown(shown: Content) -> pd.DataFrame:
+    """The `matching_table` of a page."""
+    return matching_of(shown.described)
+
+
 def sections(shown: Content) -> Iterator[Section]:
     """Down to which density each method matches dense; nothing where no ticket was fitted."""
-    found = matching_of(shown.described)
+    found = shown.once(matching_shown)
     if not len(found):
         return
     title = "Verdicts"
@@ -279,12 +287,25 @@ CELLS = {
 }
 
 
-def _fits(points: pd.DataFrame) -> pd.DataFrame:
-    """All fits once, with the name of what their problems share apart from the image."""
+def study_fits(points: pd.DataFrame) -> pd.DataFrame:
+    """All fits once, with `study`, a name for what their problems share apart from the image.
+
+    `fit` is the label of the row.
+    """
     fits = distinct_fits(points)
     names = fits["task"].astype(str) + ", " + fits["prior"].astype(str)
-    named = fits.assign(study=distinct_names(names, fits["study_key"], fits["study_settings"]))
+    study = distinct_names(names, fits["study_key"], fits["study_settings"])
+    named = fits.assign(study=study, fit=fits.index)
     return named.astype(dict.fromkeys(("study", "problem", "method", "reference"), str))
+
+
+def paired_fits(points: pd.DataFrame) -> pd.DataFrame:
+    """Each sparse fit of `described_points` with the dense one of its image, noise and start.
+
+    Beside the columns `MATCHED` and `study` there are those of the dense fit, which begin with
+    `dense_`, and the differences of the PSNRs `JUDGED`.
+    """
+    return _differences(study_fits(points[MATCHED]), JUDGED)
 
 
 def _differences(fits: pd.DataFrame, judged: Iterable[str]) -> pd.DataFrame:
@@ -405,4 +426,4 @@ def _compared(group: pd.DataFrame, confidence: float) -> dict[str, Any]:
     return sample | bounds | {"rounding_db": rounding_of(samples), "p": no_difference(samples)}
 
 
-PART = Part(sections=sections, kinds={*KINDS})
+PART = Part(label="Verdicts", sections=sections, kinds={*KINDS})

@@ -20,6 +20,9 @@ FAILURES = [outcome.value for outcome in BAD_OUTCOMES]
 UNFINISHED = "unfinished"
 """What is said of a fit whose best step is in its last hundredth."""
 
+BELOW_MEASURED = "below the measurement"
+"""What is said of a fit that is worse than its measurement even at its best step."""
+
 
 def described_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     """The points of `frontier_points`, with the keys and settings that their names stand for.
@@ -67,10 +70,14 @@ def unfit(points: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def flaws(points: pd.DataFrame) -> "pd.Series[str]":
-    """How each point is marked in figures: as it went wrong, as unfinished, or not at all ("")."""
+    """How each point is marked in figures: the worst of its flaws, or "" where it has none.
+
+    The worst is that it went wrong, then that it is unfinished, then that it restores nothing.
+    """
     outcomes = points["outcome"].astype(str)
-    unfinished = points["unfinished"].map({True: UNFINISHED, False: ""})
-    return outcomes.where(outcomes.isin(FAILURES), unfinished)
+    below = points["below_measured"].map({True: BELOW_MEASURED, False: ""})
+    open_ended = below.mask(points["unfinished"], UNFINISHED)
+    return outcomes.where(outcomes.isin(FAILURES), open_ended)
 
 
 def frontier_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:

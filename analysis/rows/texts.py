@@ -81,8 +81,8 @@ def removed_text(density: float) -> str:
 
 
 def count_text(count: float) -> str:
-    """A number of parameters in three digits: 83.2 k, 2.22 M."""
-    for unit, size in (("M", 1e6), ("k", 1e3)):
+    """A count in three digits: 83.2 k, 2.22 M, 1.4 G."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= size * 0.9995:
             return f"{count / size:.3g} {unit}"
     return f"{count:g}"

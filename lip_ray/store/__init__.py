@@ -10,6 +10,7 @@ from lip_ray.store.paths import QueryError as QueryError
 from lip_ray.store.paths import StoreError as StoreError
 from lip_ray.store.paths import StoreUnavailable as StoreUnavailable
 from lip_ray.store.reader import Reader as Reader
+from lip_ray.store.sweep_files import sweep_files as sweep_files
 from lip_ray.store.tables import described as described
 from lip_ray.store.text_table import TextTable as TextTable
 from lip_ray.store.text_table import as_table as as_table

@@ -40,7 +40,7 @@ BESIDE = {
     "lip_ray": {"results"},  # the package itself: its version, and the door for notebooks
     "results": {"records", "store"},
     "sweeps": set[str](),
-    "store": {"columns", "cores", "errors", "outputs", "records", "scratch"},
+    "store": {"columns", "cores", "errors", "outputs", "records", "scratch", "strict_yaml"},
     "analysis": {"columns", "errors", "outputs", "records", "store"},
 }
 """Units on no floor, and all that they may import."""
@@ -49,8 +49,8 @@ ALSO = {"engine": {"store"}, "exchange": {"store"}, "cli": {"analysis", "store",
 """What is used from beside the floors, and by whom."""
 
 ONLY_IN = {
-    "dash": {"analysis"},
     "duckdb": {"store"},
+    "flask": {"analysis"},
     "fsspec": {"store"},
     "kaleido": {"analysis"},
     "mlflow": {"engine"},

@@ -7,7 +7,7 @@ import every_kind
 import pyarrow.parquet as pq
 import pytest
 
-from lip_ray.analysis import frontier_points, frontier_report, frontier_table
+from lip_ray.analysis import frontier_points, frontier_report, problem_table
 from lip_ray.records import Facets
 from lip_ray.store import Reader, Writer, check, compact
 
@@ -85,7 +85,7 @@ def test_matching_pairs_within_an_epoch(mixed: Path) -> None:
 def test_the_page_tells_them_apart_by_name(mixed: Path) -> None:
     reader = Reader(mixed)
     points = frontier_points(reader.frame("trials"), reader.frame("levels"))
-    table = frontier_table(points)
+    table = problem_table(points)
     problems = set(map(str, table["problem"]))
     assert len(problems) == 2
     for epoch in (1, 2):

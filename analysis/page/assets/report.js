@@ -71,7 +71,7 @@
 
   function show(section, { customdata, bbox }) {
     const fit = page.fits[customdata];
-    if (!fit) return;
+    if (!fit || (fits.beside && section.contains(fits.beside))) return;
     const view = fit.views[shown(section)];
     title.textContent = fit.title;
     fill(picture, view);
@@ -93,6 +93,19 @@
     chart?.on("plotly_unhover", () => finger || hide()); // the mouse that a tap feigns leaves
   }
 
+  /* The link of the bar to the part of the page that is read. */
+  function follow() {
+    const links = [...document.querySelectorAll(".bar nav a")];
+    const starts = links.map(({ hash }) => document.querySelector(hash).getBoundingClientRect().top);
+    const place = starts.findLastIndex((top) => top < innerHeight / 3);
+    links.forEach((link, at) => {
+      const here = at === Math.max(place, 0);
+      if (here && !link.classList.contains("here")) link.parentElement.parentElement.scrollLeft = link.offsetLeft - 80;
+      link.classList.toggle("here", here);
+      link.ariaCurrent = here ? "true" : null;
+    });
+  }
+
   const sections = [...document.querySelectorAll("section")];
   for (const image of document.querySelectorAll(".tile:not([data-fit]) img"))
     fill(image, { picture: image.dataset.picture, alt: image.alt });
@@ -100,6 +113,8 @@
   for (const event of ["pointerdown", "pointermove"])
     addEventListener(event, ({ pointerType }) => (finger = pointerType === "touch"));
   for (const event of ["pointerdown", "scroll"]) addEventListener(event, hide);
+  for (const event of ["scroll", "resize"]) addEventListener(event, follow, { passive: true });
+  follow();
   addEventListener("keydown", ({ key }) => key === "Escape" && hide());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
     sections.forEach(draw)

@@ -1,1 +1,1 @@
-"""The frontier: PSNR of every ticket against the share of weights it keeps."""
+"""The frontier: all fits of all scenes in one figure."""

@@ -1,43 +1,62 @@
-"""The sections of the frontier: one per problem, with its figure, pictures and numbers."""
+"""The frontier on a page: its controls, and the columns that its script draws from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 
-from ...charts.controls import PSNR_SHOWN
+from ...charts.choices import Packing, packed_columns
+from ...charts.controls import PSNR_SHOWN, Choice, listed, listed_of
 from ...page.content import Content, Part
-from ...page.gallery import Pictures
-from ...page.section import Block, Emphasis, Facts, Figure, Section, Text, Words, table_of
-from ...rows.choosing import most_frequent
+from ...page.section import Answers, Block, Emphasis, Figure, Inspector, Section, Words
 from ...rows.identity import KINDS
-from ...rows.naming import flat_settings, grouped
-from ...rows.points import distinct_fits, without_keys
-from ...rows.texts import (
-    density_text,
-    known_text,
-    mean_cells,
-    sample_text,
-    seeds_text,
-    wrong_text,
+from ...rows.points import WHICH
+from ..verdicts import MARGIN_DB, matching_shown
+from .answers import answers
+from .figures import (
+    Shown,
+    cost_ticks,
+    first_choice,
+    frontier_figure,
+    frontier_layout,
+    psnr_range,
+    scene_fits,
 )
-from ..differences import apart_text
-from ..stopping import loss_text
-from .cards import ALBUM, cards, gallery
-from .figure import frontier_figure
-from .table import frontier_table
+from .looks import ALL, FLAWED, series_of
+from .table import AXES, SCENE, SERIES, fits_of, scene_table
+from .traces import drawings
+from .words import scene_words
 
-BELOW = "below the measurement"
+CHART = "chart"
+NAME = "frontier"
+"""The name of the figure, of the section, and of the fragment that keeps a choice."""
 
-MOST_PROBLEMS = 12
-"""The problems that have a section each; the explorer has all."""
+NOTE = """
+Large marks are means and open marks single fits. Pale bands and bars are 95 % Student-t intervals
+of means over three seeds or images and more. Over images, the seeds of each are averaged first,
+and images are the sample. Level lines are dense networks, the deep decoder among them whatever is
+chosen; the dotted one is the measurement. Rings and steps are the Pareto front of the scene over
+all networks and methods: nothing else is as good for as little. Means that have an unfinished or
+a collapsed fit, or one that is worse than the measurement, are on no front. A cross is a collapsed
+fit: its mask leaves no path from input to output, and the image is one flat colour. An hourglass
+is an unfinished fit: its best step is among the last hundredth, so more steps would restore
+better. Seconds depend on the machine, and on what else ran there. The address of this page keeps
+what is chosen.
+"""
+
+MEANING = f"""
+A match is at most {MARGIN_DB:g} dB worse than the dense network, in the mean, at the selected step.
+The verdicts below say what is proven.
+"""
 
 INTRODUCTION: tuple[Words, ...] = (
-    """Each network below can only produce images. It is pruned level by level and, with what is
-    left of it, fitted to a degraded image; the figures show how good the restored image is, as PSNR
-    against the clean one, and how few weights that takes. Methods are compared at equal density,
-    from the same initial weights, latent and noise.""",
+    """Each network can only produce images. It is pruned level by level and, with what is left of
+    it, fitted to a degraded image; the figures show how good the restored image is, as PSNR against
+    the clean one, and how few weights that takes. Methods are compared at equal density, from the
+    same initial weights, latent and noise.""",
     (
         "Every fit has three PSNRs. ",
         Emphasis("Selected", strong=True),
@@ -51,133 +70,107 @@ INTRODUCTION: tuple[Words, ...] = (
     ),
 )
 
-NOTE = """
-Density is kept ÷ prunable weights. Open marks are fits, one a seed; lines join their means. Pale
-bars are Student-t intervals of the mean over seeds within this one image; with few seeds they are
-wide and may leave the axis. The dense fit of a seed is the same for all methods and counted once;
-other initial weights, a clean target or several images at once have dense lines of their own.
-A cross is a collapsed fit: the mask leaves no path from input to output, the image is one flat
-colour, and its PSNR is real. An hourglass is an unfinished fit: its best step is in its last
-hundredth, so more steps would restore better. Point at a mark, or tap it, to see what that fit
-restored.
-"""
-
-NUMBERS_NOTE = """
-Mean PSNR in dB over seeds and, in brackets, its Student-t interval. Kept counts prunable weights;
-effective is the mean of those on a path from input to output.
-"""
-
-CELLS = {
-    "Method": lambda rows: rows[0].method,
-    "Density": lambda rows: density_text(rows[0].density),
-    "Kept": lambda rows: known_text(rows[0].kept),
-    "Effective": lambda rows: known_text(rows[0].effective),
-    **mean_cells(["Selected", "Peak", "Final"], end="_db"),
-    "Seeds": lambda rows: known_text(rows[0].seeds),
-    "Note": lambda rows: wrong_text(
-        rows[0],
-        {f"without {row.which} PSNR": row.missing for row in rows}
-        | {"unfinished": rows[0].unfinished, BELOW: rows[0].below_measured},
-    ),
-}
-"""The cells of a method and density, from its rows, one per PSNR."""
-
-SHOWN = replace(PSNR_SHOWN, legend="PSNR and pictures shown")
-
-NO_FIGURE = Text("There is no clean image to compare with, so no PSNR to plot.")
-
-
-def pictured(shown: Content) -> pd.DataFrame:
-    """All fits of the frontiers: each has a card at its mark."""
-    return distinct_fits(shown.once(_points))
-
 
 def sections(shown: Content) -> Iterator[Section]:
-    """One per problem, of the `MOST_PROBLEMS` with the most fits; the first says how many more."""
-    points = shown.once(_points)
-    fits, table = distinct_fits(points), frontier_table(points)
-    left = shown.described["problem"].nunique() - points["problem"].nunique()
-    more = Text(
-        f"The {points['problem'].nunique()} problems with the most fits have a part of this page "
-        f"each. {left:,} more are in the explorer alone."
-    )
-    for place, (problem, own) in enumerate(fits.groupby("problem", observed=True)):
-        rows = table[table["problem"] == problem]
-        yield Section(
-            name=f"problem-{place}",
-            title=str(problem),
-            blocks=(*[more] * (left > 0 and not place), *_blocks(own, rows, place, shown.pictures)),
-            cards=partial(cards, own, shown.pictures),
-            neighbours=partial(ALBUM.neighbours, own, shown.pictures),
-        )
+    """One figure for all scenes that have a PSNR."""
+    fits = fits_of(shown.described)
+    table = scene_table(fits)
+    if table["n"].any():
+        said = answers(shown.described, shown.once(matching_shown), series_of(table))
+        blocks: list[Block] = [_drawn(table, fits), Inspector(title="Point at a fit to see it")]
+        if said:
+            blocks.insert(0, Answers(title="How sparse can it get?", rows=said, note=MEANING))
+        yield Section(name=NAME, title="Frontier", blocks=tuple(blocks))
 
 
-def _points(shown: Content) -> pd.DataFrame:
-    points = without_keys(shown.described)
-    problems = most_frequent(points["problem"], MOST_PROBLEMS)
-    return points[points["problem"].isin(problems)]
-
-
-def _blocks(
-    fits: pd.DataFrame, rows: pd.DataFrame, place: int, pictures: Pictures
-) -> Iterator[Block]:
-    """Settings, the figure, pictures and numbers of one problem."""
-    yield from _settings(fits)
-    yield from map(Text, _warnings(fits))
-    sample = ""
-    if rows["n"].any():
-        sample = (
-            f" {sample_text(rows)}. {apart_text(rows.loc[rows['n'] > 0, 'n'])} {loss_text(fits)}"
-        )
-        yield Figure(
-            name="frontier",
-            place=f"chart-{place}",
-            label="PSNR against density; the numbers are in the table below",
-            note=f"{NOTE}{loss_text(fits)}",
-            lines=fits["method"].nunique(),
-            figure=frontier_figure(fits, rows),
-            controls=(SHOWN,),
-            carded=True,
-        )
-    else:
-        yield SHOWN
-        yield NO_FIGURE
-    yield gallery(fits, pictures)
-    yield table_of(
-        grouped(rows, "method", "kept"),
-        CELLS,
-        label="Mean PSNR by method and density",
-        note=NUMBERS_NOTE + sample,
+def _drawn(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
+    lines = table[[*SCENE, *SERIES]].drop_duplicates().groupby(SCENE, observed=True).size().max()
+    return Figure(
+        name=NAME,
+        place=CHART,
+        label="PSNR against what it costs",
+        note=NOTE,
+        lines=int(lines) + 1 + len(FLAWED),
+        figure=frontier_figure(table, fits=fits),
+        controls=_controls(table),
+        carded=True,
+        spoken=True,
+        draw=partial(_figure_of, table, fits),
+        source=lambda: frontier_data(table, fits),
     )
 
 
-def _warnings(fits: pd.DataFrame) -> Iterator[str]:
-    """Why nothing can be compared with the dense networks of a problem; nothing where it can."""
-    dense = fits[fits["kept"] == fits["total"]]
-    if not len(dense):
-        return
-    if dense["below_measured"].all():
-        yield (
-            "The dense network restores worse than the measurement, even at its best step: nothing "
-            "here is a restoration, and there is no verdict."
+def _controls(table: pd.DataFrame) -> tuple[Choice, ...]:
+    """One for each field of what is shown of a `scene_table`, in their order."""
+    first = first_choice(table)
+    offered = {
+        "task": listed_of(table["task"]),
+        "image": listed_of(table["image"]),
+        "prior": listed([ALL, *listed_of(table["network"])]),
+        "method": listed([ALL, *listed_of(table["method"])]),
+    }
+    lists = [
+        Choice(
+            name=name,
+            legend=name.capitalize(),
+            labels=labels,
+            chosen=[*labels].index(getattr(first, name)),
+            menu=None,
         )
-    elif (dense["below_measured"] | dense["unfinished"]).all():
-        yield (
-            "The fits of the dense network are unfinished: more steps would restore better, and "
-            "there is no verdict."
-        )
+        for name, labels in offered.items()
+    ]
+    axis = Choice(name="axis", legend="Axis", labels=AXES, menu=None)
+    return (*lists, axis, replace(PSNR_SHOWN, menu=None))
 
 
-def _settings(fits: pd.DataFrame) -> Iterator[Block]:
-    """The settings that matter most as a sentence, all of them folded away."""
-    settings = flat_settings(fits["settings"].iloc[0])
-    first = fits.iloc[0]
-    steps = f", {settings['fit.steps']} steps a fit" if "fit.steps" in settings else ""
-    yield Text(
-        f"Image {first['image']}, task {first['task']}. Network {first['prior']}, "
-        f"{first['total']:,} prunable weights{steps}. Seeds: {seeds_text(fits)}."
-    )
-    yield Facts(title="All settings", rows=settings)
+def _figure_of(table: pd.DataFrame, fits: pd.DataFrame, choice: Mapping[str, str]) -> go.Figure:
+    """What is chosen; where a task has no such image its first scene is shown."""
+    shown = Shown(**choice)
+    own = table[table["task"] == shown.task]
+    if not (own["image"] == shown.image).any():
+        shown = replace(shown, image=str(own["image"].iloc[0]))
+    return frontier_figure(table, shown, fits=fits)
 
 
-PART = Part(sections=sections, pictured=pictured, kinds={*KINDS}, introduction=INTRODUCTION)
+def frontier_data(table: pd.DataFrame, fits: pd.DataFrame) -> dict[str, Any]:
+    """What the page's script draws from: nothing is left for it to compute."""
+    rows = {which: table[table["which"] == which] for which in WHICH}
+    drawn = drawings(series_of(table), rows, fits)
+    first = next(iter(drawn.values()))
+    psnrs = fits[[*SCENE, *(f"psnr_{which}_db" for which in WHICH)]]
+    own = dict(list(table.groupby(SCENE, observed=True)))
+    words, packing = scene_words(table), Packing()
+    scenes = [
+        {
+            "task": task,
+            "image": image,
+            "offers": _offers(own[task, image]),
+            "range": psnr_range(own[task, image], scene_fits(psnrs, task, image)),
+            "ticks": {axis: cost_ticks(own[task, image][axis], axis) for axis in AXES},
+            "traces": packing.traces(drawing.traces),
+            "words": words[task, image],
+        }
+        for (task, image), drawing in drawn.items()
+    ]
+    return {
+        "first": vars(first_choice(table)),
+        "axes": AXES,
+        "layout": frontier_layout(),
+        "scenes": scenes,
+        "columns": packed_columns(first.columns),
+        "templates": packing.templates,
+        "conditions": packing.conditions,
+        "most": first.most,
+        "webgl": any(one.crowd > one.most for one in drawn.values()),
+    }
+
+
+def _offers(rows: pd.DataFrame) -> dict[str, list[str]]:
+    methods = rows.loc[rows["method"].astype(str) != rows["reference"].astype(str), "method"]
+    return {
+        "prior": [ALL, *rows["network"].astype(str).unique()],
+        "method": [ALL, *methods.astype(str).unique()],
+    }
+
+
+PART = Part(label="Frontier", sections=sections, kinds={*KINDS}, introduction=INTRODUCTION)

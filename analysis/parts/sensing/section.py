@@ -188,4 +188,6 @@ def _numbers(table: pd.DataFrame) -> Block:
     return Fold(title=f"Numbers, {count} rows", blocks=[found])
 
 
-PART = Part(sections=sections, pictured=pictured, kinds={KIND}, introduction=INTRODUCTION)
+PART = Part(
+    label="Sensing", sections=sections, pictured=pictured, kinds={KIND}, introduction=INTRODUCTION
+)

@@ -12,7 +12,7 @@ from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
 from lip_ray.analysis.page.content import Content
 from lip_ray.analysis.page.static import section_html
-from lip_ray.analysis.parts.frontier.section import MOST_PROBLEMS
+from lip_ray.analysis.parts.problems.section import MOST_PROBLEMS
 from lip_ray.analysis.parts.size import MOST_COMPARISONS, sections
 from lip_ray.analysis.rows.points import described_points
 from lip_ray.store import Reader

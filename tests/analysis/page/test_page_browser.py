@@ -14,7 +14,7 @@ from lip_ray.analysis import (
     frontier_figure,
     frontier_points,
     frontier_report,
-    frontier_table,
+    problem_table,
     sensing_table,
 )
 
@@ -128,7 +128,7 @@ def opener(windows: Windows, report: Path) -> Iterator[Opener]:
 @pytest.fixture(scope="module")
 def table(study: Any) -> pd.DataFrame:
     """The numbers that the page must show."""
-    return frontier_table(frontier_points(study.frame("trials"), study.frame("levels")))
+    return problem_table(frontier_points(study.frame("trials"), study.frame("levels")))
 
 
 def means(table: pd.DataFrame, method: str, which: str) -> list[float]:

@@ -11,7 +11,7 @@ import pytest
 from lip_ray.analysis import (
     frontier_points,
     frontier_report,
-    frontier_table,
+    problem_table,
     transfer_figure,
     transfer_table,
 )
@@ -67,7 +67,7 @@ class TestFrontier:
             (transfer_row(astronaut, "astronaut", travels="mask"), [26, 23]),
         ]
         points = frontier_points(*frames(*fits, level_row=level_row))
-        table = selected(frontier_table(points))
+        table = selected(problem_table(points))
         own = table[table["problem"] == "astronaut: denoising, σ = 25"]
         means = {(str(r["method"]), r["density"]): r["mean_db"] for _, r in own.iterrows()}
         assert means == {

@@ -17,9 +17,9 @@ from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
 from lip_ray.analysis.page import report
 from lip_ray.analysis.parts import EXPLORER
-from lip_ray.analysis.parts.explorer.figures import Shown, explorer_figure
-from lip_ray.analysis.parts.explorer.looks import ALL
-from lip_ray.analysis.parts.explorer.table import AXES, explorer_fits, scene_table
+from lip_ray.analysis.parts.frontier.figures import Shown, explorer_figure
+from lip_ray.analysis.parts.frontier.looks import ALL
+from lip_ray.analysis.parts.frontier.table import AXES, frontier_fits, scene_table
 from lip_ray.analysis.rows.points import WHICH
 from lip_ray.store import Reader
 
@@ -92,7 +92,7 @@ class Source:
     def __init__(self, store: Any, path: Path) -> None:
         self.store = store
         frames = store.frame("trials"), store.frame("levels")
-        self.fits = explorer_fits(*frames)
+        self.fits = frontier_fits(*frames)
         self.table = scene_table(self.fits)
         self.path = path
         path.write_text(frontier_report(store), encoding="utf-8")
@@ -382,7 +382,7 @@ def test_many_fits_are_drawn_by_webgl_where_there_is_any(
     monkeypatch: pytest.MonkeyPatch,
     without_webgl: bool,
 ) -> None:
-    monkeypatch.setattr("lip_ray.analysis.parts.explorer.traces.MANY", 20)
+    monkeypatch.setattr("lip_ray.analysis.parts.frontier.traces.MANY", 20)
     many = Source(scenes.store, tmp_path / "many.html")
     explorer = opened(many.path, without_webgl=without_webgl)
     fits = {trace["type"] for trace in explorer.traces if "fits" in trace["name"]}

@@ -1,5 +1,7 @@
-"""The explorer's figure: one scene by one cost."""
+"""The frontier's figure: one scene by one cost."""
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +11,9 @@ import plotly.graph_objects as go
 from lip_ray.columns import FIT_S, MACS
 
 from ...charts.choices import chosen, resolved
-from ...charts.style import AXIS_TITLES, axis_lines, layout, spread
+from ...charts.style import AXIS_TITLES, TICK_GAP, axis_lines, layout, sparse_ticks, spread
 from ...rows.points import WHICH
+from ...rows.texts import count_text, density_text, sparsity_text
 from .looks import ALL, series_of
 from .table import AXES, SCENE
 from .traces import drawings
@@ -19,20 +22,25 @@ LEGEND_SHARE = 0.8
 """The most that the legend takes of the figure's height."""
 
 COST_TITLES = {
-    "density": "Density: kept ÷ prunable weights",
+    "density": "Density (below it: sparsity)",
     "kept": "Kept prunable weights",
     "macs": MACS.title.capitalize(),
     "seconds": FIT_S.title.capitalize(),
 }
 
-DENSITY_TICKS = [
-    round(digit * 10.0**power, -power) for power in range(-5, 1) for digit in (1, 2, 5)
-]
+ROUND_NUMBERS = [digit * 10.0**power for power in range(-3, 15) for digit in (1, 2, 5)]
+
+TICK_TEXTS: Mapping[str, Callable[[float], str]] = {
+    "density": lambda cost: f"{density_text(cost)}<br>{sparsity_text(cost)}",
+    "kept": count_text,
+    "macs": count_text,
+    "seconds": lambda cost: f"{cost:g}",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What an explorer's figure shows."""
+    """What the frontier's figure shows."""
 
     task: str
     image: str
@@ -49,13 +57,13 @@ def first_choice(table: pd.DataFrame) -> Shown:
     return Shown(task=first["task"], image=first["image"])
 
 
-def explorer_figure(
+def frontier_figure(
     table: pd.DataFrame, choice: Shown | None = None, *, fits: pd.DataFrame | None = None
 ) -> go.Figure:
     """PSNR against a cost for one scene: means, intervals, the front, and what they are held to.
 
     `table` is a `scene_table`, and `fits`, drawn as open marks whose `customdata` are row labels,
-    are those of `explorer_fits` that it was made of. Without a choice the first scene is shown.
+    are those of `frontier_fits` that it was made of. Without a choice the first scene is shown.
 
     Raises ValueError when the table has no row of that scene, naming those that there are.
     """
@@ -64,12 +72,14 @@ def explorer_figure(
     own = scene_fits(fits, choice.task, choice.image) if fits is not None else None
     (drawing,) = drawings(series_of(table), {choice.which: rows}, own).values()
     figure = go.Figure(list(drawing.drawn(vars(choice))))
-    figure.update_layout(resolved(explorer_layout(), vars(choice), {}))
-    figure.update_yaxes(range=psnr_range(table[_in_scene(table, choice)], own))
+    figure.update_layout(resolved(frontier_layout(), vars(choice), {}))
+    scene = table[_in_scene(table, choice)]
+    figure.update_yaxes(range=psnr_range(scene, own))
+    figure.update_xaxes(cost_ticks(scene[choice.axis], choice.axis))
     return figure
 
 
-def explorer_layout() -> dict[str, Any]:
+def frontier_layout() -> dict[str, Any]:
     """The layout of all scenes but for the range of PSNRs, by choice."""
     found = layout("") | {"xaxis": chosen("axis", {axis: cost_axis(axis) for axis in AXES})}
     found["legend"] = found["legend"] | {"maxheight": LEGEND_SHARE}
@@ -79,19 +89,33 @@ def explorer_layout() -> dict[str, Any]:
 
 def cost_axis(axis: str) -> dict[str, Any]:
     """A log axis with the cheapest on the right, as in all figures."""
-    ticks: dict[str, Any] = {"tickformat": "~s"}
-    if axis == "density":
-        ticks = {"tickvals": DENSITY_TICKS, "ticktext": [f"{tick:g}" for tick in DENSITY_TICKS]}
     title = {"title": {"text": COST_TITLES[axis]}}
-    return {"type": "log", "autorange": "reversed", "tickangle": 0} | ticks | title | axis_lines()
+    return {"type": "log", "autorange": "reversed", "tickangle": 0} | title | axis_lines()
+
+
+def cost_ticks(costs: pd.Series, axis: str) -> dict[str, Any]:
+    """Labels of a cost's axis: the densities that there are, and round numbers of all else."""
+    there = sorted({float(cost) for cost in costs if cost > 0}, reverse=True) or [1.0]
+    labels = there
+    if axis != "density":
+        within = [number for number in ROUND_NUMBERS if there[-1] <= number <= there[0]]
+        labels = within[::-1] if len(within) > 1 else there
+    ticks = sparse_ticks(labels, TICK_GAP)
+    return {"tickvals": ticks, "ticktext": [TICK_TEXTS[axis](tick) for tick in ticks]}
 
 
 def psnr_range(scene: pd.DataFrame, fits: pd.DataFrame | None) -> list[float]:
-    """Room for all three PSNRs of a scene, so that the axis stays while the switch is used."""
-    found = [*scene["mean_db"], *scene["measured_db"]]
+    """Room for all three PSNRs of a scene, so that the axis stays while the switch is used.
+
+    The measurement has room where anything restored is as bad: elsewhere its line would only take
+    height from what is compared.
+    """
+    found = [*scene["mean_db"]]
     if fits is not None:
         found += fits[[f"psnr_{which}_db" for which in WHICH]].to_numpy().ravel().tolist()
-    return spread(found)
+    known = [value for value in found if math.isfinite(value)]
+    measured = [value for value in scene["measured_db"] if value >= min(known, default=math.inf)]
+    return spread([*known, *measured])
 
 
 def scene_rows(table: pd.DataFrame, choice: Shown) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""How the explorer's traces look, and for which choices: templates that refer to columns."""
+"""How the frontier's traces look, and for which choices: templates that refer to columns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,16 @@ from typing import Any
 import pandas as pd
 
 from ...charts.choices import chosen, column, crowded
-from ...charts.style import FLAW_SYMBOLS, PALETTE, Style, base_style, method_style, plain
+from ...charts.style import (
+    FLAW_SYMBOLS,
+    FLAW_WORDS,
+    MEASURED_STYLE,
+    PALETTE,
+    Style,
+    base_style,
+    method_style,
+    plain,
+)
 from ...rows.naming import tuples
 from .table import SERIES
 
@@ -41,6 +50,16 @@ LONE_LINE = {"type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegen
 """A line beside another that says its name and its values."""
 
 MEANS = {"type": "scatter", "mode": "lines+markers", "x": COST, "y": MEAN}
+
+MEASURED = {
+    **LONE_LINE,
+    "x": column("measured cost", by="axis"),
+    "y": column("measured"),
+    "name": "measurement",
+    "line": MEASURED_STYLE.line(1.5),
+    "showlegend": True,
+}
+"""A level line at the measurement, above which restoring begins."""
 
 FRONT = {
     **MEANS,
@@ -81,16 +100,23 @@ def fit_marks(label: str) -> dict[str, Any]:
     }
 
 
-def flawed_marks(flaw: str, symbol: str) -> Template:
-    """Marks of the fits that have one flaw."""
-    ink = PALETTE["ink"]
-    marker = {"color": ink, "symbol": symbol, "size": 9, "line": {"color": ink, "width": 1.5}}
-    return fit_marks(f"{flaw} fit") | {"marker": marker, "name": f"{flaw} fit"}
+def _flaw_marker(flaw: str, colour: str) -> dict[str, Any]:
+    line = {"color": colour, "width": 1.5}
+    return {"color": colour, "symbol": FLAW_SYMBOLS[flaw], "size": 9, "line": line}
 
 
 FLAWED: Mapping[str, Template] = {
-    str(flaw): flawed_marks(str(flaw), symbol) for flaw, symbol in FLAW_SYMBOLS.items()
+    flaw: {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [1],
+        "y": [None],
+        "name": FLAW_WORDS[flaw],
+        "marker": _flaw_marker(flaw, PALETTE["ink"]),
+    }
+    for flaw in FLAW_SYMBOLS
 }
+"""Entries of the legend, by flaw: the marks themselves have the colours of their methods."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +144,17 @@ class Series:
 
     @cached_property
     def interval(self) -> Template:
-        """A vertical bar per mean, broken off between them."""
+        """A vertical bar: the interval of a mean that stands alone."""
         ends = {"x": {"gapped": [COST, COST]}, "y": {"gapped": [LOW, HIGH]}}
         line = {"color": self.style.colour, "width": 5}
-        return self._named({**LONE_LINE, **ends, "line": line, "opacity": 0.25}, ", interval")
+        return self._named({**LONE_LINE, **ends, "line": line, "opacity": 0.3}, ", interval")
+
+    @cached_property
+    def band(self) -> Template:
+        """A pale band from the least to the highest ends of the intervals of several means."""
+        ends = {"x": {"around": [COST, COST]}, "y": {"around": [LOW, HIGH]}}
+        look = {"fill": "toself", "fillcolor": self.style.colour, "opacity": 0.13}
+        return self._named({**LONE_LINE, **ends, **look, "line": {"width": 0}}, ", interval")
 
     @cached_property
     def means(self) -> Template:
@@ -148,6 +181,22 @@ class Series:
         marker = {"color": colour, "symbol": symbol, "size": crowded(few=6, many=4)}
         own = {**fit_marks(plain(self.name)), "marker": marker, "showlegend": False}
         return self._named(own, ", fits")
+
+    @cached_property
+    def flawed(self) -> Mapping[str, Template]:
+        """Marks of the fits that have a flaw, by flaw."""
+        return {
+            flaw: self._named(
+                {
+                    **fit_marks(plain(f"{self.name}, {flaw}")),
+                    "marker": _flaw_marker(flaw, self.style.colour),
+                    "opacity": 1,
+                    "showlegend": False,
+                },
+                f", {flaw} fits",
+            )
+            for flaw in FLAW_SYMBOLS
+        }
 
     def _named(self, trace: Template, what: str = "") -> Template:
         return {**trace, "name": plain(self.name + what), "legendgroup": self.name}

@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lip_ray.analysis.parts.explorer.figures import Shown, explorer_figure, first_choice
-from lip_ray.analysis.parts.explorer.section import explorer_data
-from lip_ray.analysis.parts.explorer.table import (
+from lip_ray.analysis.parts.frontier.figures import Shown, explorer_figure, first_choice
+from lip_ray.analysis.parts.frontier.section import frontier_data
+from lip_ray.analysis.parts.frontier.table import (
     AXES,
     MEAN_IMAGE,
-    explorer_fits,
-    explorer_table,
+    frontier_fits,
+    frontier_table,
     hypervolume_table,
     scene_table,
 )
-from lip_ray.analysis.parts.explorer.words import scene_words
+from lip_ray.analysis.parts.frontier.words import scene_words
 from lip_ray.analysis.rows.points import WHICH
 from lip_ray.analysis.statistics.intervals import hypervolume, pareto_front
 
@@ -68,7 +68,7 @@ class TestTable:
     """Means, intervals, costs."""
 
     def test_over_images_the_seeds_of_each_are_averaged_first(self, two_images: Frames) -> None:
-        table = explorer_table(*two_images)
+        table = frontier_table(*two_images)
         row = only(table, image=MEAN_IMAGE, method="magnitude", which="selected", total=2_208_768)
         assert row.mean_db == pytest.approx((26.5 + 30.5) / 2)
         assert (row.n, row.unit) == (2, "image")
@@ -78,29 +78,29 @@ class TestTable:
 
     def test_of_one_image_the_seeds_are_the_sample(self, two_images: Frames) -> None:
         row = only(
-            explorer_table(*two_images), image="camera", method="magnitude", which="selected"
+            frontier_table(*two_images), image="camera", method="magnitude", which="selected"
         )
         assert (row.mean_db, row.n, row.unit) == (pytest.approx(30.5), 2, "seed")
         assert row.seconds == pytest.approx(12.5)
         assert row.macs == 600
 
     def test_one_run_has_no_interval(self, two_images: Frames) -> None:
-        row = only(explorer_table(*two_images), image="astronaut", method="random", which="peak")
+        row = only(frontier_table(*two_images), image="astronaut", method="random", which="peak")
         assert row.n == 1
         assert math.isnan(row.low_db)
         assert math.isnan(row.high_db)
 
     def test_the_dense_fit_of_a_seed_counts_once(self, two_images: Frames) -> None:
-        table = explorer_table(*two_images)
+        table = frontier_table(*two_images)
         row = only(table, image="astronaut", method="dense", which="selected", total=2_208_768)
         assert row.n == 2
 
     def test_a_task_with_one_image_has_no_mean(self, study: Any) -> None:
-        table = explorer_table(study.frame("trials"), study.frame("levels"))
+        table = frontier_table(study.frame("trials"), study.frame("levels"))
         assert set(table["image"]) == {"astronaut"}
 
     def test_a_mean_over_fewer_images_is_not_on_the_front(self, two_images: Frames) -> None:
-        table = explorer_table(*two_images)
+        table = frontier_table(*two_images)
         means = table[(table["image"] == MEAN_IMAGE) & (table["which"] == "selected")]
         partial = means[~means["whole"]]
         assert set(zip(partial["prior"], partial["method"], strict=True)) == {
@@ -114,12 +114,12 @@ class TestTable:
         trials = [trial_row("magnitude", seed) for seed in (0, 1)]
         levels = [level_row(trial, level) for trial in trials for level in (0, 1)]
         levels[-1] |= dict.fromkeys((f"psnr_{which}_db" for which in WHICH), None)
-        table = explorer_table(pd.DataFrame(trials), pd.DataFrame(levels))
+        table = frontier_table(pd.DataFrame(trials), pd.DataFrame(levels))
         row = only(table, method="magnitude", which="final")
         assert (row.n, row.missing) == (1, 1)
 
     def test_what_a_store_did_not_count_is_missing(self, study: Any) -> None:
-        table = explorer_table(study.frame("trials"), study.frame("levels"))
+        table = frontier_table(study.frame("trials"), study.frame("levels"))
         assert table["macs"].isna().all()
         assert not table["front_macs"].any()
         assert table["front_density"].any()
@@ -163,7 +163,7 @@ class TestUnfitForAFront:
                 trials.append(trial_row("magnitude", seed))
                 levels += [level_row(trials[-1], level, psnr=27.0) for level in (0, 1, 2)]
             levels[-1] |= changes
-            return explorer_table(pd.DataFrame(trials), pd.DataFrame(levels))
+            return frontier_table(pd.DataFrame(trials), pd.DataFrame(levels))
 
         return make
 
@@ -204,14 +204,14 @@ class TestUnfitForAFront:
 def test_unfinished_fits_have_a_mark_of_their_own(two_images: Frames) -> None:
     trials, levels = two_images
     levels["unfinished"] = levels.index == 1
-    fits = explorer_fits(trials, levels)
+    fits = frontier_fits(trials, levels)
     figure = explorer_figure(scene_table(fits), fits=fits)
     [trace] = [trace for trace in figure.data if trace.name == "unfinished fit"]
     assert (trace.marker.symbol, list(trace.customdata)) == ("hourglass-open", [1])
 
 
 def made(rows: list[tuple[str, float, float, bool]]) -> pd.DataFrame:
-    """Fits of two images as of `explorer_fits`: image, density, PSNR, and whether it is unfit."""
+    """Fits of two images as of `frontier_fits`: image, density, PSNR, and whether it is unfit."""
     frame = pd.DataFrame(rows, columns=["image", "density", "psnr", "unfit"])
     frame["method"] = [f"method {place % 3}" for place in range(len(frame))]
     names = {"task": "denoising", "network": "skip", "reference": "dense"}
@@ -231,7 +231,7 @@ class TestHypervolume:
     """What a front dominates."""
 
     def test_it_is_that_of_the_points_within_the_reference(self, two_images: Frames) -> None:
-        table = explorer_table(*two_images)
+        table = frontier_table(*two_images)
         row = only(hypervolume_table(table), image="astronaut", which="selected", axis="kept")
         scene = table[(table["image"] == "astronaut") & (table["which"] == "selected")]
         assert row.worst_cost == pytest.approx(2_208_768 * 10**0.1)
@@ -247,7 +247,7 @@ class TestHypervolume:
         assert row.front == scene["front_kept"].sum()
 
     def test_without_a_cost_there_is_none(self, study: Any) -> None:
-        table = explorer_table(study.frame("trials"), study.frame("levels"))
+        table = frontier_table(study.frame("trials"), study.frame("levels"))
         row = only(hypervolume_table(table), which="selected", axis="macs")
         assert math.isnan(row.hypervolume)
         assert (row.front, row.points, row.without) == (0, 0, 16)
@@ -257,7 +257,7 @@ class TestFigure:
     """Rows become traces."""
 
     def test_the_front_is_a_step_line_with_rings(self, two_images: Frames) -> None:
-        fits = explorer_fits(*two_images)
+        fits = frontier_fits(*two_images)
         table = scene_table(fits)
         choice = Shown(task="denoising, σ = 25", image="astronaut", axis="kept")
         figure = explorer_figure(table, choice, fits=fits)
@@ -268,7 +268,7 @@ class TestFigure:
         assert front.marker.symbol == "circle-open"
 
     def test_the_deep_decoder_stays_whatever_prior_is_chosen(self, two_images: Frames) -> None:
-        table = explorer_table(*two_images)
+        table = frontier_table(*two_images)
         choice = Shown(task="denoising, σ = 25", image="astronaut", prior="skip")
         assert "skip" in set(table["network"])
         names = {trace.name for trace in explorer_figure(table, choice).data}
@@ -277,23 +277,23 @@ class TestFigure:
 
     def test_a_method_alone_keeps_the_dense_networks(self, two_images: Frames) -> None:
         choice = Shown(task="denoising, σ = 25", image="astronaut", method="random")
-        figure = explorer_figure(explorer_table(*two_images), choice)
+        figure = explorer_figure(frontier_table(*two_images), choice)
         shown = {trace.name for trace in figure.data if trace.showlegend is not False}
         assert shown == {"skip: random", "skip: dense", "deep_decoder: dense", "Pareto front"}
 
     def test_many_fits_are_drawn_by_webgl(
         self, two_images: Frames, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        fits = explorer_fits(*two_images)
+        fits = frontier_fits(*two_images)
         table = scene_table(fits)
         kinds = {trace.type for trace in explorer_figure(table, fits=fits).data}
         assert kinds == {"scatter"}
-        monkeypatch.setattr("lip_ray.analysis.parts.explorer.traces.MANY", 3)
+        monkeypatch.setattr("lip_ray.analysis.parts.frontier.traces.MANY", 3)
         kinds = {trace.type for trace in explorer_figure(table, fits=fits).data}
         assert kinds == {"scatter", "scattergl"}
 
     def test_an_unknown_scene_is_refused_with_those_there_are(self, two_images: Frames) -> None:
-        table = explorer_table(*two_images)
+        table = frontier_table(*two_images)
         with pytest.raises(ValueError, match=r"no scene moving, astronaut.*there are: .*camera"):
             explorer_figure(table, Shown(task="moving", image="astronaut"))
 
@@ -304,7 +304,7 @@ class TestFigure:
         task = {"kind": "denoising", "sigma": 30.0}
         trial = trial_row("magnitude", images=images, task=task)
         frames = pd.DataFrame([trial]), pd.DataFrame([level_row(trial)])
-        fits = explorer_fits(*frames)
+        fits = frontier_fits(*frames)
         table = scene_table(fits)
         figure = explorer_figure(table, first_choice(table), fits=fits)
         (marks,) = [trace for trace in figure.data if trace.name == "published"]
@@ -320,9 +320,9 @@ class TestPage:
     """Words and columns."""
 
     def test_words_say_the_reference_point_and_what_is_missing(self, two_images: Frames) -> None:
-        fits = explorer_fits(*two_images)
+        fits = frontier_fits(*two_images)
         table = scene_table(fits)
-        data = explorer_data(table, fits)
+        data = frontier_data(table, fits)
         scene = next(one for one in data["scenes"] if one["image"] == MEAN_IMAGE)
         said = scene["words"]["selected"]["density"]
         assert "reference point density 1.26 and 20.30 dB, the measurement" in said
@@ -334,18 +334,18 @@ class TestPage:
     ) -> None:
         trial = trial_row()
         levels = [level_row(trial, level, fit_s=None) for level in (0, 1)]
-        fits = explorer_fits(pd.DataFrame([trial]), pd.DataFrame(levels))
+        fits = frontier_fits(pd.DataFrame([trial]), pd.DataFrame(levels))
         table = scene_table(fits)
-        data = explorer_data(table, fits)
+        data = frontier_data(table, fits)
         said = data["scenes"][0]["words"]["selected"]
         assert "Every point is one run: there are no intervals." in said["density"]
         assert "2 of 2 points are not shown: they lack multiply-adds" in said["macs"]
         assert "2 of 2 points are not shown: they lack seconds of fitting" in said["seconds"]
 
     def test_every_fit_belongs_to_its_row_and_scene(self, two_images: Frames) -> None:
-        fits = explorer_fits(*two_images)
+        fits = frontier_fits(*two_images)
         table = scene_table(fits)
-        data = explorer_data(table, fits)
+        data = frontier_data(table, fits)
         columns = {name: unpacked(column) for name, column in data["columns"].items()}
         assert sorted(columns["fit"]) == sorted(fits.index)
         for scene in data["scenes"]:

@@ -1,4 +1,4 @@
-"""What the explorer says of a scene: its front, what that dominates, and what is missing."""
+"""What the page says of a scene: its front, what that dominates, and what is missing."""
 
 from collections.abc import Iterator
 from functools import cache

@@ -1,4 +1,4 @@
-"""All traces that an explorer's scenes could have, and the columns that these refer to.
+"""All traces that the frontier's scenes could have, and the columns that these refer to.
 
 The columns are those of all scenes: means, then fits, then published numbers.
 """
@@ -6,17 +6,18 @@ The columns are those of all scenes: means, then fits, then published numbers.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ...charts.choices import Column, Columns, Drawing, Piece, Places, Trace
+from ...charts.choices import Column, Columns, Drawing, Piece, Places, Trace, Values
 from ...charts.style import plain
 from ...rows.naming import tuples
 from ...rows.points import WHICH
 from ...statistics.published import published_for, published_table
-from .looks import FLAWED, FRONT, PUBLISHED, SAMPLES, Series
+from .looks import FLAWED, FRONT, MEASURED, PUBLISHED, SAMPLES, Series
 from .table import AXES, SCENE, SERIES
 
 MANY = 2_000
@@ -29,6 +30,9 @@ MEAN_DECIMALS, FIT_DECIMALS = 4, 3
 Scene = tuple[str, str]
 """A task and an image."""
 
+LEAST_SAMPLES = 3
+"""Fits or images from which a mean has an interval drawn; the fits themselves say more below."""
+
 CONDITIONS = {(which, axis): {"which": [which], "axis": [axis]} for which in WHICH for axis in AXES}
 
 
@@ -38,14 +42,16 @@ def drawings(
     """All that the figure of each scene could show.
 
     `rows` are those of a `scene_table` by `which` PSNR, of the same means in the same order; `fits`
-    are `explorer_fits` of these scenes.
+    are `frontier_fits` of these scenes.
     """
     means = _Means(rows={which: own.reset_index(drop=True) for which, own in rows.items()})
     marks = None if fits is None else _Fits(fits=_in_order(fits, series), series=series)
-    published = _Published(keys=means.keys)
+    published, measured = _Published(keys=means.keys), _Measured(rows=next(iter(rows.values())))
     columns = {**means.columns, **(marks.columns if marks else {}), **published.columns}
+    columns |= measured.columns
 
     def traces(scene: Scene) -> Iterator[Trace]:
+        yield from measured.traces(scene)
         for one in series:
             yield from means.traces(scene, one)
         if marks:
@@ -69,13 +75,44 @@ class _Means:
         own = self._places(scene, series, series.method)
         if not len(own):
             return
-        yield _trace(series.interval, series, own)
         if series.base:
-            yield _trace(series.means, series, own)
+            ladder = own
             yield from (_trace(series.level, series, self._ends(row)) for row in own)
         else:
             dense = self._places(scene, series, self._base["reference"].iat[own[0]])
-            yield _trace(series.means, series, [*dense[:1], *own])
+            ladder = np.array([*dense[:1], *own])
+        yield from self._intervals(series, ladder)
+        yield _trace(series.means, series, ladder)
+
+    def _intervals(self, series: Series, ladder: Values) -> Iterator[Trace]:
+        """Those of the means over `LEAST_SAMPLES` and more: a band, or a bar where one has it."""
+        bars: list[Piece] = []
+        bands: list[Piece] = []
+        for axes, which, places in self._sampled(ladder):
+            when = {**series.when, "axis": axes, "which": which}
+            (bands if len(places) > 1 and not series.base else bars).append(
+                Piece(when=when, places=places)
+            )
+        if bands:
+            yield Trace(template=series.band, pieces=bands)
+        if bars:
+            yield Trace(template=series.interval, pieces=bars)
+
+    def _sampled(self, ladder: Values) -> Iterator[tuple[list[str], list[str], Values]]:
+        """Places with intervals, cheapest first, by the axes and the PSNRs that have the same."""
+        by_axis: dict[str, dict[tuple[int, ...], list[str]]] = {}
+        for axis, (which, rows) in product(AXES, self.rows.items()):
+            own = ladder[rows["n"].to_numpy()[ladder] >= LEAST_SAMPLES]
+            order = np.argsort(rows[axis].to_numpy()[own], kind="stable")
+            places = tuple(own[order].tolist())
+            by_axis.setdefault(axis, {}).setdefault(places, []).append(which)
+        alike: dict[tuple[tuple[int, ...], tuple[str, ...]], list[str]] = {}
+        for axis, found in by_axis.items():
+            for places, whiches in found.items():
+                alike.setdefault((places, tuple(whiches)), []).append(axis)
+        for (places, chosen), axes in alike.items():
+            if places:
+                yield axes, [*chosen], np.array(places)
 
     def front(self, scene: Scene) -> Trace:
         """Which means are on the front, the cheapest first, differs by PSNR and by cost."""
@@ -159,13 +196,16 @@ class _Fits:
     series: Sequence[Series]
 
     def traces(self, scene: Scene) -> Iterator[Trace]:
-        """Open marks by series, then a trace for each flaw."""
+        """Open marks by series, those of each flaw as it is marked, and what these marks mean."""
         for one, own in self._shown(scene, ""):
             yield _trace(one.fits, one, own)
-        for flaw, template in FLAWED.items():
-            pieces = [Piece(when=one.when, places=own) for one, own in self._shown(scene, flaw)]
-            if pieces:
-                yield Trace(template=template, pieces=pieces)
+        for flaw, entry in FLAWED.items():
+            shown = list(self._shown(scene, flaw))
+            for one, own in shown:
+                yield _trace(one.flawed[flaw], one, own)
+            if shown:
+                pieces = [Piece(when=one.when, places=()) for one, _ in shown]
+                yield Trace(template=entry, pieces=pieces)
 
     @property
     def columns(self) -> Columns:
@@ -214,6 +254,44 @@ def _in_order(fits: pd.DataFrame, series: Sequence[Series]) -> pd.DataFrame:
     drawn = fits["flaw"].where(fits["flaw"].isin(list(FLAWED)), "")
     found = fits.assign(series=[places.get(pair, -1) for pair in own], flaw=drawn)
     return found.sort_values(["task", "series", "flaw", "image"], kind="stable")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """The PSNR of what was measured, a level line a scene, of the rows of one PSNR."""
+
+    rows: pd.DataFrame
+
+    def traces(self, scene: Scene) -> Iterator[Trace]:
+        """One line, where the PSNR is known."""
+        if scene in self._firsts:
+            first = self._firsts[scene]
+            yield Trace(template=MEASURED, pieces=[Piece(when={}, places=[first, first + 1])])
+
+    @property
+    def columns(self) -> Columns:
+        """Both ends by axis, and the PSNR at both."""
+        ends = self._ends
+        costs = {
+            axis: Column(
+                values=ends[[f"{axis}_max", f"{axis}_min"]].to_numpy(float).ravel(),
+                decimals=COST_DECIMALS[axis],
+            )
+            for axis in AXES
+        }
+        psnr = np.repeat(ends["measured_db"].to_numpy(float), 2)
+        return {"measured cost": costs, "measured": Column(values=psnr, decimals=MEAN_DECIMALS)}
+
+    @cached_property
+    def _firsts(self) -> dict[Scene, int]:
+        return {scene: 2 * place for place, scene in enumerate(self._ends.index)}
+
+    @cached_property
+    def _ends(self) -> pd.DataFrame:
+        ends = {f"{axis}_{end}": (axis, end) for axis in AXES for end in ("max", "min")}
+        scenes = self.rows.groupby(SCENE, observed=True)
+        found = scenes.agg(**ends, measured_db=("measured_db", "mean"))
+        return found[found["measured_db"].notna()]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What a page shows of single fits: at their marks, in their tiles, and in the dialog."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -12,11 +12,13 @@ from ...rows.identity import DENSE
 from ...rows.naming import tuples
 from ...rows.points import UNFINISHED, WHICH
 from ...rows.texts import db_text, density_text, known_text, removed_text
+from .details import Details
 
 
-def cards(fits: pd.DataFrame, pictures: Pictures) -> dict[str, Any]:
-    """Cards by row label: what holds for all of a fit, and a view for each PSNR."""
-    return {str(fit.Index): _card(fit, pictures) for fit in tuples(fits)}
+def cards(fits: pd.DataFrame, pictures: Pictures, details: Callable[[], Details]) -> dict[str, Any]:
+    """Cards by row label: what holds for all of a fit, its details, and a view for each PSNR."""
+    told = details()
+    return {str(fit.Index): _card(fit, pictures) | told.of(fit) for fit in tuples(fits)}
 
 
 def _card(fit: Any, pictures: Pictures) -> dict[str, Any]:
@@ -25,7 +27,8 @@ def _card(fit: Any, pictures: Pictures) -> dict[str, Any]:
         outcome = f"{outcome}, {UNFINISHED}"
     views = ALBUM.views(fit, pictures)
     return {
-        "title": f"{fit.method}, seed {fit.seed}",
+        "title": _title(fit),
+        "place": f"{fit.trial_id}@{fit.level}",
         "rows": [
             ["Density", removed_text(fit.density)],
             ["Weights", f"{fit.kept:,} of {fit.total:,}"],
@@ -33,19 +36,29 @@ def _card(fit: Any, pictures: Pictures) -> dict[str, Any]:
             ["Outcome", str(outcome)],
         ],
         "views": [
-            view | {"rows": _rows(fit, which)} for which, view in zip(WHICH, views, strict=True)
+            view | {"rows": _rows(fit, which), "step": _step(fit, which)}
+            for which, view in zip(WHICH, views, strict=True)
         ],
     }
 
 
 def _rows(fit: Any, which: str) -> list[list[str]]:
     """The step of a PSNR, and the scores there."""
-    step = fit.steps if which == "final" else getattr(fit, f"{which}_step")
     return [
-        ["Step", f"{which}, {known_text(step)}"],
+        ["Step", f"{which}, {known_text(_step(fit, which))}"],
         ["PSNR", db_text(getattr(fit, f"psnr_{which}_db"))],
         ["SSIM", known_text(getattr(fit, f"ssim_{which}"), ".3f")],
     ]
+
+
+def _title(fit: Any) -> str:
+    density = "" if fit.kept == fit.total else f" at {density_text(fit.density)}"
+    return f"{fit.method}{density}, seed {fit.seed}"
+
+
+def _step(fit: Any, which: str) -> int | None:
+    step = fit.steps if which == "final" else getattr(fit, f"{which}_step")
+    return None if pd.isna(step) else int(step)
 
 
 def _alt(fit: Any, which: str) -> str:
@@ -62,6 +75,19 @@ ALBUM = Album(
     scene=["problem", "seed"],
     ladder=["problem", "seed", "method"],
 )
+
+
+def neighbours(fits: pd.DataFrame, pictures: Pictures) -> dict[str, dict[str, Any]]:
+    """As `Album.neighbours`, and `dense`, the name of the dense fit that a fit is held to."""
+    found = ALBUM.neighbours(fits, pictures)
+    dense = {
+        (fit.problem, fit.seed, str(fit.method)): str(fit.Index)
+        for fit in tuples(fits[fits["kept"] == fits["total"]])
+    }
+    for fit in tuples(fits):
+        base = dense.get((fit.problem, fit.seed, str(fit.reference)))
+        found[str(fit.Index)]["dense"] = base if base != str(fit.Index) else None
+    return found
 
 
 def gallery(fits: pd.DataFrame, pictures: Pictures) -> Gallery:

@@ -1,23 +1,17 @@
-"""What the live page answers to requests that no page of ours makes: a status, and no traceback."""
+"""The pages that `lip serve` answers with: the report as it stands, and what is new of it."""
 
-import traceback
 from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, request
-from werkzeug.exceptions import BadRequest, HTTPException, NotFound
+from flask import Flask, Response, abort, jsonify, request
 from werkzeug.serving import WSGIRequestHandler
 
-OURS = "lip_ray."
-
-LARGEST_BODY = 4_000_000
-"""In bytes. A page sends back its outline and what is chosen: kilobytes."""
+from ..page.static import LIBRARIES, library_text, waiting_html
+from .state import Live
 
 SILENT_S = 60.0
 """How long a client may take over its next byte."""
-
-FILES = "/_dash-component-suites/"
 
 
 class Handler(WSGIRequestHandler):
@@ -44,15 +38,45 @@ class Handler(WSGIRequestHandler):
         """Print nothing, and do not read a path that may be malformed."""
 
 
-def guard(server: Flask, names: Collection[str]) -> None:
-    """Have wrong requests answered with 400, 404 or 413; with names, these hosts alone are served.
+def make_app(live: Live, names: Collection[str] = ()) -> Flask:
+    """A page at /, what is new at /status.json; with `names`, these hosts alone are served.
 
     A page of another site that is open in a browser here may make its own name mean this machine.
     """
-    server.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
-    server.register_error_handler(Exception, _answered)
+    app = Flask("lip_ray", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = 0
     if names:
-        server.before_request(lambda: _refuse_other_names(names))
+        app.before_request(lambda: _refuse_other_names(names))
+    app.after_request(_guarded)
+
+    @app.get("/")
+    def page() -> str:
+        live.look()
+        return live.page or waiting_html(refresh_s=live.refresh_s)
+
+    @app.get("/status.json")
+    def status() -> Response:
+        glance = live.look()
+        return jsonify(version=glance.version, status=glance.status, trouble=glance.trouble)
+
+    @app.get("/<name>")
+    def library(name: str) -> Response:
+        if name not in LIBRARIES:
+            abort(404)
+        found = Response(library_text(name), mimetype="text/javascript")
+        found.add_etag()
+        found.make_conditional(request)
+        return found
+
+    return app
+
+
+def _guarded(response: Response) -> Response:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
+    response.headers["Cache-Control"] = "no-cache"
+    return response
 
 
 def _refuse_other_names(names: Collection[str]) -> None:
@@ -64,13 +88,3 @@ def _refuse_other_names(names: Collection[str]) -> None:
         abort(400, f"this page is at {', '.join(sorted(names))}")
     if host is None and request.headers.get("Host"):
         abort(400)
-
-
-def _answered(error: Exception) -> HTTPException | Response:
-    """The error of a request that Dash or Flask could make nothing of. Raises errors of ours."""
-    if isinstance(error, HTTPException):
-        return error
-    frames = traceback.walk_tb(error.__traceback__)
-    if any(str(frame.f_globals.get("__name__", "")).startswith(OURS) for frame, _ in frames):
-        raise error
-    return NotFound() if request.path.startswith(FILES) else BadRequest()

@@ -9,11 +9,11 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from lip_ray.analysis import frontier_figure, frontier_points, frontier_table, summary_table
+from lip_ray.analysis import frontier_figure, frontier_points, problem_table, summary_table
 from lip_ray.analysis.charts.style import AXIS_TITLES
 from lip_ray.analysis.page.content import Content
 from lip_ray.analysis.page.section import Table, Text
-from lip_ray.analysis.parts.frontier import section as frontier
+from lip_ray.analysis.parts.problems import section as problems
 from lip_ray.analysis.rows.points import WHICH, distinct_fits
 from lip_ray.analysis.rows.texts import density_text, sample_text, sparsity_text
 
@@ -61,7 +61,7 @@ class TestTable:
     """Means, intervals and counts."""
 
     def test_the_interval_is_students_over_seeds(self, points_of: Any) -> None:
-        table = frontier_table(points_of({0: [30, 26], 1: [30, 27], 2: [30, 28]}))
+        table = problem_table(points_of({0: [30, 26], 1: [30, 27], 2: [30, 28]}))
         row = rows_of(table, "magnitude").iloc[0]
         half = T_2 * 1 / math.sqrt(3)
         assert row["n"] == 3
@@ -72,18 +72,18 @@ class TestTable:
     def test_two_seeds_and_another_confidence(self, points_of: Any) -> None:
         points = points_of({0: [30, 27], 1: [30, 28]})
         half = math.sqrt(0.5) / math.sqrt(2)
-        wide = rows_of(frontier_table(points), "magnitude").iloc[0]
-        narrow = rows_of(frontier_table(points, confidence=0.5), "magnitude").iloc[0]
+        wide = rows_of(problem_table(points), "magnitude").iloc[0]
+        narrow = rows_of(problem_table(points, confidence=0.5), "magnitude").iloc[0]
         assert wide["high_db"] - wide["mean_db"] == pytest.approx(T_1 * half)
         assert narrow["high_db"] - narrow["mean_db"] == pytest.approx(half)  # t is exactly 1 there
 
     def test_all_three_psnrs_are_there(self, points_of: Any) -> None:
-        table = frontier_table(points_of({0: [30, 27]}))
+        table = problem_table(points_of({0: [30, 27]}))
         means = {which: rows_of(table, "magnitude", which)["mean_db"].iloc[0] for which in WHICH}
         assert means == {"selected": 27.0, "peak": 27.5, "final": 25.5}
 
     def test_one_seed_has_no_interval(self, points_of: Any) -> None:
-        table = frontier_table(points_of({0: [30, 27]}))
+        table = problem_table(points_of({0: [30, 27]}))
         assert table["n"].eq(1).all()
         assert table[["low_db", "high_db"]].isna().all(axis=None)
         assert sample_text(table) == "n = 1 seed, so no intervals"
@@ -96,7 +96,7 @@ class TestTable:
             for level in (0, 1)
         ]
         points = frontier_points(pd.DataFrame(trials), pd.DataFrame(levels))
-        dense = rows_of(frontier_table(points), "dense").iloc[0]
+        dense = rows_of(problem_table(points), "dense").iloc[0]
         assert len(points) == 12
         assert len(distinct_fits(points)) == 2 + 6
         assert dense["seeds"] == 2
@@ -104,21 +104,21 @@ class TestTable:
         assert dense["high_db"] - 28.5 == pytest.approx(T_1 * math.sqrt(0.5) / math.sqrt(2))
 
     def test_a_failed_fit_is_counted_and_has_no_psnr(self, points_of: Any) -> None:
-        table = frontier_table(points_of({0: [30, 26], 1: [30, None], 2: [30, 28]}))
+        table = problem_table(points_of({0: [30, 26], 1: [30, None], 2: [30, 28]}))
         row = rows_of(table, "magnitude").iloc[0]
         assert (row["seeds"], row["n"], row["missing"], row["failed"]) == (3, 2, 1, 1)
         assert row["mean_db"] == pytest.approx(27)
         assert sample_text(table) == "n = 2 to 3 seeds, 95 % intervals"
 
     def test_a_level_that_failed_for_every_seed_stays(self, points_of: Any) -> None:
-        row = rows_of(frontier_table(points_of({0: [30, None]})), "magnitude").iloc[0]
+        row = rows_of(problem_table(points_of({0: [30, None]})), "magnitude").iloc[0]
         assert (row["seeds"], row["n"], row["missing"]) == (1, 0, 1)
         assert math.isnan(row["mean_db"])
         assert math.isnan(row["effective"])
 
     def test_collapse_is_counted_and_its_psnr_is_in_the_mean(self, study: Any) -> None:
         points = frontier_points(study.frame("trials"), study.frame("levels"))
-        row = rows_of(frontier_table(points), "random").iloc[3]
+        row = rows_of(problem_table(points), "random").iloc[3]
         assert row["density"] == pytest.approx(0.05, abs=1e-6)
         assert row["collapsed"] == 1
         assert row["mean_db"] == pytest.approx((23.7 + 12.9) / 2)
@@ -126,14 +126,14 @@ class TestTable:
     @pytest.mark.parametrize("confidence", [0, 1, 95, -0.5])
     def test_a_confidence_is_within_0_and_1(self, points_of: Any, confidence: float) -> None:
         with pytest.raises(ValueError, match=f"within 0 and 1, got {confidence}"):
-            frontier_table(points_of({0: [30]}), confidence=confidence)
+            problem_table(points_of({0: [30]}), confidence=confidence)
 
     def test_inputs_are_left_alone(self, study: Any) -> None:
         trials, levels = study.frame("trials"), study.frame("levels")
         before = trials.copy(), levels.copy()
         points = frontier_points(trials, levels)
         copied = points.copy()
-        frontier_figure(points, frontier_table(points))
+        frontier_figure(points, problem_table(points))
         pd.testing.assert_frame_equal(trials, before[0])
         pd.testing.assert_frame_equal(levels, before[1])
         pd.testing.assert_frame_equal(points, copied)
@@ -193,7 +193,7 @@ class TestNames:
             for image, psnr in (("astronaut", 27.0), ("camera", 31.0))
             for level in (0, 1)
         ]
-        table = frontier_table(frontier_points(pd.DataFrame([trial]), pd.DataFrame(levels)))
+        table = problem_table(frontier_points(pd.DataFrame([trial]), pd.DataFrame(levels)))
         means = table[table["which"] == "selected"].groupby("problem", observed=True)["mean_db"]
         assert means.first().to_dict() == {
             "astronaut: denoising, σ = 25": 27.0,
@@ -230,7 +230,7 @@ class TestFigure:
         return frontier_points(study.frame("trials"), study.frame("levels"))
 
     def test_lines_are_the_means(self, points: pd.DataFrame) -> None:
-        table = frontier_table(points)
+        table = problem_table(points)
         drawn = traces(frontier_figure(points, table))
         dense = rows_of(table, "dense")
         for method in ("magnitude", "random", "snip"):
@@ -241,7 +241,7 @@ class TestFigure:
         assert list(drawn["measurement"].y) == [20.3, 20.3]
 
     def test_bars_are_the_intervals(self, points: pd.DataFrame) -> None:
-        table = frontier_table(points)
+        table = problem_table(points)
         drawn = traces(frontier_figure(points, table))["snip, interval"]
         rows = rows_of(table, "snip")
         assert list(drawn.y[0::3]) == rows["low_db"].tolist()
@@ -249,7 +249,7 @@ class TestFigure:
         assert set(drawn.y[2::3]) == {None}
 
     def test_marks_are_the_fits(self, points: pd.DataFrame) -> None:
-        drawn = traces(frontier_figure(points, frontier_table(points)))["random, fits"]
+        drawn = traces(frontier_figure(points, problem_table(points)))["random, fits"]
         fits = points.loc[list(drawn.customdata)]
         assert len(fits) == 10
         assert set(fits["method"]) == {"random"}
@@ -257,7 +257,7 @@ class TestFigure:
         assert list(drawn.x) == fits["density"].tolist()
 
     def test_the_buttons_hold_the_other_psnrs(self, points: pd.DataFrame) -> None:
-        table = frontier_table(points)
+        table = problem_table(points)
         figure = frontier_figure(points, table)
         names = [trace.name for trace in figure.data]
         for which, button in zip(WHICH, figure.layout.updatemenus[0].buttons, strict=True):
@@ -268,7 +268,7 @@ class TestFigure:
             assert changes["yaxis.title.text"] == AXIS_TITLES[which]
 
     def test_collapse_is_a_cross_with_a_legend(self, points: pd.DataFrame) -> None:
-        drawn = traces(frontier_figure(points, frontier_table(points)))
+        drawn = traces(frontier_figure(points, problem_table(points)))
         symbols = drawn["random, fits"].marker.symbol
         fits = points.loc[list(drawn["random, fits"].customdata)]
         crossed = [symbol == "x-thin" for symbol in symbols]
@@ -280,7 +280,7 @@ class TestFigure:
         trial = trial_row()
         levels = [level_row(trial), level_row(trial, 1, outcome="diverged", psnr_final_db=None)]
         points = frontier_points(pd.DataFrame([trial]), pd.DataFrame(levels))
-        drawn = traces(frontier_figure(points, frontier_table(points)))
+        drawn = traces(frontier_figure(points, problem_table(points)))
         assert drawn["magnitude, fits"].marker.symbol == ("asterisk",)
         assert "diverged fit" in drawn
         assert "collapsed fit" not in drawn
@@ -289,7 +289,7 @@ class TestFigure:
         trial = trial_row()
         levels = [level_row(trial), level_row(trial, 1, unfinished=True)]
         points = frontier_points(pd.DataFrame([trial]), pd.DataFrame(levels))
-        table = frontier_table(points)
+        table = problem_table(points)
         assert rows_of(table, "magnitude", "selected")["unfinished"].tolist() == [1]
         drawn = traces(frontier_figure(points, table))
         assert drawn["magnitude, fits"].marker.symbol == ("hourglass-open",)
@@ -322,7 +322,7 @@ class TestFigure:
 
     def test_a_fit_without_psnr_stands_at_the_foot(self, points_of: Any) -> None:
         points = points_of({0: [30, 27, None]})
-        drawn = traces(frontier_figure(points, frontier_table(points)))
+        drawn = traces(frontier_figure(points, problem_table(points)))
         foot = drawn["fit without PSNR"]
         assert foot.yaxis == "y2"
         assert list(foot.y) == [0]
@@ -331,12 +331,12 @@ class TestFigure:
 
     def test_one_seed_says_so(self, points_of: Any) -> None:
         points = points_of({0: [30, 27]})
-        figure = frontier_figure(points, frontier_table(points))
+        figure = frontier_figure(points, problem_table(points))
         assert set(traces(figure)["magnitude, interval"].y) == {None}
         assert "n = 1 seed, so no intervals" in figure.layout.xaxis.title.text
 
     def test_methods_differ_in_colour_dash_and_symbol(self, points: pd.DataFrame) -> None:
-        drawn = traces(frontier_figure(points, frontier_table(points)))
+        drawn = traces(frontier_figure(points, problem_table(points)))
         lines = [drawn[name] for name in ("magnitude", "random", "snip", "dense")]
         assert len({line.line.color for line in lines}) == 4
         assert len({line.line.dash for line in lines}) == 4
@@ -347,7 +347,7 @@ class TestFigure:
         trials = [trial_row("magnitude"), trial_row("snip"), trial_row("snip", fit=steps)]
         levels = [level_row(trial, level) for trial in trials for level in (0, 1)]
         points = frontier_points(pd.DataFrame(trials), pd.DataFrame(levels))
-        table = frontier_table(points)
+        table = problem_table(points)
         colours = {
             traces(frontier_figure(own, table[table["problem"] == problem]))["snip"].line.color
             for problem, own in points.groupby("problem", observed=True)
@@ -355,7 +355,7 @@ class TestFigure:
         assert len(colours) == 1
 
     def test_the_axis_is_logarithmic_and_shows_sparsity(self, points: pd.DataFrame) -> None:
-        axis = frontier_figure(points, frontier_table(points)).layout.xaxis
+        axis = frontier_figure(points, problem_table(points)).layout.xaxis
         assert axis.type == "log"
         assert axis.range[0] > axis.range[1]
         assert axis.ticktext == (
@@ -367,26 +367,26 @@ class TestFigure:
         trial = trial_row()
         levels = [level_row(trial, i, kept=round(2_208_768 * 0.8**i)) for i in range(17)]
         points = frontier_points(pd.DataFrame([trial]), pd.DataFrame(levels))
-        ticks = frontier_figure(points, frontier_table(points)).layout.xaxis.tickvals
+        ticks = frontier_figure(points, problem_table(points)).layout.xaxis.tickvals
         assert ticks[0] == 1
         assert ticks[-1] == points["density"].min()
         assert len(ticks) <= 8
 
     def test_only_dense_levels_so_far(self, points_of: Any) -> None:
         points = points_of({0: [30], 1: [31]})
-        drawn = traces(frontier_figure(points, frontier_table(points)))
+        drawn = traces(frontier_figure(points, problem_table(points)))
         assert list(drawn["dense"].y) == [30.5, 30.5]
         assert "magnitude" not in drawn
 
     def test_an_infinite_psnr_leaves_a_gap_not_a_broken_axis(self, points_of: Any) -> None:
         points = points_of({0: [30, math.inf, 27]})
-        figure = frontier_figure(points, frontier_table(points))
+        figure = frontier_figure(points, problem_table(points))
         assert list(traces(figure)["magnitude"].y) == [30, None, 27]
         assert all(math.isfinite(end) for end in figure.layout.yaxis.range)
 
     def test_names_are_not_markup(self, points_of: Any) -> None:
         points = points_of({0: [30, 27]}, pruner="<a href='//x'>a</a>&amp;")
-        names = [trace.name for trace in frontier_figure(points, frontier_table(points)).data]
+        names = [trace.name for trace in frontier_figure(points, problem_table(points)).data]
         assert "&lt;a href='//x'&gt;a&lt;/a&gt;&amp;amp;" in names
         assert not any("<" in name for name in names)
 
@@ -395,7 +395,7 @@ class TestFigure:
         trials = [trial_row(), trial_row("magnitude", fit=steps)]
         levels = [level_row(trial) for trial in trials]
         points = frontier_points(pd.DataFrame(trials), pd.DataFrame(levels))
-        table = frontier_table(points)
+        table = problem_table(points)
         one = points[points["problem"] == points["problem"].iloc[0]]
         for wrong in (points, one):
             with pytest.raises(ValueError, match="shows one problem"):
@@ -404,10 +404,10 @@ class TestFigure:
     def test_no_psnr_at_all_is_refused(self, points_of: Any) -> None:
         points = points_of({0: [None, None]})
         with pytest.raises(ValueError, match="needs a clean image"):
-            frontier_figure(points, frontier_table(points))
+            frontier_figure(points, problem_table(points))
 
     def test_it_offers_no_upload(self, points: pd.DataFrame) -> None:
-        layout = json.loads(frontier_figure(points, frontier_table(points)).to_json())["layout"]
+        layout = json.loads(frontier_figure(points, problem_table(points)).to_json())["layout"]
         assert "sendChartToCloud" in layout["modebar"]["remove"]
 
 

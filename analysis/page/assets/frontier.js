@@ -1,12 +1,14 @@
 (() => {
-  const data = page.explorer;
+  const data = page.frontier;
   if (!data) return;
-  const chart = document.getElementById("explorer");
+  const ALL = "all";
+  const chart = document.getElementById("chart");
   const section = chart.closest("section");
   const heading = section.querySelector("h2");
   const words = section.querySelector(".words");
   const lists = new Map([...section.querySelectorAll("select")].map((s) => [s.dataset.choice, s]));
   const buttons = [...section.querySelectorAll("input")];
+  const answers = [...section.querySelectorAll(".answers li")];
   const uids = new Map();
   const START = `#${heading.id}?`;
   const choices = new Choices(data);
@@ -14,11 +16,14 @@
 
   const unique = (values) => [...new Set(values)];
 
+  /* A list of one is no choice. */
   function fill(name, labels, texts = labels) {
     if (!labels.includes(choice[name])) choice[name] = labels[0];
     const options = labels.map((label, i) => new Option(texts[i], label));
-    lists.get(name).replaceChildren(...options);
-    lists.get(name).value = choice[name];
+    const list = lists.get(name);
+    list.replaceChildren(...options);
+    list.value = choice[name];
+    list.parentElement.hidden = labels.filter((label) => label !== ALL).length < 2;
   }
 
   /* Every list offers what there is for the choices above it; what is gone gives way to the first. */
@@ -36,9 +41,18 @@
     return data.scenes.find(({ task, image }) => task === choice.task && image === choice.image);
   }
 
+  /* The sentences about what is chosen. */
+  function answer() {
+    for (const row of answers)
+      row.hidden = Object.entries(JSON.parse(row.dataset.when)).some(
+        ([field, value]) => ![ALL, value].includes(choice[field])
+      );
+  }
+
   /* Colours alone are the page's: the columns of a figure are not copied. */
   function coloured(trace) {
     for (const part of ["line", "marker"]) if (trace[part]) trace[part] = themed(trace[part]);
+    if (trace.fillcolor) trace.fillcolor = themed(trace.fillcolor);
     return trace;
   }
 
@@ -49,11 +63,11 @@
   }
 
   function draw() {
-    const { task, image, range, traces, words: said } = scene();
+    const { task, image, range, ticks, traces, words: said } = scene();
     const layout = choices.resolved(themed(data.layout), choice);
-    layout.xaxis.uirevision = choice.axis;
+    Object.assign(layout.xaxis, ticks[choice.axis], { uirevision: choice.axis });
     Object.assign(layout.yaxis, { range: [...range], uirevision: task + image });
-    layout.margin.t = 40;
+    layout.margin.t = 36;
     const times = {};
     const drawn = choices.traces(traces, choice).map((trace) => {
       times[trace.name] = (times[trace.name] ?? 0) + 1;
@@ -77,7 +91,9 @@
 
   function update() {
     offer();
+    answer();
     draw();
+    fits.again();
   }
 
   section.addEventListener("change", ({ target }) => {
@@ -93,8 +109,15 @@
   const linked = read();
   update();
   if (linked) heading.scrollIntoView();
-  chart.on("plotly_hover", ({ points: [{ customdata }] }) =>
-    chart.classList.toggle("named", !(customdata in page.fits))
-  );
+  for (const row of answers) {
+    const see = row.querySelector("button");
+    see?.addEventListener("click", () => fits.inspect(see.dataset.fit));
+  }
+  const first = answers.find((row) => !row.hidden && page.fits[row.querySelector("button")?.dataset.fit]);
+  fits.inspect(first?.querySelector("button").dataset.fit ?? Object.keys(page.fits)[0]);
+  chart.on("plotly_hover", ({ points: [{ customdata }] }) => {
+    chart.classList.toggle("named", !(customdata in page.fits));
+    fits.inspect(customdata);
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 })();

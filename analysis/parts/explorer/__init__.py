@@ -1,1 +1,0 @@
-"""The explorer: all fits of all scenes in one figure."""

@@ -1,0 +1,1 @@
+"""Problems one by one: settings, pictures and numbers of each."""
