@@ -41,6 +41,12 @@ Words: TypeAlias = str | tuple[str | Emphasis, ...]
 """Running text, parts of which may stand out."""
 
 
+def words_text(words: Words) -> str:
+    """Running text without what stands out in it."""
+    runs = (words,) if isinstance(words, str) else words
+    return "".join(run if isinstance(run, str) else run.text for run in runs)
+
+
 @dataclass(frozen=True)
 class Text:
     """A paragraph of running text."""
@@ -126,6 +132,8 @@ class Figure:
     """Whether a script says above it in words what it shows."""
     draw: Callable[[Mapping[str, Any]], go.Figure] | None = field(default=None, repr=False)
     """What draws it anew for the values of its controls, where no menu of its own does."""
+    rows: int = 0
+    """How many rows it has one above the other, where its height follows from these."""
     paper: bool = False
     """Whether it is for files alone, since the page shows the same in its own way."""
     source: Callable[[], Mapping[str, Any]] | None = field(default=None, repr=False)

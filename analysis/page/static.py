@@ -1,5 +1,7 @@
 """Sections as HTML, and the whole page around them: every text is escaped by the templates."""
 
+import base64
+import gzip
 import json
 from collections.abc import Mapping, Set
 from functools import cache
@@ -12,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from ..rows.points import WHICH
-from .section import Faint, Section
+from .section import Faint, Section, words_text
 
 STYLES = ("report.css", "first.css", "fits.css")
 SCRIPTS = ("page.js", "choices.js", "fits.js", "frontier.js", "report.js")
@@ -31,6 +33,9 @@ LIVE_SCRIPTS = ("live.js",)
 """What a page has beside them that a server shows."""
 
 LIVE_POLICY = "; connect-src 'self'"
+
+LONG = 170
+"""Characters of a note from which a page folds it away."""
 
 WAITING_S = 1.0
 """How often a page looks, in seconds, that has nothing to show yet."""
@@ -58,8 +63,8 @@ def page_html(
 ) -> str:
     """A whole page: `data` for its scripts, and what is `said` in its template.
 
-    Plotly's script, by its name among `LIBRARIES`, is in the page or, where that is so, a file
-    `beside` it. A `live` page asks its server for what is new, and nobody else.
+    Plotly's script, by its name among `LIBRARIES`, is in the page, packed, or a file `beside` it.
+    A `live` page asks its server for what is new, and nobody else.
     """
     compiled = (data["frontier"] or {}).get("webgl")
     sources = ["script-src", *["'self' file:"] * beside, *["'unsafe-eval'"] * bool(compiled)]
@@ -71,10 +76,11 @@ def page_html(
         live=live,
         data=Markup(text.replace("<", "\\u003c")),  # no HTML parser takes it for markup
         plotly=library if beside else None,
-        library="" if beside else Markup(library_text(library)),
+        library="" if beside else base64.b64encode(_packed(library)).decode(),
         policy=policy + LIVE_POLICY * live,
         style=Markup("".join(map(shipped, STYLES))),
         script=Markup("".join(map(shipped, (*SCRIPTS, *LIVE_SCRIPTS * live)))),
+        unpack=Markup(shipped("unpack.js")),
     )
 
 
@@ -97,7 +103,14 @@ def library_for(kinds: Set[str]) -> str:
 
 def library_text(name: str) -> str:
     """The script of one of `LIBRARIES`."""
-    return get_plotlyjs() if LIBRARIES[name] is None else shipped(name)
+    return gzip.decompress(_packed(name)).decode()
+
+
+@cache
+def _packed(name: str) -> bytes:
+    if LIBRARIES[name] is None:
+        return gzip.compress(get_plotlyjs().encode(), mtime=0)
+    return files(__package__).joinpath("assets", f"{name}.gz").read_bytes()
 
 
 def shipped(name: str) -> str:
@@ -116,5 +129,6 @@ def _environment() -> Environment:
     )
     found.tests["faint"] = lambda cell: isinstance(cell, Faint)
     found.filters["kind"] = lambda block: type(block).__name__
+    found.tests["long"] = lambda words: len(words_text(words)) > LONG
     found.globals["first"] = WHICH[0]
     return found

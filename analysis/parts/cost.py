@@ -187,7 +187,8 @@ def sections(shown: Content) -> Iterator[Section]:
         place="chart-cost",
         label="Hours of fitting by kind and prior",
         note=NOTE,
-        lines=len(table[["kind", "prior"]].drop_duplicates()),
+        lines=table["device"].nunique(),
+        rows=len(table[["kind", "prior"]].drop_duplicates()),
         figure=cost_figure(table),
     )
     label = "Cost by kind, prior, execution and device"

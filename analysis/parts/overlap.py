@@ -104,9 +104,12 @@ def overlap_figure(table: pd.DataFrame) -> go.Figure:
 
 
 def overlap_choices(table: pd.DataFrame) -> tuple[Choice, Choice]:
-    """The densities of a network, by how many weights are kept, and what is shown of them."""
+    """The densities of a network, by how many weights are kept, and what is shown of them.
+
+    The sparsest comes first: the more weights are kept, the more any two masks have in common.
+    """
     measure = Choice(name="measure", legend="Shown", labels=MEASURES, row=True)
-    return density_choice(table), measure
+    return density_choice(table, chosen=table["kept"].nunique() - 1), measure
 
 
 def sections(shown: Content) -> Iterator[Section]:
@@ -128,7 +131,8 @@ def sections(shown: Content) -> Iterator[Section]:
             place=place,
             label="Overlap of masks",
             note=NOTE + shown_text(own, MOST_TICKETS, "tickets {}"),
-            lines=rows["a"].nunique(),
+            lines=0,
+            rows=rows["a"].nunique(),
             figure=overlap_figure(rows),
             controls=overlap_choices(rows),
         )

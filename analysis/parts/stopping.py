@@ -193,6 +193,7 @@ def sections(shown: Content) -> Iterator[Section]:
         label="What stopping rules lose to the best step",
         note=NOTE,
         lines=2,
+        rows=len(table),
         figure=stopping_figure(gaps, table),
     )
     numbers = table_of(tuples(table), CELLS, label="Gaps by stopping rule", note=NUMBERS_NOTE)

@@ -75,20 +75,23 @@ class _Means:
         own = self._places(scene, series, series.method)
         if not len(own):
             return
+        shared: list[int] = []
+        ladder = own
         if series.base:
-            ladder = own
             yield from (_trace(series.level, series, self._ends(row)) for row in own)
         else:
-            dense = self._places(scene, series, self._base["reference"].iat[own[0]])
-            ladder = np.array([*dense[:1], *own])
-        yield from self._intervals(series, ladder)
+            shared = [*self._places(scene, series, self._base["reference"].iat[own[0]])][:1]
+            ladder = np.array([*shared, *own])
+        yield from self._intervals(series, ladder, shared)
         yield _trace(series.means, series, ladder)
 
-    def _intervals(self, series: Series, ladder: Values) -> Iterator[Trace]:
+    def _intervals(self, series: Series, ladder: Values, shared: Sequence[int]) -> Iterator[Trace]:
         """Those of the means over `LEAST_SAMPLES` and more: a band, or a bar where one has it."""
         bars: list[Piece] = []
         bands: list[Piece] = []
         for axes, which, places in self._sampled(ladder):
+            if places.tolist() == shared:
+                continue  # the dense network's own series has it
             when = {**series.when, "axis": axes, "which": which}
             (bands if len(places) > 1 and not series.base else bars).append(
                 Piece(when=when, places=places)
