@@ -52,7 +52,6 @@
   /* Colours alone are the page's: the columns of a figure are not copied. */
   function coloured(trace) {
     for (const part of ["line", "marker"]) if (trace[part]) trace[part] = themed(trace[part]);
-    if (trace.fillcolor) trace.fillcolor = themed(trace.fillcolor);
     return trace;
   }
 

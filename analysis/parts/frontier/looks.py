@@ -43,7 +43,7 @@ SAMPLES = {
 }
 """The end of a mean's hover label, by what the mean is over."""
 
-COST = column("cost", by="axis")
+COST, BESIDE = column("cost", by="axis"), column("cost beside", by="axis")
 MEAN, LOW, HIGH, COUNT = (column(name, by="which") for name in ("mean", "low", "high", "n"))
 
 LONE_LINE = {"type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False}
@@ -144,17 +144,10 @@ class Series:
 
     @cached_property
     def interval(self) -> Template:
-        """A vertical bar: the interval of a mean that stands alone."""
-        ends = {"x": {"gapped": [COST, COST]}, "y": {"gapped": [LOW, HIGH]}}
+        """A vertical bar per mean, beside those of other series, broken off between means."""
+        ends = {"x": {"gapped": [BESIDE, BESIDE]}, "y": {"gapped": [LOW, HIGH]}}
         line = {"color": self.style.colour, "width": 5}
         return self._named({**LONE_LINE, **ends, "line": line, "opacity": 0.3}, ", interval")
-
-    @cached_property
-    def band(self) -> Template:
-        """A pale band from the least to the highest ends of the intervals of several means."""
-        ends = {"x": {"around": [COST, COST]}, "y": {"around": [LOW, HIGH]}}
-        look = {"fill": "toself", "fillcolor": self.style.colour, "opacity": 0.13}
-        return self._named({**LONE_LINE, **ends, **look, "line": {"width": 0}}, ", interval")
 
     @cached_property
     def means(self) -> Template:

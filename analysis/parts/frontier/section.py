@@ -35,8 +35,8 @@ NAME = "frontier"
 """The name of the figure, of the section, and of the fragment that keeps a choice."""
 
 NOTE = """
-Large marks are means and open marks single fits. Pale bands and bars are 95 % Student-t intervals
-of means over three seeds or images and more. Over images, the seeds of each are averaged first,
+Large marks are means and open marks single fits. Pale bars are 95 % Student-t intervals of means
+over three seeds or images and more, side by side so that all are seen. Over images, the seeds of each are averaged first,
 and images are the sample. Level lines are dense networks, the deep decoder among them whatever is
 chosen; the dotted one is the measurement. Rings and steps are the Pareto front of the scene over
 all networks and methods: nothing else is as good for as little. Means that have an unfinished or

@@ -6,7 +6,6 @@ The columns are those of all scenes: means, then fits, then published numbers.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,9 @@ Scene = tuple[str, str]
 
 LEAST_SAMPLES = 3
 """Fits or images from which a mean has an interval drawn; the fits themselves say more below."""
+
+DODGE = 0.011
+"""How far apart the intervals of two series are, in spans of the axis: about their own width."""
 
 CONDITIONS = {(which, axis): {"which": [which], "axis": [axis]} for which in WHICH for axis in AXES}
 
@@ -75,47 +77,27 @@ class _Means:
         own = self._places(scene, series, series.method)
         if not len(own):
             return
-        shared: list[int] = []
-        ladder = own
+        yield from self._intervals(series, own)
         if series.base:
+            yield _trace(series.means, series, own)
             yield from (_trace(series.level, series, self._ends(row)) for row in own)
         else:
-            shared = [*self._places(scene, series, self._base["reference"].iat[own[0]])][:1]
-            ladder = np.array([*shared, *own])
-        yield from self._intervals(series, ladder, shared)
-        yield _trace(series.means, series, ladder)
+            dense = self._places(scene, series, self._base["reference"].iat[own[0]])
+            yield _trace(series.means, series, [*dense[:1], *own])
 
-    def _intervals(self, series: Series, ladder: Values, shared: Sequence[int]) -> Iterator[Trace]:
-        """Those of the means over `LEAST_SAMPLES` and more: a band, or a bar where one has it."""
-        bars: list[Piece] = []
-        bands: list[Piece] = []
-        for axes, which, places in self._sampled(ladder):
-            if places.tolist() == shared:
-                continue  # the dense network's own series has it
-            when = {**series.when, "axis": axes, "which": which}
-            (bands if len(places) > 1 and not series.base else bars).append(
-                Piece(when=when, places=places)
-            )
-        if bands:
-            yield Trace(template=series.band, pieces=bands)
-        if bars:
-            yield Trace(template=series.interval, pieces=bars)
-
-    def _sampled(self, ladder: Values) -> Iterator[tuple[list[str], list[str], Values]]:
-        """Places with intervals, cheapest first, by the axes and the PSNRs that have the same."""
-        by_axis: dict[str, dict[tuple[int, ...], list[str]]] = {}
-        for axis, (which, rows) in product(AXES, self.rows.items()):
-            own = ladder[rows["n"].to_numpy()[ladder] >= LEAST_SAMPLES]
-            order = np.argsort(rows[axis].to_numpy()[own], kind="stable")
-            places = tuple(own[order].tolist())
-            by_axis.setdefault(axis, {}).setdefault(places, []).append(which)
-        alike: dict[tuple[tuple[int, ...], tuple[str, ...]], list[str]] = {}
-        for axis, found in by_axis.items():
-            for places, whiches in found.items():
-                alike.setdefault((places, tuple(whiches)), []).append(axis)
-        for (places, chosen), axes in alike.items():
-            if places:
-                yield axes, [*chosen], np.array(places)
+    def _intervals(self, series: Series, own: Values) -> Iterator[Trace]:
+        """Those of the means over `LEAST_SAMPLES` and more, which may be others by PSNR."""
+        found: dict[bytes, tuple[list[str], Values]] = {}
+        for which, rows in self.rows.items():
+            places = own[rows["n"].to_numpy()[own] >= LEAST_SAMPLES]
+            found.setdefault(places.tobytes(), ([], places))[0].append(which)
+        pieces = [
+            Piece(when={**series.when, "which": which}, places=places)
+            for which, places in found.values()
+            if len(places)
+        ]
+        if pieces:
+            yield Trace(template=series.interval, pieces=pieces)
 
     def front(self, scene: Scene) -> Trace:
         """Which means are on the front, the cheapest first, differs by PSNR and by cost."""
@@ -136,6 +118,10 @@ class _Means:
             ends = [by_scene[axis].transform(end).to_numpy(float)[dense] for end in ("max", "min")]
             values = np.concatenate([own, np.column_stack(ends).ravel()])
             costs[axis] = Column(values=values, decimals=COST_DECIMALS[axis])
+        beside = {
+            axis: Column(values=self._base[axis] * own, decimals=COST_DECIMALS[axis])
+            for axis, own in self._dodges.items()
+        }
         means = {
             which: np.concatenate([own, np.repeat(own[dense], 2)])
             for which, own in self._by_which("mean_db").items()
@@ -146,6 +132,7 @@ class _Means:
         }
         return {
             "cost": costs,
+            "cost beside": beside,
             "mean": _columns(means, MEAN_DECIMALS),
             "low": _columns(self._by_which("low_db"), MEAN_DECIMALS),
             "high": _columns(self._by_which("high_db"), MEAN_DECIMALS),
@@ -175,6 +162,18 @@ class _Means:
     def _dense(self) -> Any:
         base = self._base
         return np.flatnonzero(base["method"].astype(str) == base["reference"].astype(str))
+
+    @property
+    def _dodges(self) -> dict[str, Any]:
+        """By axis the factors that set the intervals of a scene's series apart."""
+        base = self._base
+        scene = [base[name].astype(str) for name in SCENE]
+        ranks = base.groupby(SERIES, observed=True).ngroup().groupby(scene).rank("dense")
+        apart = DODGE * (ranks - ranks.groupby(scene).transform("mean"))
+        apart.iloc[self._dense] = 0.0  # no other series has a mean there
+        costs = {axis: np.log10(base[axis].where(base[axis] > 0)).groupby(scene) for axis in AXES}
+        spans = {axis: one.transform("max") - one.transform("min") for axis, one in costs.items()}
+        return {axis: 10 ** (apart * span).fillna(0.0) for axis, span in spans.items()}
 
     def _by_which(self, name: str) -> dict[str, Any]:
         return {which: own[name].to_numpy() for which, own in self.rows.items()}
