@@ -36,15 +36,15 @@ NAME = "frontier"
 
 NOTE = """
 Large marks are means and open marks single fits. Pale bars are 95 % Student-t intervals of means
-over three seeds or images and more, side by side so that all are seen. Over images, the seeds of each are averaged first,
-and images are the sample. Level lines are dense networks, the deep decoder among them whatever is
-chosen; the dotted one is the measurement. Rings and steps are the Pareto front of the scene over
-all networks and methods: nothing else is as good for as little. Means that have an unfinished or
-a collapsed fit, or one that is worse than the measurement, are on no front. A cross is a collapsed
-fit: its mask leaves no path from input to output, and the image is one flat colour. An hourglass
-is an unfinished fit: its best step is among the last hundredth, so more steps would restore
-better. Seconds depend on the machine, and on what else ran there. The address of this page keeps
-what is chosen.
+over three seeds or images and more, side by side so that all are seen. Over images, the seeds of
+each are averaged first, and images are the sample. Level lines are dense networks, the deep decoder
+among them whatever is chosen; the dotted one is the measurement. Rings and steps are the Pareto
+front of the scene over all networks and methods: nothing else is as good for as little. Means that
+have an unfinished or a collapsed fit, or one that is worse than the measurement, are on no front. A
+cross is a collapsed fit: its mask leaves no path from input to output, and the image is one flat
+colour. An hourglass is an unfinished fit: its best step is among the last hundredth, so more steps
+would restore better. Seconds depend on the machine, and on what else ran there. The address of this
+page keeps what is chosen.
 """
 
 MEANING = f"""
