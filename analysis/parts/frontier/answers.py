@@ -38,17 +38,18 @@ def answers(points: pd.DataFrame, verdicts: pd.DataFrame, series: Sequence[Serie
     difference from dense within the margin.
     """
     places, ladders = _places(points), _ladders(points)
-    colours = {(one.network, one.method): one.style.colour for one in series}
+    known = {(one.network, one.method): one for one in series}
     found = []
     for row in tuples(verdicts):
         task, network = places[row.study]
+        own = known[network, row.method]
         rungs = ladders.get((row.study, row.method), [])
         depth = _depth(rungs, row.margin_db)
         answer = Answer(
             when={"task": task, "prior": network, "method": row.method},
-            words=_words(row, rungs, depth),
+            words=_words(own.name, rungs, depth),
             certainty=_certainty(row, rungs, depth),
-            colour=colours[network, row.method],
+            colour=own.style.colour,
             fit=_at(rungs, depth).fit if rungs else None,
         )
         found.append((depth or 1.0, -rungs[-1].psnr_db if rungs else 0.0, answer))
@@ -100,9 +101,9 @@ def _at(rungs: Sequence[Rung], depth: float | None) -> Rung:
     return next((rung for rung in rungs if rung.density == depth), rungs[0])
 
 
-def _words(row: Any, rungs: Sequence[Rung], depth: float | None) -> Words:
+def _words(method: str, rungs: Sequence[Rung], depth: float | None) -> Words:
     """How sparse the method gets, with both PSNRs there."""
-    name = Emphasis(row.method, strong=True)
+    name = Emphasis(method, strong=True)
     if not rungs:
         return (name, f" {UNKNOWN}.")
     at = _at(rungs, depth)
