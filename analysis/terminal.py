@@ -4,12 +4,17 @@ import pandas as pd
 
 from lip_ray.errors import UserError
 
+from .page.section import words_text
 from .parts import generators
 from .parts.classification import classification_table
+from .parts.frontier.answers import answers
+from .parts.frontier.looks import series_of
+from .parts.frontier.table import fits_of, scene_table
 from .parts.problems.table import problem_table
 from .parts.sensing import table as sensing
+from .parts.verdicts import matching_of
 from .rows.identity import KINDS
-from .rows.points import FAILURES, WHICH, frontier_points
+from .rows.points import FAILURES, WHICH, described_points, frontier_points
 
 OTHER_SCORES = ("floor_db", "accuracy", "accuracy_final", "frechet", "critic_gap")
 
@@ -45,6 +50,22 @@ def summary_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     unknown = [name for name in scores if name in found and found[name].isna().all()]
     return found[[name for name in columns if name in found and name not in unknown]]
+
+
+def said(trials: pd.DataFrame, levels: pd.DataFrame) -> list[str]:
+    """The sentences of the page's first section: how sparse each method gets, and how sure that is.
+
+    None where no ticket was fitted to an image with a known truth.
+    """
+    kinds = set(trials.loc[trials["trial_id"].isin(levels["trial_id"]), "kind"])
+    if not kinds & set(KINDS):
+        return []
+    points = described_points(trials, levels)
+    table = scene_table(fits_of(points))
+    if not table["n"].any():
+        return []
+    rows = answers(points, matching_of(points), series_of(table))
+    return [f"{words_text(row.words)} {words_text(row.certainty)}" for row in rows]
 
 
 def _sensed(table: pd.DataFrame) -> pd.DataFrame:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from lip_ray.engine.launch import Summary
     from lip_ray.sweep import Sweep
 
+MOST_SENTENCES = 8
+"""The sentences that `lip run` ends with; the page has all."""
+
 app = typer.Typer()
 
 SweepArgument = Annotated[
@@ -73,7 +76,9 @@ def run(
     if Reader.exists(place):  # a cluster's may be out of sight from here
         _print_summary(place, chosen)
     typer.echo(f"{summary.line}; results in {place}")
-    if not summary.complete:
+    if summary.complete:
+        typer.echo(f"lip report {place} makes a page of them")
+    else:
         typer.echo("not complete: the same command goes on from here", err=True)
         raise typer.Exit(INTERRUPTED if summary.interrupted else INCOMPLETE)
 
@@ -191,6 +196,7 @@ def _print_summary(store: str, sweep: "Sweep") -> None:
     """Print the front of a search; for any other sweep, means by problem and method."""
     from lip_ray.analysis import front_table, summary_table
     from lip_ray.analysis.parts.search import left_out, search_table
+    from lip_ray.analysis.terminal import said
 
     reader = Reader(store)
     if sweep.search:
@@ -198,10 +204,13 @@ def _print_summary(store: str, sweep: "Sweep") -> None:
         mine = points[(points["search"] == sweep.name) & (points["search_id"] == sweep.search_id)]
         if not mine.empty:
             print_frame(front_table(mine).drop(columns=["state", "unfit", "pareto", "reason"]))
-            for said in left_out(search_table(mine)):
-                typer.echo(said)
+            for line in left_out(search_table(mine)):
+                typer.echo(line)
     else:
         levels = reader.frame("levels")
         if not levels.empty:
-            print_frame(summary_table(reader.frame("trials"), levels))
+            trials = reader.frame("trials")
+            print_frame(summary_table(trials, levels))
+            for sentence in said(trials, levels)[:MOST_SENTENCES]:
+                typer.echo(sentence)
     name_damaged(reader)

@@ -26,6 +26,8 @@ class Rung:
     density: float
     psnr_db: float
     dense_db: float
+    images: int
+    seeds: int
     fit: int
     """The label of one of its fits."""
 
@@ -73,13 +75,20 @@ def _ladders(points: pd.DataFrame) -> dict[tuple[str, str], list[Rung]]:
     psnrs = ["psnr_selected_db", "dense_psnr_selected_db"]
     images = pairs[able].groupby([*keys, "image"])[psnrs].mean()
     means = images.groupby(keys)[psnrs].mean().dropna()
-    means = means.join(pairs[able].groupby(keys)["fit"].first()).reset_index()
+    sample = (
+        pairs[able]
+        .groupby(keys)
+        .agg(images=("image", "nunique"), seeds=("seed", "nunique"), fit=("fit", "first"))
+    )
+    means = means.join(sample).reset_index()
     found: dict[tuple[str, str], list[Rung]] = {}
     for row in tuples(means.sort_values("density", ascending=False, kind="stable")):
         rung = Rung(
             density=row.density,
             psnr_db=row.psnr_selected_db,
             dense_db=row.dense_psnr_selected_db,
+            images=row.images,
+            seeds=row.seeds,
             fit=row.fit,
         )
         found.setdefault((row.study, row.method), []).append(rung)
@@ -122,7 +131,7 @@ def _certainty(row: Any, rungs: Sequence[Rung], depth: float | None) -> str:
     if NO_VERDICT in verdict and verdict != ONE_RUN:
         reason = verdict.removeprefix(f"{NO_VERDICT}: ")
         return f"{reason[:1].upper()}{reason[1:]}."
-    sample = _sample(row)
+    sample = _sample(_at(rungs, depth))
     if verdict == ONE_RUN:
         return f"Not proven: {sample}."
     if depth is None:
@@ -139,8 +148,8 @@ def _open(row: Any, sample: str) -> Iterator[str]:
         yield f"about {int(row.images_selected):,} images would decide."
 
 
-def _sample(row: Any) -> str:
+def _sample(rung: Rung) -> str:
     """The sample that a verdict rests on."""
-    if row.unit == "image":
-        return counted_text(pd.Series([row.n]), "images")
-    return f"{counted_text(pd.Series([row.n]), 'seeds')} of one image"
+    if rung.images > 1:
+        return f"{rung.images:,} images"
+    return f"{counted_text(pd.Series([rung.seeds]), 'seeds')} of one image"
