@@ -18,7 +18,7 @@ from .looks import ALL, series_of
 from .table import AXES, SCENE
 from .traces import drawings
 
-LEGEND_SHARE = 0.8
+LEGEND_SHARE = 0.35
 """The most that the legend takes of the figure's height."""
 
 COST_TITLES = {

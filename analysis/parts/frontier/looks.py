@@ -1,6 +1,6 @@
 """How the frontier's traces look, and for which choices: templates that refer to columns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ from ...charts.style import (
     plain,
 )
 from ...rows.naming import tuples
-from .table import SERIES
+from .table import SCENE, SERIES
 
 Template = Mapping[str, Any]
 
@@ -196,10 +196,13 @@ class Series:
 
 
 def series_of(table: pd.DataFrame) -> list[Series]:
-    """All series of a `scene_table`, in the order in which they are drawn; the dense ones last."""
+    """All series of a `scene_table`, in the order in which they are drawn; the dense ones last.
+
+    Where no scene has several networks, a method has one name and one look in all of them.
+    """
     columns = [*SERIES, "prior", "reference"]
     found = table[columns].drop_duplicates(SERIES).sort_values(SERIES).astype(str)
-    alone = found["network"].nunique() == 1
+    alone = bool((table.groupby(SCENE, observed=True)["network"].nunique() <= 1).all())
     base = found["method"] == found["reference"]
     styles: tuple[tuple[pd.DataFrame, bool, Callable[[int], Style]], ...] = (
         (found[~base], False, method_style),
@@ -211,12 +214,20 @@ def series_of(table: pd.DataFrame) -> list[Series]:
             method=row.method,
             prior=row.prior,
             base=is_base,
-            name=row.method if alone else f"{row.network}: {row.method}",
+            name=name,
             style=style(place),
         )
         for rows, is_base, style in styles
-        for place, row in enumerate(tuples(rows))
+        for row, name, place in _placed(rows, alone)
     ]
+
+
+def _placed(rows: pd.DataFrame, alone: bool) -> Iterator[tuple[Any, str, int]]:
+    """Each row with its name, and the place of that name among all."""
+    names = [row.method if alone else f"{row.network}: {row.method}" for row in tuples(rows)]
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    for row, name in zip(tuples(rows), names, strict=True):
+        yield row, name, places[name]
 
 
 def _mean_hovers(name: str) -> dict[str, Any]:
