@@ -7,6 +7,7 @@ A figure is described once, as Plotly's own dictionaries in which some values ar
     {"column": ..., "of": [...]}        the entries of a list that these values number
     {"rows": [reference, ...]}          one list of values per place
     {"gapped": [reference, ...]}        the values place after place, with a gap after each
+    {"around": [reference, reference]}  those of the first, then those of the second backwards
     {"by": field, "of": {value: ...}}   what the choice picks
 
 `Drawing.traces` and `resolved` follow them here, `choices.js` does on a page.
@@ -139,6 +140,8 @@ def resolved(node: Any, choice: Chosen, columns: Columns, places: Places = ()) -
         case {"gapped": parts}:
             rows = zip(*map(inner, parts), strict=True)
             return [value for row in rows for value in (*row, None)]
+        case {"around": [there, back]}:
+            return [*inner(there), *reversed(inner(back))]
         case {"by": field, "of": options}:
             return inner(options[choice[field]])
         case dict():

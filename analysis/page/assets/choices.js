@@ -45,6 +45,10 @@ class Choices {
     if ("rows" in node) return Choices.#zipped(node.rows.map(inner));
     if ("gapped" in node)
       return Choices.#zipped(node.gapped.map(inner)).flatMap((row) => [...row, null]);
+    if ("around" in node) {
+      const [there, back] = node.around.map(inner);
+      return [...there, ...back.reverse()];
+    }
     if ("by" in node) return inner(node.of[choice[node.by]]);
     return Object.fromEntries(Object.entries(node).map(([name, part]) => [name, inner(part)]));
   }

@@ -33,6 +33,7 @@
     fill("image", images.map(({ image }) => image));
     for (const [name, labels] of Object.entries(scene().offers)) fill(name, labels);
     fill("axis", Object.keys(data.axes), Object.values(data.axes));
+    fill("spread", Object.keys(data.spreads), Object.values(data.spreads));
     if (!buttons.some(({ value }) => value === choice.which)) choice.which = data.first.which;
     for (const button of buttons) button.checked = button.value === choice.which;
   }
@@ -52,6 +53,7 @@
   /* Colours alone are the page's: the columns of a figure are not copied. */
   function coloured(trace) {
     for (const part of ["line", "marker"]) if (trace[part]) trace[part] = themed(trace[part]);
+    if (trace.fillcolor) trace.fillcolor = themed(trace.fillcolor);
     return trace;
   }
 

@@ -49,6 +49,8 @@ class Shown:
     method: str = ALL
     which: str = WHICH[0]
     axis: str = "density"
+    spread: str = "bars"
+    """How intervals are drawn, as one of `SPREADS`."""
 
 
 def first_choice(table: pd.DataFrame) -> Shown:

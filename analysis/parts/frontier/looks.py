@@ -150,6 +150,13 @@ class Series:
         return self._named({**LONE_LINE, **ends, "line": line, "opacity": 0.3}, ", interval")
 
     @cached_property
+    def band(self) -> Template:
+        """A pale band between the ends of the intervals of several means."""
+        ends = {"x": {"around": [COST, COST]}, "y": {"around": [LOW, HIGH]}}
+        look = {"fill": "toself", "fillcolor": self.style.colour, "opacity": 0.13}
+        return self._named({**LONE_LINE, **ends, **look, "line": {"width": 0}}, ", interval")
+
+    @cached_property
     def means(self) -> Template:
         """The ladder of a method or, of a dense network, a mark at its own cost."""
         own = {

@@ -26,7 +26,7 @@ from .figures import (
     scene_fits,
 )
 from .looks import ALL, FLAWED, series_of
-from .table import AXES, SCENE, SERIES, fits_of, scene_table
+from .table import AXES, SCENE, SERIES, SPREADS, fits_of, scene_table
 from .traces import drawings
 from .words import scene_words
 
@@ -35,16 +35,16 @@ NAME = "frontier"
 """The name of the figure, of the section, and of the fragment that keeps a choice."""
 
 NOTE = """
-Large marks are means and open marks single fits. Pale bars are 95 % Student-t intervals of means
-over three seeds or images and more, side by side so that all are seen. Over images, the seeds of
-each are averaged first, and images are the sample. Level lines are dense networks, the deep decoder
-among them whatever is chosen; the dotted one is the measurement. Rings and steps are the Pareto
-front of the scene over all networks and methods: nothing else is as good for as little. Means that
-have an unfinished or a collapsed fit, or one that is worse than the measurement, are on no front. A
-cross is a collapsed fit: its mask leaves no path from input to output, and the image is one flat
-colour. An hourglass is an unfinished fit: its best step is among the last hundredth, so more steps
-would restore better. Seconds depend on the machine, and on what else ran there. The address of this
-page keeps what is chosen.
+Large marks are means and open marks single fits. Pale bars, or bands, are 95 % Student-t intervals
+of means over three seeds or images and more; bars stand side by side so that all are seen. Over
+images, the seeds of each are averaged first, and images are the sample. Level lines are dense
+networks, the deep decoder among them whatever is chosen; the dotted one is the measurement. Rings
+and steps are the Pareto front of the scene over all networks and methods: nothing else is as good
+for as little. Means that have an unfinished or a collapsed fit, or one that is worse than the
+measurement, are on no front. A cross is a collapsed fit: its mask leaves no path from input to
+output, and the image is one flat colour. An hourglass is an unfinished fit: its best step is among
+the last hundredth, so more steps would restore better. Seconds depend on the machine, and on what
+else ran there. The address of this page keeps what is chosen.
 """
 
 MEANING = f"""
@@ -120,7 +120,8 @@ def _controls(table: pd.DataFrame) -> tuple[Choice, ...]:
         for name, labels in offered.items()
     ]
     axis = Choice(name="axis", legend="Axis", labels=AXES, menu=None)
-    return (*lists, axis, replace(PSNR_SHOWN, menu=None))
+    spread = Choice(name="spread", legend="Intervals", labels=SPREADS, menu=None)
+    return (*lists, axis, spread, replace(PSNR_SHOWN, menu=None))
 
 
 def _figure_of(table: pd.DataFrame, fits: pd.DataFrame, choice: Mapping[str, str]) -> go.Figure:
@@ -155,6 +156,7 @@ def frontier_data(table: pd.DataFrame, fits: pd.DataFrame) -> dict[str, Any]:
     return {
         "first": vars(first_choice(table)),
         "axes": AXES,
+        "spreads": SPREADS,
         "layout": frontier_layout(),
         "scenes": scenes,
         "columns": packed_columns(first.columns),

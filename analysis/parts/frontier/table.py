@@ -22,6 +22,9 @@ AXES = {
 }
 """What a ticket costs, by column."""
 
+SPREADS = {"bars": "Bars", "bands": "Bands", "none": "None"}
+"""How intervals are drawn."""
+
 MEAN_IMAGE = "mean over images"
 """The image of scenes that average over those of a task."""
 

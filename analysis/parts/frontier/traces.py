@@ -86,18 +86,21 @@ class _Means:
             yield _trace(series.means, series, [*dense[:1], *own])
 
     def _intervals(self, series: Series, own: Values) -> Iterator[Trace]:
-        """Those of the means over `LEAST_SAMPLES` and more, which may be others by PSNR."""
-        found: dict[bytes, tuple[list[str], Values]] = {}
+        """Those of the means over `LEAST_SAMPLES` and more, as bars and, along a ladder, bands."""
+        bars, bands = [], []
         for which, rows in self.rows.items():
             places = own[rows["n"].to_numpy()[own] >= LEAST_SAMPLES]
-            found.setdefault(places.tobytes(), ([], places))[0].append(which)
-        pieces = [
-            Piece(when={**series.when, "which": which}, places=places)
-            for which, places in found.values()
-            if len(places)
-        ]
-        if pieces:
-            yield Trace(template=series.interval, pieces=pieces)
+            if not len(places):
+                continue
+            when = {**series.when, "which": [which]}
+            bars.append(Piece(when={**when, "spread": ["bars"]}, places=places))
+            for axis in AXES:
+                order = np.argsort(rows[axis].to_numpy()[places], kind="stable")
+                along = {**when, "spread": ["bands"], "axis": [axis]}
+                bands.append(Piece(when=along, places=places[order]))
+        if bars:
+            yield Trace(template=series.interval, pieces=bars)
+            yield Trace(template=series.interval if series.base else series.band, pieces=bands)
 
     def front(self, scene: Scene) -> Trace:
         """Which means are on the front, the cheapest first, differs by PSNR and by cost."""
