@@ -25,18 +25,18 @@ class ServeError(UserError):
     """The page cannot be served; the message says why, and what would work."""
 
 
-def app(store: str | Path, *, refresh_s: float = REFRESH_S) -> "Dash":
+def app(store: str | Path, *, sweep: str | None = None, refresh_s: float = REFRESH_S) -> "Dash":
     """A Dash app that shows a store's sections and how far its trials are; it never writes.
 
     Every open page looks at the store every `refresh_s` seconds; only new levels, or other trials
-    in flight, have it computed anew, once for all pages.
+    in flight, have it computed anew, once for all pages. With a `sweep`, only its trials are shown.
 
     Raises ServeError for a `refresh_s` that is not positive and where dash is not installed,
-    StoreError when there is no store.
+    StoreError when there is no store, or no such sweep in it.
     """
     if not 0 < refresh_s < math.inf:
         raise ServeError(f"refresh_s must be positive, got {refresh_s:g}")
-    live = Live(store=store)
+    live = Live(store=store, sweep=sweep)
     try:
         from .page import make_app
     except ModuleNotFoundError as error:
@@ -45,13 +45,18 @@ def app(store: str | Path, *, refresh_s: float = REFRESH_S) -> "Dash":
 
 
 def serve(
-    store: str | Path, *, host: str = HOST, port: int = PORT, refresh_s: float = REFRESH_S
+    store: str | Path,
+    *,
+    sweep: str | None = None,
+    host: str = HOST,
+    port: int = PORT,
+    refresh_s: float = REFRESH_S,
 ) -> None:
     """Serve the page of a store until interrupted, and print where it is; port 0 is any free one.
 
     Raises what `app` does, and ServeError for a host or port that cannot be bound.
     """
-    page = app(store, refresh_s=refresh_s)
+    page = app(store, sweep=sweep, refresh_s=refresh_s)
     from werkzeug.serving import make_server
 
     from .requests import Handler, guard

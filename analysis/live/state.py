@@ -57,6 +57,8 @@ class Live:
     """Looks into one store for any number of browsers."""
 
     store: str | Path
+    sweep: str | None = None
+    """The sweep whose trials alone are shown; all are where it is None."""
     _reader: Reader = field(init=False)
     _lock: Lock = field(default_factory=Lock)
     _seen: object = None
@@ -65,8 +67,8 @@ class Live:
     _page: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
-        """Raises StoreError where there is no store."""
-        self._reader = Reader(self.store)
+        """Raises StoreError where there is no store, or no such sweep in it."""
+        self._reader = Reader(self.store, sweep=self.sweep)
 
     def look(self) -> Glance:
         """The page as of now; who comes while it is computed gets the one before."""
