@@ -31,9 +31,14 @@ from .parts.overlap import overlap_figure as overlap_figure
 from .parts.overlap import overlap_table as overlap_table
 from .parts.overlap import overlap_tickets as overlap_tickets
 from .parts.problems.table import problem_table as problem_table
-from .parts.search import front_figure as front_figure
-from .parts.search import front_table as front_table
-from .parts.search import search_table as search_table
+from .parts.search.details import history_figure as history_figure
+from .parts.search.details import importance_figure as importance_figure
+from .parts.search.details import parallel_figure as parallel_figure
+from .parts.search.details import slice_figure as slice_figure
+from .parts.search.figures import front_figure as front_figure
+from .parts.search.table import front_table as front_table
+from .parts.search.table import importances_of as importances_of
+from .parts.search.table import search_table as search_table
 from .parts.sensing.figures import measurements_figure as measurements_figure
 from .parts.sensing.figures import outliers_figure as outliers_figure
 from .parts.sensing.figures import sensing_figure as sensing_figure

@@ -1,20 +1,31 @@
-"""Figures of a page by their names, with their buttons pressed."""
+"""Figures and tables of a page by their names, figures with their buttons pressed."""
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
+from typing import TypeVar
 
 import plotly.graph_objects as go
+
+from lip_ray.errors import UserError
 
 from .charts.controls import Choice
 from .charts.style import BUTTONS
 from .page.content import Frames
 from .page.report import report_sections
-from .page.section import Figure
+from .page.section import Block, Figure, Fold, Section, Table
 from .parts.sensing.figures import STEP_BUTTONS
 from .print import FigureError
 
-Parts = Sequence[tuple[str, Figure]]
-"""Figures of one name, with the titles of their sections."""
+T = TypeVar("T")
+
+Parts = Sequence[tuple[str, T]]
+"""Figures, or tables, of one name, with the titles of their sections."""
+
+
+class TableError(UserError):
+    """A table cannot be found; the message says which there are."""
 
 
 def figure_names(store: Frames) -> dict[str, list[str]]:
@@ -48,6 +59,53 @@ def first_figures(store: Frames) -> dict[str, go.Figure]:
     return {name: _chosen(_part(parts, 0), "selected") for name, parts in _figures(store).items()}
 
 
+def table_names(store: Frames) -> dict[str, list[str]]:
+    """The titles of the parts of each table of the page by its name, in the order of the page."""
+    return {name: [title for title, _ in parts] for name, parts in _tables(store).items()}
+
+
+def table_of_page(
+    store: Frames, name: str, *, choose: Sequence[str] = (), part: int | str = 0
+) -> Table:
+    """A table of the store's page as its readers see it: texts with heads.
+
+    `part` is one of those that `table_names` lists, by its place or title. Of the rows those are
+    left that have a cell with each of the words `choose`.
+
+    Raises TableError for what the page does not have, naming what it has.
+    """
+    tables = _tables(store)
+    if name not in tables:
+        raise TableError(_unknown("table", name, tables))
+    found = _part(tables[name], part, "table")
+    rows = [row for row in found.rows if all(_place(word, row) is not None for word in choose)]
+    if choose and not rows:
+        raise TableError(f"no row of table {name!r} has {', '.join(choose)}")
+    return replace(found, rows=rows)
+
+
+def _tables(store: Frames) -> Mapping[str, Parts[Table]]:
+    found: dict[str, list[tuple[str, Table]]] = {}
+    for section in report_sections(store):
+        for title, table in _inside(section.blocks, section.title):
+            found.setdefault(table.name or _usual_name(section), []).append((title, table))
+    return found
+
+
+def _inside(blocks: Iterable[Block], title: str) -> Iterator[tuple[str, Table]]:
+    """All tables among these blocks, those that are folded away with the title of their fold."""
+    for block in blocks:
+        if isinstance(block, Table):
+            yield title, block
+        if isinstance(block, Fold):
+            yield from _inside(block.blocks, f"{title}: {block.title}")
+
+
+def _usual_name(section: Section) -> str:
+    """The name of a table that has none of its own: that of the figure that it is beside."""
+    return section.figure.name if section.figure else section.name
+
+
 def _chosen(found: Figure, which: str, choose: Sequence[str] = ()) -> go.Figure:
     if which not in BUTTONS:
         raise FigureError(_unknown("PSNR", which, BUTTONS))
@@ -63,8 +121,8 @@ def _figures(store: Frames) -> dict[str, list[tuple[str, Figure]]]:
     return found
 
 
-def _part(parts: Parts, part: int | str) -> Figure:
-    """The figure at the place, or the only one whose section's title has the words."""
+def _part(parts: Parts[T], part: int | str, kind: str = "figure") -> T:
+    """The one at the place, or the only one whose section's title has the words."""
     if isinstance(part, int):
         found = parts[part : part + 1] if part >= 0 else []
     else:
@@ -73,7 +131,7 @@ def _part(parts: Parts, part: int | str) -> Figure:
     if len(found) != 1:
         listed = "; ".join(f"{place}: {title}" for place, (title, _) in enumerate(parts))
         why = "fits several parts" if len(found) > 1 else "is no part"
-        raise FigureError(f"{part!r} {why} of this figure, which has {listed}")
+        raise FigureError(f"{part!r} {why} of this {kind}, which has {listed}")
     return found[0][1]
 
 
@@ -100,7 +158,7 @@ def _place(word: str, options: Sequence[str]) -> int | None:
     fitting = (
         [option == plain for option in known],
         [option.startswith(plain) for option in known],
-        [plain in option.split() for option in known],
+        [plain in re.findall(r"[^\s(),]+", option) for option in known],
     )
     return next((own.index(True) for own in fitting if True in own), None)
 

@@ -10,11 +10,12 @@ if TYPE_CHECKING:
 __version__ = version("lip-ray")
 
 
-def open_store(store: str | Path) -> "Results":
-    """What a store holds, for notebooks: tables, SQL, masks and pictures.
+def open_store(store: str | Path, *, sweep: str | None = None) -> "Results":
+    """What a store holds, for notebooks: figures, tables, SQL, masks and pictures.
 
-    Raises StoreError where there is no store, or one of a newer lip-ray.
+    With the name or id of a `sweep` only the trials that it asked for are there. Raises StoreError
+    where there is no store, one of a newer lip-ray, or no such sweep.
     """
     from lip_ray.results import Results  # pandas and DuckDB, which the version does not need
 
-    return Results(store)
+    return Results(store, sweep=sweep)

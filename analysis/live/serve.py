@@ -26,19 +26,25 @@ class ServeError(UserError):
     """The page cannot be served; the message says why, and what would work."""
 
 
-def app(store: str | Path, *, refresh_s: float = REFRESH_S, names: Collection[str] = ()) -> "Flask":
+def app(
+    store: str | Path,
+    *,
+    sweep: str | None = None,
+    refresh_s: float = REFRESH_S,
+    names: Collection[str] = (),
+) -> "Flask":
     """A Flask app that shows a store's page and how far its trials are; it never writes.
 
     Every open page looks at the store every `refresh_s` seconds; only new levels, or other trials
-    in flight, have it computed anew, once for all pages. With `names`, requests to other hosts are
-    refused.
+    in flight, have it computed anew, once for all pages. With a `sweep`, only its trials are shown;
+    with `names`, requests to other hosts are refused.
 
     Raises ServeError for a `refresh_s` that is not positive and where Flask is not installed,
-    StoreError when there is no store.
+    StoreError when there is no store, or no such sweep in it.
     """
     if not 0 < refresh_s < math.inf:
         raise ServeError(f"refresh_s must be positive, got {refresh_s:g}")
-    live = Live(store=store, refresh_s=refresh_s)
+    live = Live(store=store, sweep=sweep, refresh_s=refresh_s)
     try:
         from .app import make_app
     except ModuleNotFoundError as error:
@@ -47,13 +53,18 @@ def app(store: str | Path, *, refresh_s: float = REFRESH_S, names: Collection[st
 
 
 def serve(
-    store: str | Path, *, host: str = HOST, port: int = PORT, refresh_s: float = REFRESH_S
+    store: str | Path,
+    *,
+    sweep: str | None = None,
+    host: str = HOST,
+    port: int = PORT,
+    refresh_s: float = REFRESH_S,
 ) -> None:
     """Serve the page of a store until interrupted, and print where it is; port 0 is any free one.
 
     Raises what `app` does, and ServeError for a host or port that cannot be bound.
     """
-    app(store, refresh_s=refresh_s)  # what is wrong with these is told before a port is taken
+    app(store, sweep=sweep, refresh_s=refresh_s)  # mistakes are told before a port is taken
     from werkzeug.serving import make_server
 
     from .app import Handler
@@ -65,7 +76,7 @@ def serve(
     server = make_server(
         address,
         port,
-        app(store, refresh_s=refresh_s, names=names),
+        app(store, sweep=sweep, refresh_s=refresh_s, names=names),
         threaded=True,
         request_handler=Handler,
         fd=listening.fileno(),

@@ -47,6 +47,8 @@ class Live:
     """Looks into one store for any number of browsers; a thread computes its page meanwhile."""
 
     store: str | Path
+    sweep: str | None = None
+    """The sweep whose trials alone are shown; all are where it is None."""
     refresh_s: float = 10.0
     """How often a browser looks, in seconds."""
     _reader: Reader = field(init=False)
@@ -58,8 +60,8 @@ class Live:
     _trouble: str = ""
 
     def __post_init__(self) -> None:
-        """Raises StoreError where there is no store."""
-        self._reader = Reader(self.store)
+        """Raises StoreError where there is no store, or no such sweep in it."""
+        self._reader = Reader(self.store, sweep=self.sweep)
 
     @property
     def page(self) -> str:

@@ -7,11 +7,15 @@ from typing import Any, Protocol, TypeVar, cast
 
 import pandas as pd
 
+from lip_ray.literature import displayed
 from lip_ray.records import LayerMask
 
 from ..rows.points import described_points
 from .gallery import NO_PICTURES, PICTURE_KEY, Pictures, pictures_within
 from .section import Section, Words
+
+NAMING = ("pruner", "method_name")
+"""Columns of `trials` with names of methods, which rows and queries have by their kinds."""
 
 NO_FITS = pd.DataFrame(columns=PICTURE_KEY)
 
@@ -76,10 +80,17 @@ class Content:
             if own := list(part.sections(self)):
                 yield part.label, own
 
+    @property
+    def sweep(self) -> str | None:
+        """The one sweep that the store is narrowed to; frames made by hand are of none."""
+        return getattr(self.store, "sweep", None)
+
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """All trials of the store."""
-        return self.store.frame("trials")
+        """All trials of the store, their methods named as people read them."""
+        found = self.store.frame("trials")
+        named = [column for column in NAMING if column in found]
+        return found.assign(**{c: found[c].map(displayed, na_action="ignore") for c in named})
 
     @cached_property
     def levels(self) -> pd.DataFrame:

@@ -176,6 +176,8 @@ def _origin(content: Content) -> Iterator[str]:
 
 
 def _footer(content: Content) -> Iterator[str]:
+    if content.sweep:
+        yield f"Only the trials that sweep {content.sweep} asked for."
     yield f"Trials: {len(content.trials)}, fits: {len(content.levels)}."
     shown = {kind for part in content.parts for kind in part.kinds}
     others = int((~content.trials["kind"].isin(shown)).sum())

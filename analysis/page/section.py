@@ -21,6 +21,9 @@ MOST_ROWS = 40
 COUNTED = re.compile(r"\b\d+ [a-z]{4,}")
 """A number of something: `2 seeds`, but not `2 min`."""
 
+SILENT = ("", "none", "–")
+"""Cells in which there is nothing to know, as the PSNR of a photo without a clean image."""
+
 LONGEST_NUMBER = 30
 """The characters of a mean with its interval."""
 
@@ -79,6 +82,8 @@ class Table:
     A row's first cell is its head. Rows beyond `MOST_ROWS` are in a second table, folded away.
     """
 
+    name: str = ""
+    """Its name for `lip table`; without one it has that of the figure in its section."""
     title: str = "Numbers"
     label: str
     """What it shows, for those who cannot see it."""
@@ -104,11 +109,28 @@ Cells: TypeAlias = Mapping[str, Callable[[Any], object]]
 
 
 def table_of(
-    entries: Iterable[Any], cells: Cells, *, label: str, note: Words, title: str = "Numbers"
+    entries: Iterable[Any],
+    cells: Cells,
+    *,
+    label: str,
+    note: Words,
+    title: str = "Numbers",
+    name: str = "",
 ) -> Table:
-    """A table that has a row for each entry."""
+    """A table that has a row for each entry, without the columns that say nothing in any row."""
     rows = [[_text(cell(entry)) for cell in cells.values()] for entry in entries]
-    return Table(title=title, label=label, note=note, heads=[*cells], rows=rows)
+    heads, told = _telling([*cells], rows)
+    return Table(name=name, title=title, label=label, note=note, heads=heads, rows=told)
+
+
+def _telling(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[Sequence[str], Rows]:
+    """The first column, which names the rows, and those with a word or a number in any row."""
+    kept = [
+        place
+        for place in range(len(heads))
+        if not (place and rows and all(row[place] in SILENT for row in rows))
+    ]
+    return [heads[place] for place in kept], [[row[place] for place in kept] for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True)

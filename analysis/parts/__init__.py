@@ -8,7 +8,7 @@ from .generators import PART as GENERATORS
 from .layers import PART as LAYERS
 from .overlap import PART as OVERLAP
 from .problems.section import PART as PROBLEMS
-from .search import PART as SEARCH
+from .search.section import PART as SEARCH
 from .sensing.section import PART as SENSING
 from .size import PART as SIZE
 from .stopping import PART as STOPPING

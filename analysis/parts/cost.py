@@ -209,6 +209,7 @@ def _failures(table: pd.DataFrame) -> Iterator[Block]:
         tuples(table.head(MOST_REASONS)),
         FAILURE_CELLS,
         title="Failures",
+        name="failures",
         label="What went wrong",
         note=f"{FAILURE_NOTE.strip()}{more}",
     )

@@ -157,6 +157,7 @@ def _numbers(table: pd.DataFrame, ending: str) -> Table:
         groups,
         cells,
         title="Over sources and targets",
+        name="crossed",
         label=f"Transfers in general{ending}",
         note=NOTE,
     )

@@ -1,7 +1,7 @@
 """Names that tell apart what has the same short name, by the settings in which they differ."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -12,15 +12,26 @@ import pandas as pd
 EPOCH = "epoch"
 """The key that says which defaults a key leaves out."""
 
+MOST_SAID = 3
+"""Differing settings that a name has, unless it takes more to tell namesakes apart."""
+
+LONGEST_VALUE = 24
+"""The characters of a setting's value in a name."""
+
+COUNTED = ("steps", "epochs", "restarts", "levels")
+"""Settings that are numbers of what they are called."""
+
 ENDS = ("name", "key", "settings")
 """How the columns of a part end that says which of its kind it is."""
 
 
 def distinct_names(names: pd.Series, keys: pd.Series, settings: pd.Series) -> "pd.Categorical[str]":
-    """Each name and, where several keys share it, the fields in which these differ.
+    """Each name and, where several keys share it, the settings in which these differ, in brackets.
 
     Keys and settings are JSON objects; what differs is found in the keys, its values are shown
-    from the settings, which have the defaults too. The categories are ordered by name.
+    from the settings, which have the defaults too. Of more than `MOST_SAID` differing settings
+    those are said that tell the keys apart, and the number of the others. The categories are
+    ordered by name.
     """
     name_places, unique_names = pd.factorize(names)
     key_places, unique_keys = pd.factorize(keys)
@@ -32,7 +43,8 @@ def distinct_names(names: pd.Series, keys: pd.Series, settings: pd.Series) -> "p
     labels: dict[tuple[str, str], str] = {}
     for name, group in groupby(sorted(pairs), key=itemgetter(0)):
         sharing = [key for _, key in group]
-        labels |= {(name, key): name + _difference(key, sharing, full[key]) for key in sharing}
+        endings = _endings(sharing, [full[key] for key in sharing])
+        labels |= {(name, key): name + end for key, end in zip(sharing, endings, strict=True)}
     ranks = {pair: rank for rank, pair in enumerate(labels)}
     codes = np.array([ranks[pair] for pair in pairs], np.intp)[places]
     return pd.Categorical.from_codes(codes, pd.Index(list(labels.values())), ordered=True)
@@ -84,20 +96,81 @@ def grouped(frame: pd.DataFrame, *columns: str) -> list[list[Any]]:
     return list(found.values())
 
 
-def _difference(key: str, others: Sequence[str], settings: str) -> str:
-    """What sets a key apart from the others, in brackets; empty where nothing does.
+def short_names(paths: Sequence[str]) -> list[str]:
+    """The last word of each path; the whole of those whose last word is not theirs alone."""
+    short = [path.removesuffix(".kind").rpartition(".")[2].replace("_", " ") for path in paths]
+    return [
+        path if short.count(name) > 1 else name for path, name in zip(paths, short, strict=True)
+    ]
+
+
+def _endings(keys: Sequence[str], settings: Sequence[str]) -> list[str]:
+    """What sets each key apart from the others, in brackets; empty where nothing does.
 
     Keys of other defaults leave out other values, so that only the epochs are told apart there.
     """
-    flat = [flat_settings(text) for text in others]
-    own = flat_settings(settings) | flat_settings(key)
-    comparable = [leaves for leaves in flat if leaves.get(EPOCH) == own.get(EPOCH)]
-    paths = sorted({path for leaves in comparable for path in leaves})
-    differing = [path for path in paths if len({leaves.get(path) for leaves in comparable}) > 1]
-    differing = [EPOCH, *differing] if len(comparable) < len(flat) else differing
-    said = ", ".join(f"{path} {own[path]}" for path in differing if path in own)
-    said = said or ", ".join(f"{path} none" for path in differing)
-    return f" ({said})" if said else ""
+    leaves = [flat_settings(key) for key in keys]
+    epochs = [own.get(EPOCH) for own in leaves]
+    said: dict[int, list[str]] = {}
+    for epoch in dict.fromkeys(epochs):
+        places = [place for place, other in enumerate(epochs) if other == epoch]
+        paths = _differing([leaves[place] for place in places])
+        wholes = [flat_settings(settings[place]) | leaves[place] for place in places]
+        own = [f"{EPOCH} {epoch}"] if len(places) < len(keys) and epoch is not None else []
+        for place, phrases in zip(places, _phrases(paths, wholes), strict=True):
+            said[place] = own + phrases
+    return [f" ({', '.join(said[place])})" if said[place] else "" for place in range(len(keys))]
+
+
+def _differing(leaves: Sequence[Mapping[str, str]]) -> list[str]:
+    """The paths whose values are not the same in all."""
+    paths = sorted({path for own in leaves for path in own})
+    return [path for path in paths if len({own.get(path) for own in leaves}) > 1]
+
+
+def _phrases(paths: Sequence[str], wholes: Sequence[Mapping[str, str]]) -> list[list[str]]:
+    """For each of the settings what is said of these paths: `20 steps`, `stopping wmv`."""
+    shown = _telling(paths, wholes)
+    names = dict(zip(shown, short_names(shown), strict=True))
+    values = {path: _short_values([own.get(path) for own in wholes]) for path in shown}
+    more = [f"{len(paths) - len(shown)} more settings"] if len(shown) < len(paths) else []
+    found = []
+    for place in range(len(wholes)):
+        pairs = [(names[path], values[path][place]) for path in shown]
+        said = [_phrase(name, value) for name, value in pairs if value is not None]
+        found.append([*(said or [f"{name} none" for name, _ in pairs]), *more])
+    return found
+
+
+def _telling(paths: Sequence[str], wholes: Sequence[Mapping[str, str]]) -> list[str]:
+    """At most `MOST_SAID` of the paths, or as many more as it takes to tell all settings apart."""
+
+    def apart(chosen: Sequence[str]) -> int:
+        return len({tuple(own.get(path) for path in chosen) for own in wholes})
+
+    needed: list[str] = []
+    while len(paths) > MOST_SAID and apart(needed) < apart(paths):
+        needed.append(max(paths, key=lambda path: apart([*needed, path])))
+    others = [path for path in paths if path not in needed]
+    return sorted([*needed, *others[: max(0, MOST_SAID - len(needed))]])
+
+
+def _short_values(values: Sequence[str | None]) -> list[str | None]:
+    """Numbers in four digits and the ends of long texts, as far as these tell the values apart."""
+    short = [None if value is None else _shortened(value) for value in values]
+    return short if len(set(short)) == len(set(values)) else list(values)
+
+
+def _shortened(value: str) -> str:
+    try:
+        return value if value.lstrip("-").isdigit() else f"{float(value):.4g}"
+    except ValueError:
+        half = LONGEST_VALUE // 2
+        return value if len(value) <= LONGEST_VALUE else f"{value[:half]}…{value[-half:]}"
+
+
+def _phrase(name: str, value: str) -> str:
+    return f"{value} {name}" if name in COUNTED else f"{name} {value}"
 
 
 def _leaves(value: Any, path: str) -> list[tuple[str, str]]:

@@ -80,20 +80,22 @@ def print_answer(
     store: str | None,
     form: str,
     *,
+    sweep: str | None = None,
     limits: Limits | None = None,
     width: int | None = None,
     most_rows: int | None = None,
 ) -> None:
     """Print rows of a store on stdout in the given format.
 
-    What people read fits their terminal, unless a width and a number of rows are given, of which 0
-    is without a limit; what is not shown is named on stderr.
+    With a `sweep`, only rows of the trials that it asked for are there. What people read fits their
+    terminal, unless a width and a number of rows are given, of which 0 is without a limit; what is
+    not shown is named on stderr.
     """
     formats: tuple[Format, ...] = get_args(Format)
     require_one_of(formats, form)
     if form == "parquet" and sys.stdout.isatty():
         refuse("--format: parquet is binary, so send it to a file: lip query ... > result.parquet")
-    reader = Reader(store_or_only(store), limits=limits)
+    reader = Reader(store_or_only(store), limits=limits, sweep=sweep)
     result = reader.sql(sql)
     if form in FOR_PEOPLE:
         _print_table(for_people(result, form, **_bounds(width, most_rows)))

@@ -50,6 +50,16 @@ SpillOption = Annotated[
     ),
 ]
 
+SweepOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sweep",
+        metavar="NAME",
+        help="Only the trials that this sweep asked for, by its name or its id in the table "
+        "sweeps; a wrong one lists all.",
+    ),
+]
+
 app = typer.Typer()
 
 StoreArgument = Annotated[
@@ -69,6 +79,7 @@ def query(
         ),
     ],
     store: StoreOption = None,
+    sweep: SweepOption = None,
     form: FormatOption = "table",
     width: Annotated[
         int | None,
@@ -98,6 +109,7 @@ def query(
         sys.stdin.read() if sql == "-" else sql,
         store,
         form,
+        sweep=sweep,
         limits=Limits(memory=memory, threads=threads, spill=spill),
         width=width,
         most_rows=rows,
@@ -126,6 +138,7 @@ def report(
             help="An .html file; or a folder, where pages share plotly.js.",
         ),
     ] = Path("report.html"),
+    sweep: SweepOption = None,
     pictures_mb: Annotated[
         float,
         typer.Option(
@@ -140,7 +153,7 @@ def report(
     """Write the page of a store: verdicts, frontiers, galleries, costs. It needs no network."""
     from lip_ray.analysis.page.report import write_report
 
-    reader = Reader(store_or_only(store))
+    reader = Reader(store_or_only(store), sweep=sweep)
     page = write_report(reader, output, pictures_mb=pictures_mb)
     typer.echo(page)
     own_up(reader)
@@ -155,6 +168,7 @@ def figure(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="A .pdf, .svg or .png file.")
     ] = Path("figure.pdf"),
+    sweep: SweepOption = None,
     which: Annotated[
         str, typer.Option("--psnr", metavar="PSNR", help=f"{', '.join(PSNRS)}.")
     ] = "selected",
@@ -188,7 +202,7 @@ def figure(
     from lip_ray.analysis.print import FONT, write_figure
 
     require_one_of(PSNRS, which, "--psnr", "PSNR")
-    reader = Reader(store_or_only(store))
+    reader = Reader(store_or_only(store), sweep=sweep)
     chosen = int(part) if part.isdecimal() else part
     drawn = figure_of(reader, name, which=which, choose=choose or (), part=chosen)
     write_figure(
@@ -206,6 +220,7 @@ def figure(
 @app.command()
 def serve(
     store: StoreArgument = None,
+    sweep: SweepOption = None,
     host: Annotated[
         str, typer.Option("--host", help="Whom to answer: by default this machine alone.")
     ] = "127.0.0.1",
@@ -224,4 +239,4 @@ def serve(
     """Show the page of a store live, in a browser, while a sweep runs; nothing is written."""
     from lip_ray.analysis.live.serve import serve as serve_page
 
-    serve_page(store_or_only(store), host=host, port=port, refresh_s=refresh_s)
+    serve_page(store_or_only(store), sweep=sweep, host=host, port=port, refresh_s=refresh_s)

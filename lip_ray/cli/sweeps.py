@@ -37,7 +37,10 @@ SetOption = Annotated[
     ),
 ]
 QuickOption = Annotated[
-    bool, typer.Option("--quick", help="Apply the sweep's quick block: seconds, not hours.")
+    bool,
+    typer.Option(
+        "--quick", help="Apply the sweep's quick block: seconds, not hours, in a store of its own."
+    ),
 ]
 AddressOption = Annotated[
     str | None,
@@ -195,7 +198,7 @@ def _sweep_file(name: str) -> Path:
 def _print_summary(store: str, sweep: "Sweep") -> None:
     """Print the front of a search; for any other sweep, means by problem and method."""
     from lip_ray.analysis import front_table, summary_table
-    from lip_ray.analysis.parts.search import left_out, search_table
+    from lip_ray.analysis.parts.search.table import left_out, search_table
     from lip_ray.analysis.terminal import said
 
     reader = Reader(store)

@@ -4,6 +4,7 @@ from lip_ray.store.formats import FOR_PEOPLE as FOR_PEOPLE
 from lip_ray.store.formats import Format as Format
 from lip_ray.store.formats import for_people as for_people
 from lip_ray.store.formats import rendered as rendered
+from lip_ray.store.formats import rendered_texts as rendered_texts
 from lip_ray.store.limits import Limits as Limits
 from lip_ray.store.masks import booleans as booleans
 from lip_ray.store.paths import QueryError as QueryError
@@ -12,6 +13,7 @@ from lip_ray.store.paths import StoreUnavailable as StoreUnavailable
 from lip_ray.store.reader import Reader as Reader
 from lip_ray.store.sweep_files import sweep_files as sweep_files
 from lip_ray.store.tables import described as described
+from lip_ray.store.tables import require_known as require_known
 from lip_ray.store.text_table import TextTable as TextTable
 from lip_ray.store.text_table import as_table as as_table
 from lip_ray.store.upkeep.check import check as check

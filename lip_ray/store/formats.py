@@ -1,9 +1,9 @@
-"""Query results for other programs: CSV, JSON, Parquet, or plain tables for people."""
+"""Rows for other programs, as CSV, JSON or Parquet; for papers; or plain tables for people."""
 
 import base64
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from itertools import count
 from typing import Any, Literal
@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from lip_ray.store import typeset
 from lip_ray.store.text_table import Columns, TextTable, as_lines, as_table, interval
 
-Format = Literal["table", "csv", "json", "parquet", "lines"]
+Format = Literal["table", "csv", "json", "parquet", "lines", "latex", "markdown"]
 
 FOR_PEOPLE = ("table", "lines")
 
@@ -22,13 +23,26 @@ FOR_PEOPLE = ("table", "lines")
 def rendered(result: pa.Table, form: Format) -> bytes:
     """The result in the given format; all but parquet are UTF-8 text.
 
-    A table and lines are for people, and round numbers. JSON is a list of objects, without NaN or
-    infinity (null); bytes are base64 in CSV and JSON. Programs need names that differ: of columns
-    of one name the second gets _1, and so on. Intervals are text.
+    A table and lines are for people, LaTeX and Markdown for papers; all of these round numbers.
+    JSON is a list of objects, without NaN or infinity (null); bytes are base64 in CSV and JSON.
+    Programs need names that differ: of columns of one name the second gets _1, and so on. Intervals
+    are text.
     """
     if form in FOR_PEOPLE:
         return for_people(result, form).text.encode(errors="backslashreplace")
     return FORMATS[form](_named_apart(result))
+
+
+def rendered_texts(heads: Sequence[str], rows: Iterable[Sequence[str]], form: Format) -> bytes:
+    """Rows of texts in the given format, as `rendered` has the result of a query.
+
+    Programs get a minus sign that they read as one.
+    """
+    texts = list(rows)
+    if form in ("csv", "json"):
+        texts = [[cell.replace("−", "-") for cell in row] for row in texts]
+    columns = [pa.array([row[place] for row in texts], pa.string()) for place in range(len(heads))]
+    return rendered(pa.Table.from_arrays(columns, names=list(heads)), form)
 
 
 def for_people(
@@ -168,8 +182,18 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
+def _latex(result: pa.Table) -> bytes:
+    return typeset.latex(_columns(result)).encode(errors="backslashreplace")
+
+
+def _markdown(result: pa.Table) -> bytes:
+    return typeset.markdown(_columns(result)).encode(errors="backslashreplace")
+
+
 FORMATS: dict[Format, Callable[[pa.Table], bytes]] = {
     "csv": _csv,
     "json": _json,
     "parquet": _parquet,
+    "latex": _latex,
+    "markdown": _markdown,
 }

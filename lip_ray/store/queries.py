@@ -8,9 +8,10 @@ nothing by itself, reads them through `VerifiedFiles`.
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -37,6 +38,12 @@ from lip_ray.store.views import PER_LEVEL, define, needed_by, without_rows
 ATTEMPTS = 5
 """Looks at a store that compaction changes meanwhile."""
 
+ASKING = {"sweeps": "sweep", "points": "search"}
+"""By table of the trials that were asked for, the column with the sweep's name."""
+
+NAMED_AFTER = {**ASKING, "scores": "search"}
+"""By table whose rows are each of one sweep, the column with its name; with _id, that of its id."""
+
 BY_TRIAL = ("trials", "levels", "failures", *PER_LEVEL)
 """Tables of which a query about some trials needs the rows of those trials only."""
 
@@ -59,6 +66,10 @@ select trial_id, len(list_filter(list_sort(list_distinct(list(level))), lambda n
 from {rows} group by trial_id order by trial_id
 """
 """Counts the levels of each trial from 0 up to the first gap."""
+
+
+Request: TypeAlias = tuple[str, str, str | None]
+"""Name and id of a sweep or search, and a trial that it asked for; a point may have no trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +102,12 @@ class Queries:
         """Files that could not be read."""
         return tuple(sorted(self._damaged))
 
-    def answer(self, query: str, trials: Collection[str] | None = None) -> pa.Table:
+    def answer(
+        self, query: str, trials: Collection[str] | None = None, *, sweep: str | None = None
+    ) -> pa.Table:
         r"""The result of one statement, of which only the rows of the given trials are used.
 
+        Of what sweeps asked for, only the rows of the sweep with this name or id are used.
         Raises QueryError for one that is wrong or no select, StoreError for a store that is
         unavailable.
         """
@@ -109,7 +123,7 @@ class Queries:
                     needed = needed_by(connection, query)
                     listing = _of(trials, self._listing(needed.tables))
                     listing = self._verified(listing)
-                    self._define(connection, listing, trials, needed.views)
+                    self._define(connection, listing, trials, needed.views, sweep)
                     return valid(bounded.answer(query))
                 except duckdb.OutOfMemoryException as error:
                     raise beyond_limits(error) from error
@@ -119,6 +133,23 @@ class Queries:
                     if not self._changed(listing):
                         raise self._told(error) from error
         raise StoreError(f"{self._files.where} changes all the time: try again")
+
+    def requests(self) -> Set[Request]:
+        r"""What sweeps and searches asked for.
+
+        Raises StoreError for a store that is unavailable.
+        """
+        try:
+            listing = self._listing(ASKING)
+            found = set[Request]()
+            for table, listed in listing.items():
+                column = ASKING[table]
+                rows = self._loaded_rows(table, listed.loose)
+                names = (column, f"{column}_id", "trial_id")
+                found |= set(zip(*(rows[name].to_pylist() for name in names), strict=True))
+        except READ_ERRORS as error:
+            raise self._told(error) from error
+        return found
 
     def levels_done(self) -> dict[str, int]:
         """By trial id, how many levels are committed, from level 0 without a gap."""
@@ -226,6 +257,7 @@ class Queries:
         listing: Mapping[str, Listed],
         trials: Collection[str] | None,
         views: Collection[str] | None,
+        sweep: str | None,
     ) -> None:
         """Define these views and the tables that they read; without views, all of both.
 
@@ -243,7 +275,8 @@ class Queries:
                 rows = self._loaded_rows(table, names)
             connection.register(f"loose_{table}", rows)
             made = "view" if listed.parts or table in PER_LEVEL else "table"
-            connection.execute(f"create {made} files.{table} as from loose_{table}")
+            rows_of_sweep = f"loose_{table}{_where_asked(table, sweep)}"
+            connection.execute(f"create {made} files.{table} as from {rows_of_sweep}")
         define(connection, views)
         for table, listed in listing.items():
             if listed.parts:
@@ -377,6 +410,14 @@ def _table_of(name: str) -> str:
     """The table of a loose file or a part."""
     folder, _, stem = name.partition("/")
     return stem.rpartition("-")[0] if folder == FOLDER else folder
+
+
+def _where_asked(table: str, sweep: str | None) -> str:
+    """The clause that leaves a table the rows of one sweep; none where it has rows of no sweep."""
+    if sweep is None or table not in NAMED_AFTER:
+        return ""
+    column = NAMED_AFTER[table]
+    return f" where {quoted(sweep)} in ({column}, {column}_id)"
 
 
 LEVELS_SEEN = pa.schema([("trial_id", pa.string()), ("level", pa.int32())])

@@ -1,8 +1,10 @@
 """The only reader: done levels by file name, everything else by SQL over the files."""
 
 import json
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Set
 from concurrent.futures import ThreadPoolExecutor
+from difflib import get_close_matches
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -29,7 +31,7 @@ from lip_ray.store.paths import (
     points_in,
     unfinished_file,
 )
-from lip_ray.store.queries import Queries, among
+from lip_ray.store.queries import Queries, Request, among
 from lip_ray.store.schema import TABLES
 
 if TYPE_CHECKING:
@@ -42,10 +44,15 @@ NOTES_AT_ONCE = 8
 class Reader:
     """Reads one store, also while others write: a level is seen whole or not at all."""
 
-    def __init__(self, store: str | Path, *, limits: Limits | None = None) -> None:
+    def __init__(
+        self, store: str | Path, *, limits: Limits | None = None, sweep: str | None = None
+    ) -> None:
         """What queries may take of the machine is in the environment where no limits are given.
 
-        Raises StoreError when there is no store, or one of a newer layout.
+        With the name or the id of a `sweep`, tables and views have only the trials that it asked
+        for, and the sources of these only where it asked for them too.
+
+        Raises StoreError when there is no store, one of a newer layout, or one without that sweep.
         """
         self._files = files_of(store)
         if not _is_store(self._files):
@@ -53,11 +60,19 @@ class Reader:
             raise StoreError(f"there is no store in {where} (no {MARKER}): run a sweep first")
         check_version(self._files)
         self._queries = Queries(self._files, limits)
+        self._sweep = sweep
+        if sweep is not None:
+            _require_known(sweep, self._queries.requests(), self._files.where)
 
     @staticmethod
     def exists(store: str | Path) -> bool:
         """Whether there is a store."""
         return _is_store(files_of(store))
+
+    @property
+    def sweep(self) -> str | None:
+        """The name or id of the one sweep that is read; None where all are."""
+        return self._sweep
 
     @property
     def damaged(self) -> tuple[str, ...]:
@@ -77,7 +92,8 @@ class Reader:
             check_there(self._files)
         except OSError as error:
             raise StoreError(f"{self._files.where} cannot be read: {error}") from error
-        return self._queries.levels_done()
+        done, own = self._queries.levels_done(), self._asked_for()
+        return done if own is None else {trial: n for trial, n in done.items() if trial in own}
 
     def levels_done_of(self, trial_id: str) -> int:
         r"""The number of committed levels of one trial, which need not exist.
@@ -157,7 +173,9 @@ class Reader:
                 noted = list(pool.map(partial(self._standing, now=now), names))
         except OSError as error:
             raise StoreError(f"{self._files.where}/running cannot be read: {error}") from error
-        return [standing for standing in noted if standing is not None]
+        known = [standing for standing in noted if standing is not None]
+        own = self._asked_for()
+        return known if own is None else [one for one in known if one[0].trial_id in own]
 
     def sql(self, query: str) -> pa.Table:
         """The result of one reading statement over the tables `TABLES`, as Arrow.
@@ -165,17 +183,30 @@ class Reader:
         Files that cannot be read are left out; `damaged` names them. Raises QueryError for SQL
         that is wrong or would change anything, StoreError for a store that cannot be read.
         """
-        return self._queries.answer(query)
+        return self._queries.answer(query, self._asked_for(), sweep=self._sweep)
 
     def frame(self, table: str, *, trials: Collection[str] | None = None) -> "pd.DataFrame":
         """All rows of a table or view, or those of some trials, as pandas."""
         if trials is None:
-            rows = self._queries.answer(f"from {table}")
+            rows = self.sql(f"from {table}")
         else:
-            alone = trials if table in TABLES else None  # views may compare with other trials
-            rows = self._queries.answer(f"from {table} where {among(trials)}", alone)
+            own = self._asked_for()
+            chosen = trials if own is None else own & set(trials)
+            alone = chosen if table in TABLES else own  # views may compare with other trials
+            query = f"from {table} where {among(chosen)}"
+            rows = self._queries.answer(query, alone, sweep=self._sweep)
         frame: pd.DataFrame = rows.combine_chunks().to_pandas()  # pandas picks rows faster then
         return frame
+
+    def _asked_for(self) -> Set[str] | None:
+        """The trials of the one sweep that is read; None where all are."""
+        if self._sweep is None:
+            return None
+        return frozenset(
+            trial
+            for name, own_id, trial in self._queries.requests()
+            if trial is not None and self._sweep in (name, own_id)
+        )
 
     def _rows(self, name: str, table: str) -> list[dict[str, Any]]:
         """A file's rows in order of `position`, where the table has one."""
@@ -213,6 +244,24 @@ def _is_store(files: Files) -> bool:
         return files.exists(MARKER)
     except OSError as error:
         raise StoreError(f"{files.where} cannot be read: {error}") from error
+
+
+def _require_known(sweep: str, requests: Collection[Request], where: str) -> None:
+    """Raise StoreError, with the nearest name, unless a sweep has this name or id."""
+    ids: dict[str, set[str]] = defaultdict(set)
+    for name, own_id, _ in requests:
+        ids[name].add(own_id)
+    if sweep in ids or any(sweep in own for own in ids.values()):
+        return
+    near = get_close_matches(sweep, ids, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    known = (
+        f"{name} ({', '.join(sorted(own))})" if len(own) > 1 else name
+        for name, own in sorted(ids.items())
+    )
+    raise StoreError(
+        f"no sweep {sweep!r} in {where}; {hint}there are: {', '.join(known) or 'none'}"
+    )
 
 
 def _point(rows: list[dict[str, Any]]) -> PointRecord:

@@ -1,18 +1,20 @@
 """The registry of columns as text: `lip tables` and docs/tables.md."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from lip_ray.columns import REGISTRY, Table
 from lip_ray.store.paths import QueryError
 
 
-def require_known(table: str) -> None:
-    """Raise QueryError, with the nearest name, unless there is such a table or view."""
-    if table not in REGISTRY:
-        near = difflib.get_close_matches(table.lower(), REGISTRY, n=1)
+def require_known(table: str, *, also: Collection[str] = ()) -> None:
+    """Raise QueryError, with the nearest name, unless there is such a table or view, or it is one
+    of those that there are `also`."""
+    known = [*REGISTRY, *also]
+    if table not in known:
+        near = difflib.get_close_matches(table.lower(), known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise QueryError(f"there is no table {table!r}; {hint}there are: {', '.join(REGISTRY)}")
+        raise QueryError(f"there is no table {table!r}; {hint}there are: {', '.join(known)}")
 
 
 def described(table: str | None = None) -> str:

@@ -84,8 +84,15 @@ class Draft:
         )
 
     def apply_quick(self) -> None:
-        """Shrink the sweep by its own `quick` block, and its sources by theirs."""
+        """Shrink the sweep by its own `quick` block, and its sources by theirs.
+
+        Its results go to a store of their own, so that they are not shown among those of the whole
+        sweep; the `quick` block, or a later override, may name another.
+        """
         self.shrunk = True
+        whole = self.run.get("store") or default_store(self.name)
+        if isinstance(whole, str):
+            self.run = {**self.run, "store": _quick_store(whole)}
         for path, value in self.quick.items():
             self.override(path, value, origin="quick.")
 
@@ -192,6 +199,17 @@ class Draft:
 
     def _set(self, target: Section, label: str, path: str, value: object) -> None:
         assigned(target, label, path, value, mistakes=self.mistakes)
+
+
+def default_store(name: str) -> str:
+    """The folder of a sweep's results where it names none."""
+    return f"results/{name}"
+
+
+def _quick_store(whole: str) -> str:
+    """The store beside that of the whole sweep; a URI keeps what follows its path."""
+    path, mark, query = whole.partition("?") if "://" in whole else (whole, "", "")
+    return f"{path.rstrip('/')}-quick{mark}{query}"
 
 
 def document(path: Path) -> object:

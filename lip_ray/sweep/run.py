@@ -45,7 +45,8 @@ class Run(Spec):
     """Where and how the trials of a sweep run."""
 
     store: str | None = None
-    """Folder of the results; `results/<name of the sweep>` by default."""
+    """Folder of the results; `results/<name of the sweep>` by default. A quick run appends -quick,
+    as its short fits are not to be shown among the others."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto is CUDA wherever Ray finds a GPU."""
     cpus: Cores = 1

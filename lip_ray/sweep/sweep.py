@@ -8,7 +8,7 @@ from typing import Self
 
 from lip_ray.mistakes import SweepError
 from lip_ray.spec import ID_DIGITS
-from lip_ray.sweep.draft import Draft
+from lip_ray.sweep.draft import Draft, default_store
 from lip_ray.sweep.draft import document as read_document
 from lip_ray.sweep.expansion import Expansion
 from lip_ray.sweep.run import Run
@@ -43,7 +43,7 @@ class Sweep:
     @property
     def store(self) -> str:
         """The store that its results are written to."""
-        return self.run.store or f"results/{self.name}"
+        return self.run.store or default_store(self.name)
 
     @classmethod
     def from_yaml(cls, path: Path, *, overrides: Iterable[str] = (), quick: bool = False) -> Self:

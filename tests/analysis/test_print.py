@@ -65,7 +65,7 @@ class TestButtons:
     @pytest.mark.parametrize(("which", "psnr_db"), [("selected", 27.4), ("peak", 27.9)])
     def test_which_psnr(self, study: Any, which: str, psnr_db: float) -> None:
         figure = figure_of(study, "frontier", which=which)
-        line = next(trace for trace in figure.data if trace.name == "magnitude")
+        line = next(trace for trace in figure.data if trace.name == "IMP (magnitude)")
         assert line.y[2] == pytest.approx(psnr_db + 0.05)
         assert which in figure.layout.yaxis.title.text.casefold()
         assert figure.layout.updatemenus == ()

@@ -56,7 +56,7 @@ from typer.testing import CliRunner
 
 import lip_ray
 from lip_ray import columns
-from lip_ray.analysis.parts.search import WORDS, Goal
+from lip_ray.analysis.parts.search.table import WORDS, Goal
 from lip_ray.cli import app
 from lip_ray.records import LevelRecord, Outcome
 from lip_ray.store import Reader, Writer, described, schema

@@ -18,6 +18,7 @@ FLOORS = (
         "columns",
         "cores",
         "errors",
+        "literature",
         "outputs",
         "records",
         "rng",
@@ -38,10 +39,10 @@ FLOORS = (
 
 BESIDE = {
     "lip_ray": {"results"},  # the package itself: its version, and the door for notebooks
-    "results": {"records", "store"},
+    "results": {"analysis", "columns", "errors", "records", "store"},
     "sweeps": set[str](),
     "store": {"columns", "cores", "errors", "outputs", "records", "scratch", "strict_yaml"},
-    "analysis": {"columns", "errors", "outputs", "records", "store"},
+    "analysis": {"columns", "errors", "literature", "outputs", "records", "store"},
 }
 """Units on no floor, and all that they may import."""
 
@@ -54,8 +55,8 @@ ONLY_IN = {
     "fsspec": {"store"},
     "kaleido": {"analysis"},
     "mlflow": {"engine"},
-    "optuna": {"engine"},
-    "plotly": {"analysis"},
+    "optuna": {"analysis", "engine"},
+    "plotly": {"analysis", "results"},
     "pyarrow": {"results", "store"},
     "ray": {"engine"},
     "rich": {"cli", "engine"},
@@ -73,6 +74,7 @@ NEVER_IN = {
         "cli",
         "columns",
         "errors",
+        "literature",
         "records",
         "results",
         "spec",
@@ -89,6 +91,7 @@ NOTHING_BUT = {
         "kaleido",
         "markupsafe",
         "numpy",
+        "optuna",
         "pandas",
         "plotly",
         "scipy",
@@ -96,6 +99,7 @@ NOTHING_BUT = {
     },
     "store": {"duckdb", "fsspec", "numpy", "pandas", "pyarrow"},
     "columns": set[str](),
+    "literature": set[str](),
     "records": set[str](),
     "errors": set[str](),
     "spec": {"pydantic"},

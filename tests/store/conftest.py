@@ -120,18 +120,21 @@ def make_trial(trial_id: str = "a" * 16, levels: int = 2, **changes: Any) -> Tri
     return TrialRecord(**values | changes)
 
 
-def make_sweep() -> SweepRecord:
+def make_sweep(
+    sweep_id: str = "f" * 16, trial_ids: tuple[str, ...] = ("a" * 16, "b" * 16), **changes: Any
+) -> SweepRecord:
     """A sweep of two trials."""
-    return SweepRecord(
-        sweep="study",
-        sweep_id="f" * 16,
-        trial_ids=("a" * 16, "b" * 16),
-        kinds=("trajectory", "transfer"),
-        specs=("{}", "{}"),
-        levels=(2, 2),
-        lip_ray_version="0",
-        requested_at=NOON,
-    )
+    values: dict[str, Any] = {
+        "sweep": "study",
+        "sweep_id": sweep_id,
+        "trial_ids": trial_ids,
+        "kinds": ("trajectory", "transfer"),
+        "specs": ("{}", "{}"),
+        "levels": (2, 2),
+        "lip_ray_version": "0",
+        "requested_at": NOON,
+    }
+    return SweepRecord(**values | changes)
 
 
 def make_failure(trial_id: str = "a" * 16, **changes: Any) -> FailureRecord:

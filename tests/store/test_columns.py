@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lip_ray.analysis.charts.style import AXIS_TITLES
-from lip_ray.analysis.parts.search import WORDS
+from lip_ray.analysis.parts.search.table import WORDS
 from lip_ray.columns import (
     LEVELS,
     MEBIBYTE,

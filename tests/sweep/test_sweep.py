@@ -142,6 +142,29 @@ class TestMeaning:
         assert built(TINY).store == "results/tiny"
         assert built(tiny(run={"store": "elsewhere"})).store == "elsewhere"
 
+    @pytest.mark.parametrize(
+        ("run", "store"),
+        [
+            ({}, "results/tiny-quick"),
+            ({"store": "elsewhere/"}, "elsewhere-quick"),
+            ({"store": "s3://bucket/noise?region=eu"}, "s3://bucket/noise-quick?region=eu"),
+        ],
+    )
+    def test_a_quick_run_has_a_store_of_its_own(self, run: dict[str, str], store: str) -> None:
+        document = tiny(run=run, quick={"fit.steps": 2})
+        assert Sweep.build(document, quick=True).store == store
+        assert Sweep.build(document).store == (run.get("store") or "results/tiny")
+
+    def test_a_quick_store_may_be_named(self) -> None:
+        named = tiny(quick={"run.store": "short"})
+        assert Sweep.build(named, quick=True).store == "short"
+        set_here = Sweep.build(tiny(), quick=True, overrides=["run.store=here"])
+        assert set_here.store == "here"
+
+    def test_a_wrong_store_is_refused_once_in_a_quick_run_too(self) -> None:
+        with pytest.raises(SweepError, match=r"1 problem\b[\s\S]*run.store: must be text, got 3"):
+            Sweep.build(tiny(run={"store": 3}), quick=True)
+
     def test_run(self) -> None:
         assert built(TINY).run == Run()
         assert built(tiny(run={"cpus": 2, "gpus": 1})).run == Run(cpus=2, gpus=1.0)

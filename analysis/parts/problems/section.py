@@ -139,6 +139,7 @@ def _blocks(
         grouped(rows, "method", "kept"),
         CELLS,
         label="Mean PSNR by method and density",
+        name="frontier",
         note=NUMBERS_NOTE + sample,
     )
 

@@ -175,4 +175,4 @@ def test_the_largest_networks_are_mapped(
             levels += [timed(level_row(trials[-1], level)) for level in range(3)]
     names = [section.title for section in Store(trials, levels).sections()]
     maps = [name for name in names if name.startswith("Density by layer")]
-    assert maps == [f"Density by layer: skip (prior.width {width})" for width in (4, 5, 6, 7)]
+    assert maps == [f"Density by layer: skip (width {width})" for width in (4, 5, 6, 7)]

@@ -17,6 +17,7 @@ from lip_ray.analysis import (
     problem_table,
     sensing_table,
 )
+from lip_ray.literature import displayed
 
 pytestmark = needs_chromium
 
@@ -156,11 +157,11 @@ def test_it_draws_a_curve_a_pruner_and_the_dense_line(
     desktop: OpenPage, table: pd.DataFrame
 ) -> None:
     for method in ("magnitude", "random", "snip"):
-        assert desktop.heights(method)[1:] == means(table, method, "selected")
+        assert desktop.heights(displayed(method))[1:] == means(table, method, "selected")
     assert desktop.heights("dense") == means(table, "dense", "selected") * 2
     legend = desktop.chart.locator(".legendtext").all_text_contents()
     assert set(legend) == {
-        "measurement", "magnitude", "random", "snip", "dense", "collapsed fit",
+        "measurement", "IMP (magnitude)", "random", "SNIP", "dense", "collapsed fit",
     }  # fmt: skip
 
 
@@ -186,7 +187,7 @@ def test_the_switch_changes_figure_and_pictures(
     desktop.section.get_by_role("radio", name=label).check()
     desktop.chart.locator(".ytitle", has_text=axis).wait_for()
     for method in ("magnitude", "random", "snip"):
-        assert desktop.heights(method)[1:] == means(table, method, which)
+        assert desktop.heights(displayed(method))[1:] == means(table, method, which)
     assert desktop.section.locator("h3 .which").text_content() == which
     place = desktop.data["which"].index(which)
     tile = desktop.page.locator("[data-fit]").last
@@ -195,7 +196,7 @@ def test_the_switch_changes_figure_and_pictures(
     assert tile.locator("span").text_content() == view["line"]
     desktop.section.get_by_role("radio", name="Selected").check()
     desktop.chart.locator(".ytitle", has_text="selected").wait_for()
-    assert desktop.heights("snip")[1:] == means(table, "snip", "selected")
+    assert desktop.heights("SNIP")[1:] == means(table, "snip", "selected")
 
 
 def test_the_keyboard_works_the_switch(opener: Opener, table: pd.DataFrame) -> None:
@@ -208,7 +209,7 @@ def test_the_keyboard_works_the_switch(opener: Opener, table: pd.DataFrame) -> N
     assert focus.get_attribute("value") == "selected"
     opened.page.keyboard.press("ArrowRight")
     opened.chart.locator(".ytitle", has_text="Peak").wait_for()
-    assert opened.heights("snip")[1:] == means(table, "snip", "peak")
+    assert opened.heights("SNIP")[1:] == means(table, "snip", "peak")
 
 
 def test_pointing_at_a_fit_shows_its_picture_and_facts(desktop: OpenPage) -> None:
@@ -230,7 +231,7 @@ def test_pointing_at_a_fit_shows_its_picture_and_facts(desktop: OpenPage) -> Non
 
 
 def test_a_collapsed_fit_says_so(desktop: OpenPage) -> None:
-    spot = desktop.position("snip, fits", 4)
+    spot = desktop.position("SNIP, fits", 4)
     desktop.page.mouse.move(spot["x"], spot["y"])
     desktop.card.wait_for()
     assert "collapsed: no path from input to output" in desktop.card.text_content()
@@ -251,13 +252,13 @@ def test_nothing_in_the_figures_menu_uploads(desktop: OpenPage) -> None:
 def test_a_click_on_the_legend_hides_a_pruner_through_the_switch(opener: Opener) -> None:
     opened = opener()
     visible = "(gd) => gd._fullData.filter((t) => t.visible === true).map((t) => t.name)"
-    opened.chart.locator(".legend .traces", has_text="snip").locator(".legendtoggle").click()
-    opened.chart.locator(".legend .traces[style*='opacity: 0.5']", has_text="snip").wait_for()
-    assert not [name for name in opened.chart.evaluate(visible) if name.startswith("snip")]
+    opened.chart.locator(".legend .traces", has_text="SNIP").locator(".legendtoggle").click()
+    opened.chart.locator(".legend .traces[style*='opacity: 0.5']", has_text="SNIP").wait_for()
+    assert not [name for name in opened.chart.evaluate(visible) if name.startswith("SNIP")]
     assert "random" in opened.chart.evaluate(visible)
     opened.section.get_by_role("radio", name="Final").check()
     opened.chart.locator(".ytitle", has_text="last step").wait_for()
-    assert not [name for name in opened.chart.evaluate(visible) if name.startswith("snip")]
+    assert not [name for name in opened.chart.evaluate(visible) if name.startswith("SNIP")]
 
 
 def test_a_phone_scrolls_down_only_and_a_tap_shows_the_card(opener: Opener) -> None:

@@ -148,7 +148,7 @@ class TestContent:
         waiting = trial_row("random", 4) | {"levels_done": 0, "outcome": "incomplete"}
         text = Page(frontier_report(store_of([running, waiting], [level_row(running)]))).text
         assert "Incomplete trials, shown as far as they got: 2" in text
-        assert "(snip, astronaut, seed 3): 1 of 6 levels" in text
+        assert "(SNIP, astronaut, seed 3): 1 of 6 levels" in text
         assert "(random, astronaut, seed 4): 0 of 6 levels" in text
 
     def test_without_a_clean_image_there_are_pictures_but_no_figure(
@@ -345,10 +345,12 @@ def test_verdicts_come_first_and_say_what_their_sample_is(study: Any) -> None:
     page = frontier_report(study)
     titles = re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
     assert titles[0] == "Verdicts"
-    row_of = '<tr><th scope="row">denoising, skip</th><td class="{}">magnitude</td>.*?</tr>'
+    row_of = (
+        r'<tr><th scope="row">denoising, skip</th><td class="{}">IMP \(magnitude\)</td>.*?</tr>'
+    )
     [row] = re.findall(row_of.format("word"), page)
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", row)
-    assert cells[3:] == ["", "2 seeds", "0.0469, 0.0469", "0.03"]
+    assert cells[3:] == ["2 seeds", "0.0469, 0.0469", "0.03"], "nothing is said of differences"
     assert (
         cells[1]
         == cells[2]

@@ -159,8 +159,8 @@ class TestNames:
         fits = [{"steps": steps, "learning_rate": 0.01} for steps in (400, 2000)]
         problems, _ = self.names([trial_row("snip", 0, fit=fit) for fit in fits], level_row)
         assert problems == [
-            "astronaut: denoising, σ = 25 (fit.steps 2000)",
-            "astronaut: denoising, σ = 25 (fit.steps 400)",
+            "astronaut: denoising, σ = 25 (2000 steps)",
+            "astronaut: denoising, σ = 25 (400 steps)",
         ]
 
     def test_methods_that_share_a_pruner_say_what_differs(
@@ -171,7 +171,7 @@ class TestNames:
             [trial_row("magnitude", 0, pruner=pruner) for pruner in pruners], level_row
         )
         assert methods == [
-            "dense", "magnitude (pruner.scope layer)", "magnitude (pruner.scope global)",
+            "dense", "magnitude (scope layer)", "magnitude (scope global)",
         ]  # fmt: skip
 
     def test_a_moved_file_is_the_same_problem(self, trial_row: Row, level_row: Row) -> None:

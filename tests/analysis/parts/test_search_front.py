@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from lip_ray.analysis import front_figure, front_table, frontier_report, search_table
 from lip_ray.analysis.charts.style import OKABE_ITO
-from lip_ray.analysis.parts.search import (
+from lip_ray.analysis.parts.search.figures import FOOTED, UNENDED
+from lip_ray.analysis.parts.search.table import (
     BELOW,
-    FOOTED,
-    UNENDED,
     goals_of,
     left_out,
     pair_table,

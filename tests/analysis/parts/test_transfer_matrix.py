@@ -106,8 +106,8 @@ class TestFrontier:
         methods = points.groupby("problem", observed=True)["method"].agg(lambda m: set(map(str, m)))
         shared = {"dense, on 2 images at once", "magnitude found on 2 images"}
         clean = {"dense, clean target", "magnitude, clean target"}
-        measured = "(fit.held_out 0.03, fit.stopping.kind held_out)"
-        oracle = "(fit.held_out 0.0, fit.stopping.kind wmv)"
+        measured = "(held out 0.03, stopping held_out)"
+        oracle = "(held out 0, stopping wmv)"
         astronaut = "astronaut: denoising, σ = 25"
         assert methods[f"{astronaut} {measured}"] == {"dense", "magnitude"} | shared
         assert methods[f"{astronaut} {oracle}"] == clean, "no noise is in what they are fitted to"
@@ -279,4 +279,4 @@ def test_a_store_of_transfers_alone_has_a_page(
     trial = transfer_row(found_on("camera"), "astronaut")
     page = frontier_report(store_of([trial], [level_row(trial, level) for level in (0, 1)]))
     assert "The targets have no tickets of their own to compare with" in page
-    assert "magnitude from camera" in page
+    assert "IMP (magnitude) from camera" in page

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,67 @@ def test_namesakes_are_told_apart_wherever_they_stand(rows: list[tuple[str, str]
     assert list(found.categories) == sorted(set(found))
     categories = distinct_names(*(column.astype("category") for column in (names, keys, keys)))
     assert list(categories) == list(found)
+
+
+def endings(*settings: dict[str, Any]) -> list[str]:
+    """What names of these settings, which have one name, end with."""
+    keys = pd.Series([json.dumps(own) for own in settings])
+    names = pd.Series(["n"] * len(keys))
+    return [label.removeprefix("n") for label in distinct_names(names, keys, keys)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (({"fit": {"steps": 20}}, {"fit": {"steps": 3000}}), ["20 steps", "3000 steps"]),
+        (
+            ({"fit": {"input_noise": 1 / 30}}, {"fit": {"input_noise": 0.0}}),
+            ["input noise 0.03333", "input noise 0"],
+        ),
+        (({"rate": 0.1}, {"rate": 0.1 + 1e-9}), ["rate 0.1", "rate 0.100000001"]),
+        (
+            ({"fit": {"stopping": {"kind": "wmv"}}}, {"fit": {"stopping": {"kind": "held_out"}}}),
+            ["stopping wmv", "stopping held_out"],
+        ),
+        (
+            ({"prior": {"width": 8}, "fit": {"width": 1}}, {"prior": {"width": 9}}),
+            ["fit.width 1, prior.width 8", "prior.width 9"],
+        ),
+        (({"width": 8, "a": 1}, {"a": 1}), ["width 8", "width none"]),
+        (
+            tuple({"densities": [1.0, *([0.5] * count), 0.03]} for count in (8, 9)),
+            [f"densities [1.0, {'0.5, ' * count}0.03]" for count in (8, 9)],
+        ),
+        (
+            tuple({"name": "a" * 20 + last + "z" * 20} for last in "bc"),
+            [f"name {'a' * 20}{last}{'z' * 20}" for last in "bc"],
+        ),
+        (
+            tuple({"name": first + "a" * 40 + "z"} for first in "bc"),
+            [f"name {first}aaaaaaaaaaa…aaaaaaaaaaaz" for first in "bc"],
+        ),
+    ],
+)
+def test_settings_are_said_shortly(settings: tuple[dict[str, Any], ...], said: list[str]) -> None:
+    assert endings(*settings) == [f" ({words})" for words in said]
+
+
+def test_of_many_differences_those_are_said_that_tell_apart() -> None:
+    fits = [{"a": 0, "b": 0, "c": 0, "d": 0, "e": w, "f": 0} for w in (0, 1)]
+    fits.append({"a": 1, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1})
+    found = endings(*fits)
+    assert found[0] == " (a 0, b 0, e 0, 3 more settings)"
+    assert len(set(found)) == 3
+
+
+@given(
+    rows=st.lists(
+        st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 2)), unique_by=str, max_size=6
+    )
+)
+def test_no_two_settings_get_one_name(rows: list[dict[str, Any]]) -> None:
+    distinct = {json.dumps(row, sort_keys=True) for row in rows}
+    assert len(set(endings(*map(json.loads, sorted(distinct))))) == len(distinct)
 
 
 @given(rows=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 2)), max_size=9))

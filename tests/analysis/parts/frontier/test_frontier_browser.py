@@ -305,7 +305,7 @@ def test_a_link_to_what_is_gone_shows_what_there_is(opened: Any, alone: Source) 
 
 def test_a_mark_with_a_picture_has_its_card_and_others_a_label(opened: Any, scenes: Source) -> None:
     explorer = opened(scenes.path)
-    choose(explorer, image="camera", prior=explorer.options("prior")[2], method="magnitude")
+    choose(explorer, image="camera", prior=explorer.options("prior")[2], method="IMP (magnitude)")
     position = """(gd, [name, at]) => {
       const trace = gd._fullData.find((one) => one.name.endsWith(name));
       const box = gd.getBoundingClientRect();
@@ -315,13 +315,13 @@ def test_a_mark_with_a_picture_has_its_card_and_others_a_label(opened: Any, scen
     }"""
     explorer.chart.scroll_into_view_if_needed()
     explorer.page.wait_for_timeout(100)
-    explorer.page.mouse.move(*explorer.chart.evaluate(position, ["magnitude, fits", 0]))
+    explorer.page.mouse.move(*explorer.chart.evaluate(position, ["IMP (magnitude), fits", 0]))
     card = explorer.page.locator("#card")
     card.wait_for()
-    assert "magnitude, seed" in card.locator("b").text_content()
+    assert "IMP (magnitude), seed" in card.locator("b").text_content()
     explorer.page.mouse.move(5, 5)
     card.wait_for(state="hidden")
-    explorer.page.mouse.move(*explorer.chart.evaluate(position, [": magnitude", 1]))
+    explorer.page.mouse.move(*explorer.chart.evaluate(position, [": IMP (magnitude)", 1]))
     label = explorer.chart.locator(".hoverlayer .hovertext")
     label.first.wait_for()
     assert "n = 2 seeds" in label.first.text_content()

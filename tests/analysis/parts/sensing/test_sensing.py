@@ -220,7 +220,7 @@ class TestKeptApart:
         points = [sensed_row(default), sensed_row(other)]
         found = sensing_points(*(pd.DataFrame(rows) for rows in ([default, other], points)))
         assert set(found["method"]) == {
-            "erm (restarts 10), magnitude", "erm (restarts 2), magnitude",
+            "erm (10 restarts), magnitude", "erm (2 restarts), magnitude",
         }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""What a search found, and which of its fields matter."""
