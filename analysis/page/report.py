@@ -154,7 +154,8 @@ def _kinds(data: Mapping[str, Any]) -> Iterator[str]:
 
 def title_of(content: Content) -> str:
     """The names of the sweeps that a store is of, as far as they fit into a line."""
-    names = list(dict.fromkeys(map(str, content.sweeps["sweep"])))
+    searches = content.points.get("search", pd.Series(dtype=str))
+    names = list(dict.fromkeys(map(str, [*content.sweeps["sweep"], *searches])))
     if not names:
         return TITLE
     more = f" and {len(names) - MOST_NAMES:,} more sweeps" if len(names) > MOST_NAMES else ""
