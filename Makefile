@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export RAY_USAGE_STATS_ENABLED := 0
 unexport PYTHONDONTWRITEBYTECODE  # whatever starts a process would compile the package anew
 
-.PHONY: quickstart pins test test-combinations test-faults test-fuzz test-soak test-slow lint format check clean
+.PHONY: quickstart pins test test-combinations test-faults test-fuzz test-soak test-slow site lint format check clean
 
 quickstart: $(VENV)/installed ## Run the shipped study and write its page.
 	$(BIN)/lip run sweeps/quickstart.yaml
@@ -42,6 +42,9 @@ test-soak: $(VENV)/installed-dev ## A hundred faults over one sweep: half an hou
 
 test-fuzz: $(VENV)/installed-dev ## Thousands of mutated inputs, and what came of them.
 	$(BIN)/python -m pytest -raP -m fuzz -n logical
+
+site: $(VENV)/installed-dev ## The documentation as a site, in build/site; a broken link is an error.
+	$(BIN)/sphinx-build -q -W --keep-going -n -c docs . build/site
 
 pins: $(VENV)/installed-dev ## Pin new defaults, and write the JSON schema of sweep files.
 	$(BIN)/python -m tests.laws.pins
