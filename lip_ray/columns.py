@@ -581,7 +581,7 @@ PICTURES = Table(
         Column("step", "int32", "at which it was taken; null for what was given", since=8),
         HEIGHT,
         WIDTH,
-        Column("bits", "int32", "a channel of the input: 8, or 16 for what is deeper", since=8),
+        Column("depth", "int32", "bits a channel of the input: 8, or 16 for deeper ones", since=8),
         Column("png", "binary", "the picture, in a PNG file of 16 bits a channel", since=8),
     ),
     since=8,

@@ -113,7 +113,7 @@ class FullPicture:
     step: int | None
     height: int
     width: int
-    bits: int
+    depth: int
     """Bits a channel of the input: 8, or 16 for whatever is deeper."""
     png: bytes = field(repr=False)
 

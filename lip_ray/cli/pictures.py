@@ -42,6 +42,50 @@ OutputOption = Annotated[
     typer.Option("--output", "-o", metavar="FILE", help=f"The file, {', '.join(ENDINGS)}."),
 ]
 
+TaskOption = Annotated[
+    str,
+    typer.Option(
+        metavar="TASK",
+        help="denoising, poisson, salt_and_pepper, inpainting, super_resolution, or a task in "
+        "YAML: '{kind: super_resolution, factor: 4}'.",
+    ),
+]
+MaskOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="For inpainting: white is known, black is missing. By default transparent pixels are "
+        "missing.",
+    ),
+]
+NoiseOption = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        callback=number,
+        help="Standard deviation of the noise in grey levels of 255, where it is known.",
+    ),
+]
+DensityOption = Annotated[
+    float, typer.Option(max=1, callback=number, help="Share of the network's weights to keep.")
+]
+StepsOption = Annotated[
+    int | None, typer.Option(min=1, max=10**7, help="Most steps of a fit; by default 3,000.")
+]
+WhiteOption = Annotated[
+    float | None,
+    typer.Option(
+        max=10**9,
+        callback=number,
+        help="Value of white in a photo of more than 8 bits; by default 65535.",
+    ),
+]
+PageOption = Annotated[
+    int | None,
+    typer.Option(min=0, max=2**31 - 1, help="Of a photo of several pages or frames, from 0."),
+]
+
 
 @app.command()
 def picture(
@@ -63,6 +107,7 @@ def picture(
     |selected - clean|, black where they agree."""
     _refuse_ending(output)
     require_one_of(WHICH, which, "--which", "image")
+    import lip_ray.engine  # noqa: F401 (how threads wait is set before torch is imported)
     from lip_ray.exchange.pictures import Pictures, fit_of
 
     wanted = cast("Which", which)
@@ -89,51 +134,13 @@ def picture(
 def restore(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A degraded picture.")],
     output: OutputOption,
-    task: Annotated[
-        str,
-        typer.Option(
-            metavar="TASK",
-            help="denoising, poisson, salt_and_pepper, inpainting, super_resolution, or a task in "
-            "YAML: '{kind: super_resolution, factor: 4}'.",
-        ),
-    ] = "denoising",
-    mask: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Of inpainting: white is known, black is missing. By default transparent pixels "
-            "are missing.",
-        ),
-    ] = None,
-    noise: Annotated[
-        float | None,
-        typer.Option(
-            min=1,
-            max=1000,
-            callback=number,
-            help="Standard deviation of the noise in grey levels of 255, where it is known.",
-        ),
-    ] = None,
-    density: Annotated[
-        float,
-        typer.Option(max=1, callback=number, help="Share of the network's weights to keep."),
-    ] = 1.0,
-    steps: Annotated[
-        int | None,
-        typer.Option(min=1, max=10**7, help="Most steps of a fit; by default 3,000."),
-    ] = None,
-    white: Annotated[
-        float | None,
-        typer.Option(
-            max=10**9,
-            callback=number,
-            help="Value of white in a photo of more than 8 bits; by default 65535.",
-        ),
-    ] = None,
-    page: Annotated[
-        int | None,
-        typer.Option(min=0, max=2**31 - 1, help="Of a photo of several pages or frames, from 0."),
-    ] = None,
+    task: TaskOption = "denoising",
+    mask: MaskOption = None,
+    noise: NoiseOption = None,
+    density: DensityOption = 1.0,
+    steps: StepsOption = None,
+    white: WhiteOption = None,
+    page: PageOption = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of all draws.")] = 0,
 ) -> None:
     """Restore a degraded photo and write it at its size and depth. Nothing is kept but the file.
@@ -143,6 +150,7 @@ def restore(
         refuse(f"--output: {output} is the photo itself; name another file")
     if output.is_dir():
         refuse(f"--output: {output} is a folder; name a file in it")
+    import lip_ray.engine  # noqa: F401 (how threads wait is set before torch is imported)
     from lip_ray.exchange.restoring import STEPS, Wishes, on_this_machine, prepared
 
     wishes = Wishes(

@@ -231,7 +231,7 @@ class Pictures:
         if known is None and "_again" in self.__dict__ and self._again.pictures:
             known = self._again.pictures[0]
         if known is not None:
-            return 16 if known.bits > 8 else 8
+            return 16 if known.depth > 8 else 8
         return 16 if self._picture is not None and is_deep(self._picture) else 8
 
     def _is_given(self, role: str) -> bool:

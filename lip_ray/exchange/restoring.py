@@ -23,6 +23,7 @@ from lip_ray.errors import UserError
 from lip_ray.exchange.pictures import REPORT_EVERY_S, tensor_of
 from lip_ray.fits import AbstractStopping, Discrepancy, HeldOut
 from lip_ray.mistakes import explained
+from lip_ray.outputs import write_whole
 from lip_ray.priors import Skip
 from lip_ray.records import LevelRecord, Standing
 from lip_ray.scratch import private_folder
@@ -278,9 +279,9 @@ def _separated(data: bytes, photo: Path, folder: Path, *, page: int | None, deep
             "pixels"
         )
     pixels = decoding.decoded(data, str(photo), page=page, deep=deep, transparent=True)
-    (folder / "photo.png").write_bytes(png_of(pixels))
     mask = folder / "mask.png"
-    mask.write_bytes(png_of(np.where(opacity >= 0.5, 255, 0).astype(np.uint8)))
+    write_whole(folder / "photo.png", png_of(pixels))
+    write_whole(mask, png_of(np.where(opacity >= 0.5, 255, 0).astype(np.uint8)))
     return mask
 
 

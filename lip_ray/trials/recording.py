@@ -236,7 +236,7 @@ def full_pictures(
             step=step,
             height=image.shape[2],
             width=image.shape[3],
-            bits=16 if deep else 8,
+            depth=16 if deep else 8,
             png=encoding.png(image, 16),
         )
 

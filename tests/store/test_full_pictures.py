@@ -16,7 +16,7 @@ TRIAL = "a" * 16
 
 
 def full(role: str = "selected", png: bytes = b"png-full") -> FullPicture:
-    return FullPicture(role=role, step=3, height=2, width=4, bits=16, png=png)  # type: ignore[arg-type]
+    return FullPicture(role=role, step=3, height=2, width=4, depth=16, png=png)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_they_come_back_by_image(tmp_path: Path, level_record: Make) -> None:
     }
     assert reader.pictures(TRIAL, 1) == {}
     [row] = reader.sql("select * from pictures where image = 'coffee'").to_pylist()
-    assert (row["role"], row["bits"], row["png"]) == ("selected", 16, b"other")
+    assert (row["role"], row["depth"], row["png"]) == ("selected", 16, b"other")
 
 
 def test_a_damaged_file_is_named(store: Path) -> None:

@@ -61,14 +61,14 @@ class TestWhichAreKept:
         )
         selected = next(shown for shown in record.pictures if shown.role == "selected")
         assert decoded(selected.png, "selected", deep=True).shape == (270, 9, 3)
-        assert (selected.height, selected.width, selected.bits) == (270, 9, 8)
+        assert (selected.height, selected.width, selected.depth) == (270, 9, 8)
 
     def test_the_depth_of_the_input_is_noted(self, tmp_path: Path) -> None:
         pixels = np.random.default_rng(1).integers(0, 4096, (1, 12, 13)).astype(np.uint16)
         np.savez(tmp_path / "a.npz", images=pixels)
         image = {"kind": "npz", "path": str(tmp_path / "a.npz"), "index": 0, "white": 4095}
         [record] = recorded(trajectory(images=image, schedule=[1.0]), "full")
-        assert {shown.bits for shown in record.pictures} == {16}
+        assert {shown.depth for shown in record.pictures} == {16}
 
     def test_they_are_no_part_of_what_a_fit_finds(self) -> None:
         for ours, theirs in zip(
