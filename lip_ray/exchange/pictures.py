@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -295,6 +296,5 @@ def _threads(count: int) -> Iterator[None]:
 def tensor_of(picture: FullPicture) -> Tensor:
     """A stored picture as (C, H, W) float32 in [0, 1]."""
     with _readable():
-        pixels = torch.from_numpy(decoded(picture.png, f"the {picture.role} image", deep=True))
-    planes = torch.atleast_3d(pixels.to(torch.int32)).permute(2, 0, 1)  # type: ignore[no-untyped-call]
-    return planes.float() / WHITE
+        pixels = np.atleast_3d(decoded(picture.png, f"the {picture.role} image", deep=True))
+    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1) / WHITE

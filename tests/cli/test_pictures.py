@@ -418,6 +418,13 @@ class TestRestore:
         assert len(shown.stderr.splitlines()) == 1
         assert not Path("out.png").exists()
 
+    def test_what_no_memory_suffices_for_is_refused(self, photo: Save, monkeypatch) -> None:
+        monkeypatch.setattr(restoring, "BYTES_A_PIXEL", 10**15)
+        shown = restored(photo())
+        assert shown.exit_code == 2
+        assert f"an image of {HEIGHT * WIDTH} pixels takes about" in shown.stderr
+        assert "make it smaller" in shown.stderr
+
     def test_the_photo_is_never_written_over(self, photo: Save) -> None:
         path = photo()
         before = path.read_bytes()
