@@ -572,6 +572,24 @@ RECONSTRUCTIONS = Table(
     ),
 )
 
+PICTURES = Table(
+    "pictures",
+    "A row a picture of a level and image at full size, where such are kept.",
+    stored=(
+        *LEVEL_KEY,
+        Column("role", "string", "clean, measured, peak, selected or final", since=8),
+        Column("step", "int32", "at which it was taken; null for what was given", since=8),
+        HEIGHT,
+        WIDTH,
+        Column("depth", "int32", "bits a channel of the input: 8, or 16 for deeper ones", since=8),
+        Column("png", "binary", "the picture, in a PNG file of 16 bits a channel", since=8),
+    ),
+    since=8,
+)
+"""Pictures at full size. 16 bits are far finer than any restoration is right (rounding alone makes
+a PSNR of 107 dB), are what every program reads, and take no more room than half-precision floats,
+which are coarser near white than a 16-bit input."""
+
 FAILURES = Table(
     "failures",
     "A row each time that a run gave a trial up.",
@@ -838,6 +856,7 @@ REGISTRY = {
         WEIGHTS,
         NETWORKS,
         RECONSTRUCTIONS,
+        PICTURES,
         FAILURES,
         SCORES,
         POINTS,

@@ -100,6 +100,24 @@ class Reconstruction:
     png: bytes = field(repr=False)
 
 
+KeptPictures = Literal["auto", "full", "small"]
+"""Which levels keep pictures at full size beside those for galleries: all of them (`full`), none
+(`small`), or those of images that came with a measurement of their own (`auto`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullPicture:
+    """A picture at full size: `png` has 16 bits a channel, whatever the depth of the input."""
+
+    role: ReconstructionRole
+    step: int | None
+    height: int
+    width: int
+    depth: int
+    """Bits a channel of the input: 8, or 16 for whatever is deeper."""
+    png: bytes = field(repr=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class LevelRecord:
     """What one level of a trial found on one image, and the masks that became known with it."""
@@ -174,6 +192,8 @@ class LevelRecord:
     choices: tuple[StepChoice, ...] = field(default=(), repr=False)
     """What each stopping rule that watched the fit chose."""
     reconstructions: tuple[Reconstruction, ...] = field(default=(), repr=False)
+    pictures: tuple[FullPicture, ...] = field(default=(), repr=False)
+    """The pictures of `reconstructions` at full size, where they are kept."""
 
     @property
     def density(self) -> float:

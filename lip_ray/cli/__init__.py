@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from lip_ray import __version__
-from lip_ray.cli import papers, results, store, sweeps, tickets
+from lip_ray.cli import papers, pictures, results, store, sweeps, tickets
 from lip_ray.cli.common import FAULT
 from lip_ray.cli.faults import Commands
 
@@ -52,6 +52,7 @@ def _lip(
 app.add_typer(sweeps.app)
 app.add_typer(results.app)
 app.add_typer(papers.app)
+app.add_typer(pictures.app)
 app.add_typer(store.app, name="store")
 app.add_typer(tickets.tickets, name="tickets")
 app.add_typer(tickets.imports, name="import")

@@ -1,8 +1,11 @@
-"""Pictures out of the bytes of a file: formats by content, one page, 8 bits, upright, opaque."""
+"""Pictures out of the bytes of a file: formats by content, one page, upright, opaque; of 8 bits or,
+where white is known, of up to 16."""
 
 import io
+import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,25 +28,75 @@ UNSIGNED = 1
 GREY_MODES = ("1", "L", "LA", "La")
 DEEPEST = 255
 """The largest value of 8 bits."""
+LOW_BYTES = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
+"""For the order of bytes in Pillow's names of raw 16-bit values, the one that takes the other byte:
+of colours Pillow keeps the upper byte of each value."""
+OPAQUE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 HOW_TO_KEEP = (
-    "only 8-bit images are read, convert it first; its whole depth comes in as a uint16 or float32 "
-    "array in an .npz"
+    "only 8-bit images are read unless white says which value is white (65535, or 4095 for what a "
+    "camera of 12 bits saved), and then PNG and TIFF of up to 16 bits; a uint16 or float32 array "
+    "in an .npz keeps any depth"
 )
 
 
-def decoded(data: bytes, path: str, *, page: int | None = None) -> np.ndarray[Any, Any]:
+def decoded(
+    data: bytes,
+    path: str,
+    *,
+    page: int | None = None,
+    deep: bool = False,
+    transparent: bool = False,
+) -> np.ndarray[Any, Any]:
     """(H, W) or (H, W, 3) uint8 pixels, upright, of the only page or the chosen one.
 
+    With `deep`, those of a file of more than 8 bits a channel are uint16. With `transparent`,
+    transparent pixels have the colours that the file gives them.
+
     Raises ValueError, which names the file by `path`, for other formats than FORMATS, more pixels
-    than MOST_PIXELS, more than 8 bits a channel, several pages without a choice, and transparency.
+    than MOST_PIXELS, more bits than are asked for, several pages without a choice, and transparency
+    that is not asked for.
     """
-    _refuse_deep_or_damaged_png(data, path)
+    _refuse_damaged_png(data, path)
+    if _is_deep_png(data) and not deep:
+        raise _PictureError(f"{path} is a 16-bit PNG; {HOW_TO_KEEP}")
+    with _opened(data, path, page) as opened:
+        if deep and _is_deep(opened, data):
+            pixels = _deep_pixels(opened, data, path, page)
+        else:
+            _refuse_deep(opened, path)
+            picture = ImageOps.exif_transpose(opened)
+            if picture.mode.startswith(("I", "F")):
+                raise _too_deep(path, f"mode {picture.mode}")
+            pixels = np.asarray(_with_alpha(picture, path))
+    return _opaque(pixels, path, transparent=transparent)
+
+
+def bits(data: bytes, path: str, *, page: int | None = None) -> int:
+    """How many bits a channel of a picture has, as far as they are read: 8, or 16 where it has
+    more than 8. Raises ValueError as `decoded` does for what is no picture."""
+    with _opened(data, path, page) as opened:
+        return 16 if _is_deep(opened, data) else 8
+
+
+def opacity(data: bytes, path: str, *, page: int | None = None) -> np.ndarray[Any, Any] | None:
+    """(H, W) in [0, 1], upright: how opaque each pixel is; None for a picture without
+    transparency. Raises ValueError as `decoded` does for what is no picture."""
+    _refuse_damaged_png(data, path)
+    with _opened(data, path, page) as opened:
+        if not opened.has_transparency_data:
+            return None
+        upright = ImageOps.exif_transpose(opened)
+        return np.asarray(upright.convert("RGBA").getchannel("A")) / 255
+
+
+@contextmanager
+def _opened(data: bytes, path: str, page: int | None) -> Iterator[ImageFile]:
+    """A picture on its page. What goes wrong with it meanwhile is a ValueError with its name."""
     try:
         with PillowImage.open(io.BytesIO(data), formats=FORMATS) as opened:
             _choose_page(opened, path, page)
             _refuse_vast(opened, path)
-            _refuse_deep(opened, path)
-            picture = ImageOps.exif_transpose(opened)
+            yield opened
     except _PictureError:
         raise
     except UnidentifiedImageError as error:
@@ -51,9 +104,6 @@ def decoded(data: bytes, path: str, *, page: int | None = None) -> np.ndarray[An
     except Exception as error:  # damaged pictures may raise anything
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} is not an image that can be read ({reason})") from error
-    if picture.mode.startswith(("I", "F")):
-        raise _too_deep(path, f"mode {picture.mode}")
-    return np.asarray(_opaque(picture, path))
 
 
 class _PictureError(ValueError):
@@ -105,6 +155,54 @@ def _refuse_deep(opened: ImageFile, path: str) -> None:
                 raise _too_deep(path, f"values up to {deepest:,}")
 
 
+def _is_deep(opened: ImageFile, data: bytes) -> bool:
+    """Whether the picture has 9 to 16 bits a channel, in a format of which all of them are read."""
+    return _is_deep_png(data) or (
+        opened.format == "TIFF"
+        and 8 < max(_numbers(opened, TIFF_BITS, default=1)) <= 16
+        and set(_numbers(opened, TIFF_SAMPLES, default=UNSIGNED)) == {UNSIGNED}
+    )
+
+
+def _is_deep_png(data: bytes) -> bool:
+    return (
+        data.startswith(PNG_SIGNATURE) and data[PNG_BIT_DEPTH_AT : PNG_BIT_DEPTH_AT + 1] == b"\x10"
+    )
+
+
+def _raw_mode(tile: Any) -> Any:
+    """Pillow's name of how the values of a part of the file lie in it."""
+    return tile.args[0] if isinstance(tile.args, tuple) else tile.args
+
+
+def _deep_pixels(
+    opened: ImageFile, data: bytes, path: str, page: int | None
+) -> np.ndarray[Any, Any]:
+    """(H, W) or (H, W, 3 or 4) uint16, upright. Colours are decoded twice: the upper byte of each
+    value, and the lower one."""
+    if opened.mode.startswith("I;16"):
+        if opened.has_transparency_data:
+            raise _PictureError(f"{path} has transparent pixels; flatten its alpha channel first")
+        return np.asarray(ImageOps.exif_transpose(opened)).astype(np.uint16)
+    if opened.mode not in ("RGB", "RGBA"):
+        raise _too_deep(path, f"mode {opened.mode}")
+    upper = np.asarray(ImageOps.exif_transpose(opened)).astype(np.uint16)
+    with _opened(data, path, page) as again:
+        again.tile = [_of_lower_bytes(tile, path) for tile in again.tile]
+        lower = np.asarray(ImageOps.exif_transpose(again))
+    return np.bitwise_or(upper << 8, lower)
+
+
+def _of_lower_bytes(tile: Any, path: str) -> Any:
+    """The same part of a file, but for the byte that is taken of each value."""
+    colours, separator, order = str(_raw_mode(tile)).partition(";16")
+    if not separator or order not in LOW_BYTES:
+        raise _too_deep(path, f"values of the kind {_raw_mode(tile)}")
+    mode = f"{colours};16{LOW_BYTES[order]}"
+    more = tile.args[1:] if isinstance(tile.args, tuple) else ()
+    return tile._replace(args=(mode, *more))
+
+
 def _numbers(opened: ImageFile, tag: int, *, default: int) -> tuple[int, ...]:
     found = opened.tag_v2.get(tag, (default,))  # type: ignore[attr-defined]
     return tuple(found) if isinstance(found, tuple) else (int(found),)
@@ -114,27 +212,32 @@ def _too_deep(path: str, found: str) -> _PictureError:
     return _PictureError(f"{path} has more than 8 bits a channel ({found}); {HOW_TO_KEEP}")
 
 
-def _opaque(picture: PillowImage.Image, path: str) -> PillowImage.Image:
-    """The picture in grey or RGB. Raises ValueError where some of it is transparent."""
+def _with_alpha(picture: PillowImage.Image, path: str) -> PillowImage.Image:
+    """The picture in grey, in RGB or, where it has transparency, in RGBA."""
     if picture.has_transparency_data:
-        alpha = picture.convert("RGBA").getchannel("A")
-        if alpha.getextrema() != (255, 255):
-            raise ValueError(f"{path} has transparent pixels; flatten its alpha channel first")
+        return picture.convert("RGBA" if picture.mode not in GREY_MODES else "LA")
     try:
         return picture.convert("L" if picture.mode in GREY_MODES else "RGB")
     except ValueError as error:
         raise ValueError(f"{path} has colours of the mode {picture.mode}: make it RGB") from error
 
 
-def _refuse_deep_or_damaged_png(data: bytes, path: str) -> None:
-    """Raise ValueError for a PNG of 16 bits, or whose pixels have a wrong checksum.
+def _opaque(pixels: np.ndarray[Any, Any], path: str, *, transparent: bool) -> np.ndarray[Any, Any]:
+    """Pixels without their alpha channel. Raises ValueError where some are transparent, unless
+    that is allowed."""
+    if pixels.ndim == 2 or pixels.shape[2] == 3:
+        return pixels
+    colours, alpha = pixels[..., :-1], pixels[..., -1]
+    if not transparent and alpha.min() < OPAQUE[pixels.dtype]:
+        raise _PictureError(f"{path} has transparent pixels; flatten its alpha channel first")
+    return colours.squeeze(2) if colours.shape[2] == 1 else colours
 
-    Pillow takes the upper bytes of the one, and does not look at the other.
-    """
+
+def _refuse_damaged_png(data: bytes, path: str) -> None:
+    """Raise ValueError for a PNG whose pixels have a wrong checksum, which Pillow does not look
+    at."""
     if not data.startswith(PNG_SIGNATURE):
         return
-    if data[PNG_BIT_DEPTH_AT : PNG_BIT_DEPTH_AT + 1] == b"\x10":
-        raise ValueError(f"{path} is a 16-bit PNG; {HOW_TO_KEEP}")
     for name, body, checksum in _png_chunks(data):
         if name == b"IDAT" and zlib.crc32(name + body) != checksum:
             raise ValueError(f"{path} is not an image that can be read (a checksum is wrong)")

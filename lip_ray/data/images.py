@@ -133,6 +133,9 @@ class FileImage(Framing):
     """Whether the picture is itself the measurement, so that no clean image is known."""
     page: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(default=None, exclude_if=is_unset)
     """Which page or frame of the file it is, from 0; by default the only one."""
+    white: npz.White | None = Field(default=None, exclude_if=is_unset)
+    """The value that is white; by default 255 of 8 bits. PNG and TIFF files of more than 8 bits a
+    channel need it: 65535, or 4095 for what a camera of 12 bits saved."""
 
     @model_validator(mode="before")
     @classmethod
@@ -153,14 +156,21 @@ class FileImage(Framing):
     def load(self) -> Tensor:
         """(C, H, W) float32 in [0, 1] on the CPU.
 
-        Raises ValueError when the file is missing, changed, or no 8-bit opaque picture, when it
-        has several pages and none is chosen, or when the crop is outside of it.
+        Raises ValueError when the file is missing, changed, or no opaque picture, when it has more
+        than 8 bits a channel and no white is given, when it has several pages and none is chosen,
+        or when the crop is outside of it.
         """
         return _framed(self)
 
     def _pixels(self) -> np.ndarray[Any, Any]:
         data = fingerprint.read(self.path, self.sha256, WHAT)
-        return decoded(data, self.path, page=self.page)
+        pixels = decoded(data, self.path, page=self.page, deep=self.white is not None)
+        return npz.scaled(pixels, self.white, self.path)
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether the picture has more than 8 bits a channel."""
+        return self.white is not None and self.white > 255
 
 
 class ArrayImage(Framing):
@@ -220,6 +230,12 @@ class ArrayImage(Framing):
 
     def _scaled(self, picture: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return npz.scaled(picture, self.white, self.label)
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether the array has more than 8 bits a value. Raises ValueError where the file cannot
+        be read."""
+        return bool(_array(self.path, self.sha256, self.array).dtype != np.uint8)
 
 
 class ArrayMeasurement(ArrayImage):
@@ -318,6 +334,13 @@ AnyImage = BuiltinImage | FileImage | ArrayImage | DigitImage | Pair
 Image = Annotated[AnyImage, Family(short=named, offers=str)]
 """A photo, file, array, digit or pair; `astronaut` stands for the built-in photo, `photos/cat.png`
 for the file."""
+
+
+def is_deep(picture: Picture) -> bool:
+    """Whether what is measured has more than 8 bits a channel, as far as its file says; for a
+    picture without a measurement of its own, whether the picture itself has."""
+    source = picture.measurement or picture
+    return isinstance(source, FileImage | ArrayImage) and source.is_deep
 
 
 def digits(split: Split) -> np.ndarray[Any, Any]:

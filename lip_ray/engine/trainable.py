@@ -68,6 +68,7 @@ def config_of(trial: AbstractTrial, *, store: str, run: Run, slot: Slot) -> Conf
         "gpus": slot.gpus,
         "alone": False,
         "checkpoint_s": run.checkpoint_s,
+        "pictures": run.pictures,
         "store_patience_s": run.store_patience_s,
     }
 
@@ -107,6 +108,7 @@ def _run_missing(config: Config, device: torch.device) -> int:
                 context,
                 save_checkpoint=writer.keep_unfinished,
                 checkpoint_every_s=config["checkpoint_s"],
+                pictures=config["pictures"],
                 report=writer.note_standing,
             )
             last = _run_until_overtaken(trial, in_store, writer)

@@ -122,7 +122,7 @@ def resolve(store: Reader, reference: str) -> tuple[str, int]:
             f"{reference!r} is no ticket: allowed are TRIAL_ID@LEVEL, with at least 4 digits of "
             f"the id, and files that end in {ticketfile.SUFFIX}"
         )
-    trial_id, level = _trial_id(store, match[1]), int(match[2])
+    trial_id, level = trial_named(store, match[1]), int(match[2])
     levels = store.sql(
         f"select level, any_value(outcome) as outcome, any_value(reason) as reason from levels "
         f"where trial_id = '{trial_id}' group by level order by level"
@@ -136,14 +136,14 @@ def resolve(store: Reader, reference: str) -> tuple[str, int]:
     return trial_id, level
 
 
-def _stored_trial(store: Reader, trial_id: str) -> AnyTrial:
+def stored_trial(store: Reader, trial_id: str) -> AnyTrial:
     """A trial of the store. Raises TicketError for one that this version does not understand."""
     asked = f"select spec, epoch, lip_ray_version from trials where trial_id = '{trial_id}'"
     (row,) = store.sql(asked).to_pylist()
     if row["epoch"] != EPOCH:
         raise TicketError(
-            f"trial {trial_id} is of epoch {row['epoch']} of the defaults, and tickets of epoch "
-            f"{EPOCH} can be exported: run its sweep again, or export it with lip-ray "
+            f"trial {trial_id} is of epoch {row['epoch']} of the defaults, and this lip-ray runs "
+            f"trials of epoch {EPOCH}: run its sweep again, or use lip-ray "
             f"{row['lip_ray_version']} as it was when it wrote the trial"
         )
     try:
@@ -160,7 +160,7 @@ def export(store: Reader, reference: str) -> Ticket:
     of the level. Raises TicketError.
     """
     trial_id, level = resolve(store, reference)
-    trial = _stored_trial(store, trial_id)
+    trial = stored_trial(store, trial_id)
     context = Context(device=_CPU, artifacts=store)
     if isinstance(trial, Reconstruction):
         finders = ", ".join(finder.id for finder in trial.source.finders) or "none"
@@ -311,8 +311,8 @@ def _on_a_path(prior: AbstractPrior, mask: Mask, channels: int) -> int:
     return effective(module, mask, prior.latent_shape(shape))
 
 
-def _trial_id(store: Reader, prefix: str) -> str:
-    """The only id that begins with these digits."""
+def trial_named(store: Reader, prefix: str) -> str:
+    """The only id that begins with these digits. Raises TicketError with the alternatives."""
     rows = store.sql("select distinct trial_id from trials order by all").to_pylist()
     ids = [row["trial_id"] for row in rows]
     found = [trial_id for trial_id in ids if trial_id.startswith(prefix)]

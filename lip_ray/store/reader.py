@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Set
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from difflib import get_close_matches
 from functools import partial
 from itertools import count
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from lip_ray.records import (
+    FullPicture,
     LayerMask,
     PointRecord,
     ScoreRecord,
@@ -136,6 +138,18 @@ class Reader:
         """
         name = level_file("networks", trial_id, level)
         return self._tensors(name, "networks") if self._files.exists(name) else None
+
+    def pictures(self, trial_id: str, level: int) -> dict[str, tuple[FullPicture, ...]]:
+        """The pictures of a level at full size, by the label of their image; empty where none were
+        kept. Raises StoreError for a file that cannot be read."""
+        name = level_file("pictures", trial_id, level)
+        rows = self._rows(name, "pictures") if self._files.exists(name) else []
+        found: dict[str, tuple[FullPicture, ...]] = {}
+        names = [one.name for one in fields(FullPicture)]
+        for row in rows:
+            picture = FullPicture(**{name: row[name] for name in names})
+            found[row["image"]] = (*found.get(row["image"], ()), picture)
+        return found
 
     def unfinished(self, trial_id: str, level: int) -> bytes | None:
         """How far a level has come that is not committed yet; None where nothing was noted."""

@@ -14,7 +14,15 @@ import pyarrow as pa
 from lip_ray.records import Outcome
 from lip_ray.store.schema import TABLES
 
-PER_LEVEL = ("curves", "choices", "masks", "weights", "networks", "reconstructions")
+PER_LEVEL = (
+    "curves",
+    "choices",
+    "masks",
+    "weights",
+    "networks",
+    "reconstructions",
+    "pictures",
+)
 """Tables whose rows count only once their level is committed."""
 
 LEVELS_VIEW = """

@@ -170,6 +170,11 @@ class Writer:
                 for record in records
                 for picture in record.reconstructions
             ],
+            "pictures": [
+                key | {"image": record.image} | asdict(picture)
+                for record in records
+                for picture in record.pictures
+            ],
             "levels": [_level_row(record) for record in records],
         }
         for table, rows in tables.items():

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from lip_ray.records import KeptPictures
 from lip_ray.spec import Spec
 
 Kind = Literal["trajectory", "transfer", "classification", "generator", "reconstruction"]
@@ -75,6 +76,9 @@ class Run(Spec):
     checkpoint_s: Annotated[float, Field(gt=0)] = 300.0
     """Seconds between two checkpoints of a generator's level in the store: the most work that a
     killed trial loses."""
+    pictures: KeptPictures = "auto"
+    """Which pictures are stored at full size, in the table `pictures`: `full` all, `small` none;
+    auto those of images with a measurement of their own. `lip picture` makes others again."""
     trackers: tuple[Tracker, ...] = Field(default=(), strict=False)
     """Experiment trackers that every level is also reported to."""
 

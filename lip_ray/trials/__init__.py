@@ -1,6 +1,8 @@
 """Trials: pure functions from a spec to records. One file a kind, one line here."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import Annotated
 
 from pydantic import TypeAdapter
@@ -28,6 +30,15 @@ def from_json(spec: str) -> AnyTrial:
     """The trial that a stored spec describes. Raises pydantic's ValidationError for invalid
     ones."""
     return _ANY.validate_json(spec)
+
+
+def refit(trial: AnyTrial, level: int, context: Context) -> tuple[LevelRecord, ...]:
+    """The rows of one level of a trial, one per image, fitted again on its own: masks, weights and
+    sources are the artifacts of the context."""
+    if isinstance(trial, Trajectory):
+        return trajectory.refit(trial, level, context)
+    rows = run(trial, replace(context, first_level=level))
+    return tuple(islice(rows, trial.images_per_level))
 
 
 def run(trial: AnyTrial, context: Context) -> Iterator[LevelRecord]:

@@ -28,7 +28,7 @@ from lip_ray.fits.sparse.loading import missing
 from lip_ray.priors import AbstractPrior, UntrainedPrior
 from lip_ray.priors.base import LAYOUTS
 from lip_ray.pruning import Mask, PathFinder, ScoreContext
-from lip_ray.records import LevelRecord, Outcome
+from lip_ray.records import KeptPictures, LevelRecord, Outcome
 from lip_ray.rng import keyed
 from lip_ray.tasks import AbstractTask, Problem
 from lip_ray.trials.base import AbstractTrial, Conflict, Size
@@ -38,7 +38,7 @@ from lip_ray.trials.recording import (
     fit_columns,
     identity_columns,
     machine_columns,
-    pictures,
+    picture_fields,
     unfinished,
 )
 
@@ -357,10 +357,14 @@ class AbstractRestoration(AbstractTrial, ABC):
 class Bench:
     """A setting on a device: the network, and one subject for each image."""
 
-    def __init__(self, setting: Setting, device: torch.device) -> None:
+    def __init__(
+        self, setting: Setting, device: torch.device, *, pictures: KeptPictures = "auto"
+    ) -> None:
+        """`pictures` are those that the rows of a level hold at full size."""
         if setting.fit.compiled:  # PyTorch compiles no more than a few networks a process, and a
             torch.compiler.reset()  # second size of image for all sizes: each trial is the first
         self._setting = setting
+        self._pictures = pictures
         self.device = device
         self._problems = [setting.problem(image, device) for image in setting.images]
         self.prior: UntrainedPrior = setting.prior.build(
@@ -498,7 +502,7 @@ class Bench:
                 unfinished=unfinished(result),
                 curve=curve(result) if result.steps else None,
                 choices=choices(result),
-                reconstructions=pictures(result, problem, with_problem=level == 0),
+                **picture_fields(result, problem, image, level=level, kept=self._pictures),
                 **fit_columns(result, problem, share=len(results)),
                 **machine_columns(self.device),
             )

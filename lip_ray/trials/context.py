@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lip_ray.fits import Callback
 from lip_ray.pruning import Mask
-from lip_ray.records import LayerMask, Standing, StoredTensor
+from lip_ray.records import KeptPictures, LayerMask, Standing, StoredTensor
 from lip_ray.trials.tensors import loaded
 
 
@@ -108,6 +108,8 @@ class Context:
     """Stores the checkpoint of a level, by trial id and level, in place of the last one."""
     checkpoint_every_s: float = 300.0
     """Seconds between two checkpoints of a level: the work that a killed trial can lose."""
+    pictures: KeptPictures = "auto"
+    """Which pictures the rows of a level hold at full size."""
     report: Callable[[Standing], None] = _report_nothing
     """Receives the progress of the level that is being fitted."""
     report_every_s: float = 10.0

@@ -64,7 +64,7 @@ from lip_ray.trials.recording import (
     fit_columns,
     identity_columns,
     machine_columns,
-    pictures,
+    picture_fields,
     reset_peak_memory,
 )
 from lip_ray.trials.takeover import AbstractTakeover
@@ -405,8 +405,9 @@ class AbstractBench(ABC):
             "outcome": result.outcome,
             "reason": result.reason,
             "curve": curve(result) if result.steps else None,
-            "reconstructions": pictures(result, problem, with_problem=level == 0),
-        } | fit_columns(result, problem, share=len(self.pictures))
+            **picture_fields(result, problem, picture, level=level, kept=self.context.pictures),
+            **fit_columns(result, problem, share=len(self.pictures)),
+        }
 
 
 class SparseBench(AbstractBench):

@@ -5,7 +5,7 @@ import platform
 import re
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,11 +17,20 @@ import torch
 from torch import Tensor
 
 from lip_ray.columns import MEBIBYTE
-from lip_ray.data.images import png
+from lip_ray.data import encoding
+from lip_ray.data.images import Picture, is_deep, png
 from lip_ray.fits import AdversarialResult, FitResult, Snapshot
 from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
 from lip_ray.pruning import Mask
-from lip_ray.records import Curve, LevelRecord, Reconstruction, ReconstructionRole, StepChoice
+from lip_ray.records import (
+    Curve,
+    FullPicture,
+    KeptPictures,
+    LevelRecord,
+    Reconstruction,
+    ReconstructionRole,
+    StepChoice,
+)
 from lip_ray.tasks import Problem
 from lip_ray.trials.tensors import stored
 
@@ -188,10 +197,54 @@ def sheet(images: Tensor, *, step: int) -> Reconstruction:
     )
 
 
+def picture_fields(
+    result: FitResult, problem: Problem, picture: Picture, *, level: int, kept: KeptPictures
+) -> dict[str, Any]:
+    r"""The fields of a level's row that hold the restored images of a fit and, at level 0, the
+    measurement and the clean image.
+
+    All are there as small pictures; at full size where `kept` says so for this picture.
+    """
+    full = kept == "full" or (kept == "auto" and picture.measurement is not None)
+    own = full_pictures(result, problem, with_problem=level == 0, deep=is_deep(picture))
+    return {
+        "reconstructions": pictures(result, problem, with_problem=level == 0),
+        "pictures": tuple(own) if full else (),
+    }
+
+
 def pictures(
     result: FitResult, problem: Problem, *, with_problem: bool
 ) -> tuple[Reconstruction, ...]:
-    """The restored images of a fit and, if asked, its measurement and the clean image."""
+    """Small pictures of the restored images of a fit and, if asked, of its measurement and the
+    clean image."""
+    return tuple(
+        Reconstruction(
+            role=role, step=step, height=image.shape[2], width=image.shape[3], png=png(image)
+        )
+        for role, step, image in _shown(result, problem, with_problem=with_problem)
+    )
+
+
+def full_pictures(
+    result: FitResult, problem: Problem, *, with_problem: bool, deep: bool
+) -> Iterator[FullPicture]:
+    """The same pictures at full size; `deep` says whether the input has more than 8 bits."""
+    for role, step, image in _shown(result, problem, with_problem=with_problem):
+        yield FullPicture(
+            role=role,
+            step=step,
+            height=image.shape[2],
+            width=image.shape[3],
+            depth=16 if deep else 8,
+            png=encoding.png(image, 16),
+        )
+
+
+def _shown(
+    result: FitResult, problem: Problem, *, with_problem: bool
+) -> list[tuple[ReconstructionRole, int | None, Tensor]]:
+    """Roles, steps and images (1, C, H, W) of what a fit has to show."""
     shown: list[tuple[ReconstructionRole, int | None, Tensor]] = []
     if with_problem and problem.clean is not None:
         shown.append(("clean", None, problem.clean))
@@ -203,12 +256,7 @@ def pictures(
         ("final", result.final),
     )
     shown += [(role, taken.step, taken.image) for role, taken in snapshots if taken is not None]
-    return tuple(
-        Reconstruction(
-            role=role, step=step, height=image.shape[2], width=image.shape[3], png=png(image)
-        )
-        for role, step, image in shown
-    )
+    return shown
 
 
 def _where_known(values: Tensor) -> tuple[float, ...]:

@@ -258,6 +258,15 @@ def run(spec: Trajectory, context: Context) -> Iterator[LevelRecord]:
         yield from ladder.completed(level, rows, masks)
 
 
+def refit(spec: Trajectory, level: int, context: Context) -> tuple[LevelRecord, ...]:
+    """The rows of one level, fitted with its stored mask; nothing is pruned afterwards."""
+    ladder = Ladder(spec, context)
+    mask = ladder.mask(level)
+    if mask is None:
+        return ladder.failed(level)
+    return ladder.records(level, mask, ladder.fit(level, mask))
+
+
 class Ladder(AbstractLadder):
     """One trajectory, on a device."""
 
@@ -266,7 +275,7 @@ class Ladder(AbstractLadder):
             spec.id, context, pruner=spec.pruner, rewind=spec.rewind, levels=spec.levels
         )
         self._spec = spec
-        self._bench = Bench(spec.setting, context.device)
+        self._bench = Bench(spec.setting, context.device, pictures=context.pictures)
         self._kept = spec.schedule.kept(self._bench.dense.total)
 
     @property

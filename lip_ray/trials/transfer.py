@@ -228,7 +228,7 @@ def run(spec: Transfer, context: Context) -> Iterator[LevelRecord]:
 
     Levels that the source has no ticket for are recorded as failed.
     """
-    bench = Bench(spec.setting, context.device)
+    bench = Bench(spec.setting, context.device, pictures=context.pictures)
     masks = transferred_masks(spec, spec.source.masks(context, bench.dense))
     for level, there in list(enumerate(spec.taken))[context.first_level :]:
         reset_peak_memory(context.device)

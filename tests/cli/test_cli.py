@@ -65,7 +65,7 @@ def lip(*arguments: object) -> Result:
 def test_help_names_every_command() -> None:
     shown = lip("--help").output
     commands = "run", "plan", "status", "query", "report", "tickets", "import", "doctor", "schema"
-    for command in commands:
+    for command in (*commands, "picture", "restore"):
         assert f" {command} " in shown
 
 

@@ -37,7 +37,13 @@ trial:
   fit: {steps: 6}
 run: {store_patience_s: 0}
 """
-OUTPUTS = {"report": "x.html", "figure": "x.svg", "store export": "x.csv"}
+OUTPUTS = {
+    "report": "x.html",
+    "figure": "x.svg",
+    "store export": "x.csv",
+    "picture": "x.png",
+    "restore": "x.png",
+}
 """By command; others write tickets."""
 
 ROWS = 3
@@ -83,6 +89,7 @@ def _arguments(path: tuple[str, ...], command: Any, store: Path, aside: Path) ->
         "table": "levels",
         "name": "frontier",
         "ticket": f"{TRIAL}@1",
+        "fit": f"{TRIAL}@1",
         "first": f"{TRIAL}@1",
         "second": f"{TRIAL}@2",
         "prior": "skip",

@@ -1,5 +1,6 @@
 """What a picture file may be: its format by content, its depth, its pages, its size."""
 
+import io
 import os
 import socket
 from collections.abc import Callable
@@ -8,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
-from pictures import DEEP, encoded, ramp, tiff_of, two_pages
+from pictures import COLOUR16, DEEP, GREY16, encoded, png_of, ramp, tiff_of, two_pages
 from PIL import Image as Pillow
 from pydantic import ValidationError
 
 from lip_ray.data import decoding, fingerprint
 from lip_ray.data.image_sets import ArraySet, FolderSet
-from lip_ray.data.images import ArrayImage, FileImage
+from lip_ray.data.images import ArrayImage, FileImage, is_deep
 
 GHOSTLY = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n{} loop\n%%EOF\n"
 """A PostScript program that never ends."""
@@ -230,3 +232,85 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch) -> No
     monkeypatch.setattr(fingerprint, "MOST_BYTES", 10)
     with pytest.raises(ValidationError, match="it has 11 bytes, more than the 10 that are read"):
         file(tmp_path / "a.png", b"0123456789a")
+
+
+class TestWhite:
+    """Files of more than 8 bits, read whole where white is known."""
+
+    @pytest.mark.parametrize(
+        ("name", "expected", "white"),
+        [
+            ("grey16.png", GREY16, 65535),
+            ("colour16.png", COLOUR16, 65535),
+            ("grey16.tif", GREY16, 65535),
+            ("colour16.tif", COLOUR16, 65535),
+            ("camera12.tif", ramp().astype(np.uint16) * 16, 4095),
+        ],
+    )
+    def test_every_bit_is_kept(self, tmp_path, name, expected, white) -> None:
+        (tmp_path / name).write_bytes(DEEP[name])
+        image = FileImage(path=str(tmp_path / name), white=white)
+        planes = np.atleast_3d(expected).transpose(2, 0, 1).astype(np.float64) / white
+        assert torch.equal(image.load(), torch.from_numpy(planes).float())
+        assert is_deep(image)
+
+    @pytest.mark.parametrize("options", [{"compression": "zlib"}, {"byteorder": ">"}], ids=str)
+    def test_lower_bytes_of_other_tiffs_are_found(self, options) -> None:
+        draws = np.random.default_rng(0)
+        pixels = draws.integers(0, 65536, (9, 5, 3)).astype(np.uint16)
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, pixels, photometric="rgb", **options)
+        assert np.array_equal(decoding.decoded(buffer.getvalue(), "a.tif", deep=True), pixels)
+
+    @pytest.mark.parametrize("name", ["colour32.tif", "float.tif", "grey16.pgm", "colour16.ppm"])
+    def test_what_is_deeper_or_of_another_format_is_refused_all_the_same(
+        self, tmp_path, name
+    ) -> None:
+        (tmp_path / name).write_bytes(DEEP[name])
+        with pytest.raises(ValueError, match=r"PNG and TIFF of up to 16 bits|another kind"):
+            FileImage(path=str(tmp_path / name), white=65535).load()
+
+    def test_values_beyond_white_are_refused(self, tmp_path) -> None:
+        (tmp_path / "a.png").write_bytes(DEEP["colour16.png"])
+        with pytest.raises(ValueError, match=r"a\.png must have values from 0 to its white, 4095"):
+            FileImage(path=str(tmp_path / "a.png"), white=4095).load()
+
+    def test_eight_bits_have_their_own_white_too(self, tmp_path) -> None:
+        (tmp_path / "a.png").write_bytes(encoded(ramp() // 2, form="PNG"))
+        image = FileImage(path=str(tmp_path / "a.png"), white=127)
+        assert image.load().max() == pytest.approx((ramp() // 2).max() / 127)
+        assert not is_deep(image)
+
+    def test_white_is_part_of_the_id_and_its_absence_is_not(self, tmp_path) -> None:
+        (tmp_path / "a.png").write_bytes(encoded(ramp(), form="PNG"))
+        plain = FileImage(path=str(tmp_path / "a.png"))
+        assert plain.id != FileImage(path=str(tmp_path / "a.png"), white=255).id
+        assert "white" not in plain.model_dump()
+
+    def test_opaque_alpha_is_dropped_and_transparency_refused(self) -> None:
+        alpha = np.full((6, 8, 1), 65535, np.uint16)
+        data = png_of(np.concatenate([COLOUR16, alpha], 2), colour=6)
+        assert np.array_equal(decoding.decoded(data, "a.png", deep=True), COLOUR16)
+        alpha[2, 3] = 65534
+        data = png_of(np.concatenate([COLOUR16, alpha], 2), colour=6)
+        with pytest.raises(ValueError, match=r"a\.png has transparent pixels"):
+            decoding.decoded(data, "a.png", deep=True)
+        found = decoding.decoded(data, "a.png", deep=True, transparent=True)
+        assert np.array_equal(found, COLOUR16)
+
+
+class TestOpacity:
+    def test_a_picture_without_alpha_has_none(self) -> None:
+        assert decoding.opacity(encoded(ramp(), form="PNG"), "a.png") is None
+
+    @pytest.mark.parametrize("depth", [8, 16])
+    def test_alpha_is_read_from_zero_to_one(self, depth) -> None:
+        alpha = np.full((6, 8, 1), 255, np.uint8)
+        alpha[1, 2] = 0
+        colours = np.concatenate([ramp(), alpha], 2)
+        deep = png_of(colours.astype(np.uint16) * 257, colour=6)
+        data = encoded(colours, form="PNG") if depth == 8 else deep
+        found = decoding.opacity(data, "a.png")
+        assert found is not None
+        assert np.array_equal(found, alpha[..., 0] / 255)
+        assert decoding.bits(data, "a.png") == depth

@@ -24,6 +24,7 @@ IN_MEMORY = {
     ("lip_ray/store/upkeep/compact.py", "write_table"),
     ("lip_ray/store/formats.py", "write_table"),
     ("lip_ray/store/formats.py", "write_csv"),
+    ("lip_ray/data/encoding.py", "save"),
     ("lip_ray/data/images.py", "save"),
     ("lip_ray/trials/ticketfile.py", "save"),
     ("lip_ray/priors/generators/file.py", "save"),

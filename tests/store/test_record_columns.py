@@ -17,6 +17,7 @@ from lip_ray.columns import (
     LEVELS,
     MASKS,
     NETWORKS,
+    PICTURES,
     RECONSTRUCTIONS,
     SCORES,
     TRIALS,
@@ -28,6 +29,7 @@ from lip_ray.records import (
     PARTS,
     Curve,
     FailureRecord,
+    FullPicture,
     LayerMask,
     LevelRecord,
     Reconstruction,
@@ -39,7 +41,7 @@ from lip_ray.records import (
 
 KEY = {column.name for column in LEVEL_KEY}
 PLACE = {"trial_id", "level", "position"}
-ELSEWHERE = {"masks", "weights", "network", "curve", "choices", "reconstructions"}
+ELSEWHERE = {"masks", "weights", "network", "curve", "choices", "reconstructions", "pictures"}
 """What a level's record has for other tables."""
 
 MIRRORS: list[tuple[type, Table, set[str]]] = [
@@ -50,6 +52,7 @@ MIRRORS: list[tuple[type, Table, set[str]]] = [
     (Curve, CURVES, KEY),
     (StepChoice, CHOICES, KEY),
     (Reconstruction, RECONSTRUCTIONS, KEY),
+    (FullPicture, PICTURES, KEY),
     (LayerMask, MASKS, PLACE | {"within"}),
     (StoredTensor, WEIGHTS, PLACE),
     (StoredTensor, NETWORKS, PLACE),

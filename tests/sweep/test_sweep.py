@@ -595,7 +595,7 @@ class TestOneFault:
                 {"stroe": "x"},
                 "run.stroe: unknown key 'stroe'; did you mean 'store'? "
                 "allowed: store, device, cpus, gpus, memory_gb, kinds, concurrent, most_trials, "
-                "retries, level_limit_s, store_patience_s, checkpoint_s, trackers",
+                "retries, level_limit_s, store_patience_s, checkpoint_s, pictures, trackers",
             ),
             (
                 {"device": "gpu"},

@@ -76,7 +76,7 @@ def found(record: LevelRecord) -> dict[str, Any]:
     """What a record says of its level, in a form in which NaN equals itself."""
     return {
         field.name: repr(getattr(record, field.name))
-        if field.name not in ("masks", "reconstructions")
+        if field.name not in ("masks", "reconstructions", "pictures")
         else getattr(record, field.name)
         for field in fields(record)
         if field.name not in OF_THE_RUN

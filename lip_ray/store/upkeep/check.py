@@ -41,6 +41,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "weights": ("trial_id", "level", "position"),
     "networks": ("trial_id", "level", "position"),
     "reconstructions": ("trial_id", "level", "image", "role"),
+    "pictures": ("trial_id", "level", "image", "role"),
     "failures": ("trial_id", "failed_at"),
     "scores": ("search", "search_id", "number"),
     "points": ("search", "search_id", "number", "position"),
@@ -53,7 +54,16 @@ ALSO = {
     "masks": ("layer", "kept", "total", "within"),
 }
 
-OF_LEVELS = ("levels", "curves", "choices", "masks", "weights", "networks", "reconstructions")
+OF_LEVELS = (
+    "levels",
+    "curves",
+    "choices",
+    "masks",
+    "weights",
+    "networks",
+    "reconstructions",
+    "pictures",
+)
 
 NAMED_AFTER: Mapping[str, str] = {
     "sweeps": "sweep || '-' || sweep_id",

@@ -35,6 +35,7 @@ OF_TRIALS = (
     "weights",
     "networks",
     "reconstructions",
+    "pictures",
     "levels",
 )
 """Tables whose rows belong together: a mask is stored within the one of the level before."""
