@@ -1,18 +1,17 @@
 """The registry of columns as text: `lip tables` and docs/tables.md."""
 
-import difflib
 from collections.abc import Iterator, Sequence
 
 from lip_ray.columns import REGISTRY, Table
+from lip_ray.names import hint
 from lip_ray.store.paths import QueryError
 
 
 def require_known(table: str) -> None:
     """Raise QueryError, with the nearest name, unless there is such a table or view."""
     if table not in REGISTRY:
-        near = difflib.get_close_matches(table.lower(), REGISTRY, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise QueryError(f"there is no table {table!r}; {hint}there are: {', '.join(REGISTRY)}")
+        known = ", ".join(REGISTRY)
+        raise QueryError(f"there is no table {table!r}; {hint(table, REGISTRY)}there are: {known}")
 
 
 def described(table: str | None = None) -> str:

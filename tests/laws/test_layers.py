@@ -18,6 +18,7 @@ FLOORS = (
         "columns",
         "cores",
         "errors",
+        "names",
         "outputs",
         "records",
         "rng",
@@ -40,7 +41,16 @@ BESIDE = {
     "lip_ray": {"results"},  # the package itself: its version, and the door for notebooks
     "results": {"records", "store"},
     "sweeps": set[str](),
-    "store": {"columns", "cores", "errors", "outputs", "records", "scratch", "strict_yaml"},
+    "store": {
+        "columns",
+        "cores",
+        "errors",
+        "names",
+        "outputs",
+        "records",
+        "scratch",
+        "strict_yaml",
+    },
     "analysis": {"columns", "errors", "outputs", "records", "store"},
 }
 """Units on no floor, and all that they may import."""
