@@ -32,8 +32,11 @@ class Resources(Spec):
     """The resources of one trial of a kind; None leaves those that `run` sets for all kinds."""
 
     cpus: Cores | None = None
+    """CPU cores, and so threads."""
     gpus: Gpus | None = None
+    """GPUs, where it runs on CUDA; a share of one up to 1, or auto."""
     memory_gb: Annotated[float, Field(gt=0)] | None = None
+    """Main memory that is reserved."""
 
     @model_validator(mode="after")
     def _gpus_whole(self) -> Self:
@@ -46,6 +49,9 @@ class Run(Spec):
 
     store: str | None = None
     """Folder of the results; `results/<name of the sweep>` by default."""
+    sources: str | None = None
+    """The store that finished trials of `sources` are copied from, instead of running them again;
+    by default that of the sweep that `sources` names."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto is CUDA wherever Ray finds a GPU."""
     cpus: Cores = 1
@@ -81,6 +87,10 @@ class Run(Spec):
     def _gpus_whole(self) -> Self:
         _refuse_split(self.gpus)
         return self
+
+    def store_of(self, name: str) -> str:
+        """The store that the results of the sweep of this name are written to."""
+        return self.store or f"results/{name}"
 
     @property
     def asks_by_size(self) -> bool:
