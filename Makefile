@@ -43,7 +43,7 @@ test-soak: $(VENV)/installed-dev ## A hundred faults over one sweep: half an hou
 test-fuzz: $(VENV)/installed-dev ## Thousands of mutated inputs, and what came of them.
 	$(BIN)/python -m pytest -raP -m fuzz -n logical
 
-pins: $(VENV)/installed-dev ## Pin new defaults, and write the JSON schema of sweep files.
+pins: $(VENV)/installed-dev ## Pin new defaults, and write schema and page of sweep files.
 	$(BIN)/python -m tests.laws.pins
 
 format: $(VENV)/installed-dev
