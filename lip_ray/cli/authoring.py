@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lip_ray.cli import completion
-from lip_ray.cli.common import example, refuse
+from lip_ray.cli.common import NARROWEST, example, refuse
 from lip_ray.names import hint
 from lip_ray.outputs import write_whole
 
@@ -27,8 +27,6 @@ WISHES = {
 }
 """What a sweep may be for; templates/ has a file for each."""
 
-NARROWEST = 40
-"""The least width in characters that text is broken into lines for."""
 WIDEST = 100
 
 

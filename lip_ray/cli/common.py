@@ -4,6 +4,7 @@ import math
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, cast, get_args
@@ -31,6 +32,11 @@ FAULT = 70
 INTERRUPTED = 130
 
 ROWS_ON_A_TERMINAL = 200
+
+NARROWEST = 40
+"""The least width in characters that text is broken into lines for."""
+
+WIDER = "widen the terminal, or send the output to a file"
 
 TEXTS = ("table", "csv", "json")
 """Output formats of everything but answers to queries."""
@@ -208,4 +214,17 @@ def print_frame(frame: "pd.DataFrame") -> None:
     """Print aligned columns on stdout, as wide as the terminal; nulls are blank."""
     known = frame.astype(object).where(frame.notna(), None)
     columns = [(str(name), known.iloc[:, place].tolist()) for place, name in enumerate(known)]
-    _print_table(as_table(columns, width=_bounds(None, 0)["width"], digits=4))
+    width = _bounds(None, 0)["width"]
+    _print_table(as_table(columns, width=width, digits=4, advice=WIDER))
+
+
+def print_text(text: str, *, err: bool = False) -> None:
+    """Print a sentence, on a terminal in lines that fit it."""
+    if not on_a_terminal():
+        typer.echo(text, err=err)
+        return
+    width = max(NARROWEST, shutil.get_terminal_size().columns)
+    for line in textwrap.wrap(
+        text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    ):
+        typer.echo(line, err=err)

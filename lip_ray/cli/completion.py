@@ -16,13 +16,15 @@ RESULTS = Path("results")
 """The folder that stores lie in unless a sweep says otherwise."""
 
 FIGURES = (
-    "explorer",
     "frontier",
+    "grid",
     "size",
     "transfer",
-    "classification",
+    "accuracy",
     "generators",
     "sensing",
+    "measurements",
+    "outliers",
     "search",
     "stopping",
     "curves",

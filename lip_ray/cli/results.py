@@ -54,6 +54,25 @@ SpillOption = Annotated[
     ),
 ]
 
+FigureArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="frontier, transfer, …; a wrong one lists all.",
+        autocompletion=completion.words(*completion.FIGURES),
+    ),
+]
+
+PsnrOption = Annotated[
+    str,
+    typer.Option(
+        "--psnr",
+        metavar="PSNR",
+        help=f"{', '.join(PSNRS)}.",
+        autocompletion=completion.words(*PSNRS),
+    ),
+]
+
 app = typer.Typer()
 
 
@@ -154,28 +173,13 @@ def report(
 
 @app.command(epilog=example("lip figure frontier results/noise -o fig2.pdf --width 85"))
 def figure(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help="frontier, transfer, …; a wrong one lists all.",
-            autocompletion=completion.words(*completion.FIGURES),
-        ),
-    ],
+    name: FigureArgument,
     argument: StoreArgument = None,
     store: StoreOption = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="A .pdf, .svg or .png file.")
     ] = Path("figure.pdf"),
-    which: Annotated[
-        str,
-        typer.Option(
-            "--psnr",
-            metavar="PSNR",
-            help=f"{', '.join(PSNRS)}.",
-            autocompletion=completion.words(*PSNRS),
-        ),
-    ] = "selected",
+    which: PsnrOption = "selected",
     part: Annotated[
         str, typer.Option("--part", help="Of several of that name: its title, or its place.")
     ] = "0",

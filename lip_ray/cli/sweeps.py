@@ -19,6 +19,7 @@ from lip_ray.cli.common import (
     named_store,
     own_up,
     print_frame,
+    print_text,
     refuse,
     store_or_only,
 )
@@ -102,7 +103,7 @@ def run(
         typer.echo(f"failures are not noted: {summary.unnoted}", err=True)
     if Reader.exists(place):  # a cluster's may be out of sight from here
         _print_summary(place, chosen)
-    typer.echo(f"{summary.line}; results in {place}")
+    print_text(f"{summary.line}; results in {place}")
     if summary.complete:
         typer.echo(f"lip report {place} makes a page of them")
     else:
@@ -132,7 +133,7 @@ def plan(
     typer.echo()
     print_frame(outlook.graph)
     for line in outlook.lines:
-        typer.echo(line)
+        print_text(line)
 
 
 @app.command(epilog=example("lip status results/noise"))
@@ -266,12 +267,12 @@ def _print_summary(store: str, sweep: "Sweep") -> None:
         if not mine.empty:
             print_frame(front_table(mine).drop(columns=["state", "unfit", "pareto", "reason"]))
             for line in left_out(search_table(mine)):
-                typer.echo(line)
+                print_text(line)
     else:
         levels = reader.frame("levels")
         if not levels.empty:
             trials = reader.frame("trials")
             print_frame(summary_table(trials, levels))
             for sentence in said(trials, levels)[:MOST_SENTENCES]:
-                typer.echo(sentence)
+                print_text(sentence)
     name_damaged(reader)

@@ -193,7 +193,7 @@ def _owner(path: str, name: str, specs: Specs) -> str:
 
 
 def _below_trials(trials: Specs) -> list[Place]:
-    """The same of the kinds of trials: fields of all but the usual kind are named with theirs."""
+    """The places of the fields of trials, those of all but the usual kind named with their kind."""
     usual, *others = trials
     named = [_below(kind_of(trial), (trial,)) for trial in others]
     return [*_below("", (usual,)), *chain.from_iterable(named)]

@@ -15,7 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from lip_ray.cli import app
+from lip_ray.cli import app, common
 from lip_ray.cli.completion import FIGURES
 from tests.laws.test_documentation import mistake
 
@@ -199,19 +199,60 @@ class TestCompletion:
         assert "--show-completion" in shown
 
 
-def test_a_pipe_that_nobody_reads_ends_quietly(store: Path) -> None:
-    """Longer output than a pipe takes."""
+PRINTING = {
+    "status": ["status", "store"],
+    "failures": ["status", "--failures", "store"],
+    "plan": ["plan", "quickstart", "--quick", "--store", "store"],
+    "query": ["query", "from levels", "store"],
+    "tickets": ["tickets", "list", "store"],
+    "stores": ["ls", "."],
+    "explain": ["explain", "fit"],
+}
+"""Calls that print what people read."""
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("call", PRINTING.values(), ids=PRINTING)
+def test_results_fit_the_terminal(
+    call: list[str], columns: int, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "on_a_terminal", lambda: True)
+    shown = lip(*call, COLUMNS=str(columns))
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= columns
+
+
+def test_what_does_not_fit_is_named_with_what_helps(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "on_a_terminal", lambda: True)
+    narrow = lip("status", "store", COLUMNS="60").stderr
+    assert "not shown: " in narrow
+    assert narrow.endswith(": widen the terminal, or send the output to a file\n")
+    assert "--format" not in narrow
+
+
+UNREAD = {
+    "query": ["query", "select range as n from range(200000)", "--format", "csv", "store"],
+    "explain": ["explain"],
+    "status": ["status", "store"],
+    "help": ["run", "--help"],
+}
+"""Calls whose output nobody reads to its end: more than a pipe takes, and less."""
+
+
+@pytest.mark.parametrize("call", UNREAD.values(), ids=UNREAD)
+def test_a_pipe_that_nobody_reads_ends_quietly(call: list[str], store: Path) -> None:
     code = "from lip_ray.cli import main; main()"
-    sql = "select range as n from range(200000)"
     running = subprocess.Popen(
-        [sys.executable, "-c", code, "query", sql, "--format", "csv", "--store", str(store)],
+        [sys.executable, "-c", code, *call],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ,
     )
     assert running.stdout
     assert running.stderr
-    running.stdout.readline()
     running.stdout.close()
     assert running.stderr.read() == b""
     running.stderr.close()
