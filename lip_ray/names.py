@@ -54,9 +54,9 @@ def hint(name: str, allowed: Collection[str]) -> str:
     if _plain(name) == "dense" and "magnitude" in allowed:
         return f"{DENSE}; "
     own = called_here(name, allowed)
-    if own is not None:
+    if own is not None and _plain(own) != _plain(name):
         return f"it is called {own!r} here; "
-    near = nearest(name, allowed)
+    near = [own] if own else nearest(name, allowed)
     return f"did you mean {near[0]!r}? " if near else ""
 
 

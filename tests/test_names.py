@@ -30,13 +30,9 @@ def said(*overrides: str) -> str:
     ("override", "path", "right"),
     [
         ("pruner=IMP", "trial.pruner", "magnitude"),
-        ("pruner=SNIP", "trial.pruner", "snip"),
-        ("pruner=GraSP", "trial.pruner", "grasp"),
-        ("pruner=SynFlow", "trial.pruner", "synflow"),
-        ("pruner=OES", "trial.pruner", "oes"),
+        ("pruner=Optimal Eye Surgeon", "trial.pruner", "oes"),
         ("pruner.kind=IMP", "trial.pruner.kind", "magnitude"),
         ("prior=DIP", "trial.prior", "skip"),
-        ("prior=deep decoder", "trial.prior", "deep_decoder"),
         ("task.kind=denoise", "trial.task.kind", "denoising"),
         ("task=SR", "trial.task", "super_resolution"),
         ("task.σ=25", "trial.task.σ", "sigma"),
@@ -50,6 +46,21 @@ def test_the_right_name_is_said(override: str, path: str, right: str) -> None:
     message = said(override)
     assert f"  {path}: unknown" in message
     assert f"it is called '{right}' here; allowed: " in message
+
+
+@pytest.mark.parametrize(
+    ("override", "right"),
+    [
+        ("pruner=SNIP", "snip"),
+        ("pruner=GraSP", "grasp"),
+        ("pruner=SynFlow", "synflow"),
+        ("pruner=OES", "oes"),
+        ("prior=deep decoder", "deep_decoder"),
+        ("task.Sigma=25", "sigma"),
+    ],
+)
+def test_the_same_name_otherwise_written_is_said(override: str, right: str) -> None:
+    assert f"; did you mean '{right}'? allowed: " in said(override)
 
 
 def test_dense_is_no_pruner() -> None:

@@ -571,7 +571,7 @@ class TestOneFault:
             (
                 {"stroe": "x"},
                 "run.stroe: unknown key 'stroe'; did you mean 'store'? "
-                "allowed: store, device, cpus, gpus, memory_gb, kinds, concurrent, most_trials, "
+                "allowed: store, sources, device, cpus, gpus, memory_gb, kinds, concurrent, most_trials, "
                 "retries, level_limit_s, store_patience_s, checkpoint_s, trackers",
             ),
             (
