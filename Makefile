@@ -46,7 +46,7 @@ test-fuzz: $(VENV)/installed-dev ## Thousands of mutated inputs, and what came o
 site: $(VENV)/installed-dev ## The documentation as a site, in build/site; a broken link is an error.
 	$(BIN)/sphinx-build -q -W --keep-going -n -c docs . build/site
 
-pins: $(VENV)/installed-dev ## Pin new defaults, and write the JSON schema of sweep files.
+pins: $(VENV)/installed-dev ## Pin new defaults, and write schema and page of sweep files.
 	$(BIN)/python -m tests.laws.pins
 
 format: $(VENV)/installed-dev

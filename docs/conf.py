@@ -1,7 +1,7 @@
 """The documentation site: `make site` builds it from the pages as they lie in the repository."""
 
 project = "lip-ray"
-copyright = "The lip-ray authors"  # noqa: A001 (Sphinx's own name)
+copyright = "The lip-ray authors"
 
 root_doc = "docs/index"
 include_patterns = [

@@ -1,6 +1,5 @@
 """Mistakes in a spec, in a user's words instead of the validator's."""
 
-import difflib
 import inspect
 import json
 import re
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from lip_ray.errors import UserError, one_line
+from lip_ray.names import called_here, hint
 from lip_ray.spec import Spec, kind_of
 
 LONGEST_SHOWN = 80
@@ -122,7 +122,7 @@ def _problem(error: ErrorDetails, model: type[Spec], mapping: Mapping[str, Any])
     location = _of_a_value(fault, error["loc"])
     owners, path, written = _walk(location, model, mapping, whole=fault == "missing")
     if fault == "extra_forbidden":
-        message = _unknown("key", location[-1], list(owners[0].model_fields))
+        message = _unknown_key(str(location[-1]), owners[0])
     elif fault == "missing":
         message = "is missing"
     elif fault == "union_tag_not_found":
@@ -222,9 +222,26 @@ def _spec_classes(annotation: Any) -> Iterator[type[Spec]]:
 
 def _unknown(what: str, name: object, allowed: Sequence[object]) -> str:
     names = [str(choice) for choice in allowed]
-    near = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {what} {shown(name)}; {hint}allowed: {', '.join(names)}"
+    return f"unknown {what} {shown(name)}; {hint(str(name), names)}allowed: {', '.join(names)}"
+
+
+def _unknown_key(name: str, owner: type[Spec]) -> str:
+    """The message of a key that a spec does not have, though one of its parts may."""
+    inside = [] if called_here(name, owner.model_fields) else list(_fields_below(name, owner))
+    if not inside:
+        return _unknown("key", name, list(owner.model_fields))
+    return f"unknown key {shown(name)}; did you mean {' or '.join(inside)}? allowed: " + ", ".join(
+        owner.model_fields
+    )
+
+
+def _fields_below(name: str, owner: type[Spec]) -> Iterator[str]:
+    """The fields of a spec's parts that have this name, by their dotted path."""
+    for field_name, own in owner.model_fields.items():
+        parts = _spec_classes(own.annotation)
+        found = (called_here(name, part.model_fields) for part in parts)
+        if (inside := next(filter(None, found), None)) is not None:
+            yield f"{field_name}.{inside}"
 
 
 def shown(value: object) -> str:

@@ -382,6 +382,10 @@ class FailureRecord:
     failed_at: datetime
 
 
+FRESH_S = 120.0
+"""A note this old is of a trial whose process ended: those that run note every few seconds."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Standing:
     """The progress of a trial within the level that it is fitting."""

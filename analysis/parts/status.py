@@ -4,15 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from lip_ray.records import Standing
+from lip_ray.records import FRESH_S, Standing
 
 from ..rows.points import FAILURES
 
 Noted = tuple[Standing, float, str]
 """How far a trial has come, the seconds since it was noted, and the host."""
-
-FRESH_S = 120.0
-"""A note this old is of a trial whose process ended: those that run note every few seconds."""
 
 COUNTS = ("trials", "done", "running", "waiting", "given_up", "levels", "levels_done")
 

@@ -5,6 +5,8 @@ Exit codes: 0 done, 1 incomplete or unwell, 2 wrong input, or a file, disk or li
 a fault of lip-ray itself, 130 interrupted. `faults` says which is which.
 """
 
+import inspect
+import re
 import sys
 import traceback
 from typing import Annotated
@@ -12,15 +14,25 @@ from typing import Annotated
 import typer
 
 from lip_ray import __version__
-from lip_ray.cli import papers, pictures, results, store, sweeps, tickets
-from lip_ray.cli.common import FAULT
+from lip_ray.cli import (
+    authoring,
+    listing,
+    papers,
+    pictures,
+    results,
+    store,
+    sweeps,
+    tickets,
+)
+from lip_ray.cli.common import FAULT, example
 from lip_ray.cli.faults import Commands
 
 app = typer.Typer(
     cls=Commands,
     help="Sweeps that map the accuracy-sparsity frontier of image priors.",
+    epilog=example("lip run quickstart --quick"),
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
@@ -49,10 +61,22 @@ def _lip(
     """Sweeps that map the accuracy-sparsity frontier of image priors."""
 
 
-app.add_typer(sweeps.app)
-app.add_typer(results.app)
-app.add_typer(papers.app)
-app.add_typer(pictures.app)
-app.add_typer(store.app, name="store")
-app.add_typer(tickets.tickets, name="tickets")
-app.add_typer(tickets.imports, name="import")
+def _worded(part: typer.Typer) -> typer.Typer:
+    """Give each command its docstring as help, in lines as wide as the terminal; lists of commands
+    have the first sentence of it."""
+    for command in part.registered_commands:
+        text = inspect.getdoc(command.callback) or ""
+        command.help = "\n\n".join(" ".join(one.split()) for one in text.split("\n\n"))
+        command.short_help = re.split(r"(?<=[.?])\s", command.help)[0]
+    return part
+
+
+app.add_typer(_worded(authoring.app))
+app.add_typer(_worded(sweeps.app))
+app.add_typer(_worded(listing.app))
+app.add_typer(_worded(results.app))
+app.add_typer(_worded(papers.app))
+app.add_typer(_worded(pictures.app))
+app.add_typer(_worded(store.app), name="store")
+app.add_typer(_worded(tickets.tickets), name="tickets")
+app.add_typer(_worded(tickets.imports), name="import")

@@ -1,14 +1,17 @@
 """What commands share: options, refusals, and printed answers."""
 
 import math
+import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, cast, get_args
 
 import typer
 
+from lip_ray.cli import completion
 from lip_ray.store import (
     FOR_PEOPLE,
     Format,
@@ -30,17 +33,56 @@ INTERRUPTED = 130
 
 ROWS_ON_A_TERMINAL = 200
 
+NARROWEST = 40
+"""The least width in characters that text is broken into lines for."""
+
+WIDER = "widen the terminal, or send the output to a file"
+
 TEXTS = ("table", "csv", "json")
 """Output formats of everything but answers to queries."""
 
+STORE_VARIABLE = "LIP_RAY_STORE"
+"""The environment variable that names the store where a command does not."""
+
 StoreOption = Annotated[
     str | None,
-    typer.Option("--store", metavar="PATH", help="Folder of the results.", envvar="LIP_RAY_STORE"),
+    typer.Option(
+        "--store",
+        metavar="PATH",
+        help="Folder of the results; where there is only one under results/, that one.",
+        envvar=STORE_VARIABLE,
+        autocompletion=completion.stores,
+    ),
+]
+StoreArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="STORE", help="The same as --store PATH.", autocompletion=completion.stores
+    ),
 ]
 FormatOption = Annotated[
-    str, typer.Option("--format", metavar="FORMAT", help=f"{', '.join(get_args(Format))}.")
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help=f"{', '.join(get_args(Format))}.",
+        autocompletion=completion.words(*get_args(Format)),
+    ),
 ]
-TextOption = Annotated[str, typer.Option("--format", metavar="FORMAT", help=f"{', '.join(TEXTS)}.")]
+TextOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help=f"{', '.join(TEXTS)}.",
+        autocompletion=completion.words(*TEXTS),
+    ),
+]
+
+
+def example(command: str) -> str:
+    """The last line of a command's help: a call of it that could be given as it is."""
+    return f"Example: {command}"
 
 
 def require_one_of(
@@ -64,8 +106,9 @@ def refuse(message: str) -> NoReturn:
     raise typer.Exit(BAD_INPUT)
 
 
-def store_or_only(given: str | None) -> str:
+def store_or_only(option: str | None, argument: str | None = None) -> str:
     """The store that was named, or the only one there is."""
+    given = named_store(option, argument)
     if given is not None:
         return given
     found = [str(folder) for folder in sorted(Path("results").glob("*")) if Reader.exists(folder)]
@@ -73,6 +116,18 @@ def store_or_only(given: str | None) -> str:
         which = f"one of {', '.join(found)}" if found else "there is none under results/"
         refuse(f"--store PATH is needed: {which}")
     return found[0]
+
+
+def named_store(option: str | None, argument: str | None) -> str | None:
+    """The store that was named by its place or by `--store`; None where neither names one.
+
+    The environment stands behind both. Two different names are refused.
+    """
+    if argument is None:
+        return option
+    if option not in (None, argument, os.environ.get(STORE_VARIABLE)):
+        refuse(f"two stores are named, {argument} and --store {option}: name one")
+    return argument
 
 
 def print_answer(
@@ -113,11 +168,16 @@ def _print_table(table: TextTable) -> None:
 
 def _bounds(width: int | None, most_rows: int | None) -> dict[str, int | None]:
     """What a table may take of a terminal; all it wants elsewhere."""
-    if width is None and sys.stdout.isatty():
+    if width is None and on_a_terminal():
         width = shutil.get_terminal_size().columns
-    if most_rows is None and sys.stdout.isatty():
+    if most_rows is None and on_a_terminal():
         most_rows = ROWS_ON_A_TERMINAL
     return {"width": width or None, "most_rows": most_rows or None}
+
+
+def on_a_terminal() -> bool:
+    """Whether a person sees the answer at once."""
+    return sys.stdout.isatty()
 
 
 def own_up(reader: Reader) -> None:
@@ -138,8 +198,35 @@ def name_damaged(reader: Reader) -> None:
         typer.echo(f"{files} left out: lip store check says more", err=True)
 
 
+def print_in(form: str, frame: "pd.DataFrame") -> None:
+    """Print a table in one of the formats of `TEXTS`."""
+    require_one_of(TEXTS, form)
+    if form == "table":
+        print_frame(frame)
+    elif form == "csv":
+        typer.echo(frame.to_csv(index=False), nl=False)
+    else:
+        said = frame.to_json(
+            orient="records", force_ascii=False, double_precision=15, date_format="iso"
+        )
+        typer.echo(said)
+
+
 def print_frame(frame: "pd.DataFrame") -> None:
     """Print aligned columns on stdout, as wide as the terminal; nulls are blank."""
     known = frame.astype(object).where(frame.notna(), None)
     columns = [(str(name), known.iloc[:, place].tolist()) for place, name in enumerate(known)]
-    _print_table(as_table(columns, width=_bounds(None, 0)["width"], digits=4))
+    width = _bounds(None, 0)["width"]
+    _print_table(as_table(columns, width=width, digits=4, advice=WIDER))
+
+
+def print_text(text: str, *, err: bool = False) -> None:
+    """Print a sentence, on a terminal in lines that fit it."""
+    if not on_a_terminal():
+        typer.echo(text, err=err)
+        return
+    width = max(NARROWEST, shutil.get_terminal_size().columns)
+    for line in textwrap.wrap(
+        text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    ):
+        typer.echo(line, err=err)

@@ -6,8 +6,16 @@ from typing import Annotated, cast
 
 import typer
 
-from lip_ray.cli.common import own_up, print_frame, require_one_of, store_or_only
-from lip_ray.cli.results import StoreArgument, SweepOption
+from lip_ray.cli.common import (
+    StoreArgument,
+    StoreOption,
+    example,
+    own_up,
+    print_frame,
+    require_one_of,
+    store_or_only,
+)
+from lip_ray.cli.results import SweepOption
 from lip_ray.outputs import write_whole
 from lip_ray.store import Format, Reader, rendered_texts
 
@@ -16,13 +24,14 @@ PAPER_FORMATS = ("table", "csv", "json", "latex", "markdown")
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=example("lip table verdicts results/noise --format latex -o verdicts.tex"))
 def table(
     name: Annotated[
         str,
         typer.Argument(metavar="NAME", help="verdicts, frontier, cost, …; a wrong one lists all."),
     ],
-    store: StoreArgument = None,
+    argument: StoreArgument = None,
+    store: StoreOption = None,
     form: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help=f"{', '.join(PAPER_FORMATS)}.")
     ] = "table",
@@ -45,7 +54,7 @@ def table(
     from lip_ray.analysis.named import table_of_page
 
     require_one_of(PAPER_FORMATS, form)
-    reader = Reader(store_or_only(store), sweep=sweep)
+    reader = Reader(store_or_only(store, argument), sweep=sweep)
     chosen = int(part) if part.isdecimal() else part
     found = table_of_page(reader, name, choose=choose or (), part=chosen)
     if form == "table" and output is None:
@@ -57,12 +66,14 @@ def table(
     own_up(reader)
 
 
-@app.command()
-def cite(store: StoreArgument = None, sweep: SweepOption = None) -> None:
+@app.command(epilog=example("lip cite results/noise > methods.bib"))
+def cite(
+    argument: StoreArgument = None, store: StoreOption = None, sweep: SweepOption = None
+) -> None:
     """Print BibTeX of the papers that the methods of a store's trials are from."""
     from lip_ray.literature import bibtex_of
 
-    reader = Reader(store_or_only(store), sweep=sweep)
+    reader = Reader(store_or_only(store, argument), sweep=sweep)
     specs = reader.frame("trials")["spec"]
     typer.echo(bibtex_of(specs), nl=False)
     own_up(reader)

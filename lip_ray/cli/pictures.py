@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from lip_ray.cli.common import (
+    StoreArgument,
     StoreOption,
+    example,
     number,
     own_up,
     refuse,
@@ -87,7 +89,7 @@ PageOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog=example("lip picture 3f2a@4 -o restored.png"))
 def picture(
     fit: Annotated[
         str, typer.Argument(metavar="TRIAL@LEVEL", help="Without @LEVEL, the last level.")
@@ -96,6 +98,7 @@ def picture(
     which: Annotated[
         str, typer.Option("--which", metavar="IMAGE", help=f"{', '.join(WHICH)}.")
     ] = "selected",
+    argument: StoreArgument = None,
     image: Annotated[
         str | None,
         typer.Option("--image", metavar="N", help="Of several: its number from 0, or its label."),
@@ -111,7 +114,7 @@ def picture(
     from lip_ray.exchange.pictures import Pictures, fit_of
 
     wanted = cast("Which", which)
-    reader = Reader(store_or_only(store))
+    reader = Reader(store_or_only(store, argument))
     chosen = fit_of(reader, fit, image)
     if "@" not in fit:
         typer.echo(f"level {chosen.level}, the last", err=True)
@@ -130,7 +133,7 @@ def picture(
     own_up(reader)
 
 
-@app.command()
+@app.command(epilog=example("lip restore photo.jpg -o restored.png"))
 def restore(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A degraded picture.")],
     output: OutputOption,

@@ -6,10 +6,14 @@ from typing import Annotated
 
 import typer
 
+from lip_ray.cli import completion
 from lip_ray.cli.common import (
     ROWS_ON_A_TERMINAL,
     FormatOption,
+    StoreArgument,
     StoreOption,
+    example,
+    named_store,
     number,
     own_up,
     print_answer,
@@ -60,15 +64,29 @@ SweepOption = Annotated[
     ),
 ]
 
-app = typer.Typer()
-
-StoreArgument = Annotated[
-    str | None,
-    typer.Argument(metavar="STORE", help="Folder of the results.", envvar="LIP_RAY_STORE"),
+FigureArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="frontier, transfer, …; a wrong one lists all.",
+        autocompletion=completion.words(*completion.FIGURES),
+    ),
 ]
 
+PsnrOption = Annotated[
+    str,
+    typer.Option(
+        "--psnr",
+        metavar="PSNR",
+        help=f"{', '.join(PSNRS)}.",
+        autocompletion=completion.words(*PSNRS),
+    ),
+]
 
-@app.command()
+app = typer.Typer()
+
+
+@app.command(epilog=example("lip query 'select pruner, level, n from frontier'"))
 def query(
     sql: Annotated[
         str,
@@ -78,6 +96,7 @@ def query(
             "tables lists all); - reads it from the standard input.",
         ),
     ],
+    argument: StoreArgument = None,
     store: StoreOption = None,
     sweep: SweepOption = None,
     form: FormatOption = "table",
@@ -107,7 +126,7 @@ def query(
     The environment's LIP_RAY_MEMORY, LIP_RAY_THREADS and LIP_RAY_SPILL hold for all commands."""
     print_answer(
         sys.stdin.read() if sql == "-" else sql,
-        store,
+        named_store(store, argument),
         form,
         sweep=sweep,
         limits=Limits(memory=memory, threads=threads, spill=spill),
@@ -116,19 +135,25 @@ def query(
     )
 
 
-@app.command()
+@app.command(epilog=example("lip tables levels"))
 def tables(
     table: Annotated[
-        str | None, typer.Argument(metavar="TABLE", help="Only this table or view.")
+        str | None,
+        typer.Argument(
+            metavar="TABLE",
+            help="Only this table or view.",
+            autocompletion=completion.tables,
+        ),
     ] = None,
 ) -> None:
     """List the tables and views of a store, their columns, types and units, as Markdown."""
     typer.echo(described(table), nl=False)
 
 
-@app.command()
+@app.command(epilog=example("lip report results/noise -o noise.html"))
 def report(
-    store: StoreArgument = None,
+    argument: StoreArgument = None,
+    store: StoreOption = None,
     output: Annotated[
         Path,
         typer.Option(
@@ -153,25 +178,22 @@ def report(
     """Write the page of a store: verdicts, frontiers, galleries, costs. It needs no network."""
     from lip_ray.analysis.page.report import write_report
 
-    reader = Reader(store_or_only(store), sweep=sweep)
+    reader = Reader(store_or_only(store, argument), sweep=sweep)
     page = write_report(reader, output, pictures_mb=pictures_mb)
     typer.echo(page)
     own_up(reader)
 
 
-@app.command()
+@app.command(epilog=example("lip figure frontier results/noise -o fig2.pdf --width 85"))
 def figure(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="frontier, transfer, …; a wrong one lists all.")
-    ],
-    store: StoreArgument = None,
+    name: FigureArgument,
+    argument: StoreArgument = None,
+    store: StoreOption = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="A .pdf, .svg or .png file.")
     ] = Path("figure.pdf"),
     sweep: SweepOption = None,
-    which: Annotated[
-        str, typer.Option("--psnr", metavar="PSNR", help=f"{', '.join(PSNRS)}.")
-    ] = "selected",
+    which: PsnrOption = "selected",
     part: Annotated[
         str, typer.Option("--part", help="Of several of that name: its title, or its place.")
     ] = "0",
@@ -202,7 +224,7 @@ def figure(
     from lip_ray.analysis.print import FONT, write_figure
 
     require_one_of(PSNRS, which, "--psnr", "PSNR")
-    reader = Reader(store_or_only(store), sweep=sweep)
+    reader = Reader(store_or_only(store, argument), sweep=sweep)
     chosen = int(part) if part.isdecimal() else part
     drawn = figure_of(reader, name, which=which, choose=choose or (), part=chosen)
     write_figure(
@@ -217,9 +239,10 @@ def figure(
     own_up(reader)
 
 
-@app.command()
+@app.command(epilog=example("lip serve results/noise"))
 def serve(
-    store: StoreArgument = None,
+    argument: StoreArgument = None,
+    store: StoreOption = None,
     sweep: SweepOption = None,
     host: Annotated[
         str, typer.Option("--host", help="Whom to answer: by default this machine alone.")
@@ -239,4 +262,5 @@ def serve(
     """Show the page of a store live, in a browser, while a sweep runs; nothing is written."""
     from lip_ray.analysis.live.serve import serve as serve_page
 
-    serve_page(store_or_only(store), sweep=sweep, host=host, port=port, refresh_s=refresh_s)
+    place = store_or_only(store, argument)
+    serve_page(place, sweep=sweep, host=host, port=port, refresh_s=refresh_s)

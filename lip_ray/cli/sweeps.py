@@ -1,24 +1,34 @@
 """Commands about sweeps: plan one, run it, see how far it has come."""
 
+import json
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from lip_ray.cli import completion
 from lip_ray.cli.common import (
     INCOMPLETE,
     INTERRUPTED,
+    StoreArgument,
     StoreOption,
+    example,
     name_damaged,
+    named_store,
     own_up,
     print_frame,
+    print_text,
     refuse,
     store_or_only,
 )
+from lip_ray.names import hint
 from lip_ray.store import Reader
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lip_ray.engine.launch import Summary
     from lip_ray.sweep import Sweep
 
@@ -27,8 +37,16 @@ MOST_SENTENCES = 8
 
 app = typer.Typer()
 
+UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+"""Units of time in seconds, the largest first."""
+
 SweepArgument = Annotated[
-    str, typer.Argument(metavar="SWEEP", help="A YAML file, or the name of a shipped sweep.")
+    str,
+    typer.Argument(
+        metavar="SWEEP",
+        help="A YAML file, or the name of a shipped sweep.",
+        autocompletion=completion.sweeps,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -42,6 +60,15 @@ QuickOption = Annotated[
         "--quick", help="Apply the sweep's quick block: seconds, not hours, in a store of its own."
     ),
 ]
+SourcesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sources",
+        metavar="STORE",
+        help="Copy finished sources from this store, not from that of the sweep they come from.",
+        autocompletion=completion.stores,
+    ),
+]
 AddressOption = Annotated[
     str | None,
     typer.Option(
@@ -53,32 +80,33 @@ AddressOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog=example("lip run noise.yaml --set fit.steps=1000"))
 def run(
     sweep: SweepArgument,
     store: StoreOption = None,
     overrides: SetOption = None,
     quick: QuickOption = False,
+    sources: SourcesOption = None,
     address: AddressOption = None,
 ) -> None:
     """Run what the store lacks of a sweep. Ctrl-C lets the levels in flight end, and a second one
     stops at once. The same command goes on from there. With --set run.gpus=auto, small trials share
     a GPU."""
-    chosen = _sweep(sweep, overrides, quick)
+    chosen = _sweep(sweep, overrides, quick, sources)
     place = store or chosen.store
     summary = _launched(chosen, place, address)
     for traceback in dict.fromkeys(failure.traceback for failure in summary.failures):
         if traceback:
             typer.echo(traceback, err=True)
     for failure in summary.failures:
-        typer.echo(f"given up: {failure.trial}: {failure.reason}", err=True)
+        typer.echo(f"failed: {failure.trial}: {failure.reason}", err=True)
     if summary.problem:
         typer.echo(f"stopped: {summary.problem}", err=True)
     if summary.unnoted:
         typer.echo(f"failures are not noted: {summary.unnoted}", err=True)
     if Reader.exists(place):  # a cluster's may be out of sight from here
         _print_summary(place, chosen)
-    typer.echo(f"{summary.line}; results in {place}")
+    print_text(f"{summary.line}; results in {place}")
     if summary.complete:
         typer.echo(f"lip report {place} makes a page of them")
     else:
@@ -86,12 +114,13 @@ def run(
         raise typer.Exit(INTERRUPTED if summary.interrupted else INCOMPLETE)
 
 
-@app.command()
+@app.command(epilog=example("lip plan quickstart --quick"))
 def plan(
     sweep: SweepArgument,
     store: StoreOption = None,
     overrides: SetOption = None,
     quick: QuickOption = False,
+    sources: SourcesOption = None,
     address: AddressOption = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Try a few steps here of what was never timed.")
@@ -99,7 +128,7 @@ def plan(
 ) -> None:
     """Show what a sweep would run, what is done, what waits for what, and what the rest would
     take, by the times that the store has, or else by the multiply-adds that its steps compute."""
-    chosen = _sweep(sweep, overrides, quick)
+    chosen = _sweep(sweep, overrides, quick, sources)
     from lip_ray.engine.outlook import look_ahead
 
     outlook = look_ahead(chosen, store or chosen.store, address=address, measure=measure)
@@ -107,60 +136,91 @@ def plan(
     typer.echo()
     print_frame(outlook.graph)
     for line in outlook.lines:
-        typer.echo(line)
+        print_text(line)
 
 
-@app.command()
+@app.command(epilog=example("lip status results/noise"))
 def status(
+    argument: StoreArgument = None,
     store: StoreOption = None,
     failures: Annotated[
-        bool, typer.Option("--failures", help="Only what was given up, and why.")
+        bool, typer.Option("--failures", help="Only the trials that failed, and why.")
     ] = False,
 ) -> None:
-    """Show how far the sweeps of a store have come, what runs now, and what was given up."""
+    """Show how far the sweeps of a store have come, what runs now, and what failed."""
     from lip_ray import analysis
 
-    reader = Reader(store_or_only(store))
-    given_up = reader.frame("failures")
+    reader = Reader(store_or_only(store, argument))
+    failed = reader.frame("failures")
     if not failures:
         asked = [reader.frame(table) for table in ("sweeps", "points", "levels")]
         running = reader.standings()
     if failures:
-        table = analysis.failures_table(given_up)
+        table = analysis.failures_table(failed)
         if table.empty:
-            typer.echo("nothing is given up")
+            typer.echo("nothing has failed")
         else:
             print_frame(table)
         own_up(reader)
         return
-    print_frame(analysis.status_table(*asked, given_up, running))
+    print_frame(_for_reading(analysis.status_table(*asked, failed, running), "sweep"))
     typer.echo()
-    print_frame(analysis.kinds_table(*asked, given_up, running))
+    print_frame(_for_reading(analysis.kinds_table(*asked, failed, running), "kind"))
     if running:
         typer.echo()
         print_frame(analysis.running_table(running))
     own_up(reader)
 
 
-@app.command()
-def doctor(store: StoreOption = None) -> None:
+@app.command(epilog=example("lip doctor results/noise"))
+def doctor(argument: StoreArgument = None, store: StoreOption = None) -> None:
     """Check that this machine can run a sweep: versions, devices, the store, Ray."""
     from lip_ray.engine.doctor import checks
 
     unwell = False
-    for check in checks(store or "results"):
+    for check in checks(named_store(store, argument) or "results"):
         unwell |= not check.passed
         typer.echo(f"{'ok  ' if check.passed else 'FAIL'}  {check.name:<9} {check.detail}")
     if unwell:
         raise typer.Exit(INCOMPLETE)
 
 
-@app.command()
+@app.command(epilog=example("lip schema > schema.json"))
 def schema() -> None:
     """Print the JSON schema of sweep files, for editors."""
     from lip_ray.sweep import json_schema_text
 
     typer.echo(json_schema_text(), nl=False)
+
+
+def _for_reading(table: "pd.DataFrame", key: str) -> "pd.DataFrame":
+    """A table of what is done, running, waiting and failed, narrow enough for a terminal."""
+    narrow: dict[str, Any] = {
+        key: table[key],
+        "trials": _share(table["done"], table["trials"]),
+        "levels": _share(table["levels_done"], table["levels"]),
+        "running": table["running"],
+        "waiting": table["waiting"],
+        "failed": table["given_up"],
+    }
+    if "last_fit" in table:
+        narrow["bad_fits"] = table[["collapsed", "diverged", "failed"]].sum(axis=1)
+        narrow["last_fit"] = table["last_fit"].map(_ago)
+        narrow["sweep_id"] = table["sweep_id"]
+    return table.assign(**narrow)[list(narrow)]
+
+
+def _share(done: "pd.Series[int]", of: "pd.Series[int]") -> list[str]:
+    return [f"{one:,}/{other:,}" for one, other in zip(done, of, strict=True)]
+
+
+def _ago(moment: "pd.Timestamp") -> str | None:
+    """How long ago a time in UTC was, in its largest unit; None where there is none."""
+    if moment != moment:  # NaT
+        return None
+    passed_s = max(0.0, (datetime.now(UTC).replace(tzinfo=None) - moment).total_seconds())
+    unit_s, unit = next((size, name) for size, name in UNITS if passed_s >= size or size == 1)
+    return f"{passed_s // unit_s:.0f} {unit} ago"
 
 
 def _launched(sweep: "Sweep", store: str, address: str | None) -> "Summary":
@@ -173,10 +233,13 @@ def _launched(sweep: "Sweep", store: str, address: str | None) -> "Summary":
     return launch(sweep, store, Console(), address=address)
 
 
-def _sweep(name: str, overrides: list[str] | None, quick: bool) -> "Sweep":
+def _sweep(
+    name: str, overrides: list[str] | None, quick: bool, sources: str | None = None
+) -> "Sweep":
     from lip_ray.sweep import Sweep
 
-    sweep = Sweep.from_yaml(_sweep_file(name), overrides=overrides or (), quick=quick)
+    given = [*(overrides or ()), *([f"run.sources={json.dumps(sources)}"] if sources else [])]
+    sweep = Sweep.from_yaml(_sweep_file(name), overrides=given, quick=quick)
     for remark in dict.fromkeys(said for trial in sweep.trials for said in trial.remarks()):
         typer.echo(f"note: {remark}", err=True)
     return sweep
@@ -184,14 +247,13 @@ def _sweep(name: str, overrides: list[str] | None, quick: bool) -> "Sweep":
 
 def _sweep_file(name: str) -> Path:
     """The named file or, where there is none, the shipped sweep of that name."""
-    import lip_ray.sweeps
-
     path = Path(name)
     if path.exists() or path.suffix:
         return path
-    shipped = {file.stem: file for file in Path(lip_ray.sweeps.__path__[0]).rglob("*.yaml")}
+    shipped = completion.shipped_sweeps()
     if name not in shipped:
-        refuse(f"no file {name!r}, and no shipped sweep: {', '.join(sorted(shipped))}")
+        known = ", ".join(sorted(shipped))
+        refuse(f"no file {name!r}, and no shipped sweep; {hint(name, shipped)}there are: {known}")
     return shipped[name]
 
 
@@ -208,12 +270,12 @@ def _print_summary(store: str, sweep: "Sweep") -> None:
         if not mine.empty:
             print_frame(front_table(mine).drop(columns=["state", "unfit", "pareto", "reason"]))
             for line in left_out(search_table(mine)):
-                typer.echo(line)
+                print_text(line)
     else:
         levels = reader.frame("levels")
         if not levels.empty:
             trials = reader.frame("trials")
             print_frame(summary_table(trials, levels))
             for sentence in said(trials, levels)[:MOST_SENTENCES]:
-                typer.echo(sentence)
+                print_text(sentence)
     name_damaged(reader)

@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lip_ray.cli import completion
 from lip_ray.cli.common import (
     TEXTS,
     FormatOption,
+    StoreArgument,
     StoreOption,
     TextOption,
+    example,
+    named_store,
     print_answer,
-    print_frame,
+    print_in,
     require_one_of,
     store_or_only,
 )
@@ -27,7 +31,12 @@ tickets = typer.Typer(no_args_is_help=True, help="Take tickets out of a store, c
 imports = typer.Typer(no_args_is_help=True, help="Take over published masks, weights, generators.")
 
 TicketArgument = Annotated[
-    str, typer.Argument(metavar="TICKET", help="TRIAL_ID@LEVEL, or a .safetensors file.")
+    str,
+    typer.Argument(
+        metavar="TICKET",
+        help="TRIAL_ID@LEVEL, or a .safetensors file.",
+        autocompletion=completion.tickets,
+    ),
 ]
 TicketOption = Annotated[
     Path,
@@ -35,28 +44,46 @@ TicketOption = Annotated[
 ]
 
 
-@tickets.command("list")
-def list_tickets(store: StoreOption = None, form: FormatOption = "table") -> None:
+@tickets.command("list", epilog=example("lip tickets list results/noise"))
+def list_tickets(
+    argument: StoreArgument = None, store: StoreOption = None, form: FormatOption = "table"
+) -> None:
     """List the tickets of a store, with their densities and PSNR."""
     from lip_ray.exchange.tickets import LISTING
 
-    print_answer(LISTING, store, form)
+    print_answer(LISTING, named_store(store, argument), form)
 
 
-@tickets.command()
-def export(ticket: TicketArgument, output: TicketOption, store: StoreOption = None) -> None:
+@tickets.command(epilog=example("lip tickets export 3f2a@4 -o ticket.safetensors"))
+def export(
+    ticket: TicketArgument,
+    output: TicketOption,
+    argument: StoreArgument = None,
+    store: StoreOption = None,
+) -> None:
     """Write a ticket of a store, mask and weights, into a file for PyTorch or a sweep."""
     from lip_ray.exchange.tickets import write
 
-    chosen = _ticket(ticket, store)
+    chosen = _ticket(ticket, named_store(store, argument))
     write(chosen, output)
     _print_ticket(chosen, output)
 
 
-@tickets.command()
+@tickets.command(epilog=example("lip tickets compare 3f2a@4 91c0@4 results/noise"))
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="TRIAL_ID@LEVEL or a file.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="TRIAL_ID@LEVEL or a file.")],
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="TRIAL_ID@LEVEL or a file.", autocompletion=completion.tickets
+        ),
+    ],
+    second: Annotated[
+        str,
+        typer.Argument(
+            metavar="B", help="TRIAL_ID@LEVEL or a file.", autocompletion=completion.tickets
+        ),
+    ],
+    argument: StoreArgument = None,
     store: StoreOption = None,
     form: TextOption = "table",
 ) -> None:
@@ -64,16 +91,14 @@ def compare(
     require_one_of(TEXTS, form)
     from lip_ray.exchange.tickets import compare
 
-    frame = compare(_ticket(first, store), _ticket(second, store))
-    if form == "table":
-        print_frame(frame)
-    elif form == "csv":
-        typer.echo(frame.to_csv(index=False), nl=False)
-    else:
-        typer.echo(frame.to_json(orient="records", force_ascii=False, double_precision=15))
+    place = named_store(store, argument)
+    frame = compare(_ticket(first, place), _ticket(second, place))
+    print_in(form, frame)
 
 
-@imports.command("ticket")
+@imports.command(
+    "ticket", epilog=example("lip import ticket masks.pt --prior skip -o ticket.safetensors")
+)
 def import_ticket(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Published masks or weights.")],
     prior: Annotated[
@@ -99,7 +124,7 @@ def import_ticket(
     _print_ticket(ticket, output)
 
 
-@imports.command("generator")
+@imports.command("generator", epilog=example("lip import generator weights.pt --card card.json"))
 def import_generator(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Published weights.")],
     card: Annotated[

@@ -100,6 +100,7 @@ class BuiltinImage(Framing):
 
     kind: Literal["builtin"] = "builtin"
     name: BuiltinName
+    """The name of the photo."""
     measured: ClassVar[Literal[False]] = False
     """Always false: the photos are clean images, never measurements."""
     measurement: ClassVar[None] = None

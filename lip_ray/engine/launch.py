@@ -23,6 +23,7 @@ from lip_ray.engine.ray_private import withhold_keys
 from lip_ray.engine.ray_session import Session, most, nodes, ray_at, this_machine
 from lip_ray.engine.resources import Allocation
 from lip_ray.engine.search_points import Points, kinds_of, shares_of, typical_plan
+from lip_ray.engine.sources import copied, elsewhere
 from lip_ray.engine.stopper import RunStopper
 from lip_ray.engine.study import Study
 from lip_ray.engine.trackers import callbacks
@@ -104,6 +105,7 @@ def launch(
         Allocation.of(sweep.run, kinds, [this_machine()], shares=shares)
     patience_s = min(sweep.run.store_patience_s, DRIVER_PATIENCE_S)
     writer = Writer.open(store, patience_s=patience_s)
+    take_sources(sweep, store, console)
     launched = _Launch(sweep, Reader(store), writer, console)
     if launched.nothing_left:
         launched.note_sweep()
@@ -120,6 +122,13 @@ def launch(
         patience_s = CLUSTER_PATIENCE_S if address else OWN_PATIENCE_S
         launched.fit(allocation, session, worker, trackers, patience_s=patience_s)
     return launched.summary()
+
+
+def take_sources(sweep: Sweep, store: str, console: Console) -> None:
+    """Copy into the store those sources that another has complete, and say so."""
+    found = elsewhere(sweep, store, Reader(store).levels_done())
+    for line in copied(found, store) if found else ():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class _Launch:

@@ -1,6 +1,6 @@
 """The forecast of a run: its trials and the time they will take."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -11,6 +11,7 @@ from lip_ray.engine.plan import PlannedTrial, graph_table, plan, plan_table
 from lip_ray.engine.ray_session import most, nodes, ray_at, this_machine
 from lip_ray.engine.resources import Allocation, Capacity
 from lip_ray.engine.search_points import kinds_of, shares_of
+from lip_ray.engine.sources import elsewhere
 from lip_ray.engine.tensor_cards import exact_remark
 from lip_ray.store import Reader
 from lip_ray.sweep import Sweep
@@ -42,8 +43,10 @@ def look_ahead(
     machines = _machines(address)
     allocation = Allocation.of(sweep.run, kinds_of(sweep), *machines, shares=shares_of(sweep))
     reader = Reader(store) if Reader.exists(store) else None
-    planned = _planned(sweep, reader)
-    found = estimate(
+    levels_done = reader.levels_done() if reader else {}
+    found = elsewhere(sweep, store, levels_done)
+    planned = _planned(sweep, levels_done | dict(found.levels if found else {}))
+    estimated = estimate(
         planned,
         Costs(reader),
         allocation.at_once,
@@ -51,20 +54,21 @@ def look_ahead(
         slot_name=allocation.slot_name,
         measure=measure,
     )
-    said = [*found.lines, f"{allocation.line}; results in {store}"]
-    said += filter(None, (found.work, _exactness(planned, allocation, machines)))
+    said = [*estimated.lines, f"{allocation.line}; results in {store}"]
+    said += [found.line] if found else []
+    said += filter(None, (estimated.work, _exactness(planned, allocation, machines)))
     if sweep.search:
         told = len(reader.scores(sweep.name, sweep.search_id)) if reader else 0
-        said[0] = f"of one point like this, {found.line}"
+        said[0] = f"of one point like this, {estimated.line}"
         said.insert(0, f"{told} of {sweep.search.total} points have a score")
     return Outlook(trials=plan_table(planned), graph=graph_table(planned), lines=tuple(said))
 
 
-def _planned(sweep: Sweep, reader: Reader | None) -> tuple[PlannedTrial, ...]:
+def _planned(sweep: Sweep, levels_done: Mapping[str, int]) -> tuple[PlannedTrial, ...]:
     """All trials; for a search, those of one point."""
     if sweep.search:
         return plan(replace(sweep, trials=sweep.typical_trials()), {})
-    return plan(sweep, reader.levels_done() if reader else {})
+    return plan(sweep, levels_done)
 
 
 def _exactness(planned: Sequence[PlannedTrial], allocation: Allocation, machines: Machines) -> str:

@@ -13,7 +13,7 @@ from lip_ray.sweep.expansion import SOURCE
 from lip_ray.trials import AbstractTrial
 
 GRAPH_COLUMNS = [
-    "kind", "trials", "done", "waiting", "levels", "levels_done", "levels_left", "edges", "depth",
+    "kind", "trials", "done", "waiting", "levels", "left", "sources", "chain",
 ]  # fmt: skip
 
 IDENTITY = ("kind", "name")
@@ -88,17 +88,17 @@ def plan_table(planned: Sequence[PlannedTrial]) -> pd.DataFrame:
 
 
 def graph_table(planned: Sequence[PlannedTrial]) -> pd.DataFrame:
-    r"""One row per kind: its trials and levels, how many are done, and what waits for what.
+    r"""One row per kind: its trials, how many are done, its levels and those left, and what waits.
 
-    `edges` counts the sources of its trials, each once for every trial that takes tickets from it;
-    `waiting` counts incomplete trials with an incomplete source. `depth` is the longest chain of
-    trials that must run one after another, the kind's own included: 1 where it has no sources.
+    `waiting` counts incomplete trials with an incomplete source. `sources` counts the sources of
+    its trials, each once for every trial that takes tickets from it. `chain` is the most trials
+    that must run one after another, the kind's own included: 1 where it has no sources.
     """
-    depth: dict[str, int] = {}
+    chain: dict[str, int] = {}
     rows = []
     left = {plan.id for plan in planned if plan.levels_left}
     for plan in planned:
-        depth[plan.id] = 1 + max((depth.get(source, 0) for source in plan.source_ids), default=0)
+        chain[plan.id] = 1 + max((chain.get(source, 0) for source in plan.source_ids), default=0)
         rows.append(
             {
                 "kind": plan.trial.kind,
@@ -106,14 +106,13 @@ def graph_table(planned: Sequence[PlannedTrial]) -> pd.DataFrame:
                 "done": plan.id not in left,
                 "waiting": plan.id in left and not left.isdisjoint(plan.source_ids),
                 "levels": plan.trial.levels,
-                "levels_done": plan.levels_done,
-                "levels_left": plan.levels_left,
-                "edges": len(plan.source_ids),
-                "depth": depth[plan.id],
+                "left": plan.levels_left,
+                "sources": len(plan.source_ids),
+                "chain": chain[plan.id],
             }
         )
     table = pd.DataFrame(rows, columns=GRAPH_COLUMNS)
-    sums = dict.fromkeys(GRAPH_COLUMNS[1:], "sum") | {"depth": "max"}
+    sums = dict.fromkeys(GRAPH_COLUMNS[1:], "sum") | {"chain": "max"}
     return table.groupby("kind", sort=False, as_index=False).agg(sums)
 
 

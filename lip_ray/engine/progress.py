@@ -35,6 +35,9 @@ DRAW_S = 0.5
 LOOK_S = 5.0
 """Seconds between two looks of the panel into the store for the progress of running trials."""
 
+ENDED = {"budget": "all steps", "stopped": "stopped early"}
+"""How fits end as usual, in words, by their outcome; the other outcomes are words already."""
+
 KIND_COLUMNS = ("running", "waiting", "done", "failed")
 
 
@@ -269,7 +272,7 @@ class Progress(tune.Callback):
             self._said_so = True
             self._print("levels in flight are finished first; Ctrl-C again to stop at once")
         for trial_id in list(self._tally.given_up)[self._told_given_up :]:
-            self._print(f"{self._tally.label(trial_id)}: given up")
+            self._print(f"{self._tally.label(trial_id)}: failed")
         self._told_given_up = len(self._tally.given_up)
         if self._live:
             if time.monotonic() - self._drawn > DRAW_S:
@@ -351,8 +354,13 @@ def _level(report: dict[str, Any]) -> str:
         psnr += f"  Fréchet {report['frechet']:.4g}"
     return (
         f"level {report['level']}  density {report['density']:.4g}{psnr}  "
-        f"{report['outcome']}  {report['fit_s']:.1f} s"
+        f"{_ended(report['outcome'])}  {report['fit_s']:.1f} s"
     )
+
+
+def _ended(outcomes: str) -> str:
+    """How the fits of a level ended, in words."""
+    return ", ".join(ENDED.get(one, one) for one in outcomes.split(", "))
 
 
 def clock(seconds: float) -> str:

@@ -16,9 +16,9 @@ from lip_ray.data.decoding import decoded
 from lip_ray.data.encoding import Bits
 from lip_ray.data.images import Picture, is_deep
 from lip_ray.errors import UserError
-from lip_ray.exchange.tickets import stored_trial, trial_named
+from lip_ray.exchange.tickets import stored_trial
 from lip_ray.records import FullPicture, LevelRecord, Outcome, Standing
-from lip_ray.store import Reader
+from lip_ray.store import Reader, trial_named
 from lip_ray.trials import AnyTrial, Context, refit
 from lip_ray.trials.bench import AbstractRestoration
 

@@ -1,6 +1,5 @@
 """Tickets between stores, files and people: exported, imported, compared."""
 
-import difflib
 import hashlib
 import json
 import re
@@ -28,7 +27,7 @@ from lip_ray.pruning import Mask, Overlap, effective, overlap
 from lip_ray.records import Outcome
 from lip_ray.rng import keyed
 from lip_ray.spec import EPOCH, Spec, kind_of
-from lip_ray.store import Reader
+from lip_ray.store import Reader, trial_named
 from lip_ray.trials import (
     AnyTrial,
     Classification,
@@ -47,7 +46,7 @@ from lip_ray.trials.ticketfile import Ticket, TicketError
 REFERENCE = re.compile(r"([0-9a-f]{4,16})@([0-9]{1,9})")
 """A reference to a ticket: at least four digits of a trial's id, and a level."""
 SHOWN = 5
-"""The number of ids or layers that a message lists before it only counts them."""
+"""The number of layers that a message lists before it only counts them."""
 LEFT_DENSE = ("1.0.1.1.weight", "1.1.1.1.weight")
 """Layers that the lottery-image-prior scripts prune in the masks that they save, and nowhere
 else."""
@@ -309,23 +308,6 @@ def _on_a_path(prior: AbstractPrior, mask: Mask, channels: int) -> int:
     shape = (channels, prior.minimum_side, prior.minimum_side)
     module = prior.module(shape, keyed(0, "initial weights"))
     return effective(module, mask, prior.latent_shape(shape))
-
-
-def trial_named(store: Reader, prefix: str) -> str:
-    """The only id that begins with these digits. Raises TicketError with the alternatives."""
-    rows = store.sql("select distinct trial_id from trials order by all").to_pylist()
-    ids = [row["trial_id"] for row in rows]
-    found = [trial_id for trial_id in ids if trial_id.startswith(prefix)]
-    if len(found) == 1:
-        return str(found[0])
-    if found:
-        raise TicketError(f"{prefix} begins the ids of {len(found)} trials: {_listed(found)}")
-    near = difflib.get_close_matches(prefix, {i[: len(prefix)] for i in ids}, n=SHOWN)
-    candidates = [trial_id for trial_id in ids if trial_id.startswith(tuple(near))] or ids
-    raise TicketError(
-        f"no trial {prefix}; {'near' if near else 'trials there'} are: "
-        f"{_listed(candidates) or 'none yet'}"
-    )
 
 
 def _mask_owner(trial: Restoring) -> Spec:

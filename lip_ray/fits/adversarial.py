@@ -83,11 +83,15 @@ class AdversarialFit(Spec):
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     """The learning rate of Adam for both networks."""
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Adam's decay of the mean of gradients, for both networks."""
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Adam's decay of the mean of squared gradients, for both networks."""
     critic_steps: Annotated[int, Field(ge=1, le=10**4)] = 1
     """Steps of the critic before each step of the generator."""
     gradient_penalty: Annotated[float, Field(ge=0)] = 10.0
+    """The weight of the critic's penalty on gradients whose norm is not 1."""
     drift: Annotated[float, Field(ge=0)] = 1e-3
+    """The weight of the critic's penalty on outputs for real pictures that are far from 0."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the exponential moving average of the generator's weights and running statistics. At
     step t, from 0, it is at most (1 + t) ÷ (10 + t), so that initial weights are soon forgotten:

@@ -116,17 +116,21 @@ class EpochFit(Spec):
     """
 
     epochs: Epochs = 182
+    """How often every training picture is seen."""
     batch: Annotated[int, Field(ge=2, le=2**16)] = 256
     """The most pictures per step. An epoch has as few batches as that allows, nearly equal in
     size."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    """The learning rate of the first epochs."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """The share of the last step that the next one keeps."""
     weight_decay: Annotated[float, Field(ge=0)] = 2e-4
     """The weight decay of all parameters, added to their gradients."""
     milestones: Annotated[tuple[Epochs, ...], Field(strict=False)] = (91, 136)
     """The epochs after which the learning rate is multiplied by `decay`; later ones than the fit
     has do nothing."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """What the learning rate is multiplied by after each of the `milestones`."""
     precision: Precision = "fp32"
     """fp32 is exact; tf32 and bf16 (autocast) change the numbers."""
 

@@ -36,6 +36,7 @@ class Lasso(Spec):
 
     kind: Literal["lasso"] = "lasso"
     alpha: Annotated[float, Field(gt=0)] = 1e-5
+    """The weight of the sum of absolute coefficients."""
     basis: Literal["dct"] = "dct"
     """`dct`: the orthonormal two-dimensional cosine transform of each channel."""
     passes: Steps = 1000

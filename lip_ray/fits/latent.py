@@ -43,6 +43,7 @@ class AbstractSolver(Spec, ABC):
 
     kind: str
     steps: Steps = 1000
+    """The steps of Adam."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     """The learning rate of Adam, constant over the fit."""
     restarts: Batch = 10

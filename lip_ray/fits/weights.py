@@ -46,6 +46,7 @@ class Fit(Spec):
     """How the weights are fitted; the defaults are those of Ulyanov et al. 2018 for denoising."""
 
     steps: Annotated[StepCount, AlwaysSaid()] = 3000
+    """The steps of Adam."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     """The learning rate of Adam, on all parameters, without decay."""
     input_noise: Annotated[float, Field(ge=0), AlwaysSaid()] = 1 / 30

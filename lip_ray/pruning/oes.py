@@ -29,6 +29,7 @@ class Oes(AbstractPruner):
     steps: Steps = 60_000
     """The steps of Adam for each scoring of the weights."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    """The learning rate of the mask's logits."""
     temperature: Annotated[float, Field(gt=0)] = 0.2
     """The temperature of the relaxation. As it falls towards 0, the gates tend to 0 or 1."""
     kl: Annotated[float, Field(ge=0)] = 1e-9

@@ -59,6 +59,7 @@ class Densities(AbstractSchedule):
         tuple[Annotated[float, Field(gt=0, le=1)], ...],
         Field(strict=False, min_length=1, max_length=10**4),
     ]
+    """The density of each level, the dense one included."""
 
     @model_validator(mode="after")
     def _from_dense_down(self) -> Self:

@@ -16,9 +16,13 @@ from lip_ray.store.tables import described as described
 from lip_ray.store.tables import require_known as require_known
 from lip_ray.store.text_table import TextTable as TextTable
 from lip_ray.store.text_table import as_table as as_table
+from lip_ray.store.trial_ids import trial_named as trial_named
 from lip_ray.store.upkeep.check import check as check
 from lip_ray.store.upkeep.compact import compact as compact
 from lip_ray.store.upkeep.export import export as export
 from lip_ray.store.upkeep.merge import merge as merge
+from lip_ray.store.upkeep.remove import Removal as Removal
+from lip_ray.store.upkeep.remove import removal as removal
+from lip_ray.store.upkeep.remove import remove as remove
 from lip_ray.store.upkeep.repair import repair as repair
 from lip_ray.store.writer import Writer as Writer

@@ -73,7 +73,7 @@ class Origin:
     version: int = 0
     """The manifest that it was written for; 0 for a part that does not say."""
     replaces: tuple[str, ...] = ()
-    """Parts of the same table whose rows it holds too, all of them."""
+    """Parts of the same table that it stands for: it has all their rows, but for removed ones."""
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """The registry of columns as text: `lip tables` and docs/tables.md."""
 
-import difflib
 from collections.abc import Collection, Iterator, Sequence
 
 from lip_ray.columns import REGISTRY, Table
+from lip_ray.names import hint
 from lip_ray.store.paths import QueryError
 
 
@@ -12,9 +12,8 @@ def require_known(table: str, *, also: Collection[str] = ()) -> None:
     of those that there are `also`."""
     known = [*REGISTRY, *also]
     if table not in known:
-        near = difflib.get_close_matches(table.lower(), known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise QueryError(f"there is no table {table!r}; {hint}there are: {', '.join(known)}")
+        near = hint(table, known)
+        raise QueryError(f"there is no table {table!r}; {near}there are: {', '.join(known)}")
 
 
 def described(table: str | None = None) -> str:

@@ -28,6 +28,8 @@ MOST_BYTES = 12
 MOST_NAMED = 8
 """The names of left-out columns that a note lists."""
 
+ADVICE = "select them, or use --format lines, or --width 0"
+
 Columns = Sequence[tuple[str, Sequence[Any]]]
 """Names, which need not differ, with Python's values."""
 
@@ -47,10 +49,12 @@ class _Column(NamedTuple):
     width: int
 
 
-def as_table(columns: Columns, *, width: int | None = None, digits: int = DIGITS) -> TextTable:
+def as_table(
+    columns: Columns, *, width: int | None = None, digits: int = DIGITS, advice: str = ADVICE
+) -> TextTable:
     """Aligned columns; with a width, texts are cut and last columns left out where need be.
 
-    Numbers are never cut.
+    Numbers are never cut. `advice` says how to see the columns that are left out.
     """
     made = [_column(name, values, digits) for name, values in columns]
     fitting = made if width is None else _fitted(made, width)
@@ -62,7 +66,7 @@ def as_table(columns: Columns, *, width: int | None = None, digits: int = DIGITS
         named = ", ".join(left_out[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
         notes.append(
             f"{len(fitting)} of {len(made)} columns fit into {width} characters; not shown: "
-            f"{named}: select them, or use --format lines, or --width 0"
+            f"{named}: {advice}"
         )
     return TextTable("".join(f"{GAP.join(line)}\n" for line in lines), tuple(notes))
 

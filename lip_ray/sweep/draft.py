@@ -12,7 +12,7 @@ from lip_ray import strict_yaml
 from lip_ray.mistakes import Mistake, Mistakes, SweepError, explained, shown
 from lip_ray.spec import Spec, stated
 from lip_ray.sweep.places import Section, assigned
-from lip_ray.sweep.run import Run
+from lip_ray.sweep.run import Run, default_store
 from lip_ray.sweep.search import overlap
 
 SWEEP_KEYS = ("name", "trial", "sources", "cases", "grid", "search", "quick", "run")
@@ -29,17 +29,28 @@ def _plain_name(name: str) -> str:
     return name
 
 
-class _Document(Spec):
-    """The outermost keys of a sweep file; what is inside is checked after overrides."""
+class Document(Spec):
+    """The outermost keys of a sweep file. Its trials are each source with each case with each point
+    of the grid."""
 
     name: Annotated[str, AfterValidator(_plain_name)]
+    """The name of the sweep, of letters, digits, - and _; its results lie in results/NAME."""
     trial: dict[str, Any]
+    """What all trials have in common; its `kind` is `trajectory` unless it says another."""
     sources: str | dict[str, Any] | None = None
+    """Another sweep file, whose trajectories or generators are the `source` of the trials; or a
+    mapping that says which of them."""
     cases: list[dict[str, Any]] | None = None
+    """A list of mappings from dotted fields to values: what belongs together, where a grid would
+    combine everything."""
     grid: dict[str, Any] = {}  # noqa: RUF012
+    """By dotted field of the trial, the list of values to try, all combined with each other."""
     search: dict[str, Any] | None = None
+    """A search in place of a grid: Optuna chooses one point after another."""
     quick: dict[str, Any] = {}  # noqa: RUF012
+    """By dotted path, what `--quick` sets, so that the sweep takes seconds."""
     run: dict[str, Any] = {}  # noqa: RUF012
+    """Where and how trials run; it changes no result."""
 
 
 @dataclass
@@ -71,9 +82,9 @@ class Draft:
         plain = _plain(document)
         found: list[Mistake] = []
         try:
-            _Document.model_validate(plain)
+            Document.model_validate(plain)
         except ValidationError as error:
-            found = explained(error, _Document, plain)
+            found = explained(error, Document, plain)
         wrong = {mistake.path.partition(".")[0] for mistake in found}
         sound = {key: plain[key] for key in SWEEP_KEYS if key in plain and key not in wrong}
         return cls(
@@ -199,11 +210,6 @@ class Draft:
 
     def _set(self, target: Section, label: str, path: str, value: object) -> None:
         assigned(target, label, path, value, mistakes=self.mistakes)
-
-
-def default_store(name: str) -> str:
-    """The folder of a sweep's results where it names none."""
-    return f"results/{name}"
 
 
 def _quick_store(whole: str) -> str:

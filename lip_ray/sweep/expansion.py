@@ -238,9 +238,24 @@ class Expansion:
         return mistake.fault == "missing" and any(overlap(axis, mistake.path) for axis in wrong)
 
 
+def store_of_sources(draft: Draft) -> str | None:
+    """The store of the sweep that is named under `sources`; None where there is none.
+
+    Raises SweepError where that sweep cannot be read.
+    """
+    if draft.sources is None:
+        return None
+    theirs = _source_draft(Sources.model_validate(_written_sources(draft)), draft)
+    return theirs.checked_run().store_of(theirs.name)
+
+
+def _written_sources(draft: Draft) -> Mapping[str, Any] | None:
+    return {"sweep": draft.sources} if isinstance(draft.sources, str) else draft.sources
+
+
 def _source_choices(draft: Draft, mistakes: Mistakes) -> Axis:
     """The trajectories and generators of the sweep that is named under `sources`."""
-    written = {"sweep": draft.sources} if isinstance(draft.sources, str) else draft.sources
+    written = _written_sources(draft)
     try:
         wanted = Sources.model_validate(written)
     except ValidationError as error:
@@ -264,6 +279,17 @@ def _source_choices(draft: Draft, mistakes: Mistakes) -> Axis:
 
 def _source_trials(wanted: Sources, draft: Draft) -> tuple[AbstractTrial, ...]:
     """All trials of a sweep's sources. Raises SweepError with what is wrong there."""
+    theirs = _source_draft(wanted, draft)
+    trials = Expansion(theirs, theirs.mistakes).trials()
+    theirs.mistakes.refuse()
+    return trials
+
+
+def _source_draft(wanted: Sources, draft: Draft) -> Draft:
+    """The sweep of a sweep's sources, with what is set there; mistakes are noted in it.
+
+    Raises SweepError where it has sources itself, or is no sweep at all.
+    """
     path = draft.folder / wanted.sweep
     theirs = Draft.read(document(path), str(path), path.parent)
     theirs.run["most_trials"] = draft.most_trials
@@ -274,9 +300,7 @@ def _source_trials(wanted: Sources, draft: Draft) -> tuple[AbstractTrial, ...]:
         theirs.apply_quick()
     for field_path, value in wanted.set.items():
         theirs.override(field_path, value, origin="set.")
-    trials = Expansion(theirs, theirs.mistakes).trials()
-    theirs.mistakes.refuse()
-    return trials
+    return theirs
 
 
 def _case_choices(cases: Sequence[Mapping[str, Any]]) -> Axis:

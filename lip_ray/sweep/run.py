@@ -33,8 +33,11 @@ class Resources(Spec):
     """The resources of one trial of a kind; None leaves those that `run` sets for all kinds."""
 
     cpus: Cores | None = None
+    """CPU cores, and so threads."""
     gpus: Gpus | None = None
+    """GPUs, where it runs on CUDA; a share of one up to 1, or auto."""
     memory_gb: Annotated[float, Field(gt=0)] | None = None
+    """Main memory that is reserved."""
 
     @model_validator(mode="after")
     def _gpus_whole(self) -> Self:
@@ -48,6 +51,9 @@ class Run(Spec):
     store: str | None = None
     """Folder of the results; `results/<name of the sweep>` by default. A quick run appends -quick,
     as its short fits are not to be shown among the others."""
+    sources: str | None = None
+    """The store that finished trials of `sources` are copied from, instead of running them again;
+    by default that of the sweep that `sources` names."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto is CUDA wherever Ray finds a GPU."""
     cpus: Cores = 1
@@ -87,6 +93,10 @@ class Run(Spec):
         _refuse_split(self.gpus)
         return self
 
+    def store_of(self, name: str) -> str:
+        """The store that the results of the sweep of this name are written to."""
+        return self.store or default_store(name)
+
     @property
     def asks_by_size(self) -> bool:
         """Whether a kind of trial has its share of a GPU by its size."""
@@ -100,6 +110,11 @@ class Run(Spec):
             gpus=self.gpus if own.gpus is None else own.gpus,
             memory_gb=own.memory_gb or self.memory_gb,
         )
+
+
+def default_store(name: str) -> str:
+    """The folder of a sweep's results where it names none."""
+    return f"results/{name}"
 
 
 def _refuse_split(gpus: float | str | None) -> None:

@@ -3,7 +3,6 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, final
 
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from lip_ray.columns import OBJECTIVES
 from lip_ray.mistakes import Mistake, shown
+from lip_ray.names import hint
 from lip_ray.spec import Family, Spec
 from lip_ray.spec import Level as LevelNumber
 
@@ -103,7 +103,9 @@ class FloatRange(AbstractRange):
 
     kind: Literal["float"] = "float"
     low: float
+    """The least value."""
     high: float
+    """The greatest value."""
     step: Annotated[float, Field(gt=0)] | None = None
     """The distance between neighbouring values; by default all numbers between are allowed."""
 
@@ -120,8 +122,11 @@ class IntRange(AbstractRange):
 
     kind: Literal["int"] = "int"
     low: Annotated[int, Field(ge=-EXACT, le=EXACT)]
+    """The least value."""
     high: Annotated[int, Field(ge=-EXACT, le=EXACT)]
+    """The greatest value."""
     step: Annotated[int, Field(ge=1, le=EXACT)] = 1
+    """The distance between neighbouring values."""
 
     def holds(self, value: object) -> bool:
         """Whether it is a whole number from low to high, and on a step."""
@@ -134,6 +139,7 @@ class Choice(AbstractDomain):
 
     kind: Literal["choice"] = "choice"
     values: Annotated[tuple[Any, ...], Field(strict=False, min_length=1, max_length=10**4)]
+    """The values to choose from."""
 
     def corners(self) -> tuple[Corner, ...]:
         """All values, with their places in the sweep file."""
@@ -172,6 +178,7 @@ class Numbered(Spec):
 
     kind: Literal["number"] = "number"
     number: LevelNumber
+    """The number of the level, from 0, which is dense."""
 
 
 @final
@@ -180,6 +187,7 @@ class NearDensity(Spec):
 
     kind: Literal["density"] = "density"
     density: Annotated[float, Field(gt=0, le=1)]
+    """The density that a level must be near."""
 
 
 def _expand_level(value: object) -> object:
@@ -211,8 +219,11 @@ class Objective(Spec):
     """
 
     column: Column
+    """The column of `levels` whose value counts, as the mean over the trials of a point."""
     direction: Direction
+    """Whether more is better or less."""
     level: Level = Last()
+    """The level whose value counts: `last`, a number, or `{density: 0.05}`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -230,6 +241,7 @@ class Tpe(Spec):
 
     kind: Literal["tpe"] = "tpe"
     seed: SamplerSeed = 0
+    """The seed of the sampler's draws."""
     startup: Count = 10
     """The number of points that must have scores before any but random ones are drawn."""
 
@@ -240,6 +252,7 @@ class Nsga2(Spec):
 
     kind: Literal["nsga2"] = "nsga2"
     seed: SamplerSeed = 0
+    """The seed of the sampler's draws."""
     population: Annotated[int, Field(ge=2, le=10**4)] = 20
     """The number of points per generation."""
 
@@ -250,6 +263,7 @@ class RandomPoints(Spec):
 
     kind: Literal["random"] = "random"
     seed: SamplerSeed = 0
+    """The seed of the sampler's draws."""
 
 
 Sampler = Annotated[Tpe | Nsga2 | RandomPoints, Family(default="tpe")]
@@ -287,11 +301,13 @@ class Search(Spec):
     ]
     """The domain of each searched field, by its dotted path."""
     objectives: Annotated[tuple[Objective, ...], Field(strict=False, min_length=1)]
+    """What is looked for; of several, the best compromises."""
     points: Count
     """The number of points, `start` included; to continue a finished search, raise it."""
     start: Annotated[tuple[Params, ...], Field(strict=False, max_length=10**4)] = ()
     """Points that are evaluated first; the sampler chooses the fields that one leaves out."""
     sampler: Sampler = Tpe()
+    """The method by which points are chosen."""
     at_once: Annotated[int, Field(ge=1, le=10**4)] = 8
     """The most points evaluated at once. The fewer, the more results are known when a point is
     chosen."""
@@ -342,10 +358,10 @@ class Search(Spec):
     def _misfits(self, place: str, point: Params) -> Iterator[Mistake]:
         for path, value in point.items():
             if path not in self.space:
-                near = get_close_matches(path, self.space, n=1)
-                hint = f"did you mean {near[0]!r}? " if near else ""
+                searched = ", ".join(self.space)
                 yield Mistake(
-                    f"{place}.{path}", f"is not searched; {hint}allowed: {', '.join(self.space)}"
+                    f"{place}.{path}",
+                    f"is not searched; {hint(path, self.space)}allowed: {searched}",
                 )
             elif not self.space[path].holds(value):
                 yield Mistake(

@@ -8,9 +8,9 @@ from typing import Self
 
 from lip_ray.mistakes import SweepError
 from lip_ray.spec import ID_DIGITS
-from lip_ray.sweep.draft import Draft, default_store
+from lip_ray.sweep.draft import Draft
 from lip_ray.sweep.draft import document as read_document
-from lip_ray.sweep.expansion import Expansion
+from lip_ray.sweep.expansion import Expansion, store_of_sources
 from lip_ray.sweep.run import Run
 from lip_ray.sweep.search import Params, Search
 from lip_ray.sweep.searched import checked_search, point_choices, search_id
@@ -25,6 +25,8 @@ class Sweep:
     trials: tuple[AbstractTrial, ...]
     """The trials in order. A search has none at first, as its trials depend on its points."""
     run: Run
+    sources_store: str | None = None
+    """The store of the sweep that its `sources` come from; None without one."""
     search: Search | None = None
     search_id: str = ""
     """The first 16 hexadecimal digits of SHA-256 over what the scores of a search depend on: the
@@ -43,7 +45,7 @@ class Sweep:
     @property
     def store(self) -> str:
         """The store that its results are written to."""
-        return self.run.store or default_store(self.name)
+        return self.run.store_of(self.name)
 
     @classmethod
     def from_yaml(cls, path: Path, *, overrides: Iterable[str] = (), quick: bool = False) -> Self:
@@ -84,12 +86,14 @@ class Sweep:
         trials = () if search else expansion.trials()
         run = draft.checked_run()
         draft.mistakes.refuse()
+        sources_store = store_of_sources(draft)
         if not search:
-            return cls(name=draft.name, trials=trials, run=run)
+            return cls(name=draft.name, trials=trials, run=run, sources_store=sources_store)
         return cls(
             name=draft.name,
             trials=(),
             run=run,
+            sources_store=sources_store,
             search=search,
             search_id=search_id(search, expansion),
             _expansion=expansion,

@@ -78,6 +78,7 @@ class Deblurring(AbstractTask):
 
     kind: Literal["deblurring"] = "deblurring"
     kernel: Kernel
+    """What the image is convolved with."""
     boundary: Boundary = "replicate"
     r"""How the image continues beyond its border: with its outermost pixels, or from its other
     side.

@@ -46,7 +46,9 @@ class Classification(AbstractTakeover):
 
     kind: Literal["classification"] = "classification"
     source: Source
+    """The trial that finds the tickets; it runs first, and once. Or a consensus, or a file."""
     dataset: Dataset
+    """The labelled pictures that are learned."""
     side: Annotated[int, Field(ge=2, le=4096)] | None = None
     """Height and width in pixels of the pictures that the network gets; by default the smallest
     multiple of their own that it takes. Published: 50 for CIFAR-10."""
@@ -55,6 +57,7 @@ class Classification(AbstractTakeover):
     weights drawn afresh; layer_densities: as many weights in each layer, at random places, on
     weights of its own seed. The head is drawn, and the same for all of them."""
     fit: EpochFit = EpochFit()
+    """How the network and its head learn."""
     seed: Seed | None = None
     """The seed of the head, the validation set, the order of the pictures and all other draws; by
     default the source's."""

@@ -68,17 +68,20 @@ class Generator(AbstractTrial):
 
     kind: Literal["generator"] = "generator"
     prior: GeneratorSpec
+    """The generator: an architecture, or a file with a trained one."""
     images: ImageSet | None = None
     """The images that the generator learns to make."""
     pruner: Pruner = Magnitude()
     """A pruner that looks at the weights alone, as magnitude does; others judge weights by an image
     to restore."""
     schedule: Schedule = Rate()
+    """How many weights each level keeps; a list of densities stands for one."""
     rewind: Rewind = ToInit()
     """What the surviving weights, and the critic's, are set to before each fit."""
     critic_pruned: bool = False
     """Whether the critic is pruned too, to the same densities; its weights are never counted."""
     fit: AdversarialFit | None = None
+    """How the generator is trained at each level; by default it is not."""
     seed: Seed = 0
     """The seed of the initial weights where they are drawn, of minibatches, and of all other
     draws."""

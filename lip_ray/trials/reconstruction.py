@@ -163,9 +163,13 @@ class Reconstruction(AbstractTakeover):
 
     kind: Literal["reconstruction"] = "reconstruction"
     source: GeneratorSource
+    """The trial that trains and prunes the generator; it runs first, and once. Or a basis."""
     images: Subjects
+    """The images that are recovered."""
     task: Task
+    """What is measured of the images."""
     solver: AnySolver = Erm()
+    """How the latent is found."""
     take: Take = None
     """The levels of the source that are evaluated, in rising order; by default all."""
     seed: Seed | None = None

@@ -27,6 +27,7 @@ class Consensus(Spec):
 
     kind: Literal["consensus"] = "consensus"
     trajectories: Annotated[tuple[Trajectory, ...], Field(strict=False, min_length=2)]
+    """The trajectories that agree, of one network, schedule and seed."""
     rule: Literal["mean_rank", "vote"] = "mean_rank"
     """mean_rank keeps the weights that survive longest on average; vote keeps those that most
     trajectories keep at that very level, with ties broken by mean rank."""

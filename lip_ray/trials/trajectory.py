@@ -74,10 +74,15 @@ class Trajectory(AbstractRestoration):
 
     kind: Literal["trajectory"] = "trajectory"
     images: Images
+    """The image that is restored; several share one ticket, with a latent for each."""
     task: Task
+    """What is restored: how the measurement is made of the image."""
     prior: Prior = Skip()
+    """The network."""
     pruner: Pruner = Magnitude()
+    """Which weights go."""
     schedule: Schedule = Rate()
+    """How many weights each level keeps; a list of densities stands for one."""
     rewind: Rewind = ToInit()
     """What the surviving weights are set to before each fit."""
     target: Target = "measured"
@@ -87,6 +92,7 @@ class Trajectory(AbstractRestoration):
     scripts: `redrawn` one for each image, `shared` one for all images, which the published search
     for tickets of several images had. With one latent the network can only make their mean."""
     fit: Annotated[Fit, AlwaysSaid()] = Fit()
+    """How the weights are fitted at each level."""
     seed: Seed = 0
     """The seed of the noise, the latent, the initial weights and all other draws, each keyed
     apart."""

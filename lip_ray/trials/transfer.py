@@ -74,8 +74,11 @@ class Transfer(AbstractTakeover, AbstractRestoration):
 
     kind: Literal["transfer"] = "transfer"
     source: Source
+    """The trial that finds the tickets; it runs first, and once. Or a consensus, or a file."""
     images: Images
+    """The images that are restored; by default those of the source."""
     task: Task
+    """What is restored; by default the task of the source."""
     travels: Travels = "mask_and_weights"
     """mask_and_weights: the mask, and the weights that the source rewinds to; mask: the mask, on
     weights drawn afresh; layer_densities: as many weights in each layer, at random places, on the
@@ -83,6 +86,7 @@ class Transfer(AbstractTakeover, AbstractRestoration):
     take: Take = None
     """The levels of the source that are evaluated, in rising order; by default all."""
     fit: Annotated[Fit, AlwaysSaid()] = Fit()
+    """How the weights are fitted; by default as in the source."""
     seed: Seed | None = None
     """The seed of the noise, the latent and all other draws; by default the source's, so that both
     draw the same ones on the same image."""

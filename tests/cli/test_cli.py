@@ -131,12 +131,12 @@ def test_status_counts_what_is_done(stored: Path) -> None:
     shown = lip("status", "--store", stored)
     assert shown.exit_code == 0
     assert shown.output.splitlines()[1].split()[0] == "tiny"
-    assert shown.output.splitlines()[1].split()[2:9] == ["2", "2", "0", "0", "0", "4", "4"]
+    assert shown.output.splitlines()[1].split()[1:7] == ["2/2", "4/4", "0", "0", "0", "0"]
 
 
 def test_status_tells_what_runs_and_what_was_given_up(stored: Path, tmp_path: Path) -> None:
     stored = shutil.copytree(stored, tmp_path / "store")
-    assert lip("status", "--store", stored, "--failures").output == "nothing is given up\n"
+    assert lip("status", "--store", stored, "--failures").output == "nothing has failed\n"
     writer = Writer.open(stored)
     writer.note_standing(Standing(trial_id="f" * 16, level=1, step=5, steps=20, psnr_db=21.5))
     writer.write_failure(
@@ -412,7 +412,10 @@ def test_wrong_input_is_one_message_and_nothing_is_written(
     ("arguments", "message"),
     [
         (("run", "nowhere.yaml"), "nowhere.yaml: 1 problem"),
-        (("run", "quickstrat"), "no file 'quickstrat', and no shipped sweep: "),
+        (
+            ("run", "quickstrat"),
+            "no file 'quickstrat', and no shipped sweep; did you mean 'quickstart'?",
+        ),
         (("query", "select 1"), "--store PATH is needed: there is none under results/"),
         (("query", "select 1", "--store", "nowhere"), "there is no store in"),
         (("query", "select 1", "--format", "xml"), "unknown format 'xml'; allowed: table, csv"),

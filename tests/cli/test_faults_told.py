@@ -41,10 +41,19 @@ OUTPUTS = {
     "report": "x.html",
     "figure": "x.svg",
     "store export": "x.csv",
+    "init": "x.yaml",
     "picture": "x.png",
     "restore": "x.png",
 }
 """By command; others write tickets."""
+
+ALSO = {
+    ("ls",): ["folder"],
+    ("init",): ["wish"],
+    ("explain",): ["path"],
+    ("store", "remove"): ["trials"],
+}
+"""Arguments that are given to a command although it can do without."""
 
 ROWS = 3
 """Levels of the sound store."""
@@ -94,14 +103,20 @@ def _arguments(path: tuple[str, ...], command: Any, store: Path, aside: Path) ->
         "second": f"{TRIAL}@2",
         "prior": "skip",
         "output": str(aside / OUTPUTS.get(" ".join(path), "x.safetensors")),
-        "into": str(aside / "merged"),
+        "named": [str(aside / "merged"), str(store)],
+        "folder": str(store.parent),
+        "wish": "denoise",
+        "path": "task.inpainting",
+        "trials": TRIAL,
     }
     given = list(path)
     for parameter in command.params:
         is_option = parameter.param_type_name == "option"
-        if parameter.name == "store" or parameter.required or parameter.name == "output":
+        needed = parameter.required or parameter.name in ("output", *ALSO.get(path, ()))
+        if parameter.name == "store" or needed:
             value = values.get(parameter.name, str(store))
-            given += [parameter.opts[0], value] if is_option else [value]
+            listed = value if isinstance(value, list) else [value]
+            given += [parameter.opts[0], *listed] if is_option else listed
     return given
 
 

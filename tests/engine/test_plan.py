@@ -93,11 +93,11 @@ def test_the_graph_is_counted_by_kind(sweep: Sweep) -> None:
     assert graph_table(plan(agreed, done)).to_dict("records") == [
         {
             "kind": "trajectory", "trials": 3, "done": 2, "waiting": 0, "levels": 12,
-            "levels_done": 9, "levels_left": 3, "edges": 0, "depth": 1,
+            "left": 3, "sources": 0, "chain": 1,
         },
         {
             "kind": "transfer", "trials": 2, "done": 0, "waiting": 1, "levels": 8,
-            "levels_done": 2, "levels_left": 6, "edges": 3, "depth": 2,
+            "left": 6, "sources": 3, "chain": 2,
         },
     ]  # fmt: skip
 

@@ -98,11 +98,11 @@ def test_plain_lines_in_a_pipe(tally: Tally) -> None:
         progress.on_step_end(0, [])
     level, recovered, broken = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert level.startswith(
-        "magnitude seed 1  level 1  density 0.5  selected 26.00 dB  peak 27.00 dB  budget  1.2 s"
+        "magnitude seed 1  level 1  density 0.5  selected 26.00 dB  peak 27.00 dB  all steps  1.2 s"
     )
     assert "6/16 levels" in level
     assert recovered == "magnitude seed 1: failed, going on once more"
-    assert broken == "magnitude seed 1: given up"
+    assert broken == "magnitude seed 1: failed"
     assert "\x1b" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 

@@ -18,7 +18,7 @@ from lip_ray.exchange import tickets
 from lip_ray.priors import AbstractPrior, OesUnet, Skip, UntrainedPrior
 from lip_ray.pruning import Mask
 from lip_ray.records import LevelRecord, TrialRecord
-from lip_ray.store import Reader, Writer
+from lip_ray.store import Reader, StoreError, Writer
 from lip_ray.trials import (
     AnyTrial,
     Classification,
@@ -230,13 +230,13 @@ class TestReferences:
         record = trial_record(TRIALS["init"])
         for last in "01":
             writer.write_trial(TrialRecord(**vars(record) | {"trial_id": f"{'ab' * 7}a{last}"}))
-        with pytest.raises(TicketError, match=r"abab begins the ids of 2 trials: ababab.*a0, abab"):
+        with pytest.raises(StoreError, match=r"abab begins the ids of 2 trials: ababab.*a0, abab"):
             tickets.resolve(Reader(tmp_path), "abab@0")
 
     def test_a_slip_is_shown_what_is_near(self, store: Reader) -> None:
         trial_id = TRIALS["init"].id
         slipped = trial_id[:9] + ("0" if trial_id[9] != "0" else "1")
-        with pytest.raises(TicketError, match=f"no trial {slipped}; near are: {trial_id}"):
+        with pytest.raises(StoreError, match=f"no trial {slipped}; near are: {trial_id}"):
             tickets.export(store, f"{slipped}@1")
 
     @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ class TestReferences:
 
     def test_an_empty_store(self, tmp_path: Path) -> None:
         Writer.open(tmp_path)
-        with pytest.raises(TicketError, match="trials there are: none yet"):
+        with pytest.raises(StoreError, match="trials there are: none yet"):
             tickets.resolve(Reader(tmp_path), "abcd@0")
 
     def test_the_list_has_every_ticket_once_and_only_those(self, store: Reader) -> None:

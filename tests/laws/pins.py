@@ -1,4 +1,4 @@
-"""Writes what derives from the specs: the pinned defaults, and the JSON schema of sweep files.
+"""Writes what derives from the specs: the pinned defaults, and schema and page of sweep files.
 
     python -m tests.laws.pins
 
@@ -17,12 +17,14 @@ from typing import Any, get_args
 from lip_ray.outputs import write_whole
 from lip_ray.spec import Spec, canonical, members
 from lip_ray.sweep import json_schema_text
+from lip_ray.sweep.reference import as_markdown
 from lip_ray.trials import Trial
 
 PINNED = Path(__file__).with_name("pinned_defaults.json")
 """Of every spec a trial is made of; a default that is a spec, by how it differs from its own
 class's defaults."""
 SCHEMA = Path(str(files("lip_ray.sweeps"))) / "schema.json"
+PAGE = Path(__file__).parents[2] / "docs" / "sweeps.md"
 REQUIRED, GONE = "required", "gone"
 
 Defaults = Mapping[str, Mapping[str, object]]
@@ -30,12 +32,13 @@ Defaults = Mapping[str, Mapping[str, object]]
 
 
 def main() -> None:
-    """Write both files, or say which defaults would change and leave with 1."""
+    """Write all files, or say which defaults would change and leave with 1."""
     pinned, found = read(), today()
     if refused := list(changed(pinned, found)):
         sys.exit("\n".join(["nothing is pinned: a default means the old behaviour", *refused]))
     write_whole(PINNED, text(found))
     write_whole(SCHEMA, json_schema_text())
+    write_whole(PAGE, as_markdown())
 
 
 def read() -> Defaults:

@@ -19,6 +19,7 @@ FLOORS = (
         "cores",
         "errors",
         "literature",
+        "names",
         "outputs",
         "records",
         "rng",
@@ -41,7 +42,16 @@ BESIDE = {
     "lip_ray": {"results"},  # the package itself: its version, and the door for notebooks
     "results": {"analysis", "columns", "errors", "records", "store"},
     "sweeps": set[str](),
-    "store": {"columns", "cores", "errors", "outputs", "records", "scratch", "strict_yaml"},
+    "store": {
+        "columns",
+        "cores",
+        "errors",
+        "names",
+        "outputs",
+        "records",
+        "scratch",
+        "strict_yaml",
+    },
     "analysis": {"columns", "errors", "literature", "outputs", "records", "store"},
 }
 """Units on no floor, and all that they may import."""

@@ -31,8 +31,8 @@ IN_MEMORY = {
     ("lip_ray/fits/checkpoint.py", "save"),
     ("lip_ray/fits/adversarial.py", "save"),
     ("analysis/live/state.py", "to_json"),
-    ("lip_ray/cli/tickets.py", "to_csv"),
-    ("lip_ray/cli/tickets.py", "to_json"),
+    ("lip_ray/cli/common.py", "to_csv"),
+    ("lip_ray/cli/common.py", "to_json"),
 }
 """Calls that give bytes or text, or save into memory or the store."""
 

@@ -197,7 +197,7 @@ def test_too_little_gpu_memory_is_tried_once_more_and_then_recorded(
     code, output = start(sweep, "--store", "store", "--set", "grid.seed=[0]").finish()
     assert code == 1, output
     assert output.count("out_of_memory: CUDA out of memory. Tried to allocate 2.00 GiB.") == 2
-    assert "given up: magnitude seed 0: CUDA out of memory" in output
+    assert "failed: magnitude seed 0: CUDA out of memory" in output
     failures = Reader(sweep.parent / "store").frame("failures")
     assert failures[["cause", "level", "seed"]].values.tolist() == [["out_of_memory", 0, 0]]
     code, output = lip("status", "--store", "store", "--failures").finish()
@@ -205,7 +205,7 @@ def test_too_little_gpu_memory_is_tried_once_more_and_then_recorded(
     cluster.mend("short")
     code, output = start(sweep, "--store", "store", "--set", "grid.seed=[0]").finish()
     assert code == 0, output
-    assert "nothing is given up" in lip("status", "--store", "store", "--failures").finish()[1]
+    assert "nothing has failed" in lip("status", "--store", "store", "--failures").finish()[1]
 
 
 @pytest.mark.slow

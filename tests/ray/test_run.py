@@ -171,7 +171,7 @@ def test_a_trial_that_keeps_failing_is_given_up_and_the_rest_goes_on(
     code, output = run_there(*SEED, tiny, "--store", "store", "--set", "run.retries=1").finish()
     assert code == 1, output
     assert output.count("magnitude seed 0: failed, going on once more") == 1
-    assert "given up: magnitude seed 0: " in output
+    assert "failed: magnitude seed 0: " in output
     assert output.count("Traceback (most recent call last)") <= 2, "once, with its cause"
     assert "not complete: the same command goes on from here" in output
     done = Reader(tmp_path / "store").levels_done()

@@ -59,7 +59,7 @@ def test_a_killed_search_goes_on_and_its_start_dominates_nothing(
     in_the_way.mkdir()  # a level that cannot be stored
     code, output = lip("run", "searched.yaml", "--store", "store").finish()
     assert code == 1, output
-    assert "given up: point 2 seed 0: " in output
+    assert "failed: point 2 seed 0: " in output
     assert "7/8 points; results in store" in output
     in_the_way.rmdir()
 

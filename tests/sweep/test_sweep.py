@@ -594,8 +594,9 @@ class TestOneFault:
             (
                 {"stroe": "x"},
                 "run.stroe: unknown key 'stroe'; did you mean 'store'? "
-                "allowed: store, device, cpus, gpus, memory_gb, kinds, concurrent, most_trials, "
-                "retries, level_limit_s, store_patience_s, checkpoint_s, pictures, trackers",
+                "allowed: store, sources, device, cpus, gpus, memory_gb, kinds, concurrent, "
+                "most_trials, retries, level_limit_s, store_patience_s, checkpoint_s, pictures, "
+                "trackers",
             ),
             (
                 {"device": "gpu"},

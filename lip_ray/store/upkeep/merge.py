@@ -1,6 +1,6 @@
 """Merging: copying into a store what others have and it lacks."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,13 +73,14 @@ class Merged:
             yield from (f"  {conflict}" for conflict in self.conflicts)
 
 
-def merge(into: str | Path, *sources: str | Path) -> Merged:
+def merge(into: str | Path, *sources: str | Path, trials: Collection[str] | None = None) -> Merged:
     r"""Copy into a store, made if there is none, what other stores have and it lacks.
 
     Where both have a file of one name the store's own stays. Unless the rows are equal, nothing of
     its trial is then taken from the other, as rows of one trial depend on each other. Sources are
     left unchanged; checkpoints of unfinished levels are not copied. Nothing is taken of trials with
-    rows in a damaged part of either store, which can still be restored from a copy.
+    rows in a damaged part of either store, which can still be restored from a copy. With `trials`,
+    only what these have and why they failed is copied, and nothing of sweeps and searches.
 
     Raises StoreError, before anything is copied, for a source that is no store, of a newer layout,
     or the store itself, and where a damaged part does not even tell whose rows it has.
@@ -90,7 +91,8 @@ def merge(into: str | Path, *sources: str | Path) -> Merged:
         if _same(target, source):
             raise StoreError(f"{source.where} cannot be merged into itself")
     Writer.open(into)
-    each = [_merged(target, source) for source in found]
+    only = None if trials is None else frozenset(trials)
+    each = [_merged(target, source, only) for source in found]
     return Merged(
         copied=sum(one.copied for one in each),
         known=sum(one.known for one in each),
@@ -105,10 +107,10 @@ def _same(one: Files, other: Files) -> bool:
     return here.exists() and here.samefile(there)
 
 
-def _merged(target: Files, source: Files) -> Merged:
+def _merged(target: Files, source: Files, only: frozenset[str] | None) -> Merged:
     for _ in range(ATTEMPTS):
         try:
-            return Merge(Inventory.of(target), Inventory.of(source)).run()
+            return Merge(Inventory.of(target), Inventory.of(source), only).run()
         except FileNotFoundError:  # one of the two was compacted meanwhile
             continue
     raise StoreError(f"{source.where} or {target.where} changes all the time: try again")
@@ -169,9 +171,12 @@ class Inventory:
 class Merge:
     """One source that is copied into the store."""
 
-    def __init__(self, target: Inventory, source: Inventory) -> None:
+    def __init__(
+        self, target: Inventory, source: Inventory, only: frozenset[str] | None = None
+    ) -> None:
         self._target = target
         self._source = source
+        self._only = only
         self._known = 0
         self._copied = 0
         self._conflicts: list[str] = []
@@ -203,7 +208,8 @@ class Merge:
     def _compare(self, table: str) -> None:
         """Close the trials whose files differ."""
         lost = self._source.lost[table] | self._target.lost[table]
-        both = sorted((self._source.has(table) & self._target.has(table)) - lost)
+        shared = (self._source.has(table) & self._target.has(table)) - lost
+        both = sorted(stem for stem in shared if self._asked(table, stem))
         for start in range(0, len(both), BATCH):
             batch = both[start : start + BATCH]
             ours, theirs = self._target.rows(table, batch), self._source.rows(table, batch)
@@ -223,7 +229,12 @@ class Merge:
     def _new(self, table: str, stems: Iterable[str]) -> list[str]:
         """The files that the store lacks and may take, in order."""
         lacking = frozenset(stems) - self._target.has(table)
-        return sorted(stem for stem in lacking if _owner(table, stem) not in self._closed)
+        asked = (stem for stem in lacking if self._asked(table, stem))
+        return sorted(stem for stem in asked if _owner(table, stem) not in self._closed)
+
+    def _asked(self, table: str, stem: str) -> bool:
+        """Whether a file is of the trials that are to be copied."""
+        return self._only is None or trial_of(table, stem) in self._only
 
     def _copy_files(self, table: str) -> None:
         stems = self._new(table, self._source.loose[table])
@@ -269,11 +280,17 @@ class Merge:
 
 
 def _owner(table: str, stem: str) -> str:
-    """The trial that a file belongs to, or the file itself where it belongs to none."""
+    """The trial that a file's rows depend on, or the file itself where they stand alone."""
+    trial_id = trial_of(table, stem) if table in OF_TRIALS else None
+    return trial_id or f"{table}/{stem}"
+
+
+def trial_of(table: str, stem: str) -> str | None:
+    """The trial that a file is about; None where it is about none, or has another's name."""
     if table == "trials":
         return stem
-    found = level_of(stem) if table in OF_TRIALS else None
-    return found[0] if found else f"{table}/{stem}"
+    found = level_of(stem) if table in (*OF_TRIALS, "failures") else None
+    return found[0] if found else None
 
 
 def add_parts(files: Files, new: Mapping[str, Sequence[str]]) -> None:

@@ -93,9 +93,17 @@ def strays(files: Files, known: Manifest) -> list[str]:
     """Parts that no manifest names, with rows that are nowhere else or cannot be read."""
     named = frozenset(chain.from_iterable(known.parts.values()))
     others = [part for part in parts_of(files) if part not in named]
+    others = [part for part in others if part not in _replaced_by(files, known)]
     tables = frozenset(map(table_of, others))
     held = {table: _stems_of(files, table, known.parts.get(table, ())) for table in tables}
     return homeless(files, others, held)
+
+
+def _replaced_by(files: Files, known: Manifest) -> frozenset[str]:
+    """The parts that those which count stand for: rows that these lack were removed."""
+    counting = [part for parts in known.parts.values() for part in parts]
+    found = (_part(files, table_of(part), part, counting) for part in counting)
+    return frozenset(chain.from_iterable(part.origin.replaces for part in found if part))
 
 
 def _known(files: Files) -> Manifest | None:

@@ -13,7 +13,6 @@ from lip_ray.analysis import frontier_figure, frontier_points, problem_table, su
 from lip_ray.analysis.charts.style import AXIS_TITLES
 from lip_ray.analysis.page.content import Content
 from lip_ray.analysis.page.section import Table, Text
-from lip_ray.analysis.parts.problems import section as problems
 from lip_ray.analysis.rows.points import WHICH, distinct_fits
 from lip_ray.analysis.rows.texts import density_text, sample_text, sparsity_text
 
