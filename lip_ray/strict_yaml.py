@@ -37,7 +37,7 @@ def parse(text: str) -> Any:
 
 def written(value: Any) -> str:
     """A value of plain types as YAML that `parse` reads back, its fields in their order."""
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return text
 
 
@@ -153,3 +153,9 @@ _Loader.yaml_constructors |= {
     "tag:yaml.org,2002:map": _Loader.construct_mapping,
     None: _Loader.refuse_tag,
 }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes the words that `_Loader` would take for numbers."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock, Thread
@@ -73,7 +73,7 @@ class Live:
         """The store as of now; who comes while another looks gets what that one saw before."""
         if not self._lock.acquire(blocking=self._glance is None):
             assert self._glance is not None
-            return self._glance
+            return replace(self._glance, version=self._shown.version)
         try:
             self._glance = self._looked()
             return self._glance
@@ -99,7 +99,7 @@ class Live:
         return Glance(version=self._shown.version, status=status, trouble=trouble)
 
     def _away(self, error: Exception) -> str:
-        return f"The store is away; this is as of {_time(self._shown.at)}. {error}"
+        return f"The store cannot be read. This page shows it at {_time(self._shown.at)}. {error}"
 
     def _compute(self, seen: object, has_levels: bool) -> None:
         """Begin with the page of what is seen, unless it is that which is shown already."""
@@ -117,6 +117,9 @@ class Live:
         except (UserError, OSError) as error:
             self._seen, self._trouble = None, self._away(error)
             return
+        except Exception as error:
+            self._trouble = f"The page could not be made, a fault of lip-ray: {error!r}"
+            raise
         self._shown, self._trouble = Shown(version=version, page=page, at=at), ""
 
 

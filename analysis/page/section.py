@@ -1,7 +1,7 @@
 """What a page is made of: sections of typed blocks, which say what there is and not how it looks.
 
-Two renderers show them: `page.static` as HTML, `live.blocks` as components. Text is text in both,
-wherever it comes from: nothing in a block is markup.
+`page.static` shows them as HTML, in a file and on a server. Text is text wherever it comes from:
+nothing in a block is markup.
 """
 
 import re

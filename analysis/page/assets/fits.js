@@ -94,7 +94,7 @@ const fits = (() => {
   const stage = element("div", { className: "stage" }, right, left, element("i"));
   const zoomed = element("div", { className: "zoomed", tabIndex: 0 }, stage);
   const split = element("input", { type: "range", min: 0, max: 100, value: 50 });
-  const zoom = element("select", {}, ...[1, 2, 4, 8].map((n) => new Option(n > 1 ? `× ${n}` : "whole", n)));
+  const zoom = element("select", {}, ...[1, 2, 4, 8].map((n) => new Option(n > 1 ? `× ${n}` : "fit", n)));
   const thumbs = element("div", { className: "thumbs" });
   const bar = element("span", { className: "bar" });
   const said = element("span");
@@ -105,13 +105,13 @@ const fits = (() => {
   const again = element("div", { className: "again" });
   const denser = button("← Denser");
   const sparser = button("Sparser →");
-  const hold = button("Hold beside others");
+  const hold = button("Pin beside others");
   const compare = element(
     "div",
     { className: "compare" },
     thumbs,
     zoomed,
-    element("label", {}, "Left or right picture ", split),
+    element("label", {}, "Divider ", split),
     element("label", {}, "Zoom ", zoom),
     legend
   );
@@ -135,13 +135,14 @@ const fits = (() => {
     for (const name of held.filter((one) => one !== current)) {
       const other = told(name);
       const { picture, alt } = other.pictures.Reconstruction;
-      found.push([other.title, { src: page.pictures[picture], alt }]);
+      found.push([alt, { src: page.pictures[picture], alt }]);
     }
     return found.filter(([, { src }]) => src);
   }
 
   /* Whatever is clicked comes to the right, and what was there goes to the left. */
   function showThumbs(shown) {
+    const focused = thumbs.contains(document.activeElement);
     thumbs.replaceChildren(
       ...shown.map(([name, { src, alt }]) => {
         const side = sides.indexOf(name);
@@ -155,12 +156,13 @@ const fits = (() => {
         return one;
       })
     );
-    const known = Object.fromEntries(shown);
+    if (focused) thumbs.children[shown.findIndex(([name]) => name === sides[1])]?.focus();
+    const byName = Object.fromEntries(shown);
     for (const [image, name] of [[left, sides[0]], [right, sides[1]]]) {
-      image.hidden = !known[name];
-      if (known[name]) Object.assign(image, { src: known[name].src, alt: known[name].alt });
+      image.hidden = !byName[name];
+      if (byName[name]) Object.assign(image, { src: byName[name].src, alt: byName[name].alt });
     }
-    legend.hidden = !known.Error;
+    legend.hidden = !byName.Error;
     stage.hidden = left.hidden && right.hidden;
   }
 
@@ -276,8 +278,11 @@ const fits = (() => {
   function showAgain({ card }) {
     const file = page.sweeps[card.sweep];
     const folds = [];
-    if (card.place)
-      folds.push(folded("Fit this level again", `lip picture ${card.place} -o restored.png`));
+    if (card.place) {
+      const image = `'${card.image.replaceAll("'", `'\\''`)}'`;
+      const command = `lip picture ${card.place} --image ${image} --which ${page.which[which]} -o restored.png`;
+      folds.push(folded("Save the restored image as a file", command));
+    }
     if (file) folds.push(folded("The sweep file of this trial", file));
     again.replaceChildren(...folds);
   }
@@ -289,7 +294,7 @@ const fits = (() => {
     facts.replaceChildren(...terms(fit.rows));
     denser.disabled = !fit.near.denser;
     sparser.disabled = !fit.near.sparser;
-    hold.textContent = held.includes(name) ? "Held" : "Hold beside others";
+    hold.textContent = held.includes(name) ? "Pinned" : "Pin beside others";
     hold.disabled = held.includes(name) || held.length >= MOST_HELD;
     showPictures(fit);
     showLayers(fit);
@@ -324,7 +329,7 @@ const fits = (() => {
     denser: button("← Denser"),
     sparser: button("Sparser →"),
     compare: button("Compare"),
-    hold: button("Hold"),
+    hold: button("Pin"),
   };
   let pointed;
 
@@ -368,6 +373,8 @@ const fits = (() => {
   /* The fits that are held, side by side. */
   function showShelf() {
     if (!panel) return;
+    const before = which;
+    which = shown(panel.closest("section"));
     shelf.hidden = !held.length;
     const tiles = held.map((name) => {
       const fit = told(name);
@@ -376,15 +383,16 @@ const fits = (() => {
       const see = button("", { title: "Compare" });
       see.append(image, element("b", { textContent: fit.title }), element("span", { textContent: fit.rows.find(([name]) => name === "PSNR")?.[1] ?? "" }));
       see.addEventListener("click", () => open(name, panel.closest("section")));
-      const drop = button("×", { ariaLabel: `Let go of ${fit.title}`, className: "drop" });
+      const drop = button("×", { ariaLabel: `Unpin ${fit.title}`, className: "drop" });
       drop.addEventListener("click", () => {
         held.splice(held.indexOf(name), 1);
         showShelf();
       });
       return element("div", { className: "kept" }, see, drop);
     });
-    shelf.replaceChildren(element("h3", { textContent: "Held side by side" }), element("div", { className: "strip" }, ...tiles));
+    shelf.replaceChildren(element("h3", { textContent: "Pinned side by side" }), element("div", { className: "strip" }, ...tiles));
     if (pointed !== undefined) inspect(pointed);
+    which = before;
   }
 
   /* A figure that is drawn by now says which of its marks is clicked. */
@@ -434,11 +442,11 @@ const fits = (() => {
     document.addEventListener(event, ({ target }) => listen(target.closest(".chart.carded")), true);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dialog.open && show(current));
   /* What is held, by names that outlive the page: those of cards are of one page alone. */
-  const lasting = (name) => `${page.fits[name].place} ${page.fits[name].title}`;
+  const lasting = (name) => `${page.fits[name].place} ${page.fits[name].views[0].alt}`;
   const holding = () => held.map(lasting);
   function holdAgain(kept) {
     for (const name of Object.keys(page.fits)) if (kept.includes(lasting(name))) keep(name);
   }
 
-  return { inspect, holding, hold: holdAgain, again: () => pointed !== undefined && inspect(pointed), beside: panel };
+  return { inspect, holding, hold: holdAgain, again: showShelf, beside: panel };
 })();

@@ -112,7 +112,8 @@
   if (linked) heading.scrollIntoView();
   for (const row of answers) {
     const see = row.querySelector("button");
-    see?.addEventListener("click", () => fits.inspect(see.dataset.fit));
+    see.disabled = !page.fits[see.dataset.fit];
+    see.addEventListener("click", () => fits.inspect(see.dataset.fit));
   }
   const first = answers.find((row) => !row.hidden && page.fits[row.querySelector("button")?.dataset.fit]);
   fits.inspect(first?.querySelector("button").dataset.fit ?? Object.keys(page.fits)[0]);

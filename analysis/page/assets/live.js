@@ -6,7 +6,7 @@
   const room = document.getElementById("live");
   const charts = () => [...document.querySelectorAll(".chart")].filter((one) => one._fullLayout);
   const controls = () => [...document.querySelectorAll("main select, main input")];
-  const folds = () => [...document.querySelectorAll("main details")];
+  const folds = () => [...document.querySelectorAll("main details")].filter((one) => !room.contains(one));
   const place = (one, all) => {
     const section = one.closest("section");
     const inside = all.filter((other) => other.closest("section") === section);
@@ -73,16 +73,22 @@
       });
   }
 
-  function tell({ status, trouble }) {
-    const [first, ...running] = status;
-    const lines = [element("p", { textContent: [trouble, first].filter(Boolean).join(" ") })];
-    if (running.length) {
-      const rows = running.map((line) => element("li", { textContent: line }));
-      const open = room.querySelector("details")?.open ?? false;
-      lines.push(element("details", { open }, element("summary", { textContent: "Running" }), element("ul", {}, ...rows)));
-    }
-    room.replaceChildren(...lines);
-    room.classList.toggle("trouble", Boolean(trouble));
+  const trouble = element("p", { role: "alert" });
+  const first = element("p");
+  const list = element("ul");
+  const running = element("details", { hidden: true }, element("summary", { textContent: "Running" }), list);
+  room.replaceChildren(trouble, first, running);
+
+  function set(node, text) {
+    if (node.textContent !== text) node.textContent = text;
+  }
+
+  function tell(told) {
+    const [line = "", ...rows] = told.status;
+    set(trouble, told.trouble);
+    set(first, line);
+    running.hidden = !rows.length;
+    list.replaceChildren(...rows.map((row) => element("li", { textContent: row })));
   }
 
   async function look() {
@@ -96,7 +102,7 @@
         return;
       }
     } catch {
-      tell({ status: [], trouble: "The server does not answer: this page is as it was." });
+      tell({ status: [], trouble: "The server does not answer: this page is not being updated." });
     }
     setTimeout(look, 1000 * refresh_s);
   }

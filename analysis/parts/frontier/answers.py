@@ -1,5 +1,6 @@
 """What a frontier is read for: how sparse each method gets, at what PSNR, and how sure that is."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +10,15 @@ import pandas as pd
 from ...page.section import Answer, Emphasis, Words
 from ...rows.naming import tuples
 from ...rows.texts import counted_text, density_text
+from ...statistics.rounding import rounding_db
 from ..verdicts import NO_VERDICT, ONE_RUN, paired_fits, study_fits
 from .looks import Series
 from .table import fits_of
 
-MATCHES, LOSES, UNKNOWN = "matches dense down to", "loses to dense from", "cannot be compared yet"
+MATCHES, LOSES, UNKNOWN = "matches dense down to", "loses to dense", "cannot be compared yet"
 
-MOST_ANSWERS = 60
-"""More sentences than these nobody reads; the table of verdicts has them all."""
+MOST_ANSWERS = 12
+"""The sentences of one task and network; the table of verdicts has them all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,8 @@ class Rung:
     density: float
     psnr_db: float
     dense_db: float
+    rounding_db: float
+    """How far rounding alone may move the mean difference."""
     images: int
     seeds: int
     fit: int
@@ -49,14 +53,24 @@ def answers(points: pd.DataFrame, verdicts: pd.DataFrame, series: Sequence[Serie
         depth = _depth(rungs, row.margin_db)
         answer = Answer(
             when={"task": task, "prior": network, "method": row.method},
-            words=_words(own.name, rungs, depth),
+            words=_words(own.name, rungs, depth, row),
             certainty=_certainty(row, rungs, depth),
             colour=own.style.colour,
             fit=_at(rungs, depth).fit if rungs else None,
         )
         found.append((depth or 1.0, -rungs[-1].psnr_db if rungs else 0.0, answer))
     found.sort(key=lambda one: one[:2])
-    return [answer for _, _, answer in found[:MOST_ANSWERS]]
+    return list(_first([answer for _, _, answer in found]))
+
+
+def _first(found: Sequence[Answer]) -> Iterator[Answer]:
+    """The first `MOST_ANSWERS` of each task and network."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for answer in found:
+        place = answer.when["task"], answer.when["prior"]
+        counts[place] += 1
+        if counts[place] <= MOST_ANSWERS:
+            yield answer
 
 
 def _places(points: pd.DataFrame) -> dict[str, tuple[str, str]]:
@@ -71,14 +85,18 @@ def _ladders(points: pd.DataFrame) -> dict[tuple[str, str], list[Rung]]:
     """The rungs of each study and method, densest first, of the pairs that verdicts rest on."""
     pairs = paired_fits(points)
     able = ~(pairs["unfinished"] | pairs["dense_unfinished"] | pairs["dense_below_measured"])
-    keys = ["study", "method", "density"]
+    pairs, keys = pairs[able], ["study", "method", "density"]
     psnrs = ["psnr_selected_db", "dense_psnr_selected_db"]
-    images = pairs[able].groupby([*keys, "image"])[psnrs].mean()
+    lost = pairs["density"].where(pairs[psnrs].isna().any(axis=1))
+    ends = lost.groupby([pairs["study"], pairs["method"]]).transform("max")
+    pairs = pairs[~(pairs["density"] <= ends)]  # as in verdicts, a missing PSNR ends a ladder
+    images = pairs.groupby([*keys, "image"])[psnrs].mean()
     means = images.groupby(keys)[psnrs].mean().dropna()
-    sample = (
-        pairs[able]
-        .groupby(keys)
-        .agg(images=("image", "nunique"), seeds=("seed", "nunique"), fit=("fit", "first"))
+    sample = pairs.groupby(keys).agg(
+        images=("image", "nunique"),
+        seeds=("seed", "nunique"),
+        pairs=("fit", "size"),
+        fit=("fit", "first"),
     )
     means = means.join(sample).reset_index()
     found: dict[tuple[str, str], list[Rung]] = {}
@@ -87,6 +105,7 @@ def _ladders(points: pd.DataFrame) -> dict[tuple[str, str], list[Rung]]:
             density=row.density,
             psnr_db=row.psnr_selected_db,
             dense_db=row.dense_psnr_selected_db,
+            rounding_db=rounding_db(row.pairs),
             images=row.images,
             seeds=row.seeds,
             fit=row.fit,
@@ -110,18 +129,22 @@ def _at(rungs: Sequence[Rung], depth: float | None) -> Rung:
     return next((rung for rung in rungs if rung.density == depth), rungs[0])
 
 
-def _words(method: str, rungs: Sequence[Rung], depth: float | None) -> Words:
+def _words(method: str, rungs: Sequence[Rung], depth: float | None, row: Any) -> Words:
     """How sparse the method gets, with both PSNRs there."""
     name = Emphasis(method, strong=True)
     if not rungs:
         return (name, f" {UNKNOWN}.")
     at = _at(rungs, depth)
     said = Emphasis(density_text(at.density), strong=True)
-    numbers = f"{at.psnr_db:.1f} against {at.dense_db:.1f} dB."
+    numbers = f"{at.psnr_db:.2f} against {at.dense_db:.2f} dB."
+    if depth is None and abs(at.psnr_db - at.dense_db) <= at.rounding_db:
+        return (name, f" {LOSES} at ", said, f" by no more than rounding could: {numbers}")
     if depth is None:
-        on = " on" if len(rungs) > 1 else ""
-        return (name, f" {LOSES} ", said, f"{on}: {numbers}")
-    tried = ", the sparsest tried" if depth == rungs[-1].density else ""
+        beyond = [one.psnr_db - one.dense_db <= -row.margin_db for one in rungs]
+        if len(beyond) > 1 and all(beyond):
+            return (name, f" {LOSES} from ", said, f" on: {numbers}")
+        return (name, f" {LOSES} at ", said, f": {numbers}")
+    tried = ", the sparsest tried" if depth == row.least else ""
     return (name, f" {MATCHES} ", said, f"{tried}: {numbers}")
 
 
@@ -131,6 +154,8 @@ def _certainty(row: Any, rungs: Sequence[Rung], depth: float | None) -> str:
     if NO_VERDICT in verdict and verdict != ONE_RUN:
         reason = verdict.removeprefix(f"{NO_VERDICT}: ")
         return f"{reason[:1].upper()}{reason[1:]}."
+    if not rungs:
+        return "Fits without a PSNR leave nothing to compare."
     sample = _sample(_at(rungs, depth))
     if verdict == ONE_RUN:
         return f"Not proven: {sample}."
@@ -138,14 +163,18 @@ def _certainty(row: Any, rungs: Sequence[Rung], depth: float | None) -> str:
         proven = row.refuted_selected is not None and row.refuted_selected >= rungs[0].density
     else:
         proven = row.shown_selected is not None and row.shown_selected <= depth
-    return f"Shown by {sample}." if proven else " ".join(_open(row, sample))
+    return f"Shown by {sample}." if proven else " ".join(_open(row, rungs, sample))
 
 
-def _open(row: Any, sample: str) -> Iterator[str]:
+def _open(row: Any, rungs: Sequence[Rung], sample: str) -> Iterator[str]:
     """What was fitted is not enough, and what would be."""
     yield f"Not proven: {sample}{';' if pd.notna(row.images_selected) else '.'}"
     if pd.notna(row.images_selected):
-        yield f"about {int(row.images_selected):,} images would decide."
+        shown = 2.0 if pd.isna(row.shown_selected) else row.shown_selected
+        refuted = 0.0 if pd.isna(row.refuted_selected) else row.refuted_selected
+        open_ones = [one.density for one in rungs if refuted < one.density < shown]
+        at = f" {density_text(open_ones[0])}" if open_ones else ""
+        yield f"about {int(row.images_selected):,} images would decide{at}."
 
 
 def _sample(rung: Rung) -> str:

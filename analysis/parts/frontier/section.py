@@ -36,27 +36,27 @@ NAME = "frontier"
 
 NOTE = """
 Large marks are means and open marks single fits. Pale bars, or bands, are 95 % Student-t intervals
-of means over three seeds or images and more; bars stand side by side so that all are seen. Over
-images, the seeds of each are averaged first, and images are the sample. Level lines are dense
-networks, the deep decoder among them whatever is chosen; the dotted one is the measurement. Rings
-and steps are the Pareto front of the scene over all networks and methods: nothing else is as good
-for as little. Means that have an unfinished or a collapsed fit, or one that is worse than the
-measurement, are on no front. A cross is a collapsed fit: its mask leaves no path from input to
-output, and the image is one flat colour. An hourglass is an unfinished fit: its best step is among
-the last hundredth, so more steps would restore better. Seconds depend on the machine, and on what
-else ran there. The address of this page keeps what is chosen.
+of means over at least three seeds or images; bars stand side by side so that all are seen. Over
+images, the seeds of each are averaged first, and images are the sample. Horizontal lines are dense
+networks, and the deep decoder's is always shown; the dotted one is the measurement. Rings and steps
+are the Pareto front over all networks and methods of the image and task: nothing else is as good
+for as few weights. Means that include an unfinished or a collapsed fit, or one that is worse than
+the measurement, are excluded from the front. A cross is a collapsed fit: its mask leaves no path
+from input to output, and the image is one flat colour. An hourglass is an unfinished fit: its best
+step is in its last hundredth, so more steps would restore better. Seconds depend on the machine,
+and on what else ran there. The address of this page keeps what is chosen.
 """
 
 MEANING = f"""
-A match is at most {MARGIN_DB:g} dB worse than the dense network, in the mean, at the selected step.
-The verdicts below say what is proven.
+A method matches dense where its mean PSNR over all images of the task, at the selected step, is less
+than {MARGIN_DB:g} dB below the dense network's, whatever image is chosen.
 """
 
 INTRODUCTION: tuple[Words, ...] = (
-    """Each network can only produce images. It is pruned level by level and, with what is left of
-    it, fitted to a degraded image; the figures show how good the restored image is, as PSNR against
-    the clean one, and how few weights that takes. Methods are compared at equal density, from the
-    same initial weights, latent and noise.""",
+    """Each network maps a fixed random input to an image. It is pruned level by level, and the
+    remaining weights are fitted to a degraded image. The figures show how good the restored image
+    is, as PSNR against the clean one, and how few weights that takes. Methods are compared at equal
+    density, from the same initial weights, latent and noise.""",
     (
         "Every fit has three PSNRs. ",
         Emphasis("Selected", strong=True),
@@ -77,7 +77,10 @@ def sections(shown: Content) -> Iterator[Section]:
     table = scene_table(fits)
     if table["n"].any():
         said = answers(shown.described, shown.once(matching_shown), series_of(table))
-        blocks: list[Block] = [_drawn(table, fits), Inspector(title="Point at a fit to see it")]
+        blocks: list[Block] = [
+            _drawn(table, fits),
+            Inspector(title="Hover over a mark to see its fit"),
+        ]
         if said:
             blocks.insert(0, Answers(title="How sparse can it get?", rows=said, note=MEANING))
         yield Section(name=NAME, title="Frontier", blocks=tuple(blocks))

@@ -29,6 +29,7 @@ def _card(fit: Any, pictures: Pictures) -> dict[str, Any]:
     return {
         "title": _title(fit),
         "place": f"{fit.trial_id}@{fit.level}",
+        "image": str(fit.image),
         "rows": [
             ["Density", removed_text(fit.density)],
             ["Weights", f"{fit.kept:,} of {fit.total:,}"],

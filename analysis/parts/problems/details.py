@@ -48,8 +48,12 @@ NO_DETAILS = Details()
 
 
 def details_of(shown: Content, fits: pd.DataFrame) -> Details:
-    """The details of the first `MOST_DETAILED` of these rows of `frontier_points`."""
-    fits = fits.head(MOST_DETAILED)
+    """The details of `MOST_DETAILED` of these rows of `frontier_points`; sweep files of all.
+
+    Every problem has its share: what seeds have in common comes first.
+    """
+    rows = shown.trials[shown.trials["trial_id"].isin(set(fits["trial_id"]))]
+    fits = fits.sort_values("seed", kind="stable").head(MOST_DETAILED)
     trials = set(fits["trial_id"])
     traced = traces_of(fits, shown.store.frame("curves", trials=trials))
     curves = {
@@ -61,7 +65,6 @@ def details_of(shown: Content, fits: pd.DataFrame) -> Details:
     }
     masks = shown.store.frame("masks", trials=trials)
     layers = {} if masks.empty else _layers(masks)
-    rows = shown.trials[shown.trials["trial_id"].isin(trials)]
     return Details(curves=curves, layers=layers, sweeps=sweep_files(rows))
 
 
