@@ -117,7 +117,7 @@ class TestAnalysis:
 class TestRepr:
     def test_it_says_what_there_is(self, results: Results) -> None:
         lines = repr(results).splitlines()
-        assert lines[0] == f"{FIRST}: 1 trials, 3 fits of levels"
+        assert lines[0] == f"{FIRST}: 1 trial, 3 fits"
         said = dict(line.split(maxsplit=1) for line in lines[1:])
         assert said["sweeps"].endswith("(1 of 2 trials done)")
         assert said["images"] == "camera"
