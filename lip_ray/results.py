@@ -192,7 +192,8 @@ class Results:
         ]
         lists = {name: held[name] or [] for name in ("images", "tasks", "networks", "methods")}
         facts = {name: _few(values) for name, values in {"sweeps": asked, **lists}.items()}
-        sizes = f"{held['trials']:,} trials, {held['fits']:,} fits of levels"
+        counts = (held["trials"], "trial"), (held["fits"], "fit")
+        sizes = ", ".join(f"{count:,} {noun}{'s' * (count != 1)}" for count, noun in counts)
         return one_line(f"{self._store}: {sizes}"), facts
 
     @property

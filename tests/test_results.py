@@ -79,6 +79,13 @@ class TestAnalysis:
         assert "peak" in figure.layout.yaxis.title.text.lower()
         assert figure != results.figure("frontier", which="final")
 
+    def test_rows_have_kinds_where_figures_have_names_for_people(self, results: Results) -> None:
+        figure = results.figure("frontier")
+        assert any("IMP (magnitude)" in (trace.name or "") for trace in figure.data)
+        for name in ("frontier_table", "matching_table", "frontier_points", "summary_table"):
+            assert set(results.table(name)["method"]) <= {"dense", "magnitude"}, name
+        assert set(results.table("trials")["pruner"]) == {"magnitude"}
+
     def test_what_the_page_does_not_have_is_one_line(self, results: Results) -> None:
         for wrong in ({"name": "frontire"}, {"which": "best"}, {"part": 9}, {"choose": ["x"]}):
             with pytest.raises(UserError) as raised:
@@ -104,13 +111,13 @@ class TestAnalysis:
 
     def test_a_page(self, results: Results, tmp_path: Path) -> None:
         assert results.report(tmp_path / "page.html") == tmp_path / "page.html"
-        assert "Accuracy against density" in (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert 'id="data"' in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 class TestRepr:
     def test_it_says_what_there_is(self, results: Results) -> None:
         lines = repr(results).splitlines()
-        assert lines[0] == f"{FIRST}: 1 trials, 3 fits of levels"
+        assert lines[0] == f"{FIRST}: 1 trial, 3 fits"
         said = dict(line.split(maxsplit=1) for line in lines[1:])
         assert said["sweeps"].endswith("(1 of 2 trials done)")
         assert said["images"] == "camera"

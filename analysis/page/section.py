@@ -21,7 +21,7 @@ MOST_ROWS = 40
 COUNTED = re.compile(r"\b\d+ [a-z]{4,}")
 """A number of something: `2 seeds`, but not `2 min`."""
 
-SILENT = ("", "none", "–")
+SILENT = ("", "none", "–", "–, –")
 """Cells in which there is nothing to know, as the PSNR of a photo without a clean image."""
 
 LONGEST_NUMBER = 30

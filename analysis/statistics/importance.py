@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LEAST_POINTS = 10
 """Complete points below which importances would be chance alone."""
 
-FANOVA, PED_ANOVA, IMPURITY = "fANOVA", "PED-ANOVA", "mean decrease of impurity"
+FANOVA, PED_ANOVA, IMPURITY = "fANOVA", "PED-ANOVA", "impurity"
 EVALUATORS = (FANOVA, PED_ANOVA, IMPURITY)
 """Hutter et al. 2014, Watanabe et al. 2023, and the forest of the first by its splits."""
 

@@ -151,7 +151,7 @@ def parallel_figure(points: pd.DataFrame) -> go.Figure:
     names = zip([*values, *fields], [*values, *short_names(fields)], strict=True)
     axes = [_Axis.of(rows[column], name) for column, name in names]
     figure = go.Figure(list(_lines(rows, axes)))
-    look = layout("") | {"xaxis": plain_axis("From the least value to the largest")}
+    look = layout("") | {"xaxis": plain_axis("Least to largest")}
     look["xaxis"] |= {"range": [-0.04, 1.04], "fixedrange": True, "showticklabels": False}
     look["yaxis"] = _field_axis([axis.label for axis in axes])
     look["yaxis"] |= {"autorange": "reversed", "showgrid": True}
@@ -176,24 +176,23 @@ class _Axis:
             texts = sorted(set(values.astype(str)))
             places = values.astype(str).map(texts.index) / max(1, len(texts) - 1)
             return cls(
-                label=f"{plain(name)}<br><sub>{plain(_ends(texts[0], texts[-1]))}</sub>",
+                label=f"{plain(name)}<br><sub>{len(texts)} values</sub>",
                 kind="category",
                 places=numbers(places),
             )
         log = looks_log(values)
         sizes = np.log(values.astype(float)) if log else values.astype(float)
         width = sizes.max() - sizes.min()
-        least, largest = (value_text(end.item()) for end in (values.min(), values.max()))
-        ends = _ends(least, largest) + (", log" if log else "")
+        least, largest = (
+            f"{end:,.4g}" if abs(end) < 1e4 else f"{end:,.0f}"
+            for end in (values.min(), values.max())
+        )
+        ends = f"{least} to {largest}" + (", log" if log else "")
         return cls(
             label=f"{plain(name)}<br><sub>{plain(ends)}</sub>",
             kind="log" if log else "linear",
             places=numbers((sizes - sizes.min()) / width if width else sizes * 0 + 0.5),
         )
-
-
-def _ends(least: str, largest: str) -> str:
-    return f"{least} to {largest}"
 
 
 def _lines(rows: pd.DataFrame, axes: Sequence[_Axis]) -> Iterator[go.Scatter]:

@@ -8,7 +8,7 @@ import pandas as pd
 from ...page.content import NO_FITS, Content, Part
 from ...page.gallery import PICTURE_KEY, scene_tile
 from ...page.section import Block, Figure, Gallery, Section, Strip, Table, Text, Tile
-from ...rows.naming import tuples
+from ...rows.naming import short_names, tuples
 from ...statistics.importance import LEAST_POINTS
 from .details import (
     evaluator_choices,
@@ -55,7 +55,7 @@ How much of the spread of an objective each field explains, by Optuna's evaluato
 averaged over. fANOVA and the decrease of impurity go by a forest fitted to the complete points;
 PED-ANOVA compares the best tenth of the points with all. A sampler that looks where points are good
 sees little of the rest, so few points, or points close together, say little. Ranges are those of
-the points that were drawn.
+the points that were drawn. Fields are in the order of their mean over what can be chosen.
 """
 
 HISTORY_NOTE = "Each mark is a point; the line is the best so far of this objective alone."
@@ -66,8 +66,8 @@ marks too, so that a slope may be theirs.
 """
 
 PARALLEL_NOTE = """
-Each line is a point: one row per objective and searched field, from its least value on the left to
-its largest on the right. Texts are in the order of the alphabet.
+Each line is a point that could be on a front: one row per objective and searched field, from its
+least value on the left to its largest on the right. Texts are in the order of the alphabet.
 """
 
 MOST_PICTURED = 6
@@ -176,8 +176,9 @@ def _restored(shown: Content, points: pd.DataFrame) -> Iterator[Block]:
     ]
     for fit in tuples(fits):
         row = rows[fit.number]
-        values = ", ".join(f"{goal.text(row[goal.name])} {goal.name}" for goal in goals)
-        params = ", ".join(f"{name} {value_text(row[name])}" for name in fields)
+        values = ", ".join(f"{goal.name} {goal.text(row[goal.name])}" for goal in goals)
+        names = zip(fields, short_names(fields), strict=True)
+        params = ", ".join(f"{short} {value_text(row[name])}" for name, short in names)
         tiles.append(
             Tile(
                 picture=pictures.place(fit, "selected"),
