@@ -4,6 +4,7 @@ import pandas as pd
 
 from lip_ray.errors import UserError
 
+from .page.content import displayed_trials
 from .page.section import words_text
 from .parts import generators
 from .parts.classification import classification_table
@@ -60,7 +61,7 @@ def said(trials: pd.DataFrame, levels: pd.DataFrame) -> list[str]:
     kinds = set(trials.loc[trials["trial_id"].isin(levels["trial_id"]), "kind"])
     if not kinds & set(KINDS):
         return []
-    points = described_points(trials, levels)
+    points = described_points(displayed_trials(trials), levels)
     table = scene_table(fits_of(points))
     if not table["n"].any():
         return []

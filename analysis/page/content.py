@@ -88,9 +88,7 @@ class Content:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """All trials of the store, their methods named as people read them."""
-        found = self.store.frame("trials")
-        named = [column for column in NAMING if column in found]
-        return found.assign(**{c: found[c].map(displayed, na_action="ignore") for c in named})
+        return displayed_trials(self.store.frame("trials"))
 
     @cached_property
     def levels(self) -> pd.DataFrame:
@@ -153,6 +151,12 @@ class Content:
         if self.points.empty:
             return set()
         return set(self.points["trial_id"].dropna()) - set(self.sweeps["trial_id"])
+
+
+def displayed_trials(trials: pd.DataFrame) -> pd.DataFrame:
+    """The rows with their methods named as people read them."""
+    named = [column for column in NAMING if column in trials]
+    return trials.assign(**{c: trials[c].map(displayed, na_action="ignore") for c in named})
 
 
 def _fitted(trials: pd.DataFrame, levels: pd.DataFrame) -> Set[str]:

@@ -48,8 +48,8 @@ and on what else ran there. The address of this page keeps what is chosen.
 """
 
 MEANING = f"""
-A method matches dense where its mean PSNR over all images of the task, at the selected step, is less
-than {MARGIN_DB:g} dB below the dense network's, whatever image is chosen.
+A method matches dense where its mean PSNR over all images of the task, at the selected step, is
+less than {MARGIN_DB:g} dB below the dense network's, whatever image is chosen.
 """
 
 INTRODUCTION: tuple[Words, ...] = (
