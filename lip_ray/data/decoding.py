@@ -190,7 +190,7 @@ def _deep_pixels(
     with _opened(data, path, page) as again:
         again.tile = [_of_lower_bytes(tile, path) for tile in again.tile]
         lower = np.asarray(ImageOps.exif_transpose(again))
-    return np.bitwise_or(upper << 8, lower)
+    return np.asarray(upper << 8 | lower)
 
 
 def _of_lower_bytes(tile: Any, path: str) -> Any:
