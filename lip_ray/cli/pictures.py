@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -119,13 +120,7 @@ def picture(
     if "@" not in fit:
         typer.echo(f"level {chosen.level}, the last", err=True)
     with _progress() as report:
-        pictures = Pictures(reader, chosen, report=report)
-        if not pictures.is_stored(wanted):
-            typer.echo(
-                f"{chosen.name} has no stored image of full size: it is fitted again from its "
-                "seed; on another CPU, bits may differ",
-                err=True,
-            )
+        pictures = Pictures(reader, chosen, announce=partial(_announce, chosen), report=report)
         found = pictures.find(wanted)
     _write_picture(output, found, is_error=which == "error")
     _compare(chosen, found, "selected" if which == "error" else which)
@@ -179,6 +174,14 @@ def restore(
 def _refuse_ending(output: Path) -> None:
     if output.suffix.lower() not in ENDINGS:
         refuse(f"--output: the name must end in {', '.join(ENDINGS)}, got {output.name!r}")
+
+
+def _announce(chosen: "StoredFit") -> None:
+    typer.echo(
+        f"{chosen.name} has no stored image of full size: it is fitted again from its seed; on "
+        "another CPU, bits may differ",
+        err=True,
+    )
 
 
 def _write_picture(output: Path, found: "Found", *, is_error: bool) -> None:

@@ -33,9 +33,9 @@ LOW_BYTES = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 of colours Pillow keeps the upper byte of each value."""
 OPAQUE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 HOW_TO_KEEP = (
-    "only 8-bit images are read unless white says which value is white (65535, or 4095 for what a "
-    "camera of 12 bits saved), and then PNG and TIFF of up to 16 bits; a uint16 or float32 array "
-    "in an .npz keeps any depth"
+    "only 8-bit images are read without white, the value that is white: 65535, or 4095 for what a "
+    "camera of 12 bits saved (PNG and TIFF of up to 16 bits); any depth comes in as a uint16 or "
+    "float32 array in an .npz"
 )
 
 
@@ -190,7 +190,7 @@ def _deep_pixels(
     with _opened(data, path, page) as again:
         again.tile = [_of_lower_bytes(tile, path) for tile in again.tile]
         lower = np.asarray(ImageOps.exif_transpose(again))
-    return np.asarray(np.bitwise_or(upper << 8, lower))
+    return np.asarray(upper << 8 | lower)
 
 
 def _of_lower_bytes(tile: Any, path: str) -> Any:

@@ -19,7 +19,7 @@ from lip_ray.errors import UserError
 from lip_ray.exchange.tickets import stored_trial
 from lip_ray.records import FullPicture, LevelRecord, Outcome, Standing
 from lip_ray.store import Reader, trial_named
-from lip_ray.trials import AnyTrial, Context, refit
+from lip_ray.trials import AnyTrial, Context, Trajectory, refit
 from lip_ray.trials.bench import AbstractRestoration
 
 Which = Literal["selected", "peak", "final", "measured", "clean", "error"]
@@ -162,6 +162,8 @@ class Pictures:
 
     store: Reader
     fit: StoredFit
+    announce: Callable[[], None] = field(default=lambda: None, kw_only=True)
+    """Called before the fit is made again, once all that it needs is there."""
     report: Callable[[Standing], None] = field(default=lambda standing: None, kw_only=True)
     """Receives the progress of a fit that is made again."""
 
@@ -186,11 +188,6 @@ class Pictures:
         if which == "peak" and not diverged:
             raise PictureError(f"{fit.name} has no peak: no clean image of {fit.image} is known")
         raise PictureError(f"{fit.name} has no {which} image: its fit {fit.outcome}")
-
-    def is_stored(self, which: Which) -> bool:
-        """Whether the store has all that the picture needs, or it is given by the spec alone."""
-        needed = {"error": ("selected", "clean")}.get(which, (which,))
-        return all(role in self._stored or self._is_given(role) for role in needed)
 
     def _found(self, image: Tensor) -> Found:
         again = self.__dict__.get("_again")
@@ -262,6 +259,8 @@ class Pictures:
             report=self.report,
             report_every_s=REPORT_EVERY_S,
         )
+        self._refuse_lost()
+        self.announce()
         keep_freed_memory()
         with _readable(), _threads(fit.threads):
             rows = {row.image: row for row in refit(trial, fit.level, context)}
@@ -269,6 +268,15 @@ class Pictures:
         if row.outcome == Outcome.FAILED:
             raise PictureError(f"{fit.name} cannot be fitted again: {row.reason}")
         return row
+
+    def _refuse_lost(self) -> None:
+        """Raise PictureError where the fit cannot be made again: a file or the mask is gone."""
+        fit, trial = self.fit, self._trial
+        with _readable():
+            for image in trial.setting.images if isinstance(trial, AbstractRestoration) else ():
+                image.load()
+        if isinstance(trial, Trajectory) and not self.store.masks(fit.trial_id, fit.level):
+            raise PictureError(f"{fit.name} cannot be fitted again: its mask is not in the store")
 
 
 @contextmanager

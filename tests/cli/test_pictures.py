@@ -195,6 +195,7 @@ class TestPicture:
             shown = lip(*arguments, "--which", which)
             assert shown.exit_code == 2
             assert why in shown.stderr.splitlines()[-1]
+            assert "fitted again" not in shown.stderr
         shown = lip(*arguments)
         assert shown.exit_code == 0
         assert "as stored" in shown.stderr
@@ -212,7 +213,8 @@ class TestPicture:
         (copy / "masks" / f"{trial.id}-001.parquet").unlink()
         shown = lip("picture", f"{trial.id}@1", "-o", "a.png", "--store", copy)
         assert shown.exit_code == 2
-        assert "cannot be fitted again" in shown.stderr
+        assert "cannot be fitted again: its mask is not in the store" in shown.stderr
+        assert len(shown.stderr.splitlines()) == 1
         assert not Path("a.png").exists()
 
     @pytest.mark.parametrize(
