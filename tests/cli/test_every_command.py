@@ -133,6 +133,25 @@ class TestStores:
     ) -> None:
         assert lip(*by_place(command, store), LIP_RAY_STORE="elsewhere").exit_code == 0
 
+    @reading
+    def test_one_that_is_not_there_is_one_line(self, command: tuple[str, ...]) -> None:
+        refused = lip(*by_place(command, "nowhere"))
+        assert refused.exit_code == 2
+        [line] = refused.stderr.splitlines()
+        assert "there is no store in" in line
+        assert "nowhere" in line
+
+    @reading
+    def test_without_one_those_that_there_are_are_named(
+        self, command: tuple[str, ...], store: Path
+    ) -> None:
+        Path("results").mkdir()
+        for name in ("one", "two"):
+            shutil.copytree(store, Path("results") / name)
+        refused = lip(*command, *READING[command])
+        assert refused.exit_code == 2
+        assert "--store PATH is needed: one of results/one, results/two" in refused.stderr
+
     def test_a_merge_goes_into_what_is_named(self, store: Path) -> None:
         shown = lip("store", "merge", "--store", "both", store)
         assert shown.exit_code == 0, shown.output
