@@ -15,8 +15,11 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from lip_ray.cli import app, common
+from lip_ray.analysis import summary_table
+from lip_ray.cli import app, common, sweeps
 from lip_ray.cli.completion import FIGURES
+from lip_ray.store import Reader
+from lip_ray.sweep import Sweep
 from tests.laws.test_documentation import mistake
 
 FIRST = Path(__file__).parents[1] / "store" / "first_version"
@@ -240,6 +243,24 @@ def test_results_fit_the_terminal(
     assert shown.exit_code == 0, shown.output
     assert shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= columns
+
+
+def test_what_a_run_ends_with_fits_the_terminal(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A column of each way to go wrong is shown only where a fit did."""
+    monkeypatch.setattr(common, "on_a_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    sweep = Sweep.build({"name": "x", "trial": {"images": "camera", "task": "projection"}})
+    sweeps._print_summary("store", sweep)
+    shown = capsys.readouterr()
+    assert max(map(len, shown.out.splitlines())) <= 80
+    assert shown.out.split()[:3] == ["problem", "method", "density"]
+    assert shown.out.splitlines()[0].split()[-1] == "seeds"
+    assert shown.err == ""
+    levels = Reader("store").frame("levels").assign(outcome="collapsed")
+    table = summary_table(Reader("store").frame("trials"), levels)
+    assert sweeps._without_zeros(table).columns[-1] == "collapsed"
 
 
 def test_what_does_not_fit_is_named_with_what_helps(
