@@ -40,6 +40,8 @@ def said(*overrides: str) -> str:
         ("fit.stopping=ES-WMV", "trial.fit.stopping", "wmv"),
         ("criterion=snip", "trial.criterion", "pruner"),
         ("rewind=late rewinding", "trial.rewind", "step"),
+        ("target=ground truth", "trial.target", "clean"),
+        ("images=cameraman", "trial.images", "camera"),
     ],
 )
 def test_the_right_name_is_said(override: str, path: str, right: str) -> None:
@@ -93,7 +95,7 @@ def test_every_name_is_of_something_that_there_is() -> None:
     found = list(places())
     known = {name for place in found for spec in place.specs for name in spec.model_fields}
     known |= {kind for place in found for kind in kinds_at(place)}
-    assert OF_THE_FIELD.keys() - known == {"camera"}, "a photo"
+    assert OF_THE_FIELD.keys() - known == {"camera", "mask_and_weights"}, "values"
 
 
 def test_no_name_means_two_kinds_of_one_family() -> None:

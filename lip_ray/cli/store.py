@@ -19,7 +19,9 @@ from lip_ray.cli.common import (
     store_or_only,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Compact, check, merge or export a store.")
+app = typer.Typer(
+    no_args_is_help=True, help="Compact, check, merge or export a store, or remove trials from it."
+)
 
 
 @app.command(epilog=example("lip store compact results/noise"))

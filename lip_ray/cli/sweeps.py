@@ -37,6 +37,9 @@ MOST_SENTENCES = 8
 
 app = typer.Typer()
 
+BAD = ("collapsed", "diverged", "failed")
+"""Columns with counts of fits that went wrong."""
+
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 """Units of time in seconds, the largest first."""
 
@@ -204,7 +207,7 @@ def _for_reading(table: "pd.DataFrame", key: str) -> "pd.DataFrame":
         "failed": table["given_up"],
     }
     if "last_fit" in table:
-        narrow["bad_fits"] = table[["collapsed", "diverged", "failed"]].sum(axis=1)
+        narrow["bad_fits"] = table[list(BAD)].sum(axis=1)
         narrow["last_fit"] = table["last_fit"].map(_ago)
         narrow["sweep_id"] = table["sweep_id"]
     return table.assign(**narrow)[list(narrow)]
@@ -257,6 +260,11 @@ def _sweep_file(name: str) -> Path:
     return shipped[name]
 
 
+def _without_zeros(table: "pd.DataFrame") -> "pd.DataFrame":
+    """A table without the counts of fits that went wrong in ways that none did."""
+    return table.drop(columns=[name for name in BAD if not table[name].any()])
+
+
 def _print_summary(store: str, sweep: "Sweep") -> None:
     """Print the front of a search; for any other sweep, means by problem and method."""
     from lip_ray.analysis import front_table, summary_table
@@ -275,7 +283,7 @@ def _print_summary(store: str, sweep: "Sweep") -> None:
         levels = reader.frame("levels")
         if not levels.empty:
             trials = reader.frame("trials")
-            print_frame(summary_table(trials, levels))
+            print_frame(_without_zeros(summary_table(trials, levels)))
             for sentence in said(trials, levels)[:MOST_SENTENCES]:
                 print_text(sentence)
     name_damaged(reader)

@@ -122,6 +122,45 @@ class TestStore:
         )
         assert over.exit_code == 0
 
+    @pytest.mark.parametrize("chosen", [[TRIAL[:4]], ["--where", "pruner = 'magnitude'"]])
+    def test_removing(self, store: Path, chosen: list[str]) -> None:
+        listed = lip("store", "remove", "--store", store, "--dry-run", *chosen)
+        assert listed.exit_code == 0, listed.output
+        assert listed.stdout.splitlines()[0] == TRIAL
+        assert listed.stdout.splitlines()[1].startswith("1 trial: ")
+        refused = lip("store", "remove", "--store", store, *chosen)
+        assert refused.exit_code == 2
+        assert "nothing is removed: --yes removes without asking" in refused.stderr
+        assert Reader(store).levels_done() == {TRIAL: 3}
+        done = lip("store", "remove", "--store", store, "--yes", "--to", "aside", *chosen)
+        assert done.exit_code == 0, done.output
+        assert f"removed from {store}, after copying to aside: 1 trial: " in done.stdout
+        assert Reader(store).levels_done() == {}
+        assert Reader("aside").levels_done() == {TRIAL: 3}
+
+    @pytest.mark.parametrize(
+        ("chosen", "message"),
+        [
+            ([], "name trials by their ids, or give --where SQL: one of the two"),
+            ([TRIAL, "--where", "true"], "name trials by their ids, or give --where SQL"),
+            (["0000"], f"no trial 0000; trials there are: {TRIAL}"),
+            (["--where", "prunr = 'snip'"], "prunr"),
+            (["--where", "true); delete from trials; select (1"], "one SQL statement is expected"),
+        ],
+    )
+    def test_a_wrong_choice_removes_nothing(
+        self, store: Path, chosen: list[str], message: str
+    ) -> None:
+        refused = lip("store", "remove", "--store", store, "--yes", *chosen)
+        assert refused.exit_code == 2, refused.output
+        assert message in refused.stderr
+        assert Reader(store).levels_done() == {TRIAL: 3}
+
+    def test_no_trial_is_no_mistake(self, store: Path) -> None:
+        shown = lip("store", "remove", "--store", store, "--where", "seed = 99")
+        assert shown.exit_code == 0
+        assert shown.stdout == "no trial is chosen, so nothing is removed\n"
+
     @pytest.mark.parametrize("command", ["compact", "check"])
     def test_a_store_must_be_there(self, store: Path, command: str) -> None:
         shown = lip("store", command, "--store", "nowhere")

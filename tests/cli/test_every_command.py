@@ -15,8 +15,11 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from lip_ray.cli import app, common
+from lip_ray.analysis import summary_table
+from lip_ray.cli import app, common, sweeps
 from lip_ray.cli.completion import FIGURES
+from lip_ray.store import Reader
+from lip_ray.sweep import Sweep
 from tests.laws.test_documentation import mistake
 
 FIRST = Path(__file__).parents[1] / "store" / "first_version"
@@ -133,6 +136,25 @@ class TestStores:
     ) -> None:
         assert lip(*by_place(command, store), LIP_RAY_STORE="elsewhere").exit_code == 0
 
+    @reading
+    def test_one_that_is_not_there_is_one_line(self, command: tuple[str, ...]) -> None:
+        refused = lip(*by_place(command, "nowhere"))
+        assert refused.exit_code == 2
+        [line] = refused.stderr.splitlines()
+        assert "there is no store in" in line
+        assert "nowhere" in line
+
+    @reading
+    def test_without_one_those_that_there_are_are_named(
+        self, command: tuple[str, ...], store: Path
+    ) -> None:
+        Path("results").mkdir()
+        for name in ("one", "two"):
+            shutil.copytree(store, Path("results") / name)
+        refused = lip(*command, *READING[command])
+        assert refused.exit_code == 2
+        assert "--store PATH is needed: one of results/one, results/two" in refused.stderr
+
     def test_a_merge_goes_into_what_is_named(self, store: Path) -> None:
         shown = lip("store", "merge", "--store", "both", store)
         assert shown.exit_code == 0, shown.output
@@ -221,6 +243,24 @@ def test_results_fit_the_terminal(
     assert shown.exit_code == 0, shown.output
     assert shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= columns
+
+
+def test_what_a_run_ends_with_fits_the_terminal(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A column of each way to go wrong is shown only where a fit did."""
+    monkeypatch.setattr(common, "on_a_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    sweep = Sweep.build({"name": "x", "trial": {"images": "camera", "task": "projection"}})
+    sweeps._print_summary("store", sweep)
+    shown = capsys.readouterr()
+    assert max(map(len, shown.out.splitlines())) <= 80
+    assert shown.out.split()[:3] == ["problem", "method", "density"]
+    assert shown.out.splitlines()[0].split()[-1] == "seeds"
+    assert shown.err == ""
+    levels = Reader("store").frame("levels").assign(outcome="collapsed")
+    table = summary_table(Reader("store").frame("trials"), levels)
+    assert sweeps._without_zeros(table).columns[-1] == "collapsed"
 
 
 def test_what_does_not_fit_is_named_with_what_helps(

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
+from typer.testing import CliRunner
 
+from lip_ray.cli import app
 from lip_ray.engine.launch import sweep_record, take_sources
 from lip_ray.engine.outlook import look_ahead
 from lip_ray.engine.sources import elsewhere
@@ -110,6 +112,17 @@ def test_another_store_can_be_named(found: Path) -> None:
     assert said == "sources: 1 trial copied from elsewhere\n"
     with pytest.raises(UserError, match=r"run\.sources: there is no store in nowhere"):
         taken(moved("run.sources=nowhere"))
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "else where: {1}"])
+def test_the_command_line_names_another_store(found: Path, place: str) -> None:
+    shutil.copytree(found, place)
+    shown = CliRunner().invoke(app, ["plan", "moved.yaml", "--sources", place])
+    assert shown.exit_code == 0, shown.output
+    assert f"sources: 1 trial to copy from {place}" in shown.output
+    refused = CliRunner().invoke(app, ["plan", "moved.yaml", "--sources", "nowhere"])
+    assert refused.exit_code == 2
+    assert "run.sources: there is no store in nowhere" in refused.stderr
 
 
 def test_without_them_the_message_says_how_to_name_a_place() -> None:
