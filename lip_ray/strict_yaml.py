@@ -37,7 +37,7 @@ def parse(text: str) -> Any:
 
 def written(value: Any) -> str:
     """A value of plain types as YAML that `parse` reads back, its fields in their order."""
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return text
 
 
@@ -127,6 +127,10 @@ def _float(text: str) -> float:
     return float(re.sub(r"\.(?=[a-zA-Z])", "", text))  # Python writes inf and nan without dots
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what is text here but a number, a truth or nothing in YAML 1.1 or 1.2."""
+
+
 _PATTERNS = {
     "null": r"~|null|Null|NULL|",
     "bool": r"true|True|TRUE|false|False|FALSE",
@@ -145,7 +149,8 @@ _FIRST["float"] = [*_FIRST["int"], "."]
 
 for _name, _pattern in _PATTERNS.items():  # in this order: what is an int is no float
     _tag = f"tag:yaml.org,2002:{_name}"
-    _Loader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), _FIRST[_name])
+    for _one in (_Loader, _Dumper):
+        _one.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), _FIRST[_name])
     _Loader.yaml_constructors[_tag] = _Loader.construct_core_scalar
 _Loader.yaml_constructors |= {
     "tag:yaml.org,2002:str": _Loader.construct_yaml_str,

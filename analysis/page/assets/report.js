@@ -1,9 +1,4 @@
 (() => {
-  const card = document.getElementById("card");
-  const [title, picture, facts] = card.children;
-  const hide = () => (card.hidden = true);
-  let finger = false;
-
   /* The place of what is chosen, and among how many. */
   function chosen(control) {
     if (control.tagName === "SELECT") return [control.selectedIndex, control.options.length];
@@ -56,30 +51,6 @@
     }
   }
 
-  /* Beside the mark or, where neither side has room, below or above it. */
-  function place({ x0, x1, y0, y1 }) {
-    const gap = 16;
-    const { width, height } = card.getBoundingClientRect();
-    const [right, left] = [x1 - scrollX + gap, x0 - scrollX - gap - width];
-    const [below, above] = [y1 - scrollY + gap, y0 - scrollY - gap - height];
-    let [x, y] = [right, (below + above) / 2];
-    if (right + width + gap > innerWidth) x = left;
-    if (x < 0) [x, y] = [(right + left) / 2, below + height < innerHeight ? below : above];
-    card.style.left = `${Math.max(8, Math.min(x, innerWidth - width - 8))}px`;
-    card.style.top = `${Math.max(8, Math.min(y, innerHeight - height - 8))}px`;
-  }
-
-  function show(section, { customdata, bbox }) {
-    const fit = page.fits[customdata];
-    if (!fit || (fits.beside && section.contains(fits.beside))) return;
-    const view = fit.views[shown(section)];
-    title.textContent = fit.title;
-    fill(picture, view);
-    facts.replaceChildren(...terms([...view.rows, ...fit.rows]));
-    card.hidden = false;
-    place(bbox);
-  }
-
   function start(section) {
     section.addEventListener("change", () => {
       draw(section);
@@ -87,10 +58,6 @@
     });
     fillGallery(section);
     draw(section);
-    const chart = section.querySelector(".chart");
-    chart?.on("plotly_hover", ({ points: [point] }) => show(section, point));
-    chart?.on("plotly_click", ({ points: [point] }) => show(section, point)); // a finger's tap
-    chart?.on("plotly_unhover", () => finger || hide()); // the mouse that a tap feigns leaves
   }
 
   /* The link of the bar to the part of the page that is read. */
@@ -110,12 +77,8 @@
   for (const image of document.querySelectorAll(".tile:not([data-fit]) img"))
     fill(image, { picture: image.dataset.picture, alt: image.alt });
   for (const section of sections) start(section);
-  for (const event of ["pointerdown", "pointermove"])
-    addEventListener(event, ({ pointerType }) => (finger = pointerType === "touch"));
-  for (const event of ["pointerdown", "scroll"]) addEventListener(event, hide);
   for (const event of ["scroll", "resize"]) addEventListener(event, follow, { passive: true });
   follow();
-  addEventListener("keydown", ({ key }) => key === "Escape" && hide());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
     sections.forEach(draw)
   );

@@ -131,6 +131,8 @@ def _certainty(row: Any, rungs: Sequence[Rung], depth: float | None) -> str:
     if NO_VERDICT in verdict and verdict != ONE_RUN:
         reason = verdict.removeprefix(f"{NO_VERDICT}: ")
         return f"{reason[:1].upper()}{reason[1:]}."
+    if not rungs:
+        return "No sparse fit has a PSNR."
     sample = _sample(_at(rungs, depth))
     if verdict == ONE_RUN:
         return f"Not proven: {sample}."
