@@ -127,6 +127,10 @@ def _float(text: str) -> float:
     return float(re.sub(r"\.(?=[a-zA-Z])", "", text))  # Python writes inf and nan without dots
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what is text here but a number, a truth or nothing in YAML 1.1 or 1.2."""
+
+
 _PATTERNS = {
     "null": r"~|null|Null|NULL|",
     "bool": r"true|True|TRUE|false|False|FALSE",
@@ -145,7 +149,8 @@ _FIRST["float"] = [*_FIRST["int"], "."]
 
 for _name, _pattern in _PATTERNS.items():  # in this order: what is an int is no float
     _tag = f"tag:yaml.org,2002:{_name}"
-    _Loader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), _FIRST[_name])
+    for _one in (_Loader, _Dumper):
+        _one.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), _FIRST[_name])
     _Loader.yaml_constructors[_tag] = _Loader.construct_core_scalar
 _Loader.yaml_constructors |= {
     "tag:yaml.org,2002:str": _Loader.construct_yaml_str,

@@ -197,3 +197,18 @@ def test_what_pyyaml_writes_is_read_back(value: object) -> None:
 def test_what_pyyaml_writes_with_tags_is_read_back(value: object) -> None:
     text = pyyaml.safe_dump(value, default_style='"', allow_unicode=True)
     assert strict_yaml.parse(text) == value
+
+
+class TestWritten:
+    @given(plain(ANY_TEXT, ANY_KEY))
+    def test_what_is_written_is_read_back(self, value: Any) -> None:
+        assert strict_yaml.parse(strict_yaml.written(value)) == value
+
+    @pytest.mark.parametrize("word", ["1e3", "0o17", "0x1F", "no", "~", "", "1_000", ".5e2", "é"])
+    def test_a_word_stays_a_word(self, word: str) -> None:
+        assert strict_yaml.parse(strict_yaml.written({"name": word})) == {"name": word}
+
+    def test_fields_keep_their_order(self) -> None:
+        assert strict_yaml.written({"name": "a", "fit": {"b": 1, "a": 0.00001}}) == (
+            "name: a\nfit:\n  b: 1\n  a: 1.0e-05\n"
+        )

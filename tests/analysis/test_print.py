@@ -42,7 +42,8 @@ def line() -> go.Figure:
 
 class TestNames:
     def test_figures_have_the_names_of_what_they_show(self, study: Any, travelled: Any) -> None:
-        assert figure_names(study)["frontier"] == ["astronaut: denoising, σ = 25"]
+        assert figure_names(study)["frontier"] == ["Frontier"]
+        assert figure_names(study)["grid"] == ["astronaut: denoising, σ = 25"]
         assert {"frontier", "transfer"} <= set(figure_names(travelled))
 
     def test_a_wrong_name_gets_the_nearest_and_all(self, study: Any) -> None:
@@ -52,13 +53,13 @@ class TestNames:
     @pytest.mark.parametrize("part", [7, -1, "nothing like it"])
     def test_a_wrong_part_gets_the_list(self, study: Any, part: Any) -> None:
         with pytest.raises(FigureError, match=r"is no part.*0: astronaut"):
-            figure_of(study, "frontier", part=part)
+            figure_of(study, "grid", part=part)
 
     def test_a_part_may_be_named(self, travelled: Any) -> None:
-        camera = figure_of(travelled, "frontier", part="camera:")
-        assert camera == figure_of(travelled, "frontier", part=1)
+        camera = figure_of(travelled, "grid", part="camera:")
+        assert camera == figure_of(travelled, "grid", part=1) != figure_of(travelled, "grid")
         with pytest.raises(FigureError, match="fits several parts"):
-            figure_of(travelled, "frontier", part="denoising")
+            figure_of(travelled, "grid", part="denoising")
 
 
 class TestButtons:
@@ -83,12 +84,12 @@ class TestButtons:
         figure = figure_of(travelled, "transfer", choose=["0.25"])
         assert [trace.visible for trace in figure.data] == [False, True, False]
 
-    def test_words_of_the_explorer(self, travelled: Any) -> None:
-        figure = figure_of(travelled, "explorer", which="peak", choose=["camera", "Kept weights"])
+    def test_words_of_the_frontier(self, travelled: Any) -> None:
+        figure = figure_of(travelled, "frontier", which="peak", choose=["camera", "Kept weights"])
         assert figure.layout.xaxis.title.text == "Kept prunable weights"
         assert "Peak" in figure.layout.yaxis.title.text
         with pytest.raises(FigureError, match=r"no button here has coffee; there are: .*camera"):
-            figure_of(travelled, "explorer", choose=["coffee"])
+            figure_of(travelled, "frontier", choose=["coffee"])
 
     def test_words_on_no_button(self, travelled: Any) -> None:
         with pytest.raises(

@@ -95,7 +95,6 @@ NEVER_IN = {
 NOTHING_BUT = {
     "analysis": {
         "choreographer",
-        "dash",
         "flask",
         "jinja2",
         "kaleido",

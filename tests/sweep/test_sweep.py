@@ -566,7 +566,10 @@ class TestOneFault:
             ("missing.png", "cannot read image {path}: No such file or directory"),
             (".", "cannot read image {path}: Is a directory"),
             ("words.png", "{path} is not an image that can be read"),
-            ("deep.png", "{path} is a 16-bit PNG; only 8-bit images are read without white, the value that is white"),
+            (
+                "deep.png",
+                "{path} is a 16-bit PNG; only 8-bit images are read without white, the value that is white",
+            ),
             ("clear.png", "{path} has transparent pixels; flatten its alpha channel first"),
             ("small.png", "is 4×4, but this prior needs at least 5×5"),
         ],

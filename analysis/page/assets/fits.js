@@ -399,14 +399,20 @@ const fits = (() => {
   function listen(chart) {
     if (!chart?.on || known.has(chart)) return;
     known.add(chart);
-    chart.on("plotly_click", ({ points: [{ customdata }] }) =>
-      open(customdata, chart.closest("section"))
-    );
+    chart.on("plotly_click", ({ points: [{ customdata }] }) => {
+      inspect(customdata); // a finger does not hover
+      open(customdata, chart.closest("section"));
+    });
   }
 
   bar.style.background = `linear-gradient(90deg, ${RAMP.map((rgb) => `rgb(${rgb})`)})`;
   dialog.setAttribute("aria-labelledby", title.id);
-  dialog.setAttribute("closedby", "any"); // a click beside it too
+  /* A click beside it closes it too, but not the click that follows the tap which opened it. */
+  document.addEventListener(
+    "pointerdown",
+    () => dialog.setAttribute("closedby", dialog.open ? "any" : "closerequest"),
+    true
+  );
   document.body.append(dialog);
   close.addEventListener("click", () => dialog.close());
   denser.addEventListener("click", () => step("denser"));
@@ -425,8 +431,9 @@ const fits = (() => {
       split.value = Math.round((100 * (clientX - start)) / width);
       part();
     });
-  dialog.addEventListener("keydown", ({ key, target }) => {
-    if (target.matches("input, select, pre, .zoomed")) return;
+  /* Of the page: where the button that has the focus is disabled, nothing in the dialog has it. */
+  document.addEventListener("keydown", ({ key, target }) => {
+    if (!dialog.open || target.matches("input, select, pre, .zoomed")) return;
     if (key === "ArrowLeft") step("denser");
     if (key === "ArrowRight") step("sparser");
   });
@@ -448,5 +455,5 @@ const fits = (() => {
     for (const name of Object.keys(page.fits)) if (kept.includes(lasting(name))) keep(name);
   }
 
-  return { inspect, holding, hold: holdAgain, again: showShelf, beside: panel };
+  return { inspect, holding, hold: holdAgain, again: showShelf };
 })();

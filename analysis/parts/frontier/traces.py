@@ -92,15 +92,18 @@ class _Means:
             places = own[rows["n"].to_numpy()[own] >= LEAST_SAMPLES]
             if not len(places):
                 continue
+            along = len(places) > 1 and not series.base
             when = {**series.when, "which": [which]}
-            bars.append(Piece(when={**when, "spread": ["bars"]}, places=places))
-            for axis in AXES:
+            spreads = ["bars"] if along else ["bars", "bands"]
+            bars.append(Piece(when={**when, "spread": spreads}, places=places))
+            for axis in AXES if along else ():
                 order = np.argsort(rows[axis].to_numpy()[places], kind="stable")
-                along = {**when, "spread": ["bands"], "axis": [axis]}
-                bands.append(Piece(when=along, places=places[order]))
+                own_axis = {**when, "spread": ["bands"], "axis": [axis]}
+                bands.append(Piece(when=own_axis, places=places[order]))
         if bars:
             yield Trace(template=series.interval, pieces=bars)
-            yield Trace(template=series.interval if series.base else series.band, pieces=bands)
+        if bands:
+            yield Trace(template=series.band, pieces=bands)
 
     def front(self, scene: Scene) -> Trace:
         """Which means are on the front, the cheapest first, differs by PSNR and by cost."""

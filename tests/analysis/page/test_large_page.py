@@ -1,4 +1,4 @@
-"""The page of a store with much in it: a dozen of everything, all of it in the explorer."""
+"""The page of a store with much in it: a dozen of everything, all of it in the frontier."""
 
 import re
 from collections.abc import Collection
@@ -60,7 +60,7 @@ def test_a_dozen_problems_have_parts_and_the_page_says_how_many_have_none(
     assert len(re.findall('<h2 id="problem-', page)) == MOST_PROBLEMS
     left = points["problem"].nunique() - MOST_PROBLEMS
     assert left > 0
-    assert page.count(f"{left:,} more are in the explorer alone.") == 1
+    assert page.count(f"{left:,} more are in the frontier alone.") == 1
 
 
 def test_the_pictures_of_these_alone_are_read(store: Watched, page: str) -> None:
@@ -79,7 +79,7 @@ def test_a_dozen_images_and_tasks_are_compared_by_size(
     monkeypatch.setattr("lip_ray.analysis.parts.size.MOST_COMPARISONS", 2)
     few: list[Any] = list(sections(Content(store=store)))
     assert {section.title for section in few} < set(titles)
-    said = f"{scenes - 2} more such comparisons are in the explorer alone."
+    said = f"{scenes - 2} more such comparisons are in the frontier alone."
     assert [said in section_html(section) for section in few] == [True, False]
 
 

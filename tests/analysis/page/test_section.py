@@ -1,14 +1,11 @@
 """Pieces of a page: nothing of a long table is lost where it is folded."""
 
-import json
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plotly.utils import PlotlyJSONEncoder
 
-from lip_ray.analysis.live.blocks import components
 from lip_ray.analysis.page.section import MOST_ROWS, Faint, Section, Table, table_of
 from lip_ray.analysis.page.static import section_html
 
@@ -17,20 +14,6 @@ def number_table(label: str, note: str, heads: list[str], rows: list[list[str]])
     """A table as HTML."""
     table = Table(label=label, note=note, heads=heads, rows=rows)
     return section_html(Section(name="numbers", title="Numbers", blocks=(table,)))
-
-
-def columns_of(*rows: tuple[str, ...]) -> list[str]:
-    """The heads of a table of these rows, whose columns are called 0, 1, …"""
-    cells = {str(place): lambda row, place=place: row[place] for place in range(4)}
-    table = table_of(rows, cells, label="", note="")
-    assert all(len(row) == len(table.heads) for row in table.rows)
-    return list(table.heads)
-
-
-def test_columns_that_say_nothing_in_any_row_are_left_out() -> None:
-    assert columns_of(("a", "none", "1", ""), ("b", "none", "none", "")) == ["0", "2"]
-    assert columns_of(("none", "none", "–", "none"), ("none", "", "–", "0")) == ["0", "3"]
-    assert columns_of() == ["0", "1", "2", "3"], "a table without rows says what there would be"
 
 
 @given(count=st.integers(0, 3 * MOST_ROWS))
@@ -72,12 +55,20 @@ def test_faint_cells_are_marked_and_keep_their_words() -> None:
     )
 
 
-def test_the_live_page_marks_them_alike() -> None:
-    table = Table(label="", note="", heads=["a", "b"], rows=[["x", Faint("−0.02 rounding")]])
-    shown = json.dumps([one.to_plotly_json() for one in components([table])], cls=PlotlyJSONEncoder)
-    assert '"children": "\\u22120.02 rounding", "className": "faint"' in shown
-
-
 @pytest.mark.parametrize("count", [1, MOST_ROWS])
 def test_a_short_table_is_whole(count: int) -> None:
     assert "details" not in number_table("Means", "", ["Method"], [["magnitude"]] * count)
+
+
+def columns_of(*rows: tuple[str, ...]) -> list[str]:
+    """The heads of a table of these rows, whose columns are called 0, 1, …"""
+    cells = {str(place): lambda row, place=place: row[place] for place in range(4)}
+    table = table_of(rows, cells, label="", note="")
+    assert all(len(row) == len(table.heads) for row in table.rows)
+    return list(table.heads)
+
+
+def test_columns_that_say_nothing_in_any_row_are_left_out() -> None:
+    assert columns_of(("a", "none", "1", ""), ("b", "none", "none", "")) == ["0", "2"]
+    assert columns_of(("none", "none", "–", "none"), ("none", "", "–", "0")) == ["0", "3"]
+    assert columns_of() == ["0", "1", "2", "3"], "a table without rows says what there would be"

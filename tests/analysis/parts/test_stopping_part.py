@@ -143,10 +143,10 @@ class TestSection:
         assert "held-out values, averaged output" in names
 
 
-def test_the_frontier_says_what_the_rule_in_force_lost(study: Any) -> None:
-    [section] = [one for one in frontier.sections(Content(store=study)) if one.figure]
-    assert section.figure is not None
+def test_a_problem_says_what_the_rule_in_force_lost(study: Any) -> None:
+    [section] = problems.sections(Content(store=study))
+    [table] = [block for block in section.blocks if isinstance(block, Table)]
     assert "chose steps 0.36 dB below the peak in the mean of these 32 fits, 0.50 at worst" in str(
-        section.figure.note
+        table.note
     )
     assert "stopping" not in {one.name for one in report_sections(study)}

@@ -1,4 +1,4 @@
-"""The explorer's tables against numbers by hand and the front's definition, and its figure."""
+"""The frontier's tables against numbers by hand and the front's definition, and its figure."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lip_ray.analysis.parts.frontier.figures import Shown, explorer_figure, first_choice
+from lip_ray.analysis.parts.frontier.figures import Shown, first_choice, frontier_figure
 from lip_ray.analysis.parts.frontier.section import frontier_data
 from lip_ray.analysis.parts.frontier.table import (
     AXES,
@@ -201,15 +201,6 @@ class TestUnfitForAFront:
         assert "unfinished" not in words["selected"]["density"]
 
 
-def test_unfinished_fits_have_a_mark_of_their_own(two_images: Frames) -> None:
-    trials, levels = two_images
-    levels["unfinished"] = levels.index == 1
-    fits = frontier_fits(trials, levels)
-    figure = explorer_figure(scene_table(fits), fits=fits)
-    [trace] = [trace for trace in figure.data if trace.name == "unfinished fit"]
-    assert (trace.marker.symbol, list(trace.customdata)) == ("hourglass-open", [1])
-
-
 def made(rows: list[tuple[str, float, float, bool]]) -> pd.DataFrame:
     """Fits of two images as of `frontier_fits`: image, density, PSNR, and whether it is unfit."""
     frame = pd.DataFrame(rows, columns=["image", "density", "psnr", "unfit"])
@@ -260,7 +251,7 @@ class TestFigure:
         fits = frontier_fits(*two_images)
         table = scene_table(fits)
         choice = Shown(task="denoising, σ = 25", image="astronaut", axis="kept")
-        figure = explorer_figure(table, choice, fits=fits)
+        figure = frontier_figure(table, choice, fits=fits)
         front = next(trace for trace in figure.data if trace.name == "Pareto front")
         assert list(front.x) == sorted(front.x)
         assert list(front.y) == sorted(front.y)
@@ -271,31 +262,33 @@ class TestFigure:
         table = frontier_table(*two_images)
         choice = Shown(task="denoising, σ = 25", image="astronaut", prior="skip")
         assert "skip" in set(table["network"])
-        names = {trace.name for trace in explorer_figure(table, choice).data}
+        names = {trace.name for trace in frontier_figure(table, choice).data}
         assert "deep_decoder: dense" in names
         assert "skip: magnitude" in names
 
     def test_a_method_alone_keeps_the_dense_networks(self, two_images: Frames) -> None:
         choice = Shown(task="denoising, σ = 25", image="astronaut", method="random")
-        figure = explorer_figure(frontier_table(*two_images), choice)
+        figure = frontier_figure(frontier_table(*two_images), choice)
         shown = {trace.name for trace in figure.data if trace.showlegend is not False}
-        assert shown == {"skip: random", "skip: dense", "deep_decoder: dense", "Pareto front"}
+        assert shown == {
+            "measurement", "skip: random", "skip: dense", "deep_decoder: dense", "Pareto front",
+        }  # fmt: skip
 
     def test_many_fits_are_drawn_by_webgl(
         self, two_images: Frames, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fits = frontier_fits(*two_images)
         table = scene_table(fits)
-        kinds = {trace.type for trace in explorer_figure(table, fits=fits).data}
+        kinds = {trace.type for trace in frontier_figure(table, fits=fits).data}
         assert kinds == {"scatter"}
         monkeypatch.setattr("lip_ray.analysis.parts.frontier.traces.MANY", 3)
-        kinds = {trace.type for trace in explorer_figure(table, fits=fits).data}
+        kinds = {trace.type for trace in frontier_figure(table, fits=fits).data}
         assert kinds == {"scatter", "scattergl"}
 
     def test_an_unknown_scene_is_refused_with_those_there_are(self, two_images: Frames) -> None:
         table = frontier_table(*two_images)
         with pytest.raises(ValueError, match=r"no scene moving, astronaut.*there are: .*camera"):
-            explorer_figure(table, Shown(task="moving", image="astronaut"))
+            frontier_figure(table, Shown(task="moving", image="astronaut"))
 
     def test_published_numbers_are_beside_the_same_image_and_task(
         self, trial_row: Callable[..., Row], level_row: Callable[..., Row]
@@ -306,11 +299,11 @@ class TestFigure:
         frames = pd.DataFrame([trial]), pd.DataFrame([level_row(trial)])
         fits = frontier_fits(*frames)
         table = scene_table(fits)
-        figure = explorer_figure(table, first_choice(table), fits=fits)
+        figure = frontier_figure(table, first_choice(table), fits=fits)
         (marks,) = [trace for trace in figure.data if trace.name == "published"]
         assert len(marks.x) > 0
         assert all("arXiv" in text or "20" in text for text in marks.text)
-        peak = explorer_figure(
+        peak = frontier_figure(
             table, Shown(task="denoising, σ = 30", image="astronaut", which="peak")
         )
         assert "published" not in {trace.name for trace in peak.data}

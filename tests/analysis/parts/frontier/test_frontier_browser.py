@@ -1,4 +1,4 @@
-"""The explorer in a real browser: every control, by mouse and keyboard, draws what Python draws."""
+"""The frontier in a real browser: every control, by mouse and keyboard, draws what Python draws."""
 
 import json
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from browsers import DESKTOP, PHONE, TIMEOUT_MS, Windows, needs_chromium
 from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
 from lip_ray.analysis.page import report
-from lip_ray.analysis.parts import EXPLORER
-from lip_ray.analysis.parts.frontier.figures import Shown, explorer_figure
+from lip_ray.analysis.parts import FRONTIER
+from lip_ray.analysis.parts.frontier.figures import Shown, frontier_figure
 from lip_ray.analysis.parts.frontier.looks import ALL
 from lip_ray.analysis.parts.frontier.table import AXES, frontier_fits, scene_table
 from lip_ray.analysis.rows.points import WHICH
@@ -38,8 +38,8 @@ DRAWN = """(gd) => gd.data.map((trace) => ({
 }))"""
 
 
-class Explorer:
-    """The explorer of a page in the browser, and what the page complained of or asked for."""
+class OpenFrontier:
+    """The frontier of a page in the browser, and what the page complained of or asked for."""
 
     def __init__(self, page: Any, path: Path, fragment: str = "") -> None:
         self.page = page
@@ -50,9 +50,9 @@ class Explorer:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))
         page.goto(path.as_uri() + fragment)
-        page.locator("#explorer .main-svg").first.wait_for()
-        self.section = page.locator("section:has(#explorer)")
-        self.chart = page.locator("#explorer")
+        page.locator("#chart .main-svg").first.wait_for()
+        self.section = page.locator("section:has(#chart)")
+        self.chart = page.locator("#chart")
 
     def list_of(self, name: str) -> Any:
         """A list of options."""
@@ -99,20 +99,20 @@ class Source:
 
     def expected(self, choice: Shown) -> list[Any]:
         """The traces of Python's figure."""
-        return list(explorer_figure(self.table, choice, fits=self.fits).data)
+        return list(frontier_figure(self.table, choice, fits=self.fits).data)
 
 
 @pytest.fixture
 def opened(windows: Windows) -> Iterator[Any]:
-    """Opens an explorer in a window of its own."""
+    """Opens a frontier in a window of its own."""
     with ExitStack() as stack:
 
         def open_page(
             path: Path, fragment: str = "", *, without_webgl: bool = False, **options: Any
-        ) -> Explorer:
+        ) -> OpenFrontier:
             script = "HTMLCanvasElement.prototype.getContext = () => null;" * without_webgl
             page = stack.enter_context(windows.open(script=script, **options))
-            return Explorer(page, path, fragment)
+            return OpenFrontier(page, path, fragment)
 
         yield open_page
 
@@ -148,23 +148,23 @@ def scenes(
 
 
 @pytest.fixture(scope="module")
-def page(windows: Windows, scenes: Source) -> Iterator[Explorer]:
+def page(windows: Windows, scenes: Source) -> Iterator[OpenFrontier]:
     """The page of scenes, shared by tests that choose all that they rely on."""
     with windows.open() as window:
-        yield Explorer(window, scenes.path)
+        yield OpenFrontier(window, scenes.path)
 
 
 @pytest.fixture(scope="module")
 def alone(scenes: Source, tmp_path_factory: pytest.TempPathFactory) -> Source:
-    """The explorer of the same scenes on a page without other parts, which opens sooner."""
+    """The frontier of the same scenes on a page without other parts, which opens sooner."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "PARTS", (replace(EXPLORER, kinds=frozenset({"trajectory"})),))
+        patch.setattr(report, "PARTS", (replace(FRONTIER, kinds=frozenset({"trajectory"})),))
         return Source(scenes.store, tmp_path_factory.mktemp("page") / "alone.html")
 
 
-def assert_drawn(explorer: Explorer, source: Source) -> None:
+def assert_drawn(frontier: OpenFrontier, source: Source) -> None:
     """Browser and Python draw the same of what is chosen."""
-    drawn, expected = explorer.traces, source.expected(explorer.choice)
+    drawn, expected = frontier.traces, source.expected(frontier.choice)
     assert [trace["name"] for trace in drawn] == [trace.name for trace in expected]
     for own, trace in zip(drawn, expected, strict=True):
         assert (own["type"], own["mode"]) == (trace.type, trace.mode)
@@ -197,17 +197,17 @@ def numbers(values: Any) -> list[float]:
     return [np.nan if value is None else float(value) for value in values]
 
 
-def choose(explorer: Explorer, **choice: str) -> None:
+def choose(frontier: OpenFrontier, **choice: str) -> None:
     """By mouse."""
     for name, value in choice.items():
         if name == "which":
-            explorer.section.locator(f"input[value={value}]").check()
+            frontier.section.locator(f"input[value={value}]").check()
         else:
-            explorer.list_of(name).select_option(value=value)
+            frontier.list_of(name).select_option(value=value)
 
 
 def test_the_first_scene_is_drawn_without_complaint_or_request(
-    page: Explorer, scenes: Source
+    page: OpenFrontier, scenes: Source
 ) -> None:
     assert page.complaints == []
     assert len([url for url in page.requests if not url.startswith("data:")]) == 1
@@ -216,7 +216,7 @@ def test_the_first_scene_is_drawn_without_complaint_or_request(
 
 @pytest.mark.parametrize("axis", list(AXES))
 def test_every_pair_of_choices_is_drawn_as_in_python(
-    page: Explorer, scenes: Source, axis: str
+    page: OpenFrontier, scenes: Source, axis: str
 ) -> None:
     """Each axis with each task and image; over all axes, these with each PSNR."""
     choose(page, axis=axis)
@@ -240,7 +240,7 @@ def test_every_pair_of_choices_is_drawn_as_in_python(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("axis", list(AXES))
-def test_every_choice_is_drawn_as_in_python(page: Explorer, scenes: Source, axis: str) -> None:
+def test_every_choice_is_drawn_as_in_python(page: OpenFrontier, scenes: Source, axis: str) -> None:
     choose(page, axis=axis, prior=ALL, method=ALL)
     seen = set()
     for task in page.options("task"):
@@ -255,7 +255,7 @@ def test_every_choice_is_drawn_as_in_python(page: Explorer, scenes: Source, axis
     assert page.complaints == []
 
 
-def test_the_words_follow_the_choice(page: Explorer) -> None:
+def test_the_words_follow_the_choice(page: OpenFrontier) -> None:
     choose(page, axis="density", image="astronaut", which="selected")
     first = page.words
     assert "Hypervolume" in first
@@ -266,19 +266,19 @@ def test_the_words_follow_the_choice(page: Explorer) -> None:
 
 @pytest.mark.parametrize("name", [*LISTS, "which"])
 def test_every_control_works_by_keyboard_alone(opened: Any, alone: Source, name: str) -> None:
-    explorer = opened(alone.path)
+    frontier = opened(alone.path)
     control = "input" if name == "which" else f"select[data-choice={name}]"
-    focused = explorer.section.locator(f"{control}:focus")
+    focused = frontier.section.locator(f"{control}:focus")
     for _ in range(40):
-        explorer.page.keyboard.press("Tab")
+        frontier.page.keyboard.press("Tab")
         if focused.count():
             break
-    before = explorer.choice
-    explorer.page.keyboard.press("ArrowDown")
-    explorer.page.wait_for_function("() => location.hash.includes('?')")
-    after = explorer.choice
+    before = frontier.choice
+    frontier.page.keyboard.press("ArrowDown")
+    frontier.page.wait_for_function("() => location.hash.includes('?')")
+    after = frontier.choice
     assert getattr(after, name) != getattr(before, name)
-    assert_drawn(explorer, alone)
+    assert_drawn(frontier, alone)
 
 
 def test_a_link_reopens_the_choice(opened: Any, scenes: Source) -> None:
@@ -295,17 +295,19 @@ def test_a_link_reopens_the_choice(opened: Any, scenes: Source) -> None:
 
 
 def test_a_link_to_what_is_gone_shows_what_there_is(opened: Any, alone: Source) -> None:
-    explorer = opened(alone.path, "#explore?task=gone&image=nowhere&which=worst&axis=<b>&x=1")
-    assert explorer.choice == Shown(
+    frontier = opened(alone.path, "#frontier?task=gone&image=nowhere&which=worst&axis=<b>&x=1")
+    assert frontier.choice == Shown(
         task="denoising, σ = 30", image="mean over images", which="selected", axis="density"
     )
-    assert explorer.complaints == []
-    assert_drawn(explorer, alone)
+    assert frontier.complaints == []
+    assert_drawn(frontier, alone)
 
 
-def test_a_mark_with_a_picture_has_its_card_and_others_a_label(opened: Any, scenes: Source) -> None:
-    explorer = opened(scenes.path)
-    choose(explorer, image="camera", prior=explorer.options("prior")[2], method="IMP (magnitude)")
+def test_a_mark_of_a_fit_is_shown_beside_and_others_have_a_label(
+    opened: Any, scenes: Source
+) -> None:
+    frontier = opened(scenes.path)
+    choose(frontier, image="camera", prior=frontier.options("prior")[2], method="IMP (magnitude)")
     position = """(gd, [name, at]) => {
       const trace = gd._fullData.find((one) => one.name.endsWith(name));
       const box = gd.getBoundingClientRect();
@@ -313,37 +315,59 @@ def test_a_mark_with_a_picture_has_its_card_and_others_a_label(opened: Any, scen
       return [box.left + xaxis._offset + xaxis.d2p(trace.x[at]),
               box.top + yaxis._offset + yaxis.d2p(trace.y[at])];
     }"""
-    explorer.chart.scroll_into_view_if_needed()
-    explorer.page.wait_for_timeout(100)
-    explorer.page.mouse.move(*explorer.chart.evaluate(position, ["IMP (magnitude), fits", 0]))
-    card = explorer.page.locator("#card")
-    card.wait_for()
-    assert "IMP (magnitude), seed" in card.locator("b").text_content()
-    explorer.page.mouse.move(5, 5)
-    card.wait_for(state="hidden")
-    explorer.page.mouse.move(*explorer.chart.evaluate(position, [": IMP (magnitude)", 1]))
-    label = explorer.chart.locator(".hoverlayer .hovertext")
-    label.first.wait_for()
-    assert "n = 2 seeds" in label.first.text_content()
+    frontier.chart.scroll_into_view_if_needed()
+    frontier.page.wait_for_timeout(100)
+    label = frontier.chart.locator(".hoverlayer .hovertext")
+    frontier.page.mouse.move(*frontier.chart.evaluate(position, ["IMP (magnitude), fits", 0]))
+    panel = frontier.section.locator(".inspector")
+    panel.locator("h3", has_text="IMP (magnitude) at ").wait_for()
+    assert not label.first.is_visible()
+    before = panel.inner_text()
+    frontier.page.mouse.move(5, 5)
+    frontier.page.mouse.move(*frontier.chart.evaluate(position, [": IMP (magnitude)", 1]))
+    label.filter(has_text="n = 2 seeds").wait_for()
     assert label.first.is_visible()
-    assert not card.is_visible()
+    assert panel.inner_text() == before
+
+
+def test_sentences_are_those_of_what_is_chosen(page: OpenFrontier) -> None:
+    rows = page.section.locator(".answers li")
+    read = """(all) => all.map((row) =>
+      ({ ...JSON.parse(row.dataset.when), shown: row.checkVisibility() }))"""
+    choose(page, prior=ALL, method=ALL)
+    every = rows.evaluate_all(read)
+    assert {row["task"] for row in every} == set(page.options("task"))
+    seen = 0
+    for task in page.options("task"):
+        choose(page, task=task, prior=ALL, method=ALL)
+        for field in ("prior", "method"):
+            for value in page.options(field):
+                choose(page, prior=ALL, method=ALL)
+                choose(page, **{field: value})
+                chosen = {"task": task, field: value}
+                for row in rows.evaluate_all(read):
+                    own = all(value in (ALL, row[name]) for name, value in chosen.items())
+                    assert row["shown"] == own
+                    seen += own
+    assert seen > len(every)
+    assert page.complaints == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_and_a_dark_system(opened: Any, alone: Source, scheme: str) -> None:
-    explorer = opened(alone.path, viewport=PHONE, color_scheme=scheme)
-    width = explorer.page.evaluate("() => document.documentElement.scrollWidth")
+    frontier = opened(alone.path, viewport=PHONE, color_scheme=scheme)
+    width = frontier.page.evaluate("() => document.documentElement.scrollWidth")
     assert width == PHONE["width"]
-    for control in explorer.section.locator("select, fieldset").all():
+    for control in frontier.section.locator("select, fieldset").all():
         box = control.bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= PHONE["width"]
     ink = {"light": "#222222", "dark": "#e8e8e8"}[scheme]
-    front = next(trace for trace in explorer.traces if trace["name"] == "Pareto front")
+    front = next(trace for trace in frontier.traces if trace["name"] == "Pareto front")
     assert front["colour"] == ink
-    explorer.page.emulate_media(color_scheme="dark" if scheme == "light" else "light")
-    explorer.page.wait_for_function(
-        "(ink) => document.querySelector('#explorer').data.at(-1).line.color !== ink", arg=ink
+    frontier.page.emulate_media(color_scheme="dark" if scheme == "light" else "light")
+    frontier.page.wait_for_function(
+        "(ink) => document.querySelector('#chart').data.at(-1).line.color !== ink", arg=ink
     )
 
 
@@ -357,21 +381,21 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 @pytest.mark.slow
 def test_every_control_redraws_thousands_of_fits(opened: Any, large: Source) -> None:
-    explorer = opened(large.path)
-    assert explorer.choice.image == "mean over images"
-    shown = [trace for trace in explorer.traces if trace["type"] == "scattergl"]
-    own = large.fits[large.fits["task"] == explorer.choice.task]
+    frontier = opened(large.path)
+    assert frontier.choice.image == "mean over images"
+    shown = [trace for trace in frontier.traces if trace["type"] == "scattergl"]
+    own = large.fits[large.fits["task"] == frontier.choice.task]
     assert sum(len(trace["x"]) for trace in shown) == len(own) > 2_000
-    assert "not supported" not in explorer.chart.text_content()
+    assert "not supported" not in frontier.chart.text_content()
     for name in reversed(LISTS):
-        before = json.dumps(explorer.traces)
-        choose(explorer, **{name: explorer.options(name)[-1]})
-        assert json.dumps(explorer.traces) != before
-        assert_drawn(explorer, large)
-    choose(explorer, which="peak")
-    assert_drawn(explorer, large)
-    assert [line for line in explorer.complaints if "GPU stall" not in line] == []
-    assert len([url for url in explorer.requests if not url.startswith(("data:", "blob:"))]) == 1
+        before = json.dumps(frontier.traces)
+        choose(frontier, **{name: frontier.options(name)[-1]})
+        assert json.dumps(frontier.traces) != before
+        assert_drawn(frontier, large)
+    choose(frontier, which="peak")
+    assert_drawn(frontier, large)
+    assert [line for line in frontier.complaints if "GPU stall" not in line] == []
+    assert len([url for url in frontier.requests if not url.startswith(("data:", "blob:"))]) == 1
 
 
 @pytest.mark.parametrize("without_webgl", [False, True])
@@ -384,9 +408,9 @@ def test_many_fits_are_drawn_by_webgl_where_there_is_any(
 ) -> None:
     monkeypatch.setattr("lip_ray.analysis.parts.frontier.traces.MANY", 20)
     many = Source(scenes.store, tmp_path / "many.html")
-    explorer = opened(many.path, without_webgl=without_webgl)
-    fits = {trace["type"] for trace in explorer.traces if "fits" in trace["name"]}
+    frontier = opened(many.path, without_webgl=without_webgl)
+    fits = {trace["type"] for trace in frontier.traces if "fits" in trace["name"]}
     assert fits == ({"scatter"} if without_webgl else {"scattergl"})
-    assert "not supported" not in explorer.chart.text_content()
+    assert "not supported" not in frontier.chart.text_content()
     if not without_webgl:
-        assert_drawn(explorer, many)
+        assert_drawn(frontier, many)

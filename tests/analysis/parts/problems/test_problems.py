@@ -1,18 +1,16 @@
-"""The tables against numbers worked out by hand, and the figures against the tables."""
+"""The tables of single problems against numbers worked out by hand, and what a section says."""
 
-import json
 import math
 from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 
-from lip_ray.analysis import frontier_figure, frontier_points, problem_table, summary_table
-from lip_ray.analysis.charts.style import AXIS_TITLES
+from lip_ray.analysis import frontier_points, problem_table, summary_table
 from lip_ray.analysis.page.content import Content
 from lip_ray.analysis.page.section import Table, Text
+from lip_ray.analysis.parts.problems.section import sections
 from lip_ray.analysis.rows.points import WHICH, distinct_fits
 from lip_ray.analysis.rows.texts import density_text, sample_text, sparsity_text
 
@@ -44,11 +42,6 @@ def points_of(trial_row: Row, level_row: Row) -> Callable[..., pd.DataFrame]:
         return frontier_points(pd.DataFrame(trials), pd.DataFrame(levels))
 
     return make
-
-
-def traces(figure: go.Figure) -> dict[str, go.Scatter]:
-    """The traces by name."""
-    return {trace.name: trace for trace in figure.data}
 
 
 def rows_of(table: pd.DataFrame, method: str, which: str = "selected") -> pd.DataFrame:
@@ -132,7 +125,7 @@ class TestTable:
         before = trials.copy(), levels.copy()
         points = frontier_points(trials, levels)
         copied = points.copy()
-        frontier_figure(points, problem_table(points))
+        problem_table(points)
         pd.testing.assert_frame_equal(trials, before[0])
         pd.testing.assert_frame_equal(levels, before[1])
         pd.testing.assert_frame_equal(points, copied)
@@ -220,80 +213,8 @@ class TestPoints:
         assert points["seed"].tolist() == [0]
 
 
-class TestFigure:
-    """A figure carries the table's numbers and adds none."""
-
-    @pytest.fixture
-    def points(self, study: Any) -> pd.DataFrame:
-        """Three pruners, two seeds."""
-        return frontier_points(study.frame("trials"), study.frame("levels"))
-
-    def test_lines_are_the_means(self, points: pd.DataFrame) -> None:
-        table = problem_table(points)
-        drawn = traces(frontier_figure(points, table))
-        dense = rows_of(table, "dense")
-        for method in ("magnitude", "random", "snip"):
-            rows = pd.concat([dense, rows_of(table, method)])
-            assert list(drawn[method].x) == rows["density"].tolist()
-            assert list(drawn[method].y) == rows["mean_db"].tolist()
-        assert list(drawn["dense"].y) == dense["mean_db"].tolist() * 2
-        assert list(drawn["measurement"].y) == [20.3, 20.3]
-
-    def test_bars_are_the_intervals(self, points: pd.DataFrame) -> None:
-        table = problem_table(points)
-        drawn = traces(frontier_figure(points, table))["snip, interval"]
-        rows = rows_of(table, "snip")
-        assert list(drawn.y[0::3]) == rows["low_db"].tolist()
-        assert list(drawn.y[1::3]) == rows["high_db"].tolist()
-        assert set(drawn.y[2::3]) == {None}
-
-    def test_marks_are_the_fits(self, points: pd.DataFrame) -> None:
-        drawn = traces(frontier_figure(points, problem_table(points)))["random, fits"]
-        fits = points.loc[list(drawn.customdata)]
-        assert len(fits) == 10
-        assert set(fits["method"]) == {"random"}
-        assert list(drawn.y) == fits["psnr_selected_db"].tolist()
-        assert list(drawn.x) == fits["density"].tolist()
-
-    def test_the_buttons_hold_the_other_psnrs(self, points: pd.DataFrame) -> None:
-        table = problem_table(points)
-        figure = frontier_figure(points, table)
-        names = [trace.name for trace in figure.data]
-        for which, button in zip(WHICH, figure.layout.updatemenus[0].buttons, strict=True):
-            heights, changes = button.args
-            mean = list(heights["y"][names.index("magnitude")])
-            assert mean[1:] == rows_of(table, "magnitude", which)["mean_db"].tolist()
-            assert len(heights["y"]) == len(names)
-            assert changes["yaxis.title.text"] == AXIS_TITLES[which]
-
-    def test_collapse_is_a_cross_with_a_legend(self, points: pd.DataFrame) -> None:
-        drawn = traces(frontier_figure(points, problem_table(points)))
-        symbols = drawn["random, fits"].marker.symbol
-        fits = points.loc[list(drawn["random, fits"].customdata)]
-        crossed = [symbol == "x-thin" for symbol in symbols]
-        assert crossed == (fits["outcome"] == "collapsed").tolist()
-        assert sum(crossed) == 3
-        assert drawn["collapsed fit"].marker.symbol == "x-thin"
-
-    def test_divergence_has_a_mark_of_its_own(self, trial_row: Row, level_row: Row) -> None:
-        trial = trial_row()
-        levels = [level_row(trial), level_row(trial, 1, outcome="diverged", psnr_final_db=None)]
-        points = frontier_points(pd.DataFrame([trial]), pd.DataFrame(levels))
-        drawn = traces(frontier_figure(points, problem_table(points)))
-        assert drawn["magnitude, fits"].marker.symbol == ("asterisk",)
-        assert "diverged fit" in drawn
-        assert "collapsed fit" not in drawn
-
-    def test_an_unfinished_fit_is_marked_and_counted(self, trial_row: Row, level_row: Row) -> None:
-        trial = trial_row()
-        levels = [level_row(trial), level_row(trial, 1, unfinished=True)]
-        points = frontier_points(pd.DataFrame([trial]), pd.DataFrame(levels))
-        table = problem_table(points)
-        assert rows_of(table, "magnitude", "selected")["unfinished"].tolist() == [1]
-        drawn = traces(frontier_figure(points, table))
-        assert drawn["magnitude, fits"].marker.symbol == ("hourglass-open",)
-        assert drawn["unfinished fit"].marker.symbol == "hourglass-open"
-        assert drawn["dense, fits"].marker.symbol[0].endswith("-open")
+class TestSection:
+    """What a problem's part of the page says."""
 
     @pytest.mark.parametrize(
         ("changes", "said"),
@@ -313,101 +234,11 @@ class TestFigure:
     ) -> None:
         trial = trial_row()
         levels = [level_row(trial, **changes), level_row(trial, 1, psnr_peak_db=19.0)]
-        [section] = frontier.sections(Content(store=store_of([trial], levels)))
+        [section] = sections(Content(store=store_of([trial], levels)))
         words = [str(block.words) for block in section.blocks if isinstance(block, Text)]
         assert [text.startswith(said or "") for text in words[1:]] == [True] * (said is not None)
         [table] = [block for block in section.blocks if isinstance(block, Table)]
         assert table.rows[1][-1] == "1 below the measurement"
-
-    def test_a_fit_without_psnr_stands_at_the_foot(self, points_of: Any) -> None:
-        points = points_of({0: [30, 27, None]})
-        drawn = traces(frontier_figure(points, problem_table(points)))
-        foot = drawn["fit without PSNR"]
-        assert foot.yaxis == "y2"
-        assert list(foot.y) == [0]
-        assert points.loc[foot.customdata[0], "outcome"] == "failed"
-        assert list(drawn["magnitude"].y) == [30, 27, None]
-
-    def test_one_seed_says_so(self, points_of: Any) -> None:
-        points = points_of({0: [30, 27]})
-        figure = frontier_figure(points, problem_table(points))
-        assert set(traces(figure)["magnitude, interval"].y) == {None}
-        assert "n = 1 seed, so no intervals" in figure.layout.xaxis.title.text
-
-    def test_methods_differ_in_colour_dash_and_symbol(self, points: pd.DataFrame) -> None:
-        drawn = traces(frontier_figure(points, problem_table(points)))
-        lines = [drawn[name] for name in ("magnitude", "random", "snip", "dense")]
-        assert len({line.line.color for line in lines}) == 4
-        assert len({line.line.dash for line in lines}) == 4
-        assert len({line.marker.symbol for line in lines[:3]}) == 3
-
-    def test_styles_are_the_same_in_every_problem(self, trial_row: Row, level_row: Row) -> None:
-        steps = {"steps": 400, "learning_rate": 0.01}
-        trials = [trial_row("magnitude"), trial_row("snip"), trial_row("snip", fit=steps)]
-        levels = [level_row(trial, level) for trial in trials for level in (0, 1)]
-        points = frontier_points(pd.DataFrame(trials), pd.DataFrame(levels))
-        table = problem_table(points)
-        colours = {
-            traces(frontier_figure(own, table[table["problem"] == problem]))["snip"].line.color
-            for problem, own in points.groupby("problem", observed=True)
-        }
-        assert len(colours) == 1
-
-    def test_the_axis_is_logarithmic_and_shows_sparsity(self, points: pd.DataFrame) -> None:
-        axis = frontier_figure(points, problem_table(points)).layout.xaxis
-        assert axis.type == "log"
-        assert axis.range[0] > axis.range[1]
-        assert axis.ticktext == (
-            "1<br>0 %", "0.5<br>50 %", "0.25<br>75 %", "0.12<br>88 %", "0.05<br>95 %",
-            "0.03<br>97 %",
-        )  # fmt: skip
-
-    def test_a_long_ladder_is_labelled_at_both_ends(self, trial_row: Row, level_row: Row) -> None:
-        trial = trial_row()
-        levels = [level_row(trial, i, kept=round(2_208_768 * 0.8**i)) for i in range(17)]
-        points = frontier_points(pd.DataFrame([trial]), pd.DataFrame(levels))
-        ticks = frontier_figure(points, problem_table(points)).layout.xaxis.tickvals
-        assert ticks[0] == 1
-        assert ticks[-1] == points["density"].min()
-        assert len(ticks) <= 8
-
-    def test_only_dense_levels_so_far(self, points_of: Any) -> None:
-        points = points_of({0: [30], 1: [31]})
-        drawn = traces(frontier_figure(points, problem_table(points)))
-        assert list(drawn["dense"].y) == [30.5, 30.5]
-        assert "magnitude" not in drawn
-
-    def test_an_infinite_psnr_leaves_a_gap_not_a_broken_axis(self, points_of: Any) -> None:
-        points = points_of({0: [30, math.inf, 27]})
-        figure = frontier_figure(points, problem_table(points))
-        assert list(traces(figure)["magnitude"].y) == [30, None, 27]
-        assert all(math.isfinite(end) for end in figure.layout.yaxis.range)
-
-    def test_names_are_not_markup(self, points_of: Any) -> None:
-        points = points_of({0: [30, 27]}, pruner="<a href='//x'>a</a>&amp;")
-        names = [trace.name for trace in frontier_figure(points, problem_table(points)).data]
-        assert "&lt;a href='//x'&gt;a&lt;/a&gt;&amp;amp;" in names
-        assert not any("<" in name for name in names)
-
-    def test_two_problems_are_refused(self, trial_row: Row, level_row: Row) -> None:
-        steps = {"steps": 400, "learning_rate": 0.01}
-        trials = [trial_row(), trial_row("magnitude", fit=steps)]
-        levels = [level_row(trial) for trial in trials]
-        points = frontier_points(pd.DataFrame(trials), pd.DataFrame(levels))
-        table = problem_table(points)
-        one = points[points["problem"] == points["problem"].iloc[0]]
-        for wrong in (points, one):
-            with pytest.raises(ValueError, match="shows one problem"):
-                frontier_figure(wrong, table)
-
-    def test_no_psnr_at_all_is_refused(self, points_of: Any) -> None:
-        points = points_of({0: [None, None]})
-        with pytest.raises(ValueError, match="needs a clean image"):
-            frontier_figure(points, problem_table(points))
-
-    def test_it_offers_no_upload(self, points: pd.DataFrame) -> None:
-        layout = json.loads(frontier_figure(points, problem_table(points)).to_json())["layout"]
-        assert "sendChartToCloud" in layout["modebar"]["remove"]
 
 
 def test_summary_has_a_row_per_density(study: Any) -> None:
