@@ -158,9 +158,3 @@ _Loader.yaml_constructors |= {
     "tag:yaml.org,2002:map": _Loader.construct_mapping,
     None: _Loader.refuse_tag,
 }
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes the words that `_Loader` would take for numbers."""
-
-    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers

@@ -568,7 +568,8 @@ class TestOneFault:
             ("words.png", "{path} is not an image that can be read"),
             (
                 "deep.png",
-                "{path} is a 16-bit PNG; only 8-bit images are read without white, the value that is white",
+                "{path} is a 16-bit PNG; only 8-bit images are read without white, the value that "
+                "is white",
             ),
             ("clear.png", "{path} has transparent pixels; flatten its alpha channel first"),
             ("small.png", "is 4×4, but this prior needs at least 5×5"),

@@ -11,6 +11,7 @@ from lip_ray.analysis import report_sections, stopping_table
 from lip_ray.analysis.page.content import Content
 from lip_ray.analysis.page.section import Figure, Table
 from lip_ray.analysis.parts import stopping
+from lip_ray.analysis.parts.problems import section as problems
 from lip_ray.analysis.parts.stopping import MOST_MARKS, gap_table, gaps_of, stopping_figure
 from lip_ray.analysis.rows.points import described_points
 from lip_ray.fits.stopping import WATCHING, HeldOut, WindowedVariance

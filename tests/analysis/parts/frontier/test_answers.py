@@ -133,7 +133,7 @@ class TestCertainty:
         none = dict.fromkeys((f"psnr_{which}_db" for which in ("peak", "selected", "final")), None)
         [answer] = said_of([trial], [level_row(trial), level_row(trial, 1, **none)])
         assert plain(answer.words) == "magnitude cannot be compared yet."
-        assert answer.certainty == "No sparse fit has a PSNR."
+        assert answer.certainty == "Fits without a PSNR leave nothing to compare."
 
 
 class TestTheList:
