@@ -163,7 +163,7 @@ def print_answer(
 def _print_table(table: TextTable) -> None:
     typer.echo(table.text, nl=False)
     for note in table.notes:
-        typer.echo(note, err=True)
+        print_text(note, err=True)
 
 
 def _bounds(width: int | None, most_rows: int | None) -> dict[str, int | None]:

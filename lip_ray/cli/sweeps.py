@@ -209,7 +209,8 @@ def _for_reading(table: "pd.DataFrame", key: str) -> "pd.DataFrame":
     if "last_fit" in table:
         narrow["bad_fits"] = table[list(BAD)].sum(axis=1)
         narrow["last_fit"] = table["last_fit"].map(_ago)
-        narrow["sweep_id"] = table["sweep_id"]
+        if table["sweep"].duplicated().any():
+            narrow["sweep_id"] = table["sweep_id"]
     return table.assign(**narrow)[list(narrow)]
 
 

@@ -52,8 +52,8 @@ LEFT_DENSE = ("1.0.1.1.weight", "1.1.1.1.weight")
 else."""
 LISTING = f"""
 select trial_id || '@' || level as ticket, pruner, travels, trials.image as image,
-       any_value(density) as density, any_value(effective_density) as effective_density,
-       avg(psnr_selected_db) as psnr_selected_db
+       any_value(density) as density, avg(psnr_selected_db) as psnr_selected_db,
+       any_value(effective_density) as effective_density
 from levels join trials using (trial_id)
 group by trial_id, level, pruner, travels, trials.image
 having bool_and(levels.outcome <> '{Outcome.FAILED}') and any_value(kind) <> 'reconstruction'

@@ -211,7 +211,7 @@ def test_tickets_are_listed_with_what_they_are_worth(stored: Path) -> None:
     shown = lip("tickets", "list", "--store", stored).stdout.splitlines()
     assert shown[0].split() == [
         *("ticket", "pruner", "travels", "image"),
-        *("density", "effective_density", "psnr_selected_db"),
+        *("density", "psnr_selected_db", "effective_density"),
     ]
     assert len(shown) == 5
     assert references(stored).keys() == {(p, n) for p in ("magnitude", "random") for n in (0, 1)}
