@@ -25,8 +25,8 @@ test-combinations: $(VENV)/installed-dev ## All tasks with all priors and criter
 		tests/fits/test_sparse_loading.py \
 		tests/gpu \
 		tests/analysis/test_print.py \
-		tests/analysis/live/test_every_control.py::test_pages_of_the_quickstarts \
-		tests/analysis/live/test_every_control.py::test_the_page_of_many_trajectories \
+		tests/analysis/page/test_every_control.py::test_pages_of_the_quickstarts \
+		tests/analysis/page/test_every_control.py::test_the_page_of_many_trajectories \
 		tests/analysis/parts/frontier/test_frontier_browser.py::test_every_choice_is_drawn_as_in_python
 
 lint: $(VENV)/installed-dev ## Lint, format and types.

@@ -129,7 +129,7 @@ def test_a_new_part_is_everywhere(study: Any, monkeypatch: pytest.MonkeyPatch) -
         )
         yield Section(name="of-seeds", title="Seeds of trials", blocks=(figure,))
 
-    monkeypatch.setattr(report, "PARTS", (*PARTS, Part(sections=sections)))
+    monkeypatch.setattr(report, "PARTS", (*PARTS, Part(label="Seeds", sections=sections)))
     assert figure_names(study)["seeds"] == ["Seeds of trials"]
     assert 'id="seeds-0"' in frontier_report(study)
     assert figure_of(study, "seeds").data[0].type == "bar"

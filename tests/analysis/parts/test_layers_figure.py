@@ -249,7 +249,7 @@ def test_the_matrix_is_symmetric_and_shows_one_density(study: Study) -> None:
     assert len(figure.data) == len(buttons) == 2 * len(MEASURES)
     for place, (button, trace) in enumerate(zip(buttons, figure.data, strict=True)):
         assert list(button.args[0]["visible"]) == [i == place for i in range(len(buttons))]
-        assert trace.visible is (place == 0)
+        assert trace.visible is (place == len(MEASURES)), "the sparsest is shown first"
         assert np.array_equal(trace.z, np.transpose(trace.z))
         assert len(trace.x) == len(trace.y) == (4 if place < 2 else 2)
     iou = figure.data[0]

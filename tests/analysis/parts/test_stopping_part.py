@@ -11,7 +11,7 @@ from lip_ray.analysis import report_sections, stopping_table
 from lip_ray.analysis.page.content import Content
 from lip_ray.analysis.page.section import Figure, Table
 from lip_ray.analysis.parts import stopping
-from lip_ray.analysis.parts.problems import section as problems
+from lip_ray.analysis.parts.problems.section import sections
 from lip_ray.analysis.parts.stopping import MOST_MARKS, gap_table, gaps_of, stopping_figure
 from lip_ray.analysis.rows.points import described_points
 from lip_ray.fits.stopping import WATCHING, HeldOut, WindowedVariance
@@ -145,7 +145,7 @@ class TestSection:
 
 
 def test_a_problem_says_what_the_rule_in_force_lost(study: Any) -> None:
-    [section] = problems.sections(Content(store=study))
+    [section] = sections(Content(store=study))
     [table] = [block for block in section.blocks if isinstance(block, Table)]
     assert "chose steps 0.36 dB below the peak in the mean of these 32 fits, 0.50 at worst" in str(
         table.note
