@@ -353,7 +353,7 @@ class TestPage:
         swept = trial_row("magnitude", 0)
         reader = write_search(tmp_path, [("complete", (25.0, 1000.0))], (PSNR, KEPT), trials=1)
         points = reader.frame("points").assign(trial_id=searched["trial_id"])
-        sweeps = pd.DataFrame({"trial_id": [swept["trial_id"]]})
+        sweeps = pd.DataFrame({"sweep": ["all"], "trial_id": [swept["trial_id"]]})
         rows = [level_row(trial, level) for trial in (searched, swept) for level in (0, 1)]
         store = store_of([searched, swept], rows)
         both = frontier_report(type(store)(store.frames | {"points": points, "sweeps": sweeps}))
