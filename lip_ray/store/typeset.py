@@ -161,8 +161,9 @@ def _in_math(mean: str, above: str, below: str) -> str:
 
 
 def _latex_row(cells: Sequence[str]) -> str:
+    """A row; one that begins with [ or * would be taken for an argument of the one before."""
     row = " & ".join(cells)
-    return rf"{{}}{row} \\" if row.startswith("[") else rf"{row} \\"
+    return rf"{{}}{row} \\" if row.startswith(("[", "*")) else rf"{row} \\"
 
 
 def _escaped(text: str) -> str:

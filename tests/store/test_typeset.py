@@ -63,6 +63,11 @@ def test_cells(value: object, shown: str) -> None:
     assert cell_of(value) == shown
 
 
+@pytest.mark.parametrize("cell", ["[2pt]", "*"])
+def test_no_row_is_an_argument_of_the_one_before(cell: str) -> None:
+    assert rf"{{}}{cell} \\" in latex([("x", ["a", cell])]).splitlines()
+
+
 def test_a_column_of_numbers_has_its_decimals() -> None:
     found = body(latex([("x", [27.346, 5.0, 0.001, -1.0, None, float("nan")])]))
     assert [row[0] for row in found[1:]] == ["27.35", "5.00", "0.001", "$-1.00$", "--", "--"]
