@@ -71,7 +71,8 @@ NoiseOption = Annotated[
     ),
 ]
 DensityOption = Annotated[
-    float, typer.Option(max=1, callback=number, help="Share of the network's weights to keep.")
+    float,
+    typer.Option(min=0, max=1, callback=number, help="Share of the network's weights to keep."),
 ]
 StepsOption = Annotated[
     int | None, typer.Option(min=1, max=10**7, help="Most steps of a fit; by default 3,000.")
@@ -79,6 +80,7 @@ StepsOption = Annotated[
 WhiteOption = Annotated[
     float | None,
     typer.Option(
+        min=0,
         max=10**9,
         callback=number,
         help="Value of white in a photo of more than 8 bits; by default 65535.",
