@@ -46,6 +46,17 @@ def test_the_whole_ladder_is_stored_then_reported(
     assert reports[4:] == [{"level": 3, "ending": "found complete", "reason": "by another run"}]
 
 
+@pytest.mark.parametrize(("kept", "count"), [("full", 5), ("auto", 0)])
+def test_pictures_of_full_size_are_kept_as_the_run_says(
+    trial: Trial, tmp_path: Path, reports: list[dict[str, Any]], kept: str, count: int
+) -> None:
+    run_trial(config(trial, tmp_path) | {"pictures": kept})
+    pictures = Reader(tmp_path).pictures(trial.id, 0)
+    assert len(pictures.get("camera", ())) == count
+    assert len(reports) == 4
+    assert config(trial, tmp_path)["pictures"] == "auto"
+
+
 def test_a_trial_goes_on_from_the_mask_it_had(
     trial: Trial, tmp_path: Path, reports: list[dict[str, Any]]
 ) -> None:
