@@ -206,10 +206,10 @@ def _described(chosen: "StoredFit", found: "Found", which: str) -> str:
     said += f"{width}×{height}"
     if which == "error":
         levels = found.image * 255
-        beyond = float((levels > WORST).float().mean())
+        beyond = int((levels > WORST).sum())
         return (
             f"{said}: |selected − clean|, mean over channels, black 0 to yellow {WORST} of 255 and "
-            f"above ({beyond:.1%} of the pixels); mean {float(levels.mean()):.1f}, largest "
+            f"above ({beyond:,} of the pixels); mean {float(levels.mean()):.1f}, largest "
             f"{float(levels.max()):.0f}"
         )
     psnr = chosen.psnr_db(which)
