@@ -50,7 +50,7 @@ SCHEMES = pytest.mark.parametrize(
 
 @SCHEMES
 def test_the_page_and_its_dialog_keep_the_rules(opened: Any) -> None:
-    opened.locator(".inspector").get_by_role("button", name="Hold").click()
+    opened.locator(".inspector").get_by_role("button", name="Pin", exact=True).click()
     for fold in opened.locator("main details").all():
         fold.evaluate("(one) => (one.open = true)")
     assert opened.evaluate(RUN) == []
