@@ -50,7 +50,7 @@ def test_what_is_chosen_zoomed_unfolded_and_held_outlives_new_levels(
         zoomed = chart.evaluate(RANGES)
         fold = page.locator("main section details").first
         fold.locator("summary").click()
-        section.locator(".inspector").get_by_role("button", name="Hold").click()
+        section.locator(".inspector").get_by_role("button", name="Pin", exact=True).click()
         held = section.locator(".held b")
         name = held.text_content()
 

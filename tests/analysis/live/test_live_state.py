@@ -106,10 +106,11 @@ def test_who_looks_while_another_does_gets_what_that_one_saw_before(
     thread = threading.Thread(target=live.look)
     thread.start()
     assert begun.wait(60)
-    assert live.look() is before
+    fill("magnitude", 1)
+    assert live.look() == before
     go_on.set()
     thread.join(60)
-    assert live.look() is not before
+    assert live.look().status[0].startswith("2 levels")
 
 
 def test_a_store_that_is_away_is_told_and_comes_back(
@@ -119,7 +120,7 @@ def test_a_store_that_is_away_is_told_and_comes_back(
     live = settled(Live(store=store))
     away = store.rename(store.with_name("unmounted"))
     gone = live.look()
-    assert gone.trouble.startswith("The store is away; this is as of ")
+    assert gone.trouble.startswith("The store cannot be read. This page shows it at ")
     assert gone.status == ()
     assert (live.page[:6], gone.version) == ("page 1", made[0])
     away.rename(store)
@@ -142,6 +143,19 @@ def test_a_store_that_is_away_while_its_page_is_computed_is_tried_again(
     monkeypatch.setattr(live_module, "live_report", lambda *_, **__: "a page")
     settled(live)
     assert (live.page, live.look().trouble) == ("a page", "")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_of_ours_is_told(
+    store: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> str:
+        return str(1 // 0)
+
+    monkeypatch.setattr(live_module, "live_report", broken)
+    fill("magnitude", 0)
+    live = settled(Live(store=store))
+    assert "a fault of lip-ray: ZeroDivisionError" in live.look().trouble
 
 
 def test_a_store_without_levels_is_told(store: Path, fill: Fill, made: list[str]) -> None:

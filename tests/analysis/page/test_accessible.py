@@ -50,7 +50,7 @@ SCHEMES = pytest.mark.parametrize(
 
 @SCHEMES
 def test_the_page_and_its_dialog_keep_the_rules(opened: Any) -> None:
-    opened.locator(".inspector").get_by_role("button", name="Hold").click()
+    opened.locator(".inspector").get_by_role("button", name="Pin", exact=True).click()
     for fold in opened.locator("main details").all():
         fold.evaluate("(one) => (one.open = true)")
     assert opened.evaluate(RUN) == []
@@ -75,6 +75,6 @@ def test_a_page_that_waits_keeps_them_too(windows: Windows, tmp_path: Path) -> N
     path.write_text(waiting_html(refresh_s=60), encoding="utf-8")
     with windows.open() as page:
         page.goto(path.as_uri())
-        page.locator("#live p").wait_for()
+        page.locator("#live p").first.wait_for()
         page.evaluate(axe.AXE_SCRIPT)
         assert page.evaluate(RUN) == []

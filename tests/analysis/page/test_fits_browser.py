@@ -78,7 +78,7 @@ class Shown:
     def hold(self, fit: str) -> None:
         """Keep a fit, from its dialog."""
         self.open(fit)
-        self.dialog.get_by_role("button", name="Hold beside others").click()
+        self.dialog.get_by_role("button", name="Pin beside others").click()
         self.page.keyboard.press("Escape")
 
     def release(self) -> None:
@@ -435,7 +435,7 @@ class TestHeld:
         assert shown.sides[1] == shown.source(one)
         names = shown.dialog.locator(".curve").evaluate("(gd) => gd.data.map(({ name }) => name)")
         assert {titles[one], titles[other]} <= set(names)
-        assert shown.dialog.get_by_role("button", name="Held").is_disabled()
+        assert shown.dialog.get_by_role("button", name="Pinned").is_disabled()
         shown.page.keyboard.press("Escape")
         shown.held.first.locator(".drop").click()
         assert shown.held.locator("b").all_text_contents() == [titles[other]]
@@ -445,7 +445,7 @@ class TestHeld:
 
     def test_the_panel_holds_too_and_no_more_than_four(self, shown: Shown) -> None:
         shown.point_at("random, fits")
-        hold = shown.panel.get_by_role("button", name="Hold")
+        hold = shown.panel.get_by_role("button", name="Pin", exact=True)
         while shown.panel.get_by_role("button", name="Denser").is_enabled():
             shown.panel.get_by_role("button", name="Denser").click()
         for count in range(1, 5):
