@@ -146,9 +146,7 @@ def test_a_store_that_is_away_while_its_page_is_computed_is_tried_again(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_fault_of_ours_is_told(
-    store: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_of_ours_is_told(store: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> str:
         return str(1 // 0)
 

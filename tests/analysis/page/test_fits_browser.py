@@ -303,7 +303,7 @@ class TestDialog:
         shown.dialog.get_by_label("Zoom").select_option(label="× 4")
         assert stage.bounding_box()["height"] == pytest.approx(4 * height, rel=0.02)
         assert not shown.dialog.evaluate(WIDER)
-        shown.dialog.get_by_label("Zoom").select_option(label="whole")
+        shown.dialog.get_by_label("Zoom").select_option(label="fit")
 
     def test_the_mouse_moves_the_slider(self, shown: Shown) -> None:
         shown.open(shown.ladder()[1])
@@ -408,7 +408,7 @@ class TestDialog:
         shown.open(fit)
         card = shown.data["fits"][fit]
         texts = [
-            f"lip picture {card['place']} -o restored.png",
+            f"lip picture {card['place']} --image 'astronaut' --which selected -o restored.png",
             shown.data["sweeps"][card["sweep"]],
         ]
         for fold, text in zip(shown.dialog.locator(".again details").all(), texts, strict=True):
@@ -431,7 +431,7 @@ class TestHeld:
         shown.held.nth(1).locator("button").first.click()
         shown.dialog.wait_for()
         assert shown.dialog.locator("h2").inner_text() == titles[other]
-        shown.thumb(titles[one]).click()
+        shown.thumb(shown.data["fits"][one]["views"][0]["alt"]).click()
         assert shown.sides[1] == shown.source(one)
         names = shown.dialog.locator(".curve").evaluate("(gd) => gd.data.map(({ name }) => name)")
         assert {titles[one], titles[other]} <= set(names)

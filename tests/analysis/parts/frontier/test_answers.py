@@ -70,18 +70,19 @@ def say(trial_row: Row, level_row: Row) -> Say:
 @pytest.mark.parametrize(
     ("losses", "said"),
     [
-        ((0.0, 0.02, 0.3), "magnitude matches dense down to 0.25: 27.0 against 27.0 dB."),
-        ((0.0, 0.02), "magnitude matches dense down to 0.25, the sparsest tried: 27.0 against "
-                      "27.0 dB."),
-        ((0.3, 0.02), "magnitude loses to dense from 0.5 on: 26.7 against 27.0 dB."),
-        ((0.3,), "magnitude loses to dense from 0.5: 26.7 against 27.0 dB."),
-        ((-1.0, 2.0), "magnitude matches dense down to 0.5: 28.0 against 27.0 dB."),
-        ((0.02, 0.3, 0.0), "magnitude matches dense down to 0.5: 27.0 against 27.0 dB."),
+        ((0.0, 0.02, 0.8), "matches dense down to 0.25: 26.98 against 27.00 dB."),
+        ((0.0, 0.02), "matches dense down to 0.25, the sparsest tried: 26.98 against 27.00 dB."),
+        ((0.8, 0.9), "loses to dense from 0.5 on: 26.20 against 27.00 dB."),
+        ((0.8, 0.02), "loses to dense at 0.5: 26.20 against 27.00 dB."),
+        ((0.8,), "loses to dense at 0.5: 26.20 against 27.00 dB."),
+        ((0.2,), "loses to dense at 0.5 by no more than rounding could: 26.80 against 27.00 dB."),
+        ((-1.0, 2.0), "matches dense down to 0.5: 28.00 against 27.00 dB."),
+        ((0.02, 0.8, 0.0), "matches dense down to 0.5: 26.98 against 27.00 dB."),
     ],
-)  # fmt: skip
+)
 def test_how_sparse_a_method_gets(say: Say, losses: tuple[float, ...], said: str) -> None:
     [answer] = say({"magnitude": losses})
-    assert plain(answer.words) == said
+    assert plain(answer.words) == f"magnitude {said}"
 
 
 class TestCertainty:
@@ -93,7 +94,7 @@ class TestCertainty:
 
     def test_that_it_loses_is_shown_too(self, say: Say) -> None:
         [answer] = say({"magnitude": (1.0,)}, images=IMAGES, spread=0.01)
-        assert plain(answer.words).startswith("magnitude loses to dense from 0.5:")
+        assert plain(answer.words).startswith("magnitude loses to dense at 0.5:")
         assert answer.certainty == "Shown by 4 images."
 
     def test_seeds_of_one_image_say_so(self, say: Say) -> None:
@@ -104,7 +105,7 @@ class TestCertainty:
         [answer] = say({"magnitude": (0.0,)}, images=IMAGES, spread=0.3)
         first, _, rest = plain(answer.certainty).partition("; ")
         assert first == "Not proven: 4 images"
-        number = rest.removeprefix("about ").removesuffix(" images would decide.")
+        number = rest.removeprefix("about ").removesuffix(" images would decide 0.5.")
         assert int(number.replace(",", "")) > 4
 
     def test_where_no_number_can_be_given_it_gives_none(self, say: Say) -> None:

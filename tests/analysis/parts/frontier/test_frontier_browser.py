@@ -16,6 +16,7 @@ from browsers import DESKTOP, PHONE, TIMEOUT_MS, Windows, needs_chromium
 from benchmarks.synthetic import write
 from lip_ray.analysis import frontier_report
 from lip_ray.analysis.page import report
+from lip_ray.analysis.page.content import Content
 from lip_ray.analysis.parts import FRONTIER
 from lip_ray.analysis.parts.frontier.figures import Shown, frontier_figure
 from lip_ray.analysis.parts.frontier.looks import ALL
@@ -91,7 +92,7 @@ class Source:
 
     def __init__(self, store: Any, path: Path) -> None:
         self.store = store
-        frames = store.frame("trials"), store.frame("levels")
+        frames = Content(store=store).trials, store.frame("levels")
         self.fits = frontier_fits(*frames)
         self.table = scene_table(self.fits)
         self.path = path
