@@ -64,8 +64,14 @@ def density_caption(fit: Any) -> str:
 
 
 def caption(fit: Any, score: str) -> str:
-    """A score of a fit, and what went wrong."""
-    return f"{score}, {fit.outcome}" if fit.outcome in BAD_OUTCOMES else score
+    """A score of a fit, as far as it has one, and what went wrong."""
+    outcome = fit.outcome if fit.outcome in BAD_OUTCOMES else ""
+    return ", ".join(filter(None, [score, outcome]))
+
+
+def scored(value: float) -> str:
+    """A PSNR below a picture; empty where no clean image is known."""
+    return "" if pd.isna(value) else db_text(value)
 
 
 def scene_tile(fit: Any, pictures: Pictures, role: str, said: str, head: str, line: str) -> Tile:
@@ -102,7 +108,7 @@ class Album:
             {
                 "picture": pictures.place(fit, which),
                 "alt": self.alt(fit, which),
-                "line": caption(fit, db_text(getattr(fit, f"psnr_{which}_db"))),
+                "line": caption(fit, scored(getattr(fit, f"psnr_{which}_db"))),
             }
             for which in WHICH
         ]

@@ -242,9 +242,12 @@ def matching_shown(shown: Content) -> pd.DataFrame:
 
 
 def sections(shown: Content) -> Iterator[Section]:
-    """Down to which density each method matches dense; nothing where no ticket was fitted."""
+    """Down to which density each method matches dense.
+
+    Nothing where no ticket was fitted, or no clean image is known.
+    """
     found = shown.once(matching_shown)
-    if not len(found):
+    if not len(found) or shown.described["psnr_selected_db"].isna().all():
         return
     title = "Verdicts"
     blocks: list[Block] = [_table(found, title, NOTE)]

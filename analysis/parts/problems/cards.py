@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...page.gallery import Album, Pictures, density_caption, scene_tile
+from ...page.gallery import Album, Pictures, density_caption, scene_tile, scored
 from ...page.section import Gallery, Strip, Tile
 from ...rows.identity import DENSE
 from ...rows.naming import tuples
@@ -115,5 +115,5 @@ def _problem_tiles(dense: Any, pictures: Pictures) -> Iterator[Tile]:
     """The clean image where one is known, and the measurement."""
     if (dense.trial_id, dense.level, dense.image, "clean") in pictures.places:
         yield scene_tile(dense, pictures, "clean", "clean", "clean", "")
-    measured = db_text(dense.psnr_measured_db)
+    measured = scored(dense.psnr_measured_db)
     yield scene_tile(dense, pictures, "measured", "measured", "measurement", measured)

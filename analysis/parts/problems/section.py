@@ -1,6 +1,6 @@
 """The sections of single problems: one for each, with its pictures and numbers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -48,11 +48,18 @@ CELLS = {
     "Seeds": lambda rows: known_text(rows[0].seeds),
     "Note": lambda rows: wrong_text(
         rows[0],
-        {f"without {row.which} PSNR": row.missing for row in rows}
-        | {UNFINISHED: rows[0].unfinished, BELOW_MEASURED: rows[0].below_measured},
+        _lacking(rows) | {UNFINISHED: rows[0].unfinished, BELOW_MEASURED: rows[0].below_measured},
     ),
 }
 """The cells of a method and density, from its rows, one per PSNR."""
+
+
+def _lacking(rows: Sequence[Any]) -> dict[str, int]:
+    """The fits without each PSNR; none is counted where no fit has any, as of a measured photo."""
+    if all(row.missing == row.seeds for row in rows):
+        return {}
+    return {f"without {row.which} PSNR": row.missing for row in rows}
+
 
 SHOWN = replace(PSNR_SHOWN, legend="Pictures shown")
 
@@ -165,7 +172,7 @@ def _settings(fits: pd.DataFrame) -> Iterator[Block]:
     """The settings that matter most as a sentence, all of them folded away."""
     settings = flat_settings(fits["settings"].iloc[0])
     first = fits.iloc[0]
-    steps = f", {settings['fit.steps']} steps a fit" if "fit.steps" in settings else ""
+    steps = f", {settings['fit.steps']} steps per fit" if "fit.steps" in settings else ""
     yield Text(
         f"Image {first['image']}, task {first['task']}. Network {first['prior']}, "
         f"{first['total']:,} prunable weights{steps}. Seeds: {seeds_text(fits)}."
