@@ -50,7 +50,7 @@ def table(
         ),
     ] = None,
 ) -> None:
-    """Write a table of the page for a paper. The first lines of LaTeX say which packages it needs."""
+    """Write a table of the page for a paper. Its first lines name the packages that LaTeX needs."""
     from lip_ray.analysis.named import table_of_page
 
     require_one_of(PAPER_FORMATS, form)
