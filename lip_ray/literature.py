@@ -37,15 +37,20 @@ class Paper:
     arxiv: str = ""
 
     def bibtex(self, key: str) -> str:
-        """Its entry; braces keep capitals in the title as they are."""
+        """Its entry; braces keep capitals in the title as they are.
+
+        A preprint says where it is in a field that every style of BibTeX shows, unlike `eprint`.
+        """
         place = "journal" if self.entry == "article" else "booktitle"
+        preprint = self.entry == "misc"
         fields = {
             "author": self.author,
             "title": f"{{{self.title}}}",
             place: self.within,
             "year": str(self.year),
-            "eprint": self.arxiv,
-            "archiveprefix": "arXiv" if self.arxiv else "",
+            "howpublished": f"arXiv:{self.arxiv}" if preprint else "",
+            "eprint": "" if preprint else self.arxiv,
+            "archiveprefix": "arXiv" if self.arxiv and not preprint else "",
         }
         lines = "".join(f"  {name} = {{{text}}},\n" for name, text in fields.items() if text)
         return f"@{self.entry}{{{key},\n{lines}}}\n"
@@ -87,10 +92,18 @@ PAPERS: Mapping[str, Paper] = {
         year=2024,
         arxiv="2406.05288",
     ),
+    "maddison2017concrete": Paper(
+        entry="inproceedings",
+        author="Maddison, Chris J. and Mnih, Andriy and Teh, Yee Whye",
+        title="The Concrete Distribution: A Continuous Relaxation of Discrete Random Variables",
+        within="International Conference on Learning Representations",
+        year=2017,
+        arxiv="1611.00712",
+    ),
     "han2015learning": Paper(
         entry="inproceedings",
         author="Han, Song and Pool, Jeff and Tran, John and Dally, William J.",
-        title="Learning both Weights and Connections for Efficient Neural Networks",
+        title="Learning both Weights and Connections for Efficient Neural Network",
         within="Advances in Neural Information Processing Systems",
         year=2015,
         arxiv="1506.02626",
@@ -119,6 +132,22 @@ PAPERS: Mapping[str, Paper] = {
         within="International Conference on Learning Representations",
         year=2019,
         arxiv="1810.02340",
+    ),
+    "verdenius2020pruning": Paper(
+        entry="misc",
+        author=r"Verdenius, Stijn and Stol, Maarten and Forr{\'e}, Patrick",
+        title="Pruning via Iterative Ranking of Sensitivity Statistics",
+        year=2020,
+        arxiv="2006.00896",
+    ),
+    "dejorge2021progressive": Paper(
+        entry="inproceedings",
+        author="de Jorge, Pau and Sanyal, Amartya and Behl, Harkirat S. and Torr, Philip H. S. "
+        r"and Rogez, Gr{\'e}gory and Dokania, Puneet K.",
+        title="Progressive Skeletonization: Trimming more fat from a network at initialization",
+        within="International Conference on Learning Representations",
+        year=2021,
+        arxiv="2006.09081",
     ),
     "wang2020picking": Paper(
         entry="inproceedings",
@@ -160,19 +189,29 @@ PAPERS: Mapping[str, Paper] = {
         title="Self-Validation: Early Stopping for Single-Instance Deep Generative Priors",
         within="British Machine Vision Conference",
         year=2021,
+        arxiv="2110.12271",
     ),
-    "ding2022validation": Paper(
-        entry="misc",
+    "ding2025validation": Paper(
+        entry="inproceedings",
         author="Ding, Lijun and Qin, Zhen and Jiang, Liwei and Zhou, Jinxin and Zhu, Zhihui",
         title="A Validation Approach to Over-parameterized Matrix and Image Recovery",
-        year=2022,
+        within="Conference on Parsimony and Learning",
+        year=2025,
+        arxiv="2209.10675",
     ),
     "morozov1966solution": Paper(
         entry="article",
-        author="Morozov, Vladimir A.",
+        author="Morozov, V. A.",
         title="On the solution of functional equations by the method of regularization",
         within="Soviet Mathematics Doklady",
         year=1966,
+    ),
+    "donoho1994ideal": Paper(
+        entry="article",
+        author="Donoho, David L. and Johnstone, Iain M.",
+        title="Ideal Spatial Adaptation by Wavelet Shrinkage",
+        within="Biometrika",
+        year=1994,
     ),
     "bora2017compressed": Paper(
         entry="inproceedings",
@@ -234,9 +273,9 @@ PAPERS: Mapping[str, Paper] = {
 """The papers by their keys."""
 
 CITED: Mapping[tuple[str, str], tuple[str, ...]] = {
-    ("trial", "trajectory"): ("wu2023chasing",),
-    ("trial", "transfer"): ("wu2023chasing",),
-    ("trial", "generator"): ("gulrajani2017improved",),
+    ("trial", "trajectory"): ("wu2023chasing", "ulyanov2018deep"),
+    ("trial", "transfer"): ("wu2023chasing", "ulyanov2018deep"),
+    ("trial", "generator"): ("gulrajani2017improved", "karras2018progressive"),
     ("trial", "reconstruction"): ("bora2017compressed",),
     ("prior", "skip"): ("ulyanov2018deep",),
     ("prior", "deep_decoder"): ("heckel2019deep",),
@@ -246,15 +285,16 @@ CITED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("pruner", "magnitude"): ("han2015learning", "frankle2019lottery"),
     ("scope", "erk"): ("evci2020rigging",),
     ("pruner", "snip"): ("lee2019snip",),
+    ("pruner", "snip in rounds"): ("verdenius2020pruning", "dejorge2021progressive"),
     ("pruner", "grasp"): ("wang2020picking",),
     ("pruner", "synflow"): ("tanaka2020pruning",),
-    ("pruner", "oes"): ("ghosh2024optimal",),
+    ("pruner", "oes"): ("ghosh2024optimal", "maddison2017concrete"),
     ("rewind", "init"): ("frankle2019lottery",),
     ("rewind", "step"): ("frankle2020linear",),
     ("stopping", "wmv"): ("wang2021early",),
     ("stopping", "emv"): ("wang2021early",),
-    ("stopping", "held_out"): ("li2021self", "ding2022validation"),
-    ("stopping", "discrepancy"): ("morozov1966solution",),
+    ("stopping", "held_out"): ("li2021self", "ding2025validation"),
+    ("stopping", "discrepancy"): ("morozov1966solution", "donoho1994ideal"),
     ("solver", "erm"): ("bora2017compressed",),
     ("solver", "median_of_means"): ("jalal2020robust",),
     ("solver", "huber"): ("huber1964robust",),
@@ -279,7 +319,8 @@ def bibtex_of(specs: Iterable[str]) -> str:
 def _kinds(name: str, value: Any) -> Iterator[tuple[str, str]]:
     """The field and kind of every part of a spec; items of a list are in the list's field.
 
-    A field that is text, as a pruner's scope, counts as a kind too.
+    A field that is text, as a pruner's scope, counts as a kind too, and so does a criterion that
+    is applied in rounds.
     """
     if isinstance(value, str):
         yield name, value
@@ -289,5 +330,7 @@ def _kinds(name: str, value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, dict):
         if isinstance(value.get("kind"), str):
             yield name, value["kind"]
+            if value.get("rounds"):
+                yield name, f"{value['kind']} in rounds"
         for inner, item in value.items():
             yield from _kinds(inner, item)

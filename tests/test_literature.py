@@ -2,8 +2,10 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 
 from lip_ray.fits.adversarial import AdversarialFit
 from lip_ray.fits.lasso import Lasso
@@ -14,6 +16,7 @@ from lip_ray.priors import Prior
 from lip_ray.priors.generators.file import Architecture
 from lip_ray.pruning import Pruner
 from lip_ray.pruning.random import Random
+from lip_ray.pruning.snip import Snip
 from lip_ray.spec import Spec, kind_of, kinds_of, members
 from lip_ray.trials import Reconstruction, Trajectory
 from lip_ray.trials.rewinding import Rewind
@@ -30,11 +33,40 @@ CLASSES: dict[tuple[str, str], type[Spec]] = {
     ("trial", "reconstruction"): Reconstruction,
     ("trial", "generator"): AdversarialFit,
     ("scope", "erk"): Random,
+    ("pruner", "snip in rounds"): Snip,
 }
 """The class of whose docstring a reference is, by field and kind."""
 
 STUDY = {("trial", "trajectory"), ("trial", "transfer")}
 """The kinds of the study itself, which the README names."""
+
+ROOT = Path(__file__).parents[1]
+
+WRITTEN = [
+    ROOT / "README.md",
+    ROOT / "sweeps/paper/README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "lip_ray").rglob("*.py")),
+    *sorted((ROOT / "analysis").rglob("*.py")),
+    ROOT / "analysis/statistics/published.csv",
+]
+"""Files that name papers by the numbers that arXiv gave them."""
+
+METHODS = [
+    "pruning",
+    "priors",
+    "fits/stopping",
+    "fits/adversarial.py",
+    "fits/lasso.py",
+    "fits/latent.py",
+    "fits/roll_back.py",
+    "trials/rewinding.py",
+]
+"""Modules of methods: each paper that they name has an entry."""
+
+NUMBER = re.compile(
+    r"(?:((?:19|20)\d\d)\W+(?:https://arxiv\.org/)?)?(?:arXiv|abs/)\s*(\d{4}\.\d{5})\b"
+)
 
 REFERENCE = re.compile(r"[A-Z][\w ,&]+?(?: et\s+al\.)?,? (?:19|20)\d\d\b")
 
@@ -67,8 +99,45 @@ def test_the_registry_has_no_dead_ends() -> None:
     assert CITED.keys() - STUDY <= CLASSES.keys()
     assert TITLES.keys() == set(kinds_of(Pruner)), "every criterion has a name for people"
     for key, paper in PAPERS.items():
-        assert key.startswith(surname(key).lower() + str(paper.year))
+        assert key.startswith(surname(key).lower().replace(" ", "") + str(paper.year))
         assert paper.within or paper.entry == "misc"
+
+
+def test_papers_in_modules_of_methods_have_entries() -> None:
+    named = [(surname(key).split()[-1], str(paper.year)) for key, paper in PAPERS.items()]
+    paths = [ROOT / "lip_ray" / one for one in METHODS]
+    files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])]
+    assert len(files) > 30
+    unknown = [
+        f"{file.name}: {found}"
+        for file in files
+        for found in REFERENCE.findall(" ".join(file.read_text(encoding="utf-8").split()))
+        if not found.startswith("Xiv")  # a number of arXiv, not a name
+        if not any(name in found and found.endswith(year) for name, year in named)
+    ]
+    assert unknown == []
+
+
+def test_papers_are_named_with_the_years_of_their_entries() -> None:
+    years = {paper.arxiv: str(paper.year) for paper in PAPERS.values() if paper.arxiv}
+    found = [
+        (path.name, year, number)
+        for path in WRITTEN
+        for year, number in NUMBER.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert len(found) > 50
+    assert [one for one in found if years.get(one[2]) != (one[1] or years.get(one[2], ""))] == []
+
+
+def test_the_study_is_cited_alike_everywhere() -> None:
+    study = PAPERS["wu2023chasing"]
+    assert study.bibtex("wu2023chasing") in (ROOT / "README.md").read_text(encoding="utf-8")
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    preferred = cited["preferred-citation"]
+    names = [f"{one['family-names']}, {one['given-names']}" for one in preferred["authors"]]
+    assert " and ".join(names) == study.author
+    assert (preferred["title"], preferred["journal"]) == (study.title, study.within)
+    assert (preferred["type"], preferred["year"]) == (study.entry, study.year)
 
 
 def trajectory(**changes: object) -> str:
@@ -94,6 +163,8 @@ def test_a_store_cites_what_its_trials_use() -> None:
     several = bibtex_of([plain, plain, trajectory(pruner={"kind": "snip", "scope": "erk"})])
     assert "lee2019snip" in several
     assert "evci2020rigging" in several
+    assert "verdenius2020pruning" not in several
+    assert "verdenius2020pruning" in bibtex_of([trajectory(pruner={"kind": "snip", "rounds": 5})])
     assert len(keys_in(several)) == len(set(keys_in(several)))
     assert bibtex_of([]) == ""
 
@@ -114,6 +185,9 @@ def test_entries_are_bibtex() -> None:
     assert entry.startswith("@inproceedings{lee2019snip,\n  author = {Lee, Namhoon and ")
     assert "  eprint = {1810.02340},\n  archiveprefix = {arXiv},\n}\n" in entry
     assert "eprint" not in PAPERS["huber1964robust"].bibtex("huber1964robust")
+    assert "  howpublished = {arXiv:2112.06074},\n}\n" in PAPERS["wang2021early"].bibtex(
+        "wang2021early"
+    )
     for key, paper in PAPERS.items():
         text = paper.bibtex(key)
         assert text.count("{") == text.count("}")

@@ -50,7 +50,7 @@ def table(
         ),
     ] = None,
 ) -> None:
-    """Write a table of the page for a paper. LaTeX needs the package booktabs."""
+    """Write a table of the page for a paper. Its first lines name the packages that LaTeX needs."""
     from lip_ray.analysis.named import table_of_page
 
     require_one_of(PAPER_FORMATS, form)

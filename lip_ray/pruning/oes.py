@@ -19,9 +19,10 @@ class Oes(AbstractPruner):
     """Keep the initial weights that a mask learned from the measurement keeps with most certainty.
 
     Ghosh et al. 2024 (arXiv 2406.05288): every weight has a gate of probability σ(p), relaxed as a
-    Gumbel-softmax of two classes; the logits p descend the data loss of the gated network, one
-    sample a step, plus the divergence of the gates from the density aimed at. Defaults are those
-    of the published code, which gates biases and normalisation too.
+    Gumbel-softmax of two classes (Maddison et al. 2017, arXiv 1611.00712); the logits p descend the
+    data loss of the gated network, one sample a step, plus the divergence of the gates from the
+    density aimed at. Defaults are those of the published code, which gates biases and normalisation
+    too.
     """
 
     kind: Literal["oes"] = "oes"

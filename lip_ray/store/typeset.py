@@ -2,10 +2,12 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from lip_ray.errors import one_line
 from lip_ray.store.text_table import Columns, text_of
 
 DIGITS = 4
@@ -17,9 +19,11 @@ MOST_DECIMALS = 6
 UNKNOWN = ("", "none", "–")
 """Cells of a column of numbers in which there is none."""
 
-NUMBER = r"[−+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?"
+DECIMAL = r"[−+-]?\d[\d,]*(?:\.\d+)?"
 
-INTERVAL = re.compile(rf"({NUMBER}) \[({NUMBER}), ({NUMBER})\](.*)", re.DOTALL)
+NUMBER = rf"{DECIMAL}(?:e[+-]?\d+)?"
+
+INTERVAL = re.compile(rf"({DECIMAL}) \[({DECIMAL}), ({DECIMAL})\](.*)", re.DOTALL)
 """A mean, the ends of its interval, and what is said of it."""
 
 SIGNED = re.compile(r"([−+-])(\d[\d,]*(?:\.\d+)?)(.*)", re.DOTALL)
@@ -29,16 +33,55 @@ POWER = re.compile(r"([−-]?[\d.]+)e([+-]?\d+)")
 MEASURED = re.compile(rf"{NUMBER}(?: \[{NUMBER}, {NUMBER}\])?(?: ?(?:%|[A-Za-zµ]{{1,3}}))?")
 """A number, with its interval and its unit as far as there are."""
 
+GREEK = {
+    **dict(zip("αβγδεζηθικλμνξπρστυφχψω", (
+        "alpha", "beta", "gamma", "delta", "varepsilon", "zeta", "eta", "theta", "iota", "kappa",
+        "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "varphi", "chi", "psi",
+        "omega",
+    ), strict=True)),
+    **dict(zip("ΓΔΘΛΞΠΣΥΦΨΩ", (
+        "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega",
+    ), strict=True)),
+    "µ": "mu",
+}  # fmt: skip
+
+MATHEMATICS = {
+    "−": "-", "±": r"\pm", "×": r"\times", "÷": r"\div", "·": r"\cdot", "⊙": r"\odot",
+    "≤": r"\le", "≥": r"\ge", "≈": r"\approx", "≠": r"\ne", "∈": r"\in", "→": r"\to",
+    "←": r"\leftarrow", "↔": r"\leftrightarrow", "∞": r"\infty", "√": r"\surd", "∂": r"\partial",
+    "∇": r"\nabla", "∑": r"\sum", "∏": r"\prod", "‖": r"\|", "⌈": r"\lceil", "⌉": r"\rceil",
+    "⌊": r"\lfloor", "⌋": r"\rfloor", "⟨": r"\langle", "⟩": r"\rangle", "⁻": "^{-}", "⁺": "^{+}",
+    "ᵀ": "^{T}",
+    **{digit: f"^{place}" for place, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+    **{digit: f"_{place}" for place, digit in enumerate("₀₁₂₃₄₅₆₇₈₉")},
+    **{letter: rf"\{name}" for letter, name in GREEK.items()},
+}  # fmt: skip
+
 LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
     "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
-    "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "÷": r"$\div$", "≤": r"$\le$", "≥": r"$\ge$",
-    "→": r"$\to$", "∞": r"$\infty$", "σ": r"$\sigma$", "α": r"$\alpha$", "μ": r"$\mu$",
-    "µ": r"$\mu$", "–": "--", "…": r"\ldots{}", "⁻": "$^{-}$", "√": r"$\surd$",
-    **{digit: f"$^{place}$" for place, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\symbol{34}",
+    "`": r"\textasciigrave{}", "–": "--", "…": r"\ldots{}", "\u2009": r"\,", "\u202f": r"\,",
+    **{character: f"${formula}$" for character, formula in MATHEMATICS.items()},
 }  # fmt: skip
 """What LaTeX would take for commands, or has no letter for."""
+
+DOUBLED = "-',"
+"""Characters of which LaTeX makes a dash or a quotation mark where two stand together."""
+
+ONLY_IN_T1 = frozenset("«»ÐÞðþĄąĐđĘęĮįŊŋŲų‚„‹›")
+"""Letters and signs that the font encoding T1 has, and LaTeX's default OT1 has not."""
+
+OF_ANY_ENGINE = ONLY_IN_T1 | {*map(chr, range(0xA0, 0x180)), *"ȘșȚț‐‑‒—―‘’“”†‡•‰€№™↑↓ﬀﬁﬂﬃﬄ"} - {
+    *"ĦħĸĿŀŉŦŧſ"
+}
+"""Characters beyond ASCII that pdfLaTeX sets as they are."""
+
+LONG = 40
+"""The characters of a text that a column sets in one line; longer ones are broken into lines."""
+
+LONG_SHARE = 0.6
+"""The share of the width of a line that all columns of long texts have together."""
 
 MARKDOWN = re.compile(r"([\\`*_|<>\[\]])")
 
@@ -48,20 +91,24 @@ class _Column(NamedTuple):
     cells: Sequence[str]
     numeric: bool
 
+    @property
+    def long(self) -> bool:
+        """Whether a text among its cells is too long for one line."""
+        return not self.numeric and max(map(len, self.cells), default=0) > LONG
+
 
 def latex(columns: Columns) -> str:
     """A tabular with the lines of booktabs, all text escaped.
 
     Columns of numbers are aligned to the right and have the same number of decimals each. A mean
-    with an interval is written with ±, or with both deviations where they differ.
+    with an interval is written with ±, or with both deviations where they differ. Texts of more
+    than `LONG` characters are broken into lines. Comments above the tabular say what it needs.
     """
     made = [_column(name, values) for name, values in columns]
-    places = "".join("r" if column.numeric else "l" for column in made)
     heads = [_escaped(column.name) for column in made]
     rows = zip(*(map(_latex_cell, column.cells) for column in made), strict=True)
     lines = [
-        r"% needs \usepackage{booktabs}",
-        rf"\begin{{tabular}}{{{places}}}",
+        rf"\begin{{tabular}}{{{_places(made)}}}",
         r"\toprule",
         _latex_row(heads),
         r"\midrule",
@@ -69,7 +116,26 @@ def latex(columns: Columns) -> str:
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in (*_needs(made, set("".join(lines))), *lines))
+
+
+def _places(made: Sequence[_Column]) -> str:
+    """How a tabular aligns its columns; those of long texts share the width that is theirs."""
+    long = sum(column.long for column in made)
+    width = LONG_SHARE / long if long else 0
+    broken = rf">{{\raggedright\arraybackslash}}p{{{width:.2f}\linewidth}}"
+    return "".join("r" if one.numeric else broken if one.long else "l" for one in made)
+
+
+def _needs(made: Sequence[_Column], characters: set[str]) -> Iterator[str]:
+    """Comments: what a document with this tabular needs."""
+    packages = ["array", "booktabs"] if any(column.long for column in made) else ["booktabs"]
+    yield rf"% needs \usepackage{{{','.join(packages)}}}"
+    if characters & ONLY_IN_T1:
+        yield r"% needs \usepackage[T1]{fontenc}"
+    others = sorted(one for one in characters - OF_ANY_ENGINE if not one.isascii())
+    if others:
+        yield f"% needs XeLaTeX or LuaLaTeX, and a font that has {' '.join(others)}"
 
 
 def markdown(columns: Columns) -> str:
@@ -84,7 +150,8 @@ def markdown(columns: Columns) -> str:
 
 
 def _column(name: str, values: Sequence[Any]) -> _Column:
-    """The cells of a column as text in one line each."""
+    """The cells of a column, and its name, as text in one line each."""
+    name = one_line(name)
     known = [value for value in values if value is not None]
     if known and all(_is_number(value) for value in known):
         return _Column(name, _numbers(values), numeric=True)
@@ -167,7 +234,12 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(LATEX.get(character, character) for character in text)
+    """The text as LaTeX sets it, accents joined to their letters, without invisible characters."""
+    shown = [one for one in unicodedata.normalize("NFC", text) if unicodedata.category(one) != "Cf"]
+    return "".join(
+        "{}" * (one in DOUBLED and one == before) + LATEX.get(one, one)
+        for before, one in zip(["", *shown], shown, strict=False)
+    )
 
 
 def _marked(text: str) -> str:

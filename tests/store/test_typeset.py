@@ -57,6 +57,14 @@ def test_a_tabular_of_booktabs() -> None:
         (1234, "1,234"),
         (-3, "$-3$"),
         (2.5e-9, r"$2.500 \times 10^{-9}$"),
+        ('"a" `b`', r"\symbol{34}a\symbol{34} \textasciigrave{}b\textasciigrave{}"),
+        ("a--b ''c'' ,,d", "a-{}-b '{}'c'{}' ,{},d"),
+        ("1–2", "1--2"),
+        ("Σ λ ≈ ∂", r"$\Sigma$ $\lambda$ $\approx$ $\partial$"),
+        ("x₀⁻¹", "x$_0$$^{-}$$^1$"),
+        ("a\u0301\u200bb", "áb"),
+        ("1\u202f000", r"1\,000"),
+        ("1.2e-05 [1.0e-05, 1.4e-05]", "1.2e-05 [1.0e-05, 1.4e-05]"),
     ],
 )  # fmt: skip
 def test_cells(value: object, shown: str) -> None:
@@ -66,6 +74,27 @@ def test_cells(value: object, shown: str) -> None:
 @pytest.mark.parametrize("cell", ["[2pt]", "*"])
 def test_no_row_is_an_argument_of_the_one_before(cell: str) -> None:
     assert rf"{{}}{cell} \\" in latex([("x", ["a", cell])]).splitlines()
+
+
+def test_a_name_stays_in_one_line() -> None:
+    columns = [("a\n\nb", [1])]
+    assert r"a\textbackslash{}n\textbackslash{}nb \\" in latex(columns)
+    assert markdown(columns).startswith("| a\\\\n\\\\nb |\n")
+
+
+def test_long_texts_are_broken_into_lines() -> None:
+    columns = [("a", ["word " * 9]), ("b", ["b" * 41]), ("c", ["c" * 40]), ("n", [1])]
+    text = latex(columns)
+    broken = r">{\raggedright\arraybackslash}p{0.30\linewidth}"
+    assert rf"\begin{{tabular}}{{{broken}{broken}lr}}" in text
+    assert text.startswith("% needs \\usepackage{array,booktabs}\n\\begin")
+
+
+def test_a_tabular_says_what_it_needs() -> None:
+    assert "T1" not in latex([("Erdős", ["é ß ł — “q” €"])])
+    assert latex([("«x»", ["ą"])]).splitlines()[1] == r"% needs \usepackage[T1]{fontenc}"
+    needs = latex([("ħ", ["漢 σ"])]).splitlines()[1]
+    assert needs == "% needs XeLaTeX or LuaLaTeX, and a font that has ħ 漢"
 
 
 def test_a_column_of_numbers_has_its_decimals() -> None:
@@ -89,8 +118,8 @@ def test_markdown() -> None:
 @given(st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9)), max_size=4))
 def test_text_is_text_in_every_row(rows: list[tuple[str, str]]) -> None:
     columns = [("x", [a for a, _ in rows]), ("y", [b for _, b in rows])]
-    for line in latex(columns).splitlines()[4:-2][1:]:
-        bare = re.sub(r"\\(?:[&%$#_{}]|text\w+{}|ldots{}|\\$)", "", line)
+    for line in latex(columns).partition("\\midrule\n")[2].splitlines()[:-2]:
+        bare = re.sub(r"\\(?:[&%$#_{},]|text\w+{}|ldots{}|symbol{34}|\\$)", "", line)
         bare = re.sub(r"\$[^$]*\$", "", bare)
         assert bare.count("&") == 1
         assert not set(bare) & set("\\%#_~^")

@@ -12,10 +12,10 @@ from lip_ray.tasks import Problem
 class HeldOut(AbstractLeast):
     """The step at which the held-out measured values are predicted best.
 
-    Self-validation (Li et al. 2021, BMVC; Ding et al. 2022). The fit's `held_out` says which share
-    of the values leaves the loss. Their noise is independent of the noise that is fitted, so their
-    error falls while the image is learned, and rises once noise is. It needs no noise level, and is
-    as sound for missing pixels and small images as for noise.
+    Self-validation (Li et al. 2021, arXiv 2110.12271; Ding et al. 2025, arXiv 2209.10675). The
+    fit's `held_out` says which share of the values leaves the loss. Their noise is independent of
+    the noise that is fitted, so their error falls while the image is learned, and rises once noise
+    is. It needs no noise level, and is as sound for missing pixels and small images as for noise.
     """
 
     kind: Literal["held_out"] = "held_out"
