@@ -33,7 +33,8 @@
     fill("image", images.map(({ image }) => image));
     for (const [name, labels] of Object.entries(scene().offers)) fill(name, labels);
     fill("axis", Object.keys(data.axes), Object.values(data.axes));
-    fill("spread", Object.keys(data.spreads), Object.values(data.spreads));
+    const spreads = Object.entries(data.spreads).slice(0, scene().intervals ? undefined : 1);
+    fill("spread", spreads.map(([name]) => name), spreads.map(([, text]) => text));
     if (!buttons.some(({ value }) => value === choice.which)) choice.which = data.first.which;
     for (const button of buttons) button.checked = button.value === choice.which;
   }

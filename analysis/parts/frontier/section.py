@@ -27,7 +27,7 @@ from .figures import (
 )
 from .looks import ALL, FLAWED, series_of
 from .table import AXES, SCENE, SERIES, SPREADS, fits_of, scene_table
-from .traces import drawings
+from .traces import LEAST_SAMPLES, drawings
 from .words import scene_words
 
 CHART = "chart"
@@ -149,6 +149,7 @@ def frontier_data(table: pd.DataFrame, fits: pd.DataFrame) -> dict[str, Any]:
             "task": task,
             "image": image,
             "offers": _offers(own[task, image]),
+            "intervals": bool((own[task, image]["n"] >= LEAST_SAMPLES).any()),
             "range": psnr_range(own[task, image], scene_fits(psnrs, task, image)),
             "ticks": {axis: cost_ticks(own[task, image][axis], axis) for axis in AXES},
             "traces": packing.traces(drawing.traces),

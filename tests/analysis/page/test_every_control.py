@@ -33,7 +33,7 @@ CHOOSE = """([at, place, choice]) => {
   return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
     const gd = section.querySelector(".js-plotly-plot");
     const drawn = JSON.stringify([
-      gd.data, gd.layout.xaxis, gd.layout.yaxis, section.innerText,
+      gd?.data, gd?.layout.xaxis, gd?.layout.yaxis, section.innerText,
       [...section.querySelectorAll("img")].map(({ src }) => src.length),
     ]);
     let hash = 0;

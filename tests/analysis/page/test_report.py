@@ -252,7 +252,7 @@ class TestStoredFrames:
         assert failed["views"][0]["rows"] == [
             ["Step", "selected, none"], ["PSNR", "none"], ["SSIM", "none"],
         ]  # fmt: skip
-        assert failed["views"][0]["line"] == "none, failed"
+        assert failed["views"][0]["line"] == "failed"
 
     def test_whole_numbers_stay_whole(self, stored: Reader) -> None:
         good = Page(frontier_report(stored)).data["fits"]["0"]

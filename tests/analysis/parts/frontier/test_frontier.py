@@ -322,6 +322,16 @@ class TestPage:
         assert "Means are over 1 to 2 images." in said
         assert "2 of them, over fewer images than the others, are not on the front." in said
 
+    @pytest.mark.parametrize("seeds", [2, 3])
+    def test_intervals_are_a_choice_where_there_are_any(
+        self, trial_row: Callable[..., Row], level_row: Callable[..., Row], seeds: int
+    ) -> None:
+        trials = [trial_row("magnitude", seed) for seed in range(seeds)]
+        levels = [level_row(trial, level) for trial in trials for level in (0, 1)]
+        fits = frontier_fits(pd.DataFrame(trials), pd.DataFrame(levels))
+        [scene] = frontier_data(scene_table(fits), fits)["scenes"]
+        assert scene["intervals"] is (seeds > 2)
+
     def test_one_run_is_called_one(
         self, trial_row: Callable[..., Row], level_row: Callable[..., Row]
     ) -> None:

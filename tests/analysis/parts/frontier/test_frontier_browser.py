@@ -359,7 +359,7 @@ def test_a_phone_and_a_dark_system(opened: Any, alone: Source, scheme: str) -> N
     frontier = opened(alone.path, viewport=PHONE, color_scheme=scheme)
     width = frontier.page.evaluate("() => document.documentElement.scrollWidth")
     assert width == PHONE["width"]
-    for control in frontier.section.locator("select, fieldset").all():
+    for control in frontier.section.locator("select:visible, fieldset:visible").all():
         box = control.bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= PHONE["width"]
