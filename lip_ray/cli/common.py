@@ -113,7 +113,7 @@ def store_or_only(option: str | None, argument: str | None = None) -> str:
         return given
     found = [str(folder) for folder in sorted(Path("results").glob("*")) if Reader.exists(folder)]
     if len(found) != 1:
-        which = f"one of {', '.join(found)}" if found else "there is none under results/"
+        which = f"one of {', '.join(found)}" if found else "no store was found under results/"
         refuse(f"--store PATH is needed: {which}")
     return found[0]
 

@@ -119,7 +119,7 @@ const fits = (() => {
   const dialog = element(
     "dialog",
     { id: "fit" },
-    element("header", {}, title, denser, sparser, hold, close),
+    element("header", {}, title, close, denser, sparser, hold),
     element("div", { className: "columns" }, compare, about)
   );
   zoomed.setAttribute("aria-label", "The two pictures, one beside the other");
@@ -260,15 +260,7 @@ const fits = (() => {
 
   function copied(text) {
     const shown = element("pre", { textContent: text, tabIndex: 0 });
-    const copy = button("Copy");
-    copy.addEventListener("click", async () => {
-      getSelection().selectAllChildren(shown);
-      if (navigator.clipboard) await navigator.clipboard.writeText(text);
-      else document.execCommand("copy");
-      copy.textContent = "Copied";
-      setTimeout(() => (copy.textContent = "Copy"), 1500);
-    });
-    return element("div", { className: "copied" }, shown, copy);
+    return element("div", { className: "copied" }, shown, copyButton("Copy", () => text));
   }
 
   function folded(name, text) {
@@ -313,6 +305,7 @@ const fits = (() => {
     which = shown(section);
     dialog.showModal();
     show(String(name));
+    enlarge(1);
   }
 
   /* ---- the panel beside the figure ---- */
@@ -341,7 +334,8 @@ const fits = (() => {
     panel.after(shelf);
     for (const side of ["denser", "sparser"])
       inspected[side].addEventListener("click", () => inspect(page.gallery[pointed]?.[side]));
-    compare.addEventListener("click", () => open(pointed, panel.closest("section")));
+    for (const way of [compare, picture])
+      way.addEventListener("click", () => open(pointed, panel.closest("section")));
     hold.addEventListener("click", () => keep(pointed));
   }
 
@@ -363,6 +357,7 @@ const fits = (() => {
     inspected.denser.disabled = !fit.near.denser;
     inspected.sparser.disabled = !fit.near.sparser;
     inspected.hold.disabled = held.includes(pointed) || held.length >= MOST_HELD;
+    inspected.hold.textContent = held.includes(pointed) ? "Pinned" : "Pin";
   }
 
   function keep(name) {
@@ -421,12 +416,28 @@ const fits = (() => {
     keep(current);
     show(current);
   });
-  const part = () => stage.style.setProperty("--split", `${split.value}%`);
+  /* The divider is at its share of what is seen of the pictures, however far these are zoomed. */
+  function part() {
+    const at = zoomed.scrollLeft + (split.value / 100) * zoomed.clientWidth;
+    stage.style.setProperty("--split", `${(100 * at) / stage.clientWidth}%`);
+  }
+  function enlarge(times) {
+    zoom.value = times;
+    stage.style.setProperty("--zoom", times);
+    zoomed.scrollLeft = (stage.clientWidth - zoomed.clientWidth) / 2;
+    zoomed.scrollTop = (stage.clientHeight - zoomed.clientHeight) / 2;
+    part();
+  }
   split.addEventListener("input", part);
-  zoom.addEventListener("change", () => stage.style.setProperty("--zoom", zoom.value));
+  zoomed.addEventListener("scroll", part);
+  zoom.addEventListener("change", () => enlarge(zoom.value));
   for (const event of ["pointerdown", "pointermove"])
-    stage.addEventListener(event, ({ buttons, clientX, pointerType }) => {
+    stage.addEventListener(event, ({ buttons, clientX, movementX, movementY, pointerType }) => {
       if (!buttons && pointerType !== "touch") return;
+      if (zoom.value > 1) {
+        if (event === "pointermove") zoomed.scrollBy(-movementX, -movementY);
+        return;
+      }
       const { left: start, width } = stage.getBoundingClientRect();
       split.value = Math.round((100 * (clientX - start)) / width);
       part();

@@ -26,6 +26,27 @@ function terms(rows) {
   ]);
 }
 
+/* A button that puts a text into the clipboard, and says so. */
+function copyButton(label, text) {
+  const copy = element("button", { type: "button", className: "copy", textContent: label });
+  copy.addEventListener("click", async () => {
+    await write(text());
+    copy.textContent = "Copied";
+    setTimeout(() => (copy.textContent = label), 1500);
+  });
+  return copy;
+}
+
+/* Pages from files may have no clipboard of their own. */
+async function write(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const shown = element("textarea", { value: text });
+  (document.querySelector("dialog[open]") ?? document.body).append(shown);
+  shown.select();
+  document.execCommand("copy");
+  shown.remove();
+}
+
 /* The place among the three PSNRs of the one that a part of the page shows. */
 function shown(section) {
   return Math.max(0, page.which.indexOf(section.querySelector("input:checked")?.value));

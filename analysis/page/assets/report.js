@@ -73,6 +73,20 @@
     });
   }
 
+  /* A table as comma-separated values, with the rows that are folded away. */
+  function asCsv(tables) {
+    const cell = ({ textContent }) => `"${textContent.trim().replaceAll('"', '""')}"`;
+    const rows = tables.flatMap((table, place) => [...table.rows].slice(place ? 1 : 0));
+    return rows.map((row) => [...row.cells].map(cell).join(",")).join("\n");
+  }
+
+  for (const first of document.querySelectorAll(".wide > table")) {
+    const place = first.parentElement;
+    if (place.parentElement.matches("details") && place.previousElementSibling?.matches("summary")) continue;
+    const more = place.nextElementSibling?.querySelectorAll(":scope > .wide > table") ?? [];
+    place.before(copyButton("Copy as CSV", () => asCsv([first, ...more])));
+  }
+
   const sections = [...document.querySelectorAll("section")];
   for (const image of document.querySelectorAll(".tile:not([data-fit]) img"))
     fill(image, { picture: image.dataset.picture, alt: image.alt });

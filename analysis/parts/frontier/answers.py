@@ -15,7 +15,7 @@ from ..verdicts import NO_VERDICT, ONE_RUN, paired_fits, study_fits
 from .looks import Series
 from .table import fits_of
 
-MATCHES, LOSES, UNKNOWN = "matches dense down to", "loses to dense", "cannot be compared yet"
+UNKNOWN = "cannot be compared yet"
 
 MOST_ANSWERS = 12
 """The sentences of one task and network; the table of verdicts has them all."""
@@ -30,6 +30,8 @@ class Rung:
     dense_db: float
     rounding_db: float
     """How far rounding alone may move the mean difference."""
+    left_out: int
+    """The pairs at this density that are not compared, as a fit of theirs is unfinished."""
     images: int
     seeds: int
     fit: int
@@ -85,7 +87,9 @@ def _ladders(points: pd.DataFrame) -> dict[tuple[str, str], list[Rung]]:
     """The rungs of each study and method, densest first, of the pairs that verdicts rest on."""
     pairs = paired_fits(points)
     able = ~(pairs["unfinished"] | pairs["dense_unfinished"] | pairs["dense_below_measured"])
-    pairs, keys = pairs[able], ["study", "method", "density"]
+    keys = ["study", "method", "density"]
+    left_out = pairs[~able].groupby(keys).size().to_dict()
+    pairs = pairs[able]
     psnrs = ["psnr_selected_db", "dense_psnr_selected_db"]
     lost = pairs["density"].where(pairs[psnrs].isna().any(axis=1))
     ends = lost.groupby([pairs["study"], pairs["method"]]).transform("max")
@@ -106,6 +110,7 @@ def _ladders(points: pd.DataFrame) -> dict[tuple[str, str], list[Rung]]:
             psnr_db=row.psnr_selected_db,
             dense_db=row.dense_psnr_selected_db,
             rounding_db=rounding_db(row.pairs),
+            left_out=left_out.get((row.study, row.method, row.density), 0),
             images=row.images,
             seeds=row.seeds,
             fit=row.fit,
@@ -130,51 +135,70 @@ def _at(rungs: Sequence[Rung], depth: float | None) -> Rung:
 
 
 def _words(method: str, rungs: Sequence[Rung], depth: float | None, row: Any) -> Words:
-    """How sparse the method gets, with both PSNRs there."""
+    """How sparse the method gets, with both PSNRs there; it may do so where that is not proven."""
     name = Emphasis(method, strong=True)
     if not rungs:
         return (name, f" {UNKNOWN}.")
-    at = _at(rungs, depth)
+    at, proven = _at(rungs, depth), _is_proven(row, rungs, depth)
     said = Emphasis(density_text(at.density), strong=True)
     numbers = f"{at.psnr_db:.2f} against {at.dense_db:.2f} dB."
     if depth is None and abs(at.psnr_db - at.dense_db) <= at.rounding_db:
-        return (name, f" {LOSES} at ", said, f" by no more than rounding could: {numbers}")
+        return (name, " is below dense at ", said, f" by no more than rounding could: {numbers}")
     if depth is None:
         beyond = [one.psnr_db - one.dense_db <= -row.margin_db for one in rungs]
-        if len(beyond) > 1 and all(beyond):
-            return (name, f" {LOSES} from ", said, f" on: {numbers}")
-        return (name, f" {LOSES} at ", said, f": {numbers}")
+        on = len(beyond) > 1 and all(beyond)
+        verb = " is worse than dense" if proven else " looks worse than dense"
+        return (name, verb, " from " if on else " at ", said, f"{' on' * on}: {numbers}")
     tried = ", the sparsest tried" if depth == row.least else ""
-    return (name, f" {MATCHES} ", said, f"{tried}: {numbers}")
+    verb = " matches dense down to " if proven else " may match dense down to "
+    return (name, verb, said, f"{tried}: {numbers}")
+
+
+def _is_proven(row: Any, rungs: Sequence[Rung], depth: float | None) -> bool:
+    """Whether the tests show what the means say."""
+    if depth is None:
+        return bool(pd.notna(row.refuted_selected) and row.refuted_selected >= rungs[0].density)
+    return bool(pd.notna(row.shown_selected) and row.shown_selected <= depth)
 
 
 def _certainty(row: Any, rungs: Sequence[Rung], depth: float | None) -> str:
-    """Whether that is shown, by what, and what would decide it."""
+    """Whether that is shown, by what, what would decide it, and what else is shown."""
     verdict = row.verdict_selected
     if NO_VERDICT in verdict and verdict != ONE_RUN:
         reason = verdict.removeprefix(f"{NO_VERDICT}: ")
         return f"{reason[:1].upper()}{reason[1:]}."
     if not rungs:
         return "Fits without a PSNR leave nothing to compare."
-    sample = _sample(_at(rungs, depth))
-    if verdict == ONE_RUN:
-        return f"Not proven: {sample}."
-    if depth is None:
-        proven = row.refuted_selected is not None and row.refuted_selected >= rungs[0].density
-    else:
-        proven = row.shown_selected is not None and row.shown_selected <= depth
-    return f"Shown by {sample}." if proven else " ".join(_open(row, rungs, sample))
+    rung, proven = _at(rungs, depth), _is_proven(row, rungs, depth)
+    said = f"{'Shown by' if proven else 'Not proven:'} {_sample(rung)}{_left_out(rung)}"
+    needed = "" if proven or verdict == ONE_RUN else _needed(row, rungs)
+    return " ".join([f"{said}{needed}.", *_shown_besides(row, rung, proven)])
 
 
-def _open(row: Any, rungs: Sequence[Rung], sample: str) -> Iterator[str]:
-    """What was fitted is not enough, and what would be."""
-    yield f"Not proven: {sample}{';' if pd.notna(row.images_selected) else '.'}"
-    if pd.notna(row.images_selected):
-        shown = 2.0 if pd.isna(row.shown_selected) else row.shown_selected
-        refuted = 0.0 if pd.isna(row.refuted_selected) else row.refuted_selected
-        open_ones = [one.density for one in rungs if refuted < one.density < shown]
-        at = f" {density_text(open_ones[0])}" if open_ones else ""
-        yield f"about {int(row.images_selected):,} images would decide{at}."
+def _left_out(rung: Rung) -> str:
+    """The pairs that are not in the means of a sentence, but in those of the figure."""
+    if not rung.left_out:
+        return ""
+    return f", without {rung.left_out} unfinished fit{'s' * (rung.left_out > 1)}"
+
+
+def _needed(row: Any, rungs: Sequence[Rung]) -> str:
+    """How many images would decide the densest test that is open; empty where nobody knows."""
+    if pd.isna(row.images_selected):
+        return ""
+    shown = 2.0 if pd.isna(row.shown_selected) else row.shown_selected
+    refuted = 0.0 if pd.isna(row.refuted_selected) else row.refuted_selected
+    open_ones = [one.density for one in rungs if refuted < one.density < shown]
+    at = f" {density_text(open_ones[0])}" if open_ones else ""
+    return f"; it takes about {int(row.images_selected):,} images to decide{at}"
+
+
+def _shown_besides(row: Any, rung: Rung, proven: bool) -> Iterator[str]:
+    """What the tests show beside what the sentence says."""
+    if not proven and pd.notna(row.shown_selected):
+        yield f"Shown to match down to {density_text(row.shown_selected)}."
+    if pd.notna(row.refuted_selected) and row.refuted_selected < rung.density:
+        yield f"Shown to be worse from {density_text(row.refuted_selected)} down."
 
 
 def _sample(rung: Rung) -> str:

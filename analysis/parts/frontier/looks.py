@@ -164,6 +164,7 @@ class Series:
             "line": self.style.line(1.5 if self.base else 2),
             "marker": self.style.marker(9),
             "customdata": {"rows": [LOW, HIGH, COUNT]},
+            "ids": column("mean fit", by="which"),
             "hovertemplate": column("sample", by="which", of=_mean_hovers(self.name)),
         }
         return self._named(own)

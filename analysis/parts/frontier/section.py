@@ -82,7 +82,9 @@ def sections(shown: Content) -> Iterator[Section]:
             Inspector(title="Hover over a mark to see its fit"),
         ]
         if said:
-            blocks.insert(0, Answers(title="How sparse can it get?", rows=said, note=MEANING))
+            blocks.insert(
+                0, Answers(title="How sparse can it get? Selected PSNR", rows=said, note=MEANING)
+            )
         yield Section(name=NAME, title="Frontier", blocks=tuple(blocks))
 
 

@@ -46,7 +46,9 @@ def drawings(
     `rows` are those of a `scene_table` by `which` PSNR, of the same means in the same order; `fits`
     are `frontier_fits` of these scenes.
     """
-    means = _Means(rows={which: own.reset_index(drop=True) for which, own in rows.items()})
+    means = _Means(
+        rows={which: own.reset_index(drop=True) for which, own in rows.items()}, fits=fits
+    )
     marks = None if fits is None else _Fits(fits=_in_order(fits, series), series=series)
     published, measured = _Published(keys=means.keys), _Measured(rows=next(iter(rows.values())))
     columns = {**means.columns, **(marks.columns if marks else {}), **published.columns}
@@ -71,6 +73,7 @@ class _Means:
     """The means of a `scene_table` by `which` PSNR and, below, two ends for each level line."""
 
     rows: Mapping[str, pd.DataFrame]
+    fits: pd.DataFrame | None = None
 
     def traces(self, scene: Scene, series: Series) -> Iterator[Trace]:
         """A series' intervals, its means and, of a dense network, their level lines."""
@@ -144,7 +147,25 @@ class _Means:
             "high": _columns(self._by_which("high_db"), MEAN_DECIMALS),
             "n": _columns(self._by_which("n")),
             "sample": _columns(samples),
+            "mean fit": _columns({which: self._nearest(which) for which in self.rows}),
         }
+
+    def _nearest(self, which: str) -> Values:
+        """For each mean the label of the fit, as a text, whose PSNR is nearest to it."""
+        rows, psnr = self.rows[which], f"psnr_{which}_db"
+        found = np.full(len(rows), "", object)
+        if self.fits is None:
+            return found
+        fits = self.fits[["task", "image", *SERIES, "kept", psnr]].dropna(subset=[psnr])
+        fits = fits.assign(fit=fits.index.astype(str), image=fits["image"].astype(str))
+        own = rows[["task", "image", *SERIES, "kept", "mean_db"]]
+        own = own.assign(place=np.arange(len(own)), image=own["image"].astype(str))
+        for keys in (["task", "image", *SERIES, "kept"], ["task", *SERIES, "kept"]):
+            pairs = own[found == ""].merge(fits.drop(columns=[*{"image"} - {*keys}]), on=keys)
+            apart = (pairs[psnr] - pairs["mean_db"]).abs()
+            first = pairs.loc[apart.groupby(pairs["place"]).idxmin()]
+            found[first["place"]] = first["fit"]
+        return found
 
     @cached_property
     def keys(self) -> dict[Scene, str]:
