@@ -30,7 +30,7 @@ IN_MEMORY = {
     ("lip_ray/priors/generators/file.py", "save"),
     ("lip_ray/fits/checkpoint.py", "save"),
     ("lip_ray/fits/adversarial.py", "save"),
-    ("analysis/live/state.py", "to_json"),
+    ("lip_ray/strict_yaml.py", "dump"),
     ("lip_ray/cli/common.py", "to_csv"),
     ("lip_ray/cli/common.py", "to_json"),
 }
