@@ -70,14 +70,14 @@ def say(trial_row: Row, level_row: Row) -> Say:
 @pytest.mark.parametrize(
     ("losses", "said"),
     [
-        ((0.0, 0.02, 0.8), "matches dense down to 0.25: 26.98 against 27.00 dB."),
-        ((0.0, 0.02), "matches dense down to 0.25, the sparsest tried: 26.98 against 27.00 dB."),
-        ((0.8, 0.9), "loses to dense from 0.5 on: 26.20 against 27.00 dB."),
-        ((0.8, 0.02), "loses to dense at 0.5: 26.20 against 27.00 dB."),
-        ((0.8,), "loses to dense at 0.5: 26.20 against 27.00 dB."),
-        ((0.2,), "loses to dense at 0.5 by no more than rounding could: 26.80 against 27.00 dB."),
-        ((-1.0, 2.0), "matches dense down to 0.5: 28.00 against 27.00 dB."),
-        ((0.02, 0.8, 0.0), "matches dense down to 0.5: 26.98 against 27.00 dB."),
+        ((0.0, 0.02, 0.8), "may match dense down to 0.25: 26.98 against 27.00 dB."),
+        ((0.0, 0.02), "may match dense down to 0.25, the sparsest tried: 26.98 against 27.00 dB."),
+        ((0.8, 0.9), "looks worse than dense from 0.5 on: 26.20 against 27.00 dB."),
+        ((0.8, 0.02), "looks worse than dense at 0.5: 26.20 against 27.00 dB."),
+        ((0.8,), "looks worse than dense at 0.5: 26.20 against 27.00 dB."),
+        ((0.2,), "is below dense at 0.5 by no more than rounding could: 26.80 against 27.00 dB."),
+        ((-1.0, 2.0), "may match dense down to 0.5: 28.00 against 27.00 dB."),
+        ((0.02, 0.8, 0.0), "may match dense down to 0.5: 26.98 against 27.00 dB."),
     ],
 )
 def test_how_sparse_a_method_gets(say: Say, losses: tuple[float, ...], said: str) -> None:
@@ -90,22 +90,23 @@ class TestCertainty:
 
     def test_what_is_shown(self, say: Say) -> None:
         [answer] = say({"magnitude": (0.0, 1.0)}, images=IMAGES, spread=0.01, seeds=2)
-        assert answer.certainty == "Shown by 4 images."
+        assert plain(answer.words).startswith("magnitude matches dense down to 0.5: ")
+        assert answer.certainty == "Shown by 4 images. Shown to be worse from 0.25 down."
 
     def test_that_it_loses_is_shown_too(self, say: Say) -> None:
         [answer] = say({"magnitude": (1.0,)}, images=IMAGES, spread=0.01)
-        assert plain(answer.words).startswith("magnitude loses to dense at 0.5:")
+        assert plain(answer.words).startswith("magnitude is worse than dense at 0.5:")
         assert answer.certainty == "Shown by 4 images."
 
     def test_seeds_of_one_image_say_so(self, say: Say) -> None:
         [answer] = say({"magnitude": (0.0, 1.0)}, seeds=3)
-        assert answer.certainty == "Shown by 3 seeds of one image."
+        assert plain(answer.certainty).startswith("Shown by 3 seeds of one image.")
 
     def test_what_is_open_says_how_many_images_would_decide(self, say: Say) -> None:
         [answer] = say({"magnitude": (0.0,)}, images=IMAGES, spread=0.3)
         first, _, rest = plain(answer.certainty).partition("; ")
         assert first == "Not proven: 4 images"
-        number = rest.removeprefix("about ").removesuffix(" images would decide 0.5.")
+        number = rest.removeprefix("it takes about ").removesuffix(" images to decide 0.5.")
         assert int(number.replace(",", "")) > 4
 
     def test_where_no_number_can_be_given_it_gives_none(self, say: Say) -> None:
@@ -121,6 +122,20 @@ class TestCertainty:
         assert plain(answer.words) == "magnitude cannot be compared yet."
         assert plain(answer.certainty).startswith("The dense network's fit is unfinished")
         assert answer.fit is None
+
+    def test_unfinished_sparse_fits_are_left_out_and_counted(
+        self, trial_row: Row, level_row: Row
+    ) -> None:
+        trials = [trial_row(seed=seed) for seed in range(3)]
+        levels = [
+            level_row(trial, level, psnr=27.0 - 0.01 * level, unfinished=bool(level and seed))
+            for seed, trial in enumerate(trials)
+            for level in (0, 1)
+        ]
+        [answer] = said_of(trials, levels)
+        assert plain(answer.certainty).startswith(
+            "Not proven: 1 seed of one image, without 2 unfinished fits"
+        )
 
     def test_nor_one_below_the_measurement(self, say: Say) -> None:
         [answer] = say({"magnitude": (0.0, 1.0)}, seeds=2, psnr_measured_db=30.0)
