@@ -162,8 +162,8 @@ class _Means:
         own = own.assign(place=np.arange(len(own)), image=own["image"].astype(str))
         for keys in (["task", "image", *SERIES, "kept"], ["task", *SERIES, "kept"]):
             pairs = own[found == ""].merge(fits.drop(columns=[*{"image"} - {*keys}]), on=keys)
-            apart = (pairs[psnr] - pairs["mean_db"]).abs()
-            first = pairs.loc[apart.groupby(pairs["place"]).idxmin()]
+            apart = (pairs[psnr] - pairs["mean_db"]).abs().dropna()  # none to an infinite mean
+            first = pairs.loc[apart.groupby(pairs.loc[apart.index, "place"]).idxmin()]
             found[first["place"]] = first["fit"]
         return found
 

@@ -112,6 +112,13 @@ class TestMarks:
         assert list(found.y) == own["psnr_selected_db"].tolist()
         assert list(found.x) == own["density"].tolist()
 
+    def test_the_mark_of_a_mean_leads_to_the_fit_that_is_nearest_to_it(self, ladder: Draw) -> None:
+        drawn = traces(ladder({0: [27.0, 20.0], 1: [27.0, 24.5], 2: [27.0, 26.0]}))
+        means, fits = drawn["magnitude"], drawn["magnitude, fits"]
+        assert list(means.y) == [27.0, 23.5]
+        led_to = dict(zip(map(str, fits.customdata), fits.y, strict=True))
+        assert led_to[means.ids[1]] == 24.5
+
     def test_the_measurement_is_a_level_line(self, figure: go.Figure) -> None:
         line = traces(figure)["measurement"]
         assert list(line.y) == pytest.approx([20.3, 20.3])
