@@ -59,8 +59,8 @@ def page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(report, "frontier_report", lambda *_, **__: "x" * 1_000_000)
-    monkeypatch.setattr(report, "get_plotlyjs", lambda: "small")
+    monkeypatch.setattr(report, "_page", lambda *_, **__: ("x" * 1_000_000, "plotly.min.js"))
+    monkeypatch.setattr(report, "library_text", lambda _: "small")
     return report.write_report(None, folder / "page")  # type: ignore[arg-type]
 
 

@@ -73,7 +73,7 @@ class TestAPass:
         _, _, _, (sparse, dense, exact) = passes
         assert sparse.shape == dense.shape
         mine, theirs = ((image - exact).detach().abs().max() for image in (sparse, dense))
-        assert float(mine) <= max(1e-5, 4 * float(theirs))
+        assert float(mine) <= max(1e-5, 8 * float(theirs))  # the worst of few pixels, on any CPU
 
     def test_gradients_are_as_near_to_exact_ones(self, passes) -> None:
         prior, steps, exact, _ = passes
