@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import socket
 from collections.abc import Collection
 from ipaddress import ip_address
@@ -19,6 +20,12 @@ HOST, PORT = "127.0.0.1", 8050
 
 REFRESH_S = 10.0
 
+ENDING_S = 10.0
+"""How long Ctrl-C waits for a page that is being computed."""
+
+INTERRUPTED = 130
+"""The exit code of a process that was interrupted."""
+
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -26,30 +33,16 @@ class ServeError(UserError):
     """The page cannot be served; the message says why, and what would work."""
 
 
-def app(
-    store: str | Path,
-    *,
-    sweep: str | None = None,
-    refresh_s: float = REFRESH_S,
-    names: Collection[str] = (),
-) -> "Flask":
+def app(store: str | Path, *, sweep: str | None = None, refresh_s: float = REFRESH_S) -> "Flask":
     """A Flask app that shows a store's page and how far its trials are; it never writes.
 
     Every open page looks at the store every `refresh_s` seconds; only new levels, or other trials
-    in flight, have it computed anew, once for all pages. With a `sweep`, only its trials are shown;
-    with `names`, requests to other hosts are refused.
+    in flight, have it computed anew, once for all pages. With a `sweep`, only its trials are shown.
 
     Raises ServeError for a `refresh_s` that is not positive and where Flask is not installed,
     StoreError when there is no store, or no such sweep in it.
     """
-    if not 0 < refresh_s < math.inf:
-        raise ServeError(f"refresh_s must be positive, got {refresh_s:g}")
-    live = Live(store=store, sweep=sweep, refresh_s=refresh_s)
-    try:
-        from .app import make_app
-    except ModuleNotFoundError as error:
-        raise ServeError("serving a page needs Flask: pip install 'lip-ray[serve]'") from error
-    return make_app(live, names)
+    return _app(_live(store, sweep, refresh_s))
 
 
 def serve(
@@ -64,7 +57,8 @@ def serve(
 
     Raises what `app` does, and ServeError for a host or port that cannot be bound.
     """
-    app(store, sweep=sweep, refresh_s=refresh_s)  # mistakes are told before a port is taken
+    live = _live(store, sweep, refresh_s)
+    _app(live)  # that Flask is missing is told before a port is taken
     from werkzeug.serving import make_server
 
     from .app import Handler
@@ -76,7 +70,7 @@ def serve(
     server = make_server(
         address,
         port,
-        app(store, sweep=sweep, refresh_s=refresh_s, names=names),
+        _app(live, names),
         threaded=True,
         request_handler=Handler,
         fd=listening.fileno(),
@@ -88,6 +82,35 @@ def serve(
     finally:
         server.server_close()
         listening.close()
+        _end(live)
+
+
+def _live(store: str | Path, sweep: str | None, refresh_s: float) -> Live:
+    if not 0 < refresh_s < math.inf:
+        raise ServeError(f"refresh_s must be positive, got {refresh_s:g}")
+    return Live(store=store, sweep=sweep, refresh_s=refresh_s)
+
+
+def _app(live: Live, names: Collection[str] = ()) -> "Flask":
+    """With `names`, requests to other hosts are refused."""
+    try:
+        from .app import make_app
+    except ModuleNotFoundError as error:
+        raise ServeError("serving a page needs Flask: pip install 'lip-ray[serve]'") from error
+    return make_app(live, names)
+
+
+def _end(live: Live) -> None:
+    """Wait for what still reads the store, or end the process at once.
+
+    A thread that is in DuckDB or Arrow while the interpreter ends aborts the process, or hangs it.
+    """
+    try:
+        ended = live.end(ENDING_S)
+    except KeyboardInterrupt:
+        ended = False
+    if not ended:
+        os._exit(INTERRUPTED)
 
 
 def _bound(host: str, port: int) -> socket.socket:

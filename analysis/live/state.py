@@ -80,10 +80,18 @@ class Live:
         finally:
             self._lock.release()
 
-    def wait(self) -> None:
-        """Return once no page is being computed."""
+    def wait(self, within_s: float | None = None) -> None:
+        """Return once no page is being computed, or so many seconds have passed."""
         if self._computing is not None:
-            self._computing.join()
+            self._computing.join(within_s)
+
+    def end(self, within_s: float) -> bool:
+        """Look no more; whether nothing reads the store any more, after so many seconds at most."""
+        until = time.monotonic() + within_s
+        if not self._lock.acquire(timeout=within_s):
+            return False
+        self.wait(max(0.0, until - time.monotonic()))
+        return self._computing is None or not self._computing.is_alive()
 
     def _looked(self) -> Glance:
         try:

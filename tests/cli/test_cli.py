@@ -416,7 +416,7 @@ def test_wrong_input_is_one_message_and_nothing_is_written(
             ("run", "quickstrat"),
             "no file 'quickstrat', and no shipped sweep; did you mean 'quickstart'?",
         ),
-        (("query", "select 1"), "--store PATH is needed: there is none under results/"),
+        (("query", "select 1"), "--store PATH is needed: no store was found under results/"),
         (("query", "select 1", "--store", "nowhere"), "there is no store in"),
         (("query", "select 1", "--format", "xml"), "unknown format 'xml'; allowed: table, csv"),
         (("status", "--store", "nowhere"), "there is no store in"),

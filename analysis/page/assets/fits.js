@@ -260,7 +260,11 @@ const fits = (() => {
 
   function copied(text) {
     const shown = element("pre", { textContent: text, tabIndex: 0 });
-    return element("div", { className: "copied" }, shown, copyButton("Copy", () => text));
+    const copy = copyButton("Copy", () => {
+      getSelection().selectAllChildren(shown);
+      return text;
+    });
+    return element("div", { className: "copied" }, shown, copy);
   }
 
   function folded(name, text) {

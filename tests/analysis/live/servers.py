@@ -25,7 +25,7 @@ class Server(NamedTuple):
     def stop(self) -> None:
         """End it as Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(60)
+        assert self.process.wait(60) != -signal.SIGABRT
 
 
 @contextmanager

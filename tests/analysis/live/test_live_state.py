@@ -156,6 +156,28 @@ def test_a_fault_of_ours_is_told(store: Path, fill: Fill, monkeypatch: pytest.Mo
     assert "a fault of lip-ray: ZeroDivisionError" in live.look().trouble
 
 
+def test_its_end_waits_for_the_page_that_is_computed(
+    store: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(_: Any, *, version: str, refresh_s: float) -> str:
+        begun.set()
+        assert go_on.wait(60)
+        return "page"
+
+    monkeypatch.setattr(live_module, "live_report", slow)
+    fill("magnitude", 0)
+    for within_s, ended in ((0.0, False), (60.0, True)):
+        live = Live(store=store)
+        live.look()
+        assert begun.wait(60)
+        if ended:
+            threading.Timer(0.05, go_on.set).start()
+        assert live.end(within_s) is ended
+    go_on.set()
+
+
 def test_a_store_without_levels_is_told(store: Path, fill: Fill, made: list[str]) -> None:
     live = settled(Live(store=store))
     assert (live.look().trouble, live.look().version, live.page) == (WAITING, "", "")
