@@ -6,6 +6,7 @@ import secrets
 import shutil
 import signal
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ NODE_DIED = "The node with node id"
 ANSWER_S = 10.0
 """How long a cluster's address may take to accept a connection."""
 
+ENDING_S, LOOK_S = 10.0, 0.05
+"""How long processes that are killed may take to be gone, and how often one looks, in seconds."""
+
 TRIES = 3
 """How often a head is asked for a driver's server: a busy one may not start it in time."""
 
@@ -58,11 +62,15 @@ class Session:
     def end(self) -> None:
         """Leave nothing behind where Ray itself no longer works: it would wait for itself.
 
-        Helpers of a raylet that was killed live on, and nothing ends them with this process.
+        Helpers of a raylet that was killed live on, and nothing ends them with this process. One
+        that is killed may have begun another meanwhile, so it looks again until none is left.
         """
-        for process in self._processes():
-            with suppress(OSError):  # it is gone
-                os.kill(process, signal.SIGKILL)
+        until = time.monotonic() + ENDING_S
+        while (processes := list(self._processes())) and time.monotonic() < until:
+            for process in processes:
+                with suppress(OSError):  # it is gone
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(LOOK_S)
         shutil.rmtree(self.folder.parent, ignore_errors=True)
 
     def _processes(self) -> Iterator[int]:
