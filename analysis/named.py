@@ -69,8 +69,8 @@ def table_of_page(
 ) -> Table:
     """A table of the store's page as its readers see it: texts with heads.
 
-    `part` is one of those that `table_names` lists, by its place or title. Of the rows those are
-    left that have a cell with each of the words `choose`.
+    `part` is one of those that `table_names` lists, by its place or title. Only
+    rows are kept that have a cell with each of the words `choose`.
 
     Raises TableError for what the page does not have, naming what it has.
     """

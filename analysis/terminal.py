@@ -62,10 +62,11 @@ def said(trials: pd.DataFrame, levels: pd.DataFrame) -> list[str]:
     if not kinds & set(KINDS):
         return []
     points = described_points(displayed_trials(trials), levels)
-    table = scene_table(fits_of(points))
+    fits = fits_of(points)
+    table = scene_table(fits)
     if not table["n"].any():
         return []
-    rows = answers(points, matching_of(points), series_of(table))
+    rows = answers(points, fits, matching_of(points), series_of(table))
     return [f"{words_text(row.words)} {words_text(row.certainty)}" for row in rows]
 
 

@@ -311,6 +311,17 @@ def paired_fits(points: pd.DataFrame) -> pd.DataFrame:
     return _differences(study_fits(points[MATCHED]), JUDGED)
 
 
+def comparable_pairs(pairs: pd.DataFrame, *, unfinished: bool = False) -> pd.DataFrame:
+    """The `paired_fits` that can support a verdict; those with an unfinished fit if asked for."""
+    below = pairs["dense_below_measured"]
+    left_out = below if unfinished else below | _open_ended(pairs)
+    return pairs[~left_out]
+
+
+def _open_ended(pairs: pd.DataFrame) -> "pd.Series[bool]":
+    return pairs["unfinished"] | pairs["dense_unfinished"]
+
+
 def _differences(fits: pd.DataFrame, judged: Iterable[str]) -> pd.DataFrame:
     """Each sparse fit with what its dense one is like, and the difference of each PSNR."""
     psnrs = [f"psnr_{which}_db" for which in dict.fromkeys(("peak", *judged))]
@@ -339,9 +350,7 @@ class _Pairs:
     @classmethod
     def of(cls, study: str, method: str, pairs: pd.DataFrame, *, unfinished: bool) -> "_Pairs":
         """Leaves out what cannot support a verdict, and counts it."""
-        open_ended = pairs["unfinished"] | pairs["dense_unfinished"]
-        below = pairs["dense_below_measured"]
-        tested = pairs[~(below if unfinished else below | open_ended)]
+        tested = comparable_pairs(pairs, unfinished=unfinished)
         known = tested[[f"difference_{which}_db" for which in JUDGED]].notna().all(axis=1)
         sample = _sample(tested[known])
         row = {
@@ -349,8 +358,8 @@ class _Pairs:
             "method": method,
             **sample,
             "missing": int((~known).sum()),
-            "unfinished": int(open_ended.sum()),
-            "below_measured": int(below.sum()),
+            "unfinished": int(_open_ended(pairs).sum()),
+            "below_measured": int(pairs["dense_below_measured"].sum()),
             "least": float(pairs["density"].min()),
         }
         return cls(tested=tested, row=row, reason=_reason(pairs, tested, sample))

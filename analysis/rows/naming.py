@@ -29,9 +29,9 @@ def distinct_names(names: pd.Series, keys: pd.Series, settings: pd.Series) -> "p
     """Each name and, where several keys share it, the settings in which these differ, in brackets.
 
     Keys and settings are JSON objects; what differs is found in the keys, its values are shown
-    from the settings, which have the defaults too. Of more than `MOST_SAID` differing settings
-    those are said that tell the keys apart, and the number of the others. The categories are
-    ordered by name.
+    from the settings, which have the defaults too. Where more than `MOST_SAID` settings differ, a
+    name has those that tell the keys apart, and counts the others. The categories are ordered by
+    name.
     """
     name_places, unique_names = pd.factorize(names)
     key_places, unique_keys = pd.factorize(keys)

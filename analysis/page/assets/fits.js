@@ -86,6 +86,15 @@ const fits = (() => {
     return { src: painted(errors, width, height), sizes, width, height };
   }
 
+  /* What can be done with a fit; `pin` is what the button says of one that is not held. */
+  function enable({ denser, sparser, hold }, name, pin) {
+    const near = page.gallery[name];
+    denser.disabled = !near?.denser;
+    sparser.disabled = !near?.sparser;
+    hold.textContent = held.includes(name) ? "Pinned" : pin;
+    hold.disabled = held.includes(name) || held.length >= MOST_HELD;
+  }
+
   /* ---- the dialog ---- */
 
   const title = element("h2", { id: "fit-title" });
@@ -288,10 +297,7 @@ const fits = (() => {
     current = name;
     title.textContent = fit.title;
     facts.replaceChildren(...terms(fit.rows));
-    denser.disabled = !fit.near.denser;
-    sparser.disabled = !fit.near.sparser;
-    hold.textContent = held.includes(name) ? "Pinned" : "Pin beside others";
-    hold.disabled = held.includes(name) || held.length >= MOST_HELD;
+    enable({ denser, sparser, hold }, name, "Pin beside others");
     showPictures(fit);
     showLayers(fit);
     showAgain(fit);
@@ -358,10 +364,7 @@ const fits = (() => {
       figure.hidden = image.hidden;
     }
     inspected.facts.replaceChildren(...terms(fit.rows));
-    inspected.denser.disabled = !fit.near.denser;
-    inspected.sparser.disabled = !fit.near.sparser;
-    inspected.hold.disabled = held.includes(pointed) || held.length >= MOST_HELD;
-    inspected.hold.textContent = held.includes(pointed) ? "Pinned" : "Pin";
+    enable(inspected, pointed, "Pin");
   }
 
   function keep(name) {
@@ -398,9 +401,9 @@ const fits = (() => {
   function listen(chart) {
     if (!chart?.on || known.has(chart)) return;
     known.add(chart);
-    chart.on("plotly_click", ({ points: [{ customdata }] }) => {
-      inspect(customdata); // a finger does not hover
-      open(customdata, chart.closest("section"));
+    chart.on("plotly_click", ({ points: [point] }) => {
+      inspect(fitOf(point)); // a finger does not hover
+      open(fitOf(point), chart.closest("section"));
     });
   }
 

@@ -118,9 +118,9 @@
   }
   const first = answers.find((row) => !row.hidden && page.fits[row.querySelector("button")?.dataset.fit]);
   fits.inspect(first?.querySelector("button").dataset.fit ?? Object.keys(page.fits)[0]);
-  chart.on("plotly_hover", ({ points: [{ customdata, id }] }) => {
-    chart.classList.toggle("named", !(customdata in page.fits));
-    fits.inspect(customdata in page.fits ? customdata : id);
+  chart.on("plotly_hover", ({ points: [point] }) => {
+    chart.classList.toggle("named", !(point.customdata in page.fits));
+    fits.inspect(fitOf(point));
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 })();

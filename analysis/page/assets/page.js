@@ -26,6 +26,11 @@ function terms(rows) {
   ]);
 }
 
+/* The name of the fit that a mark of a figure is of or, of a mean, is nearest to. */
+function fitOf({ customdata, id }) {
+  return customdata in page.fits ? customdata : id;
+}
+
 /* A button that puts a text into the clipboard, and says so. */
 function copyButton(label, text) {
   const copy = element("button", { type: "button", className: "copy", textContent: label });

@@ -11,9 +11,8 @@ from ...page.section import Answer, Emphasis, Words
 from ...rows.naming import tuples
 from ...rows.texts import counted_text, density_text
 from ...statistics.rounding import rounding_db
-from ..verdicts import NO_VERDICT, ONE_RUN, paired_fits, study_fits
+from ..verdicts import NO_VERDICT, ONE_RUN, comparable_pairs, paired_fits, study_fits
 from .looks import Series
-from .table import fits_of
 
 UNKNOWN = "cannot be compared yet"
 
@@ -38,14 +37,16 @@ class Rung:
     """The label of one of its fits."""
 
 
-def answers(points: pd.DataFrame, verdicts: pd.DataFrame, series: Sequence[Series]) -> list[Answer]:
+def answers(
+    points: pd.DataFrame, fits: pd.DataFrame, verdicts: pd.DataFrame, series: Sequence[Series]
+) -> list[Answer]:
     """A sentence for each study and method, the sparsest match first.
 
-    `points` are `described_points` and `verdicts` their `matching_table`; PSNRs are those of the
-    selected step. A method matches down to a density where it, and all above it, have a mean
-    difference from dense within the margin.
+    `points` are `described_points`, `fits` their `fits_of`, and `verdicts` their `matching_table`;
+    PSNRs are those of the selected step. A method matches down to a density where it, and all above
+    it, have a mean difference from dense within the margin.
     """
-    places, ladders = _places(points), _ladders(points)
+    places, ladders = _places(points, fits), _ladders(points)
     known = {(one.network, one.method): one for one in series}
     found = []
     for row in tuples(verdicts):
@@ -75,21 +76,19 @@ def _first(found: Sequence[Answer]) -> Iterator[Answer]:
             yield answer
 
 
-def _places(points: pd.DataFrame) -> dict[str, tuple[str, str]]:
+def _places(points: pd.DataFrame, fits: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """The task and the network of each study, as the figure's lists have them."""
-    fits = fits_of(points)[["task", "network"]].astype(str)
+    labels = fits[["task", "network"]].astype(str)
     studies = study_fits(points)["study"]
-    known = fits.assign(study=studies).drop_duplicates("study")
+    known = labels.assign(study=studies).drop_duplicates("study")
     return {row.study: (row.task, row.network) for row in tuples(known)}
 
 
 def _ladders(points: pd.DataFrame) -> dict[tuple[str, str], list[Rung]]:
     """The rungs of each study and method, densest first, of the pairs that verdicts rest on."""
-    pairs = paired_fits(points)
-    able = ~(pairs["unfinished"] | pairs["dense_unfinished"] | pairs["dense_below_measured"])
-    keys = ["study", "method", "density"]
-    left_out = pairs[~able].groupby(keys).size().to_dict()
-    pairs = pairs[able]
+    every, keys = paired_fits(points), ["study", "method", "density"]
+    pairs = comparable_pairs(every)
+    left_out = every.drop(index=pairs.index).groupby(keys).size().to_dict()
     psnrs = ["psnr_selected_db", "dense_psnr_selected_db"]
     lost = pairs["density"].where(pairs[psnrs].isna().any(axis=1))
     ends = lost.groupby([pairs["study"], pairs["method"]]).transform("max")
@@ -183,7 +182,7 @@ def _left_out(rung: Rung) -> str:
 
 
 def _needed(row: Any, rungs: Sequence[Rung]) -> str:
-    """How many images would decide the densest test that is open; empty where nobody knows."""
+    """How many images would decide the densest test that is open; empty without a number."""
     if pd.isna(row.images_selected):
         return ""
     shown = 2.0 if pd.isna(row.shown_selected) else row.shown_selected

@@ -76,7 +76,7 @@ def sections(shown: Content) -> Iterator[Section]:
     fits = fits_of(shown.described)
     table = scene_table(fits)
     if table["n"].any():
-        said = answers(shown.described, shown.once(matching_shown), series_of(table))
+        said = answers(shown.described, fits, shown.once(matching_shown), series_of(table))
         blocks: list[Block] = [
             _drawn(table, fits),
             Inspector(title="Hover over a mark to see its fit"),

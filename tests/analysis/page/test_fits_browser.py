@@ -22,6 +22,15 @@ WORST = 64
 
 pytestmark = needs_chromium
 
+CLICK_A_MEAN = """(gd, name) => {
+  const trace = gd.data.find((one) => one.name === name && one.ids);
+  const [id, customdata] = [trace.ids[2], trace.customdata[2]];
+  gd.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+  gd.emit("plotly_click", { points: [{ id, customdata }] });
+  return id;
+}"""
+"""Clicks the third mean of a trace, and tells the fit that it leads to."""
+
 MARK = """(gd, name) => {
   const trace = gd._fullData.find((found) => found.name === name);
   const box = gd.getBoundingClientRect();
@@ -368,6 +377,11 @@ class TestDialog:
         fit = shown.point_at("random, fits")
         shown.page.mouse.down()
         shown.page.mouse.up()
+        shown.dialog.wait_for()
+        assert shown.dialog.locator("h2").inner_text() == shown.data["fits"][fit]["title"]
+
+    def test_a_click_on_a_mean_opens_the_fit_that_is_nearest_to_it(self, shown: Shown) -> None:
+        fit = shown.page.locator("#chart").evaluate(CLICK_A_MEAN, "random")
         shown.dialog.wait_for()
         assert shown.dialog.locator("h2").inner_text() == shown.data["fits"][fit]["title"]
 

@@ -33,7 +33,8 @@ def plain(words: Words) -> str:
 def said_of(trials: list[dict[str, Any]], levels: list[dict[str, Any]]) -> list[Answer]:
     """The answers of a store with these rows."""
     points = described_points(pd.DataFrame(trials), pd.DataFrame(levels))
-    return answers(points, matching_of(points), series_of(scene_table(fits_of(points))))
+    fits = fits_of(points)
+    return answers(points, fits, matching_of(points), series_of(scene_table(fits)))
 
 
 @pytest.fixture
