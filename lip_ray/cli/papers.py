@@ -1,5 +1,6 @@
 """Commands for papers: tables as text of other programs, and what to cite."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, cast
@@ -12,6 +13,7 @@ from lip_ray.cli.common import (
     example,
     own_up,
     print_frame,
+    refuse,
     require_one_of,
     store_or_only,
 )
@@ -75,7 +77,11 @@ def cite(
 
     reader = Reader(store_or_only(store, argument), sweep=sweep)
     specs = reader.frame("trials")["spec"]
-    typer.echo(bibtex_of(specs), nl=False)
+    try:
+        found = bibtex_of(specs)
+    except json.JSONDecodeError as error:
+        refuse(f"a spec in the table trials is no JSON: {error}")
+    typer.echo(found, nl=False)
     own_up(reader)
 
 

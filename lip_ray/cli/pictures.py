@@ -1,5 +1,6 @@
 """Commands about images at full size: see what a fit restored, restore a photo of one's own."""
 
+import os
 import shutil
 import sys
 import time
@@ -146,7 +147,7 @@ def restore(
     """Restore a degraded photo and write it at its size and depth. Nothing is kept but the file.
     Below density 1 a sparse network is found first, by magnitude pruning. Ctrl-C writes nothing."""
     _refuse_ending(output)
-    if output.resolve() == photo.resolve():
+    if os.path.realpath(output) == os.path.realpath(photo):  # loops of links have none but this
         refuse(f"--output: {output} is the photo itself; name another file")
     if output.is_dir():
         refuse(f"--output: {output} is a folder; name a file in it")

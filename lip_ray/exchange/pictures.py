@@ -104,7 +104,7 @@ def fit_of(store: Reader, reference: str, image: str | None = None) -> StoredFit
     trial_id = trial_named(store, match[1])
     rows = store.sql(
         "select levels.*, trials.kind, trials.images from levels join trials using (trial_id) "
-        f"where trial_id = '{trial_id}' order by level"
+        f"where trial_id = '{trial_id}' and level is not null order by level"
     ).to_pylist()
     level = _level(trial_id, rows, match[2])
     of_level = {row["image"]: row for row in rows if row["level"] == level}
