@@ -1,6 +1,7 @@
 """The parts of a page, each with its tables, its figures and its sections."""
 
 from ..page.content import Part
+from .claims.section import PART as CLAIMS
 from .classification import PART as CLASSIFICATION
 from .cost import PART as COST
 from .frontier.section import PART as FRONTIER
@@ -18,6 +19,7 @@ from .verdicts import PART as VERDICTS
 
 PARTS: tuple[Part, ...] = (
     FRONTIER,
+    CLAIMS,
     VERDICTS,
     PROBLEMS,
     SIZE,

@@ -129,17 +129,17 @@ def non_inferiority(samples: Samples, margin_db: float) -> float:
     Small where it is refuted: a one-sided t test of the mean against −margin. NaN for one value.
     Raises ValueError for a margin that is not positive.
     """
-    return _p_value(samples, -_positive(margin_db), "greater")
+    return p_value(samples, -_positive(margin_db), "greater")
 
 
 def inferiority(samples: Samples, margin_db: float) -> float:
     """The p-value of "worse by no more than the margin"; otherwise as `non_inferiority`."""
-    return _p_value(samples, -_positive(margin_db), "less")
+    return p_value(samples, -_positive(margin_db), "less")
 
 
 def no_difference(samples: Samples) -> float:
     """The p-value of a mean difference of zero, two-sided; NaN for one value."""
-    return _p_value(samples, 0.0, "two-sided")
+    return p_value(samples, 0.0, "two-sided")
 
 
 def deviation(samples: Samples) -> float:
@@ -238,9 +238,13 @@ def _positive(margin_db: float) -> float:
     return margin_db
 
 
-def _p_value(
+def p_value(
     samples: Samples, against: float, alternative: Literal["greater", "less", "two-sided"]
 ) -> float:
+    """The p-value of a t test of the mean over images against a number; NaN for one value.
+
+    Small where the mean is shown to be greater, less, or another.
+    """
     values, _ = _independent(samples)
     if len(values) == 1:
         return np.nan

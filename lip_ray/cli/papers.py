@@ -17,7 +17,7 @@ from lip_ray.cli.common import (
     require_one_of,
     store_or_only,
 )
-from lip_ray.cli.results import SweepOption
+from lip_ray.cli.results import ClaimsOption, SweepOption, stated
 from lip_ray.outputs import write_whole
 from lip_ray.store import Format, Reader, rendered_texts
 
@@ -42,6 +42,7 @@ def table(
         typer.Option("--output", "-o", metavar="FILE", help="A file, and not the terminal."),
     ] = None,
     sweep: SweepOption = None,
+    claims: ClaimsOption = None,
     part: Annotated[
         str, typer.Option("--part", help="Of several of that name: its title, or its place.")
     ] = "0",
@@ -58,7 +59,7 @@ def table(
     require_one_of(PAPER_FORMATS, form)
     reader = Reader(store_or_only(store, argument), sweep=sweep)
     chosen = int(part) if part.isdecimal() else part
-    found = table_of_page(reader, name, choose=choose or (), part=chosen)
+    found = table_of_page(stated(reader, claims), name, choose=choose or (), part=chosen)
     if form == "table" and output is None:
         import pandas as pd
 

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from lip_ray.cli.common import (
     store_or_only,
 )
 from lip_ray.store import Limits, Reader, described
+
+if TYPE_CHECKING:
+    from lip_ray.analysis.page.content import Frames
 
 PSNRS = ("selected", "peak", "final")
 
@@ -61,6 +64,15 @@ SweepOption = Annotated[
         metavar="NAME",
         help="Only the trials that this sweep asked for, by its name or its id in the table "
         "sweeps; a wrong one lists all.",
+    ),
+]
+
+ClaimsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--claims",
+        metavar="FILE",
+        help="A YAML file of claims, which are put to the test too (docs/claims.md).",
     ),
 ]
 
@@ -164,6 +176,7 @@ def report(
         ),
     ] = Path("report.html"),
     sweep: SweepOption = None,
+    claims: ClaimsOption = None,
     pictures_mb: Annotated[
         float,
         typer.Option(
@@ -179,7 +192,7 @@ def report(
     from lip_ray.analysis.page.report import write_report
 
     reader = Reader(store_or_only(store, argument), sweep=sweep)
-    page = write_report(reader, output, pictures_mb=pictures_mb)
+    page = write_report(stated(reader, claims), output, pictures_mb=pictures_mb)
     typer.echo(page)
     own_up(reader)
 
@@ -193,6 +206,7 @@ def figure(
         Path, typer.Option("--output", "-o", metavar="FILE", help="A .pdf, .svg or .png file.")
     ] = Path("figure.pdf"),
     sweep: SweepOption = None,
+    claims: ClaimsOption = None,
     which: PsnrOption = "selected",
     part: Annotated[
         str, typer.Option("--part", help="Of several of that name: its title, or its place.")
@@ -226,7 +240,7 @@ def figure(
     require_one_of(PSNRS, which, "--psnr", "PSNR")
     reader = Reader(store_or_only(store, argument), sweep=sweep)
     chosen = int(part) if part.isdecimal() else part
-    drawn = figure_of(reader, name, which=which, choose=choose or (), part=chosen)
+    drawn = figure_of(stated(reader, claims), name, which=which, choose=choose or (), part=chosen)
     write_figure(
         drawn,
         output,
@@ -264,3 +278,13 @@ def serve(
 
     place = store_or_only(store, argument)
     serve_page(place, sweep=sweep, host=host, port=port, refresh_s=refresh_s)
+
+
+def stated(reader: Reader, claims: Path | None) -> "Frames":
+    """The store, with the claims of a file where one is named."""
+    if claims is None:
+        return reader
+    from lip_ray.analysis.parts.claims.stated import StatedStore
+    from lip_ray.claims import Claims
+
+    return StatedStore(reader=reader, claims=Claims.load(claims))

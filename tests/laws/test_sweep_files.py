@@ -342,7 +342,7 @@ OF_THE_QUESTION = ("set cases instead", "rewind.step must be less than the fit's
 
 COMPARING_LENGTHS = {
     "cross-task", "multi-image-cross-task", "multi-image-tasks", "super-resolution", "rewinding",
-    "frontier", "stopping",
+    "frontier", "stopping", "study-criteria", "study-seeds",
 }  # fmt: skip
 """The sweeps that may say so."""
 

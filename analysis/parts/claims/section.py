@@ -1,0 +1,155 @@
+"""The section about claims: a line for each, and where its interval lies."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from ...charts.cells import in_lines
+from ...charts.style import PALETTE, axis_lines, layout
+from ...page.content import Content, Part
+from ...page.section import Figure, Section, table_of
+from ...rows.naming import tuples
+from ..differences import difference_cell
+from .stated import StatedStore
+from .table import claims_table
+
+COLOURS = {"holds": "#009E73", "does not": "#D55E00", "cannot be told": PALETTE["muted"]}
+SYMBOLS = {"holds": "circle", "does not": "x", "cannot be told": "circle-open"}
+"""How a verdict looks, in colour and without."""
+
+BY = {"peak": "the best step", "selected": "the selected step", "final": "the last step"}
+
+LABEL_WIDTH = 44
+"""Characters in a line of a claim."""
+
+MOST_DB = 4.0
+"""Beyond this many dB a figure cuts intervals off, for the small ones to be seen."""
+
+NOTE = """
+Each claim is about pairs of fits of the same image, task and seed; seeds are averaged first, and
+images are the sample. Figures are mean differences in dB with intervals, each by itself, or shares
+of images. Verdicts are corrected for the number of all rows (Holm 1979). A fit that is worse than
+its measurement counts as the measurement; pairs of which neither fit restores anything, and pairs
+with an unfinished fit, are left out and counted. Where tickets move between images, sources and
+targets are crossed random effects.
+"""
+
+
+def claims_shown(shown: Content) -> pd.DataFrame:
+    """The `claims_table` of a page; empty where nobody claims anything."""
+    stated = shown.store
+    if not isinstance(stated, StatedStore):
+        return pd.DataFrame()
+    return claims_table(stated.reader, stated.claims)
+
+
+def sections(shown: Content) -> Iterator[Section]:
+    """Every claim with its verdict; nothing where none is stated."""
+    found = shown.once(claims_shown)
+    if found.empty:
+        return
+    table = table_of(tuples(found), CELLS, label="Claims and verdicts", note=NOTE)
+    yield Section(name="claims", title="Claims", blocks=(*_figures(found), table))
+
+
+def _figures(found: pd.DataFrame) -> Iterator[Figure]:
+    rows = found[(found["test"] != "works") & found["mean"].notna()]
+    if rows.empty:
+        return
+    yield Figure(
+        name="claims",
+        place="claims",
+        label="Mean differences of claims with intervals, by verdict",
+        note="Filled circles hold, crosses do not, open circles cannot be told. Lines are "
+        "intervals, the band is what rounding alone could make.",
+        lines=1,
+        figure=claims_figure(rows),
+        rows=len(rows),
+    )
+
+
+def claims_figure(rows: pd.DataFrame) -> go.Figure:
+    """The mean difference and interval of each row of a `claims_table`, the first on top."""
+    figure = go.Figure()
+    places = [*range(len(rows), 0, -1)]
+    for word, colour in COLOURS.items():
+        own = [
+            (place, row)
+            for place, row in zip(places, tuples(rows), strict=True)
+            if row.verdict == word
+        ]
+        if own:
+            figure.add_trace(_trace(word, colour, own))
+    figure.update_layout(layout(""))
+    figure.update_layout(
+        xaxis={"title": {"text": "first − second, dB"}, "zeroline": True, **axis_lines()},
+        yaxis={
+            "tickvals": places,
+            "ticktext": [
+                f"{in_lines(row.says, LABEL_WIDTH)}<br>by {BY[row.by]}" for row in tuples(rows)
+            ],
+            "range": [0.4, len(rows) + 0.6],
+        },
+    )
+    low, high = (
+        float(rows[name].clip(-MOST_DB, MOST_DB).agg(end))
+        for name, end in (("low", "min"), ("high", "max"))
+    )
+    figure.update_xaxes(range=[min(low, -0.2) - 0.05, max(high, 0.2) + 0.05])
+    return figure
+
+
+def _trace(word: str, colour: str, own: list[tuple[int, Any]]) -> go.Scatter:
+    means = [row.mean for _, row in own]
+    return go.Scatter(
+        x=means,
+        y=[place for place, _ in own],
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [row.high - row.mean for _, row in own],
+            "arrayminus": [row.mean - row.low for _, row in own],
+            "color": colour,
+        },
+        mode="markers",
+        name=word,
+        marker={"color": colour, "symbol": SYMBOLS[word], "size": 9},
+        text=[f"{row.claim}: {_figure_text(row)}, {_verdict_text(row)}" for _, row in own],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _figure_text(row: Any) -> str:
+    if row.n == 0:
+        return "–"
+    if row.test == "works":
+        return f"{round(row.mean * row.n)} of {row.n} images"
+    return difference_cell(row.mean, row.low, row.high, row.rounding)
+
+
+def _sample_text(row: Any) -> str:
+    said = [f"{row.n} {row.unit}{'' if row.n == 1 else 's'}"]
+    counts = {"unfinished": row.unfinished, "neither restores": row.neither}
+    if row.test != "works":
+        counts["failed"] = row.failed
+    return ", ".join([*said, *(f"{count} {name}" for name, count in counts.items() if count)])
+
+
+def _verdict_text(row: Any) -> str:
+    return f"{row.verdict}: {row.why}" if row.why else row.verdict
+
+
+CELLS = {
+    "Claim": lambda row: row.claim,
+    "In words": lambda row: row.says,
+    "Source": lambda row: row.source or "ours",
+    "By": lambda row: row.by,
+    "Found": _figure_text,
+    "Sample": _sample_text,
+    "Verdict": _verdict_text,
+    "Limits": lambda row: row.limits,
+}
+
+PART = Part(label="Claims", sections=sections)
