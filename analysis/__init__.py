@@ -12,6 +12,8 @@ from .named import first_figures as first_figures
 from .page.report import frontier_report as frontier_report
 from .page.report import report_sections as report_sections
 from .page.report import write_report as write_report
+from .parts.claims.section import claims_figure as claims_figure
+from .parts.claims.table import claims_table as claims_table
 from .parts.classification import classification_figure as classification_figure
 from .parts.classification import classification_table as classification_table
 from .parts.cost import cost_figure as cost_figure

@@ -18,6 +18,8 @@ Psnr = Literal["peak", "selected", "final"]
 Condition = Annotated[str, Field(min_length=1, max_length=4000)]
 """SQL that picks fits: a condition on the columns of the tables `levels` and `trials`."""
 
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+
 Decibels = Annotated[float, Field(gt=0, le=100)]
 
 
@@ -70,6 +72,8 @@ class Claims(Spec):
     """The difference in dB that is too small to matter."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """One minus the chance that any verdict at all of the file is wrong."""
+    fits: dict[Name, Condition] = Field(default_factory=dict, max_length=1000)
+    """Names for conditions, which the conditions of claims may use like columns."""
     claims: Annotated[tuple[Claim, ...], Field(strict=False, min_length=1, max_length=1000)]
     """The claims, in the order in which they are shown."""
 

@@ -204,10 +204,11 @@ def comparison_table(
     pairs = one.merge(other, on=key, suffixes=("", "_other"))
     pairs["difference_db"] = pairs[psnr] - pairs[f"{psnr}_other"]
     rows = [
-        {"study": study, "first": first, "second": second, "kept": kept, "confidence": confidence}
-        | {name: group[name].iloc[0] for name in ("total", "density")}
+        {"study": study, "first": first, "second": second, "density": density}
+        | {name: round(float(group[name].mean())) for name in ("kept", "total")}
+        | {"confidence": confidence}
         | _compared(group, confidence)
-        for (study, kept), group in pairs.groupby(["study", "kept"])
+        for (study, density), group in pairs.groupby(["study", "density"])
     ]
     columns = [
         *("study", "first", "second", "kept", "total", "density", "confidence", "unit", "n"),

@@ -17,6 +17,9 @@ BAD_OUTCOMES = (Outcome.COLLAPSED, Outcome.DIVERGED, Outcome.FAILED)
 
 FAILURES = [outcome.value for outcome in BAD_OUTCOMES]
 
+DENSITY_DECIMALS = 6
+"""The decimals of a density that networks of different sizes share."""
+
 UNFINISHED = "unfinished"
 """What is said of a fit whose best step is in its last hundredth."""
 
@@ -26,6 +29,8 @@ BELOW_MEASURED = "below the measurement"
 
 def described_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     """The points of `frontier_points`, with the keys and settings that their names stand for.
+
+    `density` is as of `shared_densities`.
 
     Raises ValueError when there is no fit of a trajectory or a transfer.
     """
@@ -49,7 +54,35 @@ def described_points(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame
     points["method"] = found.astype(pd.CategoricalDtype([*bases, *rest], ordered=True))
     points["reference"] = references.astype(str).astype(pd.CategoricalDtype(bases, ordered=True))
     psnrs = ["psnr_measured_db", *(f"psnr_{which}_db" for which in WHICH)]
+    points["density"] = shared_densities(points)
     return _judged(points.astype(dict.fromkeys(psnrs, float)))
+
+
+def shared_densities(points: pd.DataFrame) -> "pd.Series[float]":
+    """The density of each point, the same for all that are as near to each other as whole weights
+    allow.
+
+    Photos of one and of three channels have networks of slightly different sizes, so that a level
+    of one density keeps shares that differ by less than a weight of each. They are one level to
+    means over images. Only points of one `network_key` are compared.
+    """
+    found = points["density"].astype(float).copy()
+    for _, own in points.groupby("network_key", observed=True):
+        sizes = own[["density", "total"]].drop_duplicates()
+        if sizes["total"].nunique() > 1:
+            found[own.index] = own["density"].map(_merged(sizes))
+    return found
+
+
+def _merged(sizes: pd.DataFrame) -> dict[float, float]:
+    """By density the mean of those that are one level with it."""
+    falling = sizes.sort_values(["density", "total"], ascending=False)
+    weight = 0.5 / falling["total"]
+    apart = falling["density"].shift() - falling["density"]
+    level = (apart >= weight + weight.shift()).cumsum()
+    means = falling.groupby(level)["density"].transform("mean").round(DENSITY_DECIMALS)
+    alone = falling.groupby(level)["density"].transform("nunique") == 1
+    return dict(zip(falling["density"], falling["density"].where(alone, means), strict=True))
 
 
 def _judged(points: pd.DataFrame) -> pd.DataFrame:

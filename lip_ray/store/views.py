@@ -259,13 +259,13 @@ parts as (
     from placed group by part
 ),
 fits as (
-    select ladder, kept, min(density) as density,
+    select ladder, kept, min(density) as density, min(total) as total,
            arg_min_null(psnr_selected_db, trial_id) as psnr_db,
            coalesce(arg_min_null(unfinished, trial_id), false) as unfinished,
            coalesce(arg_min_null(below_measured, trial_id), false) as below_measured
     from (
-        select trial_id, level.kept, level.density, level.psnr_selected_db, level.unfinished,
-               level.below_measured,
+        select trial_id, level.kept, level.total, level.density, level.psnr_selected_db,
+               level.unfinished, level.below_measured,
                case when level.kept = level.total then dense_ladder else ladder end as ladder
         from levels as level join placed using (trial_id, image)
     )
@@ -285,24 +285,39 @@ begun as (
     join parts using (part) join dense using (start)
 ),
 differences as (
-    select part, seed, density, reseeded, psnr_db - dense_db as difference_db
+    select part, seed, density, total, reseeded, psnr_db - dense_db as difference_db
     from fits join begun using (ladder)
     where not unfinished
 ),
 by_part as (
-    select part, density, avg(difference_db) as difference_db,
+    select part, density, any_value(total) as total, avg(difference_db) as difference_db,
            coalesce(list_unique(list(seed) filter (reseeded)), count(*))::bigint as seeds,
            bool_or(difference_db is null) as missing
     from differences group by part, density
 ),
 by_image as (
-    select study, method, density, seeds, difference_db, missing
+    select study, method, density, total, seeds, difference_db, missing
     from by_part join parts using (part)
 ),
+apart as (
+    select *, lag(density) over dense_first - density
+               >= 0.5 / total + 0.5 / lag(total) over dense_first as below
+    from by_image
+    window dense_first as (partition by study, method order by density desc, total desc)
+),
+rungs as (
+    select *, count(*) filter (below) over (
+        partition by study, method order by density desc, total desc
+    ) as rung
+    from apart
+),
 by_density as (
-    select study, method, density, count(*) as images, max(seeds) as seeds,
+    select study, method,
+           case when min(density) = max(density) then max(density)
+                else round(avg(distinct density), 6) end as density,
+           count(*) as images, max(seeds) as seeds,
            avg(difference_db) as difference_db, bool_or(missing) as missing
-    from by_image group by study, method, density
+    from rungs group by study, method, rung
 ),
 descended as (
     select *, bool_and(not missing) over ladder as known,
@@ -334,10 +349,11 @@ from found join said using (study, method)
 """Where the mean difference to dense leaves the margin, as the report's verdicts estimate it: the
 same pairs by the selected step, seeds averaged within images first, down to the first fit without a
 PSNR; those whose dense network is no reference, or that are unfinished, left out. A `ladder` is the
-fits of one method and seed on one image, a `part` those of all its seeds; levels are grouped by
-these hashes alone, since grouping them by text takes several times as long. Only parts that have a
-seed twice need their distinct seeds counted. The bounds of
-chance beside that estimate need Student's t and are the report's alone."""
+fits of one method and seed on one image, a `part` those of all its seeds; a `rung` are densities as
+near to each other as whole weights allow, as photos of one and of three channels have. Levels are
+grouped by these hashes alone, since grouping them by text takes several times as long. Only parts
+that have a seed twice need their distinct seeds counted. The bounds of chance beside that estimate
+need Student's t and are the report's alone."""
 
 TRANSFER_VIEW = f"""
 create view transfer as

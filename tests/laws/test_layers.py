@@ -28,7 +28,7 @@ FLOORS = (
         "strict_yaml",
     },
     {"metrics", "mistakes"},
-    {"data"},
+    {"claims", "data"},
     {"priors", "pruning", "tasks"},
     {"fits"},
     {"trials"},
@@ -52,7 +52,7 @@ BESIDE = {
         "scratch",
         "strict_yaml",
     },
-    "analysis": {"columns", "errors", "literature", "outputs", "records", "store"},
+    "analysis": {"claims", "columns", "errors", "literature", "outputs", "records", "store"},
 }
 """Units on no floor, and all that they may import."""
 

@@ -1,10 +1,10 @@
 """The fits that a claim is about, picked by SQL and paired by image, task and seed."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from lip_ray.claims import Claim
+from lip_ray.claims import Claim, Claims
 from lip_ray.errors import UserError
 from lip_ray.store import Reader
 
@@ -12,13 +12,15 @@ OF_TRIALS = (
     *("kind", "pruner", "prior", "task", "seed", "travels", "target", "setting"),
     *("task_name", "task_key", "network_name", "network_key", "method_name", "method_key"),
     *("dense_key", "source_name", "source_key", "source_task", "source_seed", "solver", "m"),
-    *("outlier_share", "spec"),
+    *("outlier_share", "method_settings", "network_settings", "parameters"),
 )
 """The columns of `trials` that conditions may name; those of `levels` are all there."""
 
+Side = Literal["first", "second"]
+
 FITS = f"""
 select level.*, {", ".join(f"trial.{name}" for name in OF_TRIALS)},
-       array_to_string(trial.source_images, ' + ') as source_image,
+       trial.source_images, array_to_string(trial.source_images, ' + ') as source_image,
        coalesce(trial.image_keys[list_position(trial.images, level.image)], level.image)
            as image_key
 from levels as level join trials as trial using (trial_id)
@@ -34,13 +36,15 @@ SAME = ["dense_key", "kept", "total"]
 """Where these are equal, several fits are one fit that several ladders begin with."""
 
 
-def picked(store: Reader, claim: Claim, condition: str, side: str) -> pd.DataFrame:
+def picked(store: Reader, claims: Claims, claim: Claim, side: Side) -> pd.DataFrame:
     """The fits of one side of a claim, each once, those that failed as their measurements.
 
     Raises QueryError for SQL that is wrong, UserError where several different fits of one image,
     task, seed and source are picked: a claim has to say which it means.
     """
-    rows = store.sql(f"from ({FITS}) where ({claim.where}\n) and ({condition}\n)").to_pandas()
+    named = "".join(f", ({condition}\n) as {name}" for name, condition in claims.fits.items())
+    chosen = f"({claim.where}\n) and ({getattr(claim, side)}\n)"
+    rows = store.sql(f"from (select *{named} from ({FITS})) where {chosen}").to_pandas()
     fits = _restored(rows.assign(origin=rows["source_image"].where(rows["kind"] == "transfer", "")))
     dense = fits["kept"] == fits["total"]
     key = [*ONE, "origin"]

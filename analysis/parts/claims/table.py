@@ -37,7 +37,7 @@ def claims_table(store: Reader, claims: Claims) -> pd.DataFrame:
     where one is meant.
     """
     tested = [
-        (claim, which, _Sides.of(store, claim).evidence(which, claims))
+        (claim, which, _Sides.of(store, claims, claim).evidence(which, claims))
         for claim, which in claims.tests()
     ]
     verdicts = verdicts_of([found for *_, (found, _) in tested], confidence=claims.confidence)
@@ -76,9 +76,9 @@ class _Sides:
     second: pd.DataFrame | None
 
     @classmethod
-    def of(cls, store: Reader, claim: Claim) -> "_Sides":
-        first = picked(store, claim, claim.first, "first")
-        second = None if claim.second is None else picked(store, claim, claim.second, "second")
+    def of(cls, store: Reader, claims: Claims, claim: Claim) -> "_Sides":
+        first = picked(store, claims, claim, "first")
+        second = None if claim.second is None else picked(store, claims, claim, "second")
         return cls(claim=claim, first=first, second=second)
 
     def evidence(self, which: str, claims: Claims) -> tuple[Evidence, dict[str, int]]:

@@ -92,7 +92,9 @@ def frontier_table(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
 def scene_table(fits: pd.DataFrame) -> pd.DataFrame:
     """One row per scene, network, method, size and `which` PSNR of `frontier_fits`.
 
-    A task with several images has a scene `MEAN_IMAGE` too. `mean_db` is over `n` seeds or, there,
+    A task with several images has a scene `MEAN_IMAGE` too, with a row per density: photos of one
+    and of three channels have networks of slightly different sizes, and `kept` and `total` are
+    means. `mean_db` is over `n` seeds or, there,
     over `n` images (`unit`) whose seeds are averaged first; it lies in the Student-t interval
     `low_db` to `high_db` at 95 %, of which there is none (NaN) below two. `missing` counts fits
     without that PSNR. The columns `AXES` are means. `front_<axis>` marks the Pareto front of the
@@ -101,7 +103,7 @@ def scene_table(fits: pd.DataFrame) -> pd.DataFrame:
     measurement.
     """
     table = pd.concat([_over_seeds(fits), _over_images(fits)], ignore_index=True)[COLUMNS]
-    dtypes = {name: fits[name].dtype for name in (*SERIES, "task", "reference")}
+    dtypes = {name: fits[name].dtype for name in (*SERIES, *SIZE, "task", "reference")}
     images = [MEAN_IMAGE, *fits["image"].cat.categories]
     dtypes["image"] = pd.CategoricalDtype(images, ordered=True)
     return _with_fronts(dense_first(table.astype(dtypes), [*SCENE, "which", *SERIES, "kept"]))
@@ -133,14 +135,14 @@ def _over_seeds(fits: pd.DataFrame) -> pd.DataFrame:
 def _over_images(fits: pd.DataFrame) -> pd.DataFrame:
     """The rows of the scenes that average over images, of tasks with several."""
     several = fits.groupby("task", observed=True)["image"].transform("nunique") > 1
-    groups = Groups(fits=fits[several], by=["task", *SERIES, *SIZE], unit="image")
-    table = _scores(groups, ["prior", "reference", "density"])
+    groups = Groups(fits=fits[several], by=["task", *SERIES, "density"], unit="image")
+    table = _scores(groups, ["prior", "reference"], [*SIZE]).round(dict.fromkeys(SIZE, 0))
     most = table.groupby(["task", "which"], observed=True)["n"].transform("max")
     return table.assign(image=MEAN_IMAGE, scene="", unit="image", whole=table["n"] == most)
 
 
-def _scores(groups: Groups, same: Sequence[str]) -> pd.DataFrame:
-    means = {name: name for name in ("measured_db", "macs", "seconds")}
+def _scores(groups: Groups, same: Sequence[str], sizes: Sequence[str] = ()) -> pd.DataFrame:
+    means = {name: name for name in ("measured_db", "macs", "seconds", *sizes)}
     return psnr_table(groups, same=same, means=means, failures=(), flags=["unfit"])
 
 

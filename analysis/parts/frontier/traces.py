@@ -156,11 +156,11 @@ class _Means:
         found = np.full(len(rows), "", object)
         if self.fits is None:
             return found
-        fits = self.fits[["task", "image", *SERIES, "kept", psnr]].dropna(subset=[psnr])
+        fits = self.fits[["task", "image", *SERIES, "density", psnr]].dropna(subset=[psnr])
         fits = fits.assign(fit=fits.index.astype(str), image=fits["image"].astype(str))
-        own = rows[["task", "image", *SERIES, "kept", "mean_db"]]
+        own = rows[["task", "image", *SERIES, "density", "mean_db"]]
         own = own.assign(place=np.arange(len(own)), image=own["image"].astype(str))
-        for keys in (["task", "image", *SERIES, "kept"], ["task", *SERIES, "kept"]):
+        for keys in (["task", "image", *SERIES, "density"], ["task", *SERIES, "density"]):
             pairs = own[found == ""].merge(fits.drop(columns=[*{"image"} - {*keys}]), on=keys)
             apart = (pairs[psnr] - pairs["mean_db"]).abs().dropna()  # none to an infinite mean
             first = pairs.loc[apart.groupby(pairs.loc[apart.index, "place"]).idxmin()]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -200,6 +201,17 @@ class TestTable:
         ):
             claims_table(reader, claims(first="density < 1"))
 
+    def test_named_conditions_are_used_like_columns(self, stored: Callable[..., Reader]) -> None:
+        reader = stored(both(), better_by(GAINS))
+        plain = claims()
+        named = plain.model_copy(
+            update={
+                "fits": {"imp": "pruner = 'magnitude' -- of any kind", "sparse": "density < 1"},
+                "claims": (plain.claims[0].model_copy(update={"first": "imp and sparse"}),),
+            }
+        )
+        pd.testing.assert_frame_equal(claims_table(reader, named), claims_table(reader, plain))
+
     def test_a_wrong_condition_is_told(self, stored: Callable[..., Reader]) -> None:
         reader = stored(both(), better_by(GAINS))
         with pytest.raises(QueryError, match="densty"):
@@ -225,6 +237,10 @@ class TestFile:
                 "claims: [{name: a, says: b, first: c, second: d}, "
                 "{name: a, says: b, first: c, second: d}]",
                 "two claims are called 'a'",
+            ),
+            (
+                "fits: {A-B: x}\nclaims: [{name: a, says: b, first: c, second: d}]",
+                "fits",
             ),
             ("claims: {", "line 1"),
         ],
