@@ -45,7 +45,8 @@ def picked(store: Reader, claims: Claims, claim: Claim, side: Side) -> pd.DataFr
     named = "".join(f", ({condition}\n) as {name}" for name, condition in claims.fits.items())
     chosen = f"({claim.where}\n) and ({getattr(claim, side)}\n)"
     rows = store.sql(f"from (select *{named} from ({FITS})) where {chosen}").to_pandas()
-    fits = _restored(rows.assign(origin=rows["source_image"].where(rows["kind"] == "transfer", "")))
+    moved = (rows["kind"] == "transfer") & (rows["source_image"] != rows["image"])
+    fits = _restored(rows.assign(origin=rows["source_image"].where(moved, "")))
     dense = fits["kept"] == fits["total"]
     key = [*ONE, "origin"]
     once = pd.concat([fits[dense].drop_duplicates([*key, *SAME]), fits[~dense]]).sort_values(key)
@@ -75,11 +76,11 @@ def _restored(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def pairs_of(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Each first fit with the second of its image, task and seed; columns of the latter end in
-    `_second`."""
-    beside = second[[*ONE, "unfinished", "failed", "origin", *PSNRS]]
-    crossed = bool((second["origin"] != "").any())
-    return first.merge(beside, on=[*ONE, *(["origin"] * crossed)], suffixes=("", "_second"))
+    """Each first fit with the second of its image, task and seed and, where tickets of both sides
+    were found on other images, of its `origin`; columns of the second end in `_second`."""
+    both = bool((first["origin"] != "").any() and (second["origin"] != "").any())
+    beside = second[[*ONE, "unfinished", "failed", *PSNRS, *(["origin"] * both)]]
+    return first.merge(beside, on=[*ONE, *(["origin"] * both)], suffixes=("", "_second"))
 
 
 def _described(row: Any) -> str:

@@ -194,6 +194,28 @@ class TestTable:
         (row,) = claims_table(reader, claim).itertuples()
         assert (row.n, row.unit, row.verdict) == (6, "source and target", "does not")
 
+    def test_tickets_of_the_photo_itself_are_not_crossed(
+        self, stored: Callable[..., Reader]
+    ) -> None:
+        """Random weights at a ticket's layer densities: images are the sample."""
+        found = [trajectory(image, "magnitude") for image in IMAGES]
+        drawn = [
+            Transfer.model_validate(
+                {"source": one.model_dump(mode="json"), "travels": "layer_densities", "take": [1]}
+            )
+            for one in found
+        ]
+        reader = stored(
+            [*found, *drawn],
+            lambda trial, level: {"peak": 27.0 if trial.kind == "transfer" else 28.0},
+        )
+        claim = claims(
+            first="pruner = 'magnitude' and kind = 'trajectory' and density < 1",
+            second="travels = 'layer_densities'", by=["peak"],
+        )  # fmt: skip
+        (row,) = claims_table(reader, claim).itertuples()
+        assert (row.n, row.unit, row.mean, row.verdict) == (6, "image", 1.0, "holds")
+
     def test_an_ambiguous_condition_is_refused(self, stored: Callable[..., Reader]) -> None:
         reader = stored(both(), better_by(GAINS))
         with pytest.raises(
