@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is first imported, after this
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # threads of one test hold up no others
 
 gc.disable()  # until all tests are collected: among so many new objects it would find no garbage
 
