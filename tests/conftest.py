@@ -1,5 +1,6 @@
 """One thread for all numerics, a steady hypothesis profile, and the shared reference data."""
 
+import gc
 import os
 import resource
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ import pytest
 from hypothesis import settings
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is first imported, after this
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # threads of one test hold up no others
+
+gc.disable()  # until all tests are collected: among so many new objects it would find no garbage
 
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("steady")
@@ -30,6 +34,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let workers begin with what takes long, or waits, and leaves the processor to others."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=_place)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, but not among what stays until the end."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -9,7 +9,6 @@ import skimage.data
 import torch
 from PIL import Image as PillowImage
 from pydantic import Field, WithJsonSchema, model_validator
-from skimage.transform import resize
 from torch import Tensor
 
 from lip_ray.data import fingerprint, npz
@@ -381,6 +380,8 @@ def framed(pixels: np.ndarray[Any, Any], framing: Framing, label: str) -> Tensor
     white = 255 if pixels.dtype == np.uint8 else 1
     cropped = pixels[slice(*rows), slice(*columns)].astype(np.float64) / white
     if framing.size is not None:
+        from skimage.transform import resize  # it loads much of scipy, which few commands need
+
         cropped = resize(cropped, framing.size, order=1, anti_aliasing=True)
     if framing.crop_to is not None:
         cropped = _cropped_to(framing.crop_to, cropped, label)

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, final
 import numpy as np
 import torch
 from pydantic import Field
-from scipy.fft import idctn
 from torch import Tensor
 
 from lip_ray.fits.latent import Measured, measured_by
@@ -112,5 +111,7 @@ def _matrix(measured: Measured, shape: tuple[int, int, int]) -> Doubles:
 
 def _image(coefficients: Doubles, shape: tuple[int, int, int], like: Tensor) -> Tensor:
     """(n) or (N, n) coefficients → (1 or N, C, H, W), of the type and device of `like`."""
+    from scipy.fft import idctn  # of all solvers, this one alone needs it
+
     pixels = idctn(coefficients.reshape(-1, *shape), axes=(2, 3), norm="ortho")
     return torch.from_numpy(pixels).to(like)

@@ -76,9 +76,7 @@ class AbstractPrior(Spec, ABC):
 
     def module(self, image_shape: Shape, draws: torch.Generator) -> nn.Module:
         """The network for images of this shape, in training mode on the CPU, with drawn weights."""
-        with torch.device("meta"):  # the constructors would draw from the global generator
-            module = self.network(image_shape[0], size=image_shape[1:])
-        module.to_empty(device="cpu")
+        module = without_weights(partial(self.network, image_shape[0], size=image_shape[1:]))
         initialise(module, draws)
         return module.train()
 

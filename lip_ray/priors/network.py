@@ -110,7 +110,19 @@ def without_weights(network: Callable[[], nn.Module]) -> nn.Module:
     """A network on the CPU whose weights are not set; nothing is drawn."""
     with torch.device("meta"):  # the constructors would draw from the global generator
         module = network()
-    return module.to_empty(device="cpu")
+    # `to_empty` would run PyTorch's references in Python, which import sympy: half a second.
+    for part in module.modules():
+        for name, weight in part.named_parameters(recurse=False):
+            empty = nn.Parameter(_empty(weight), requires_grad=weight.requires_grad)
+            part.register_parameter(name, empty)
+        for name, buffer in part.named_buffers(recurse=False):
+            setattr(part, name, _empty(buffer))
+    return module
+
+
+def _empty(tensor: Tensor) -> Tensor:
+    """A tensor of this shape and type on the CPU, whose numbers are not set."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
 
 
 def step_macs(module: nn.Module, *inputs: Tensor) -> int:

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from lip_ray.errors import UserError
 from lip_ray.names import called_here, hint
-from lip_ray.spec import Spec, canonical, kind_of, members
+from lip_ray.spec import Spec, canonical, descriptions, kind_of, members
 from lip_ray.sweep.draft import Document
 from lip_ray.sweep.expansion import Sources
 from lip_ray.sweep.run import Run
@@ -282,8 +282,8 @@ def _field(spec: type[Spec], name: str) -> Field:
 
 def _described(spec: type[Spec], name: str) -> str:
     """What a spec, or else one that it is derived from, says of a field."""
-    fields = (getattr(own, "model_fields", {}).get(name) for own in spec.__mro__)
-    return next((own.description for own in fields if own and own.description), "")
+    each = (descriptions(own) for own in spec.__mro__ if issubclass(own, Spec))
+    return next((said[name] for said in each if said.get(name)), "")
 
 
 def _meaning(inside: Specs) -> str:

@@ -34,6 +34,9 @@ GreyLevels = Annotated[float, AfterValidator(_grey_levels)]
 OptionalNoise = Annotated[float, AfterValidator(_none_or_grey_levels)]
 """A standard deviation in 8-bit grey levels; 0 is no noise."""
 
+UPPER_QUARTILE = 0.6744897501960817
+"""Of N(0, 1), and so its median distance from 0."""
+
 
 def with_noise(measurement: Tensor, sigma: float, *, seed: int, image: Picture) -> Tensor:
     """The measurement plus white Gaussian noise, keyed by seed and image; on the CPU."""
@@ -52,13 +55,16 @@ def variance(sigma: float | None) -> float | None:
 def estimated_variance(image: Tensor) -> float | None:
     """The variance of white Gaussian noise on an image (1, C, H, W), the mean over its channels.
 
-    The median of the finest diagonal wavelets (Donoho & Johnstone 1994), by scikit-image. None
-    where the image is too small, or has no noise.
+    The median of the finest diagonal wavelets (Donoho & Johnstone 1994), with the bits of
+    scikit-image's `estimate_sigma`. None where the image is too small, or has no noise.
     """
-    from skimage.restoration import estimate_sigma  # it loads wavelets, which few fits need
+    import pywt  # scikit-image would load all of scipy's statistics too, for one quantile
 
-    sigmas = estimate_sigma(image[0].double().cpu().numpy(), channel_axis=0)
-    found = float(np.mean(np.square(sigmas)))
+    deviations = []
+    for channel in image[0].double().cpu().numpy():
+        finest = pywt.dwtn(channel, "db2")["dd"]
+        deviations.append(np.median(np.abs(finest[np.nonzero(finest)])) / UPPER_QUARTILE)
+    found = float(np.mean(np.square(deviations)))
     return found if math.isfinite(found) and found > 0 else None
 
 

@@ -6,7 +6,6 @@ from typing import Annotated, Literal, final
 
 import torch
 from pydantic import Field
-from scipy.special import stdtrit
 from torch import Tensor
 
 from lip_ray.rng import keyed
@@ -88,6 +87,8 @@ class StudentNoise(AbstractOutliers):
 
     def hit(self, measurement: Tensor, *, seed: int, image: str) -> Tensor:
         """The measurement plus the noise."""
+        from scipy.special import stdtrit  # it loads 90 modules, and few fits need it
+
         draws = keyed(seed, "heavy-tailed noise", image=image)
         chance = torch.rand(measurement.shape, generator=draws, dtype=torch.float64)
         noise = torch.from_numpy(stdtrit(self.degrees, chance.numpy() + SMALLEST_CHANCE))

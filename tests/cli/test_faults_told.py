@@ -133,6 +133,7 @@ def _without_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     from werkzeug.serving import BaseWSGIServer
 
     from lip_ray.analysis import print as printing
+    from lip_ray.analysis.live import serve as serving
 
     def no_ray(*_: object) -> Any:
         raise LaunchError("there is no Ray here")
@@ -146,6 +147,7 @@ def _without_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "ray_at", no_ray)
     monkeypatch.setattr(printing, "_rendered", lambda *_: b"drawn")
     monkeypatch.setattr(BaseWSGIServer, "serve_forever", served)
+    monkeypatch.setattr(serving, "ENDING_S", 600.0)  # or a slow machine ends the tests' process
     monkeypatch.delenv("LIP_RAY_STORE", raising=False)
     monkeypatch.delenv("LIP_RAY_DEBUG", raising=False)
 

@@ -135,7 +135,7 @@ def same_bits(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> b
 class TestAFit:
     def test_any_number_of_threads_gives_the_same_bits(self, example, shape) -> None:
         first, _, (alone,) = fitted(example, shape, steps=6)
-        for threads in (1, 2, 3):
+        for threads in (2, 3):
             other, _, (result,) = fitted(example, shape, steps=6, threads=threads)
             torch.testing.assert_close(result.rows, alone.rows, rtol=0, atol=0, equal_nan=True)
             assert same_bits(other.snapshot(), first.snapshot())

@@ -469,7 +469,7 @@ def fitted(rule: AbstractStopping, *, blind: bool = False) -> Fitted:
 
 def subjects_of(*, blind: bool) -> Iterator[Subject]:
     """Two images for one network, at its initial weights."""
-    spec, cpu = Skip(width=6, scales=2, skip_width=2, input_channels=4), torch.device("cpu")
+    spec, cpu = Skip(width=4, scales=1, skip_width=2, input_channels=4), torch.device("cpu")
     network: UntrainedPrior | None = None
     for place, name in enumerate(("astronaut", "coffee")):
         image = BuiltinImage(name=name, rows=(96, 112), columns=(200, 215))

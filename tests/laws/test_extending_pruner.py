@@ -45,8 +45,7 @@ def copied(folder: Path) -> None:
         "sweeps": "lip_ray/sweeps",
         "tests/conformance": "tests/conformance",
     }.items():
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / source, folder / target, ignore=ignored)
+        shutil.copytree(ROOT / source, folder / target)  # with its bytecode, so it is not made anew
     (folder / "tests/laws").mkdir()
     for name in ("pins.py", "pinned_defaults.json", "extended.py"):
         shutil.copy(ROOT / "tests/laws" / name, folder / "tests/laws" / name)

@@ -1,11 +1,14 @@
 """Denoising: each noise has the strength and the distribution it says, in the field's units."""
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from skimage.restoration import estimate_sigma
 
 from lip_ray.data.images import BuiltinImage
 from lip_ray.tasks import Denoising, ImpulseDenoising, PoissonDenoising
+from lip_ray.tasks.noise import estimated_variance
 
 CPU = torch.device("cpu")
 IMAGE = BuiltinImage(name="astronaut", rows=(0, 128), columns=(0, 128))
@@ -137,3 +140,17 @@ class TestImpulses:
         )
         hit = few.measured != few.clean
         assert torch.equal(few.measured[hit], many.measured[hit])
+
+
+@pytest.mark.filterwarnings("ignore:image is size")
+@pytest.mark.parametrize("shape", [(1, 3, 33, 57), (1, 1, 64, 8), (1, 1, 2, 2), (1, 1, 1, 1)])
+def test_noise_is_estimated_to_the_bits_of_scikit_image(shape: tuple[int, ...]) -> None:
+    draws = torch.Generator().manual_seed(0)
+    for image in (
+        torch.rand(shape, generator=draws),
+        torch.randn(shape, generator=draws).clamp(0, 1),
+    ):
+        channels = image[0].double().numpy()
+        theirs = float(np.mean(np.square(estimate_sigma(channels, channel_axis=0))))
+        ours = estimated_variance(image)
+        assert ours == theirs or (ours is None and not theirs > 0)
