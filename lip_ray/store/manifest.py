@@ -32,7 +32,15 @@ from lip_ray.store.paths import Damaged, StoreError
 from lip_ray.store.schema import TABLES, VERSION, VERSION_KEY
 from lip_ray.store.seal import BLANK, KEY
 
-COMPACTED = ("trials", "levels", "curves", "choices", "masks", "reconstructions")
+COMPACTED = (
+    "trials",
+    "levels",
+    "curves",
+    "choices",
+    "masks",
+    "reconstructions",
+    "omissions",
+)
 """Tables that compaction covers; the others have few files, or large ones."""
 
 FOLDER = "compacted"

@@ -329,4 +329,4 @@ def test_manifests_are_small_json(store: Path) -> None:
     fold(store)
     told = json.loads((store / "compacted" / "manifest-000001.json").read_text())
     assert sorted(told) == ["crc32", "parts"]
-    assert set(told["parts"]) == set(COMPACTED) == set(manifest.COMPACTED)
+    assert set(told["parts"]) == set(COMPACTED) - {"omissions"}
