@@ -107,7 +107,8 @@ def merge(
 )
 def publish(
     source: Annotated[
-        str, typer.Argument(metavar="STORE", help="Left as it is.", autocompletion=completion.stores)
+        str,
+        typer.Argument(metavar="STORE", help="Left as it is.", autocompletion=completion.stores),
     ],
     target: Annotated[
         str,
@@ -229,7 +230,9 @@ def _conditions(keep: list[str]) -> dict[str, str]:
     for given in keep:
         table, equals, condition = given.partition("=")
         if not (equals and condition.strip()):
-            refuse(f"--keep: expected TABLE=SQL, as in masks=seed = 0 or curves=true, got {given!r}")
+            refuse(
+                f"--keep: expected TABLE=SQL, as in masks=seed = 0 or curves=true, got {given!r}"
+            )
         name = table.strip()
         found[name] = f"({found[name]}) or ({condition})" if name in found else condition
     return found

@@ -135,6 +135,7 @@ class Files(ABC):
         """The bytes of a file."""
         return self._stamp(name).size
 
+    @abstractmethod
     def remove_drafts(self) -> None:
         """Remove what killed processes of this machine have left of files that never appeared."""
 
@@ -427,6 +428,9 @@ class Bucket(Files):
         name = f".probe.{uuid.uuid4().hex}"
         self.replace(name, b"")
         self.remove(name)
+
+    def remove_drafts(self) -> None:
+        """Do nothing: an upload appears whole or not at all."""
 
     def local(self, name: str) -> None:
         """None, as the files are elsewhere."""

@@ -254,6 +254,15 @@ def stems(files: Files, table: str, name: str) -> frozenset[str]:
     return frozenset(pc.unique(column).to_pylist())
 
 
+def held(files: Files, table: str) -> frozenset[str]:
+    """The names of the files whose rows a store has, loose or in parts that can be read."""
+    found = set(map(stem_of, loose_files(files, table)))
+    for name in newest(files).parts.get(table, ()):
+        with suppress(*READ_ERRORS):
+            found |= stems(files, table, name)
+    return frozenset(found)
+
+
 def folded_rows(files: Files, table: str, loose: str) -> pa.Table | None:
     """The rows that a part holds of a loose file, by its name; None where none does.
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lip_ray.store import Reader, StoreError, Writer, manifest, queries
+from lip_ray.store import Reader, StoreError, Writer, queries
 from lip_ray.store.files import Folder, files_of
 from lip_ray.store.manifest import COMPACTED, FILE, Manifest, newest, publish, stem_of
 from lip_ray.store.schema import TABLES

@@ -267,9 +267,10 @@ group by origin
 """Masks with a wrong number of bits, one per file. There is a bit for each weight, or for each that
 the mask it is within keeps."""
 
+THERE = " union all ".join(f"select trial_id, level, '{t}' as omitted from {t}" for t in BULKY)
+
 LEFT_OUT = f"""
-select omitted, count(*), count(distinct trial_id) from omissions
-anti join ({" union all ".join(f"select trial_id, level, '{t}' as omitted from {t}" for t in BULKY)})
+select omitted, count(*), count(distinct trial_id) from omissions anti join ({THERE})
 using (trial_id, level, omitted) group by omitted order by omitted
 """
 """By table, the number of levels and trials whose rows were left out and are not there."""

@@ -350,7 +350,9 @@ class Merge:
         had = self._target.has("omissions") - self._target.lost["omissions"]
         new = (had | self._left_out()) - self._there()
         if new >= had:
-            return tuple(filter(None, (*parts, self._put("omissions", omissions.rows_of(new - had)))))
+            return tuple(
+                filter(None, (*parts, self._put("omissions", omissions.rows_of(new - had))))
+            )
         sound = self._target.parts.get("omissions", ())
         own = self._put("omissions", omissions.rows_of(new), replaces=tuple(sound))
         return tuple(filter(None, (*(name for name in parts if name not in sound), own)))

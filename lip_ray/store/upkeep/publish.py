@@ -12,8 +12,7 @@ reads, and the same command removes them. Of two at once the later one begins ag
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -24,13 +23,13 @@ from lip_ray.names import hint
 from lip_ray.store.files import READ_ERRORS, Files, files_of
 from lip_ray.store.manifest import (
     COMPACTED,
+    held,
     loose_files,
     manifests,
     newest,
     origin_of,
     part_schema,
     parts_of,
-    stem_of,
     stems,
     table_of,
     version_of,
@@ -218,34 +217,23 @@ def _tidy(target: Files, source: Files) -> None:
         if version_of(name) < current.version:
             target.remove(name)
     named = frozenset(chain.from_iterable(current.parts.values()))
-    left = [name for name in parts_of(target) if name not in named]
-    held = Held(target, current.parts), Held(source, newest(source).parts)
-    for name in left:
-        table = table_of(name)
-        with suppress(*READ_ERRORS):
-            own = stems(target, table, name)
-            old = origin_of(target, table, name).version <= current.version
-            if old and own <= frozenset().union(*(one.of(table) for one in held)) | (
-                own if table == "omissions" else frozenset()
-            ):
-                target.remove(name)
+    for name in parts_of(target):
+        if name not in named and _is_left_behind(name, current.version, target, source):
+            target.remove(name)
     target.remove_drafts()
 
 
-class Held:
-    """The names of the files whose rows a store has, by table."""
-
-    def __init__(self, files: Files, parts: Mapping[str, Sequence[str]]) -> None:
-        self._files, self._parts = files, parts
-        self._known: dict[str, frozenset[str]] = {}
-
-    def of(self, table: str) -> frozenset[str]:
-        """Those of one table."""
-        if table not in self._known:
-            loose = frozenset(map(stem_of, loose_files(self._files, table)))
-            inside = (stems(self._files, table, part) for part in self._parts.get(table, ()))
-            self._known[table] = loose.union(*inside)
-        return self._known[table]
+def _is_left_behind(part: str, version: int, target: Files, source: Files) -> bool:
+    """Whether a part that no manifest names will be named by none, and its rows are elsewhere; what
+    was left out is known again from the source."""
+    table = table_of(part)
+    try:
+        own, written_for = stems(target, table, part), origin_of(target, table, part).version
+    except READ_ERRORS:
+        return False
+    if written_for > version:  # another process may be about to make it count
+        return False
+    return table == "omissions" or own <= held(target, table) | held(source, table)
 
 
 def _sizes(files: Files, reader: Reader) -> Iterator[TableSize]:
