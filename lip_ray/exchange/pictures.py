@@ -277,7 +277,11 @@ class Pictures:
             for image in trial.setting.images if isinstance(trial, AbstractRestoration) else ():
                 image.load()
         self._refuse_left_out()
-        if isinstance(trial, Trajectory) and not self.store.masks(fit.trial_id, fit.level):
+        if (
+            isinstance(trial, Trajectory)
+            and fit.level  # the mask of the dense network needs no file
+            and not self.store.masks(fit.trial_id, fit.level)
+        ):
             raise PictureError(f"{fit.name} cannot be fitted again: its mask is not in the store")
 
     def _refuse_left_out(self) -> None:
