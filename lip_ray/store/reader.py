@@ -153,13 +153,15 @@ class Reader:
         return found
 
     def left_out(
-        self, trials: Collection[str], tables: Collection[str] = BULKY
+        self, trials: Collection[str] | None = None, tables: Collection[str] = BULKY
     ) -> dict[str, dict[str, frozenset[int]]]:
         """By trial and table, the levels whose rows were left out when the store was published and
-        are not there; nothing of what lacks nothing."""
+        are not there; nothing of what lacks nothing. Without `trials`, of all."""
         names = ", ".join(map(quoted, tables))
-        query = f"select * from omissions where {among(trials)} and omitted in ({names})"
-        rows = self._queries.answer(query, trials).to_pylist() if trials else []
+        query = f"select * from omissions where omitted in ({names})"
+        if trials is not None:
+            query += f" and {among(trials)}"
+        rows = self.sql(query).to_pylist()
         there = {row["omitted"]: held(self._files, row["omitted"]) for row in rows}
         found: defaultdict[str, defaultdict[str, set[int]]]
         found = defaultdict(lambda: defaultdict(set))
