@@ -170,7 +170,9 @@ class TestPublished:
     def test_a_run_beside_them_is_refused_before_it_begins(self, found: Path) -> None:
         publish(found, "public")
         for act in (look_ahead, lambda sweep, store: taken(sweep, store)):
-            with pytest.raises(UserError, match="is a source of trial .*, and its masks were left"):
+            with pytest.raises(
+                UserError, match=r"is a source of trial .*, and its masks were left"
+            ):
                 act(moved(), "public")
         assert Reader("public").sql("from trials").num_rows == 2
 
@@ -184,7 +186,7 @@ class TestPublished:
 
     def test_a_published_store_that_is_named_is_refused(self, found: Path) -> None:
         publish(found, "public")
-        with pytest.raises(UserError, match="run.sources: the masks of trial"):
+        with pytest.raises(UserError, match=r"run\.sources: the masks of trial"):
             taken(moved("run.sources=public"))
 
     def test_that_of_their_sweep_is_passed_by_in_words(self, found: Path) -> None:

@@ -19,10 +19,12 @@ from lip_ray.store.manifest import (
     Origin,
     begin,
     loose_files,
+    manifests,
     newest,
     part_schema,
     publish,
     stem_of,
+    version_of,
 )
 from lip_ray.store.omissions import BULKY, omission_of
 from lip_ray.store.paths import SUFFIX, StoreError, level_of
@@ -313,6 +315,8 @@ class Merge:
                 new = Manifest(version=old.version + 1, parts=named)
                 if not publish(self._target.files, new):
                     raise Overtaken
+                if not set(old.parts.get("omissions", ())) <= set(named["omissions"]):
+                    self._remove_replaced(new)
         except BaseException:
             self._take_back()
             raise
@@ -333,8 +337,8 @@ class Merge:
                 self._close(table, stem_of(name), "damaged")
 
     def _put(self, table: str, rows: pa.Table, replaces: tuple[str, ...] = ()) -> str:
-        """Write a part for the next manifest; empty where there is nothing to write."""
-        if not len(rows):
+        """Write a part for the next manifest; none where there is nothing to write or replace."""
+        if not len(rows) and not replaces:
             return ""
         files, version = self._target.files, self._target.manifest.version + 1
         begin(files)
@@ -356,6 +360,17 @@ class Merge:
         sound = self._target.parts.get("omissions", ())
         own = self._put("omissions", omissions.rows_of(new), replaces=tuple(sound))
         return tuple(filter(None, (*(name for name in parts if name not in sound), own)))
+
+    def _remove_replaced(self, new: Manifest) -> None:
+        """Remove the parts of `omissions` that others stand for, and the manifests that name
+        them."""
+        files = self._target.files
+        for name in manifests(files):
+            if version_of(name) < new.version:
+                files.remove(name)
+        for name in self._target.manifest.parts.get("omissions", ()):
+            if name not in new.parts["omissions"]:
+                files.remove(name)
 
     def _left_out(self) -> frozenset[str]:
         """The omissions of the source, and those that this copying makes."""

@@ -254,7 +254,7 @@ def test_a_place_that_would_be_in_the_way_is_refused(
         ({"mask": "true"}, "did you mean 'masks'"),
         ({"levels": "true"}, "always published whole"),
         ({"masks": "sed = 1"}, "--keep masks: "),
-        ({"curves": "true) or (1"}, "--keep curves: "),
+        ({"curves": "seed ="}, "--keep curves: "),
     ],
 )
 def test_a_wrong_wish_is_refused_with_its_table(
