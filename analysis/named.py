@@ -12,7 +12,7 @@ from lip_ray.errors import UserError
 
 from .charts.controls import Choice
 from .charts.style import BUTTONS
-from .page.content import Frames
+from .page.content import Content, Frames
 from .page.report import report_sections
 from .page.section import Block, Figure, Fold, Section, Table
 from .parts.sensing.figures import STEP_BUTTONS
@@ -50,7 +50,7 @@ def figure_of(
     """
     figures = _figures(store)
     if name not in figures:
-        raise FigureError(_unknown("figure", name, figures))
+        raise FigureError(_unknown("figure", name, figures) + _left_out(store, name))
     return _chosen(_part(figures[name], part), which, choose)
 
 
@@ -161,6 +161,24 @@ def _place(word: str, options: Sequence[str]) -> int | None:
         [plain in re.findall(r"[^\s(),]+", option) for option in known],
     )
     return next((own.index(True) for own in fitting if True in own), None)
+
+
+DRAWN_FROM = {
+    "layers": "masks",
+    "overlap": "masks",
+    "curves": "curves",
+    "grid": "reconstructions",
+}
+"""The bulky table that a figure shows the rows of."""
+
+
+def _left_out(store: Frames, name: str) -> str:
+    """What to say of a figure whose rows a published store was made without; empty where it has
+    them."""
+    table = DRAWN_FROM.get(name, "")
+    if not table or table not in Content(store=store).left_out:
+        return ""
+    return f": the {table} that it shows were left out when the store was published"
 
 
 def _unknown(kind: str, name: str, known: Collection[str]) -> str:

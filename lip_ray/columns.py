@@ -590,6 +590,19 @@ PICTURES = Table(
 a PSNR of 107 dB), are what every program reads, and take no more room than half-precision floats,
 which are coarser near white than a 16-bit input."""
 
+OMISSIONS = Table(
+    "omissions",
+    "A row a level and table whose rows were left out when the store was published.",
+    stored=(
+        replace(TRIAL_ID, since=9),
+        replace(LEVEL, since=9),
+        Column("omitted", "string", "the table that lacks the rows of this level", since=9),
+    ),
+    since=9,
+)
+"""What `lip store publish` left out. A level whose rows are there lacks nothing, whatever is said
+here."""
+
 FAILURES = Table(
     "failures",
     "A row each time that a run gave a trial up.",
@@ -857,6 +870,7 @@ REGISTRY = {
         NETWORKS,
         RECONSTRUCTIONS,
         PICTURES,
+        OMISSIONS,
         FAILURES,
         SCORES,
         POINTS,

@@ -1,6 +1,6 @@
 """What the parts of a page have in common: the store's frames, and what is read off them once."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, TypeVar, cast
@@ -84,6 +84,25 @@ class Content:
     def sweep(self) -> str | None:
         """The one sweep that the store is narrowed to; frames made by hand are of none."""
         return getattr(self.store, "sweep", None)
+
+    @cached_property
+    def left_out(self) -> Mapping[str, Set[tuple[str, int]]]:
+        """By table the trials and levels whose rows a published store was made without; frames made
+        by hand lack nothing."""
+        look = getattr(self.store, "left_out", None)
+        found: dict[str, set[tuple[str, int]]] = {}
+        for trial, tables in look().items() if look else ():
+            for table, levels in tables.items():
+                found.setdefault(table, set()).update((trial, level) for level in levels)
+        return found
+
+    def having(self, table: str, fits: pd.DataFrame) -> pd.DataFrame:
+        """Those of some fits whose rows of a table were not left out."""
+        lacking = self.left_out.get(table)
+        if not lacking:
+            return fits
+        keys = zip(fits["trial_id"], fits["level"], strict=True)
+        return fits[[key not in lacking for key in keys]]
 
     @cached_property
     def trials(self) -> pd.DataFrame:

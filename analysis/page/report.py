@@ -186,6 +186,9 @@ def _footer(content: Content) -> Iterator[str]:
         yield f"Trials of kinds that have no page yet, not shown: {others}."
     if content.pictures.left_out:
         yield f"Pictures left out to keep the page small: {content.pictures.left_out}."
+    if content.left_out:
+        each = (f"{table} of {len(levels):,}" for table, levels in content.left_out.items())
+        yield f"Levels whose rows were left out when the store was published: {', '.join(each)}."
     yield f"Made by lip-ray {version('lip-ray')}."
 
 

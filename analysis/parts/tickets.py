@@ -43,4 +43,5 @@ def with_masks(points: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 def masked_tickets(shown: Content) -> pd.DataFrame:
     """The tickets with masks of the `MOST_NETWORKS` networks that have the most."""
     tickets = with_masks(shown.described, shown.trials)[TICKETS]
+    tickets = shown.having("masks", tickets).reset_index(drop=True)
     return with_most(tickets, "network", MOST_NETWORKS)

@@ -168,7 +168,7 @@ def trace_figure(table: pd.DataFrame) -> go.Figure:
 def sections(shown: Content) -> Iterator[Section]:
     """One per problem that has curves, at most `MOST_PROBLEMS`."""
     points = shown.described.assign(settings=shown.described["problem_settings"])[TRACED]
-    fits = traced_fits(points, problems=MOST_PROBLEMS)
+    fits = traced_fits(shown.having("curves", points), problems=MOST_PROBLEMS)
     table = traces_of(fits, shown.store.frame("curves", trials=set(fits["trial_id"])))
     count = points["problem"].nunique()
     more = shown_text(count, MOST_PROBLEMS, "problems the {} with the most fits")

@@ -101,6 +101,49 @@ def merge(
 
 
 @app.command(
+    epilog=example(
+        "lip store publish results/noise published/noise --keep \"masks=pruner = 'magnitude'\""
+    )
+)
+def publish(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="STORE", help="Left as it is.", autocompletion=completion.stores),
+    ],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="The folder of the published store; made if it is not there, else it gets what "
+            "it lacks.",
+            autocompletion=completion.stores,
+        ),
+    ],
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep",
+            metavar="TABLE=SQL",
+            help="Of this bulky table the rows of those trials for which the condition on columns "
+            "of the table trials holds, or true for all; repeatable.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what the published store would have.")
+    ] = False,
+) -> None:
+    """Copy all numbers of a store into a small one for a repository, and of masks, weights,
+    networks, curves and pictures only what is asked for."""
+    act = stores.rehearsed if dry_run else stores.publish
+    done = act(source, target, keep=_conditions(keep or []))
+    typer.echo(stores.for_people(done.table, "table").text, nl=False)
+    for line in done.lines:
+        typer.echo(line)
+    if done.merged.conflicts:
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command(
     epilog=example("lip store remove --store results/noise --where 'seed = 2' --to results/aside")
 )
 def remove(
@@ -179,6 +222,20 @@ def export(
     rows = stores.export(reader, table, output, overwrite=overwrite)
     typer.echo(f"{output}: {rows:,} rows")
     own_up(reader)
+
+
+def _conditions(keep: list[str]) -> dict[str, str]:
+    """The condition of each bulky table: of several for one, any may hold."""
+    found: dict[str, str] = {}
+    for given in keep:
+        table, equals, condition = given.partition("=")
+        if not (equals and condition.strip()):
+            refuse(
+                f"--keep: expected TABLE=SQL, as in masks=seed = 0 or curves=true, got {given!r}"
+            )
+        name = table.strip()
+        found[name] = f"({found[name]}) or ({condition})" if name in found else condition
+    return found
 
 
 def _chosen_trials(reader: stores.Reader, named: list[str], where: str | None) -> list[str]:

@@ -23,7 +23,7 @@ from lip_ray.engine.ray_private import withhold_keys
 from lip_ray.engine.ray_session import Session, most, nodes, ray_at, this_machine
 from lip_ray.engine.resources import Allocation
 from lip_ray.engine.search_points import Points, kinds_of, shares_of, typical_plan
-from lip_ray.engine.sources import copied, elsewhere
+from lip_ray.engine.sources import copied, elsewhere, refuse_left_out
 from lip_ray.engine.stopper import RunStopper
 from lip_ray.engine.study import Study
 from lip_ray.engine.trackers import callbacks
@@ -125,8 +125,14 @@ def launch(
 
 
 def take_sources(sweep: Sweep, store: str, console: Console) -> None:
-    """Copy into the store those sources that another has complete, and say so."""
-    found = elsewhere(sweep, store, Reader(store).levels_done())
+    """Copy into the store those sources that another has complete, and say so.
+
+    Raises UserError where the store was published without what is needed and nothing is copied in
+    its place.
+    """
+    levels_done = Reader(store).levels_done()
+    found = elsewhere(sweep, store, levels_done)
+    refuse_left_out(sweep, store, levels_done, found.levels if found else ())
     for line in copied(found, store) if found else ():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -11,7 +11,7 @@ from lip_ray.engine.plan import PlannedTrial, graph_table, plan, plan_table
 from lip_ray.engine.ray_session import most, nodes, ray_at, this_machine
 from lip_ray.engine.resources import Allocation, Capacity
 from lip_ray.engine.search_points import kinds_of, shares_of
-from lip_ray.engine.sources import elsewhere
+from lip_ray.engine.sources import elsewhere, refuse_left_out
 from lip_ray.engine.tensor_cards import exact_remark
 from lip_ray.store import Reader
 from lip_ray.sweep import Sweep
@@ -45,6 +45,7 @@ def look_ahead(
     reader = Reader(store) if Reader.exists(store) else None
     levels_done = reader.levels_done() if reader else {}
     found = elsewhere(sweep, store, levels_done)
+    refuse_left_out(sweep, store, levels_done, found.levels if found else ())
     planned = _planned(sweep, levels_done | dict(found.levels if found else {}))
     estimated = estimate(
         planned,

@@ -19,8 +19,9 @@ from lip_ray.errors import UserError
 from lip_ray.exchange.tickets import stored_trial
 from lip_ray.records import FullPicture, LevelRecord, Outcome, Standing
 from lip_ray.store import Reader, trial_named
-from lip_ray.trials import AnyTrial, Context, Trajectory, refit
+from lip_ray.trials import AnyTrial, Context, Trajectory, Transfer, refit
 from lip_ray.trials.bench import AbstractRestoration
+from lip_ray.trials.needed import TICKETS, needed_of_itself, needed_of_sources
 
 Which = Literal["selected", "peak", "final", "measured", "clean", "error"]
 """What to see of a fit: `error` is the absolute difference between the selected image and the clean
@@ -275,8 +276,32 @@ class Pictures:
         with _readable():
             for image in trial.setting.images if isinstance(trial, AbstractRestoration) else ():
                 image.load()
-        if isinstance(trial, Trajectory) and not self.store.masks(fit.trial_id, fit.level):
+        self._refuse_left_out()
+        if (
+            isinstance(trial, Trajectory)
+            and fit.level  # the mask of the dense network needs no file
+            and not self.store.masks(fit.trial_id, fit.level)
+        ):
             raise PictureError(f"{fit.name} cannot be fitted again: its mask is not in the store")
+
+    def _refuse_left_out(self) -> None:
+        """Raise PictureError where what the fit builds on was left out of a published store."""
+        fit, trial = self.fit, self._trial
+        dense = (trial.taken[fit.level] if isinstance(trial, Transfer) else fit.level) == 0
+        needed = {
+            trial.id: () if dense else needed_of_itself(trial),
+            **{
+                source.id: () if dense and isinstance(trial, Transfer) else needed_of_sources(trial)
+                for source in trial.sources
+            },
+        }
+        lacking = self.store.left_out(needed, TICKETS)
+        for owner, tables in needed.items():
+            for table in (table for table in tables if table in lacking.get(owner, ())):
+                raise PictureError(
+                    f"{fit.name} cannot be fitted again: the {table} of trial {owner} were left "
+                    "out when the store was published; the full store has them"
+                )
 
 
 @contextmanager

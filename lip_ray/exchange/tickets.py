@@ -168,10 +168,13 @@ def export(store: Reader, reference: str) -> Ticket:
             f"{finders}"
         )
     if isinstance(trial, Generator):
-        return _of_generator(trial, level, context)
+        return _of_generator(trial, level, context, store)
     mask = context.mask(_mask_owner(trial).id, level)
     if mask is None:
-        raise TicketError(f"the mask of level {level} of trial {trial_id} is not in the store")
+        raise TicketError(
+            f"the mask of level {level} of trial {trial_id} is not in the store"
+            + _left_out(store, _mask_owner(trial).id, "masks")
+        )
     *_, last = mask.layers.values()
     weights, origin = _begins_with(trial, level, context, channels=len(last))
     described = trial.description
@@ -186,10 +189,11 @@ def export(store: Reader, reference: str) -> Ticket:
     return Ticket(about=about, weights=weights, masks=mask.layers)
 
 
-def _of_generator(trial: Generator, level: int, context: Context) -> Ticket:
+def _of_generator(trial: Generator, level: int, context: Context, store: Reader) -> Ticket:
     mask, weights = trial.mask(level, context), trial.network(level, context)
     if mask is None or weights is None:
-        raise TicketError(f"level {level} of trial {trial.id} has no generator in the store")
+        why = _left_out(store, trial.id, "masks" if mask is None else "networks")
+        raise TicketError(f"level {level} of trial {trial.id} has no generator in the store{why}")
     channels, _, _ = trial.image_shape
     about = _about(trial.prior, mask, channels=channels, weights=f"end of level {level}") | {
         "trial_id": trial.id,
@@ -200,6 +204,13 @@ def _of_generator(trial: Generator, level: int, context: Context) -> Ticket:
         "spec": json.loads(trial.canonical_json()),
     }
     return Ticket(about=about, weights=weights, masks=mask.layers)
+
+
+def _left_out(store: Reader, trial_id: str, table: str) -> str:
+    """What to say where rows of a table were left out; empty where they were not."""
+    if table not in store.left_out([trial_id], [table]).get(trial_id, ()):
+        return ""
+    return f": {table} of trial {trial_id} were left out when it was published"
 
 
 def imported(
@@ -357,7 +368,8 @@ def _rewound_to(
         stored = trial.weights(level, context)
         if stored is None:
             raise TicketError(
-                f"the weights that level {level} of trial {trial.id} begins with are not stored"
+                f"the weights that level {level} of trial {trial.id} begins with are not stored, "
+                "or were left out when the store was published"
             )
         if isinstance(rewind, ToStep):
             return stored, f"step {rewind.step} of the dense fit"

@@ -21,6 +21,9 @@ from lip_ray.store.upkeep.check import check as check
 from lip_ray.store.upkeep.compact import compact as compact
 from lip_ray.store.upkeep.export import export as export
 from lip_ray.store.upkeep.merge import merge as merge
+from lip_ray.store.upkeep.publish import Published as Published
+from lip_ray.store.upkeep.publish import publish as publish
+from lip_ray.store.upkeep.publish import rehearsed as rehearsed
 from lip_ray.store.upkeep.remove import Removal as Removal
 from lip_ray.store.upkeep.remove import removal as removal
 from lip_ray.store.upkeep.remove import remove as remove

@@ -49,6 +49,10 @@ CREDENTIALS = re.compile(r"(?<=//)\S+@")
 """Name and password within a URI."""
 
 
+DRAFT = re.compile(r"\..+?\.(?:parquet|json)\.(.+)\.(\d+)\.[0-9a-f]{8}\.tmp")
+"""A draft of a file, with the machine and the process that wrote it."""
+
+
 class Stamp(NamedTuple):
     """What changes where a file does."""
 
@@ -126,6 +130,14 @@ class Files(ABC):
     @abstractmethod
     def _stamp(self, name: str) -> Stamp:
         """What changes where the file does."""
+
+    def size(self, name: str) -> int:
+        """The bytes of a file."""
+        return self._stamp(name).size
+
+    @abstractmethod
+    def remove_drafts(self) -> None:
+        """Remove what killed processes of this machine have left of files that never appeared."""
 
     def opened(self, name: str) -> VerifiedFile:
         """A Parquet file whose bytes are compared with their checksums as they are read.
@@ -287,6 +299,12 @@ class Folder(Files):
     def remove(self, name: str) -> None:
         (self._root / name).unlink(missing_ok=True)
 
+    def remove_drafts(self) -> None:
+        for path in (*self._root.glob(".*.tmp"), *self._root.glob("*/.*.tmp")):
+            found = DRAFT.fullmatch(path.name)
+            if found and found[1] == platform.node() and not _is_running(int(found[2])):
+                path.unlink(missing_ok=True)
+
     def modified(self, name: str) -> float:
         return (self._root / name).stat().st_mtime
 
@@ -411,6 +429,9 @@ class Bucket(Files):
         self.replace(name, b"")
         self.remove(name)
 
+    def remove_drafts(self) -> None:
+        """Do nothing: an upload appears whole or not at all."""
+
     def local(self, name: str) -> None:
         """None, as the files are elsewhere."""
 
@@ -482,6 +503,16 @@ def _drafted(path: Path, content: bytes, *, durable: bool = True) -> Iterator[Pa
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -32,7 +32,15 @@ from lip_ray.store.paths import Damaged, StoreError
 from lip_ray.store.schema import TABLES, VERSION, VERSION_KEY
 from lip_ray.store.seal import BLANK, KEY
 
-COMPACTED = ("trials", "levels", "curves", "choices", "masks", "reconstructions")
+COMPACTED = (
+    "trials",
+    "levels",
+    "curves",
+    "choices",
+    "masks",
+    "reconstructions",
+    "omissions",
+)
 """Tables that compaction covers; the others have few files, or large ones."""
 
 FOLDER = "compacted"
@@ -244,6 +252,15 @@ def stems(files: Files, table: str, name: str) -> frozenset[str]:
     """The loose files whose rows a part holds. Raises one of `READ_ERRORS`."""
     column = files.parts([name], part_schema(table)).to_table(columns=[FILE])[FILE]
     return frozenset(pc.unique(column).to_pylist())
+
+
+def held(files: Files, table: str) -> frozenset[str]:
+    """The names of the files whose rows a store has, loose or in parts that can be read."""
+    found = set(map(stem_of, loose_files(files, table)))
+    for name in newest(files).parts.get(table, ()):
+        with suppress(*READ_ERRORS):
+            found |= stems(files, table, name)
+    return frozenset(found)
 
 
 def folded_rows(files: Files, table: str, loose: str) -> pa.Table | None:

@@ -5,6 +5,7 @@
     ROOT/trials/<trial_id>.parquet
     ROOT/<table>/<trial_id>-<level>.parquet    levels, curves, choices, masks, weights,
                                                networks, reconstructions, pictures
+    ROOT/omissions/                            nothing: its rows are written in parts alone
     ROOT/failures/<trial_id>-<number>.parquet  from 0: each time that a run gave the trial up
     ROOT/<table>/<search>-<search_id>-<number>.parquet    points and their scores
     ROOT/unfinished/<trial_id>-<level>         the state of a long level that is being fitted

@@ -44,7 +44,7 @@ ASKING = {"sweeps": "sweep", "points": "search"}
 NAMED_AFTER = {**ASKING, "scores": "search"}
 """By table whose rows are each of one sweep, the column with its name; with _id, that of its id."""
 
-BY_TRIAL = ("trials", "levels", "failures", *PER_LEVEL)
+BY_TRIAL = ("trials", "levels", "failures", "omissions", *PER_LEVEL)
 """Tables of which a query about some trials needs the rows of those trials only."""
 
 UNREADABLE = (*READ_ERRORS, duckdb.Error)

@@ -24,8 +24,9 @@ from lip_ray.records import (
 from lip_ray.store import legacy, masks
 from lip_ray.store.files import Files, files_of
 from lip_ray.store.limits import Limits
-from lip_ray.store.manifest import folded_levels
+from lip_ray.store.manifest import folded_levels, held, stem_of
 from lip_ray.store.marker import check_there, check_version
+from lip_ray.store.omissions import BULKY
 from lip_ray.store.paths import (
     MARKER,
     StoreError,
@@ -33,7 +34,7 @@ from lip_ray.store.paths import (
     points_in,
     unfinished_file,
 )
-from lip_ray.store.queries import Queries, Request, among
+from lip_ray.store.queries import Queries, Request, among, quoted
 from lip_ray.store.schema import TABLES
 
 if TYPE_CHECKING:
@@ -150,6 +151,28 @@ class Reader:
             picture = FullPicture(**{name: row[name] for name in names})
             found[row["image"]] = (*found.get(row["image"], ()), picture)
         return found
+
+    def left_out(
+        self, trials: Collection[str] | None = None, tables: Collection[str] = BULKY
+    ) -> dict[str, dict[str, frozenset[int]]]:
+        """By trial and table, the levels whose rows were left out when the store was published and
+        are not there; nothing of what lacks nothing. Without `trials`, of all."""
+        names = ", ".join(map(quoted, tables))
+        query = f"select * from omissions where omitted in ({names})"
+        if trials is not None:
+            query += f" and {among(trials)}"
+        rows = self.sql(query).to_pylist()
+        there = {row["omitted"]: held(self._files, row["omitted"]) for row in rows}
+        found: defaultdict[str, defaultdict[str, set[int]]]
+        found = defaultdict(lambda: defaultdict(set))
+        for row in rows:
+            trial_id, level, table = row["trial_id"], row["level"], row["omitted"]
+            if stem_of(level_file(table, trial_id, level)) not in there[table]:
+                found[trial_id][table].add(level)
+        return {
+            trial_id: {table: frozenset(levels) for table, levels in own.items()}
+            for trial_id, own in found.items()
+        }
 
     def unfinished(self, trial_id: str, level: int) -> bytes | None:
         """How far a level has come that is not committed yet; None where nothing was noted."""

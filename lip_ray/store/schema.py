@@ -28,5 +28,5 @@ TABLES: dict[str, pa.Schema] = {
 }
 """The schemas of all tables that files hold, in the registry's order."""
 
-PACKED = frozenset({"masks", "networks", "weights"})
+PACKED = frozenset({"masks", "networks", "sweeps", "weights"})
 """Tables worth compressing: loose files of the others would grow by it, or hold PNGs."""

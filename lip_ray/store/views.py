@@ -497,7 +497,7 @@ def _definitions() -> dict[str, str]:
 
 
 def _in_order() -> Iterator[str]:
-    for table in ("sweeps", "scores"):
+    for table in ("sweeps", "scores", "omissions"):
         yield f"create view {table} as from files.{table}"
     for table in PER_LEVEL:
         derived = ", kept / total as density" if table == "masks" else ""

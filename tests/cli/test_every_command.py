@@ -155,6 +155,33 @@ class TestStores:
         assert refused.exit_code == 2
         assert "--store PATH is needed: one of results/one, results/two" in refused.stderr
 
+    def test_what_is_published_is_a_store(self, store: Path) -> None:
+        shown = lip("store", "publish", store, "public", "--keep", "curves=true")
+        assert shown.exit_code == 0, shown.output
+        assert "levels_left_out" in shown.stdout
+        for command in READING:
+            Path("x.csv").unlink(missing_ok=True)
+            ended = lip(*by_place(command, "public"))
+            assert ended.exit_code == 0, (command, ended.output)
+        assert "left out when the store was published: masks of 3 levels of 1 trial" in (
+            lip("store", "check", "public").stdout
+        )
+        for name, table in (("layers", "masks"), ("grid", "reconstructions")):
+            refused = lip("figure", name, "-o", "x.svg", "--store", "public")
+            assert refused.exit_code == 2
+            assert f"the {table} that it shows were left out" in refused.stderr
+
+    def test_wishes_that_cannot_be_are_refused(self, store: Path) -> None:
+        for keep, said in (
+            ("mask=true", "did you mean 'masks'"),
+            ("masks", "expected TABLE=SQL"),
+            ("masks=sed = 1", "--keep masks: "),
+        ):
+            refused = lip("store", "publish", store, "public", "--keep", keep)
+            assert refused.exit_code == 2
+            assert said in refused.stderr
+            assert not Path("public").exists()
+
     def test_a_merge_goes_into_what_is_named(self, store: Path) -> None:
         shown = lip("store", "merge", "--store", "both", store)
         assert shown.exit_code == 0, shown.output

@@ -15,7 +15,7 @@ from lip_ray.engine.outlook import look_ahead
 from lip_ray.engine.sources import elsewhere
 from lip_ray.engine.trainable import trial_record
 from lip_ray.errors import UserError
-from lip_ray.store import Reader, Writer, compact
+from lip_ray.store import Reader, Writer, compact, publish
 from lip_ray.sweep import Sweep
 from lip_ray.trials import Context, run
 from tests.store.upkeep.test_merge import contents
@@ -162,3 +162,44 @@ def test_a_sweep_whose_source_is_its_own_looks_only_where_it_is_told(found: Path
     shutil.copytree(found, "elsewhere")
     told = Sweep.build(document, overrides=["run.sources=elsewhere"])
     assert taken(told, "results/own") == "sources: 1 trial copied from elsewhere\n"
+
+
+class TestPublished:
+    """Sources of a store that was published without their masks."""
+
+    def test_a_run_beside_them_is_refused_before_it_begins(self, found: Path) -> None:
+        publish(found, "public")
+        for act in (look_ahead, lambda sweep, store: taken(sweep, store)):
+            with pytest.raises(
+                UserError, match=r"is a source of trial .*, and its masks were left"
+            ):
+                act(moved(), "public")
+        assert Reader("public").sql("from trials").num_rows == 2
+
+    def test_the_full_store_brings_them_back(self, found: Path) -> None:
+        publish(found, "public")
+        assert "1 trial copied from" in taken(moved(f"run.sources={found}"), "public")
+        assert Reader("public").left_out(tables=["masks"]) != {}  # of the other trial
+        (source,) = (trial.source.id for trial in moved().trials)
+        assert source not in Reader("public").left_out(tables=["masks"])
+        assert taken(moved(), "public") == ""
+
+    def test_a_published_store_that_is_named_is_refused(self, found: Path) -> None:
+        publish(found, "public")
+        with pytest.raises(UserError, match=r"run\.sources: the masks of trial"):
+            taken(moved("run.sources=public"))
+
+    def test_that_of_their_sweep_is_passed_by_in_words(self, found: Path) -> None:
+        publish(found, "results/found")
+        assert "to run first, as their masks were left out of" in taken(moved())
+
+    def test_an_incomplete_trial_is_refused_too(self, found: Path) -> None:
+        store = shutil.copytree(found, Path("part"))
+        for path in (store / "levels").glob("*-001.parquet"):
+            path.unlink()
+        publish(store, "public")
+        sweep = Sweep.from_yaml(Path("found.yaml"))
+        with pytest.raises(UserError, match="is not complete, and its masks were left out"):
+            taken(sweep, "public")
+        publish(store, "whole", keep={"masks": "true"})
+        assert taken(sweep, "whole") == ""

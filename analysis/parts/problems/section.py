@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 
 from ...charts.controls import PSNR_SHOWN
 from ...page.content import Content, Frames, Part
-from ...page.gallery import Pictures
 from ...page.section import Block, Facts, Figure, Section, Text, table_of
 from ...rows.choosing import most_frequent
 from ...rows.identity import KINDS
@@ -87,7 +86,7 @@ def sections(shown: Content) -> Iterator[Section]:
             title=str(problem),
             blocks=(
                 *[more] * (left > 0 and not place),
-                *_blocks(shown.store, own, rows, place, shown.pictures),
+                *_blocks(shown, own, rows, place),
             ),
             cards=partial(cards, own, shown.pictures, partial(shown.once, _details)),
             neighbours=partial(neighbours, own, shown.pictures),
@@ -116,9 +115,7 @@ def _grid(store: Frames, fits: pd.DataFrame, choice: Mapping[str, Any]) -> go.Fi
     return grid_figure(fits, grid_pngs(stored), choice[SHOWN.name])
 
 
-def _blocks(
-    store: Frames, fits: pd.DataFrame, rows: pd.DataFrame, place: int, pictures: Pictures
-) -> Iterator[Block]:
+def _blocks(shown: Content, fits: pd.DataFrame, rows: pd.DataFrame, place: int) -> Iterator[Block]:
     """Settings, the figure, pictures and numbers of one problem."""
     yield from _settings(fits)
     yield from map(Text, _warnings(fits))
@@ -130,18 +127,20 @@ def _blocks(
     else:
         yield NO_FIGURE
     yield SHOWN
-    yield gallery(fits, pictures)
-    yield Figure(
-        name="grid",
-        place=f"grid-{place}",
-        label="Restorations by method and density",
-        note="",
-        lines=0,
-        figure=go.Figure(),
-        controls=(SHOWN,),
-        draw=partial(_grid, store, grid_fits(fits)),
-        paper=True,
-    )
+    yield gallery(fits, shown.pictures)
+    pictured = shown.having("reconstructions", fits)
+    if len(pictured):
+        yield Figure(
+            name="grid",
+            place=f"grid-{place}",
+            label="Restorations by method and density",
+            note="",
+            lines=0,
+            figure=go.Figure(),
+            controls=(SHOWN,),
+            draw=partial(_grid, shown.store, grid_fits(pictured)),
+            paper=True,
+        )
     yield table_of(
         grouped(rows, "method", "kept"),
         CELLS,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from lip_ray.store.manifest import (
     stems,
     table_of,
 )
+from lip_ray.store.omissions import BULKY
 from lip_ray.store.paths import SUFFIX, StoreError
 from lip_ray.store.schema import TABLES
 from lip_ray.store.seal import Seal
@@ -42,6 +43,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "networks": ("trial_id", "level", "position"),
     "reconstructions": ("trial_id", "level", "image", "role"),
     "pictures": ("trial_id", "level", "image", "role"),
+    "omissions": ("trial_id", "level", "omitted"),
     "failures": ("trial_id", "failed_at"),
     "scores": ("search", "search_id", "number"),
     "points": ("search", "search_id", "number", "position"),
@@ -69,6 +71,7 @@ NAMED_AFTER: Mapping[str, str] = {
     "sweeps": "sweep || '-' || sweep_id",
     "trials": "trial_id",
     "failures": "trial_id || regexp_extract(file, '-[0-9]{3,}$')",
+    "omissions": "printf('%s-%03d-%s', trial_id, level, omitted)",
     "scores": "printf('%s-%s-%05d', search, search_id, number)",
     "points": "printf('%s-%s-%05d', search, search_id, number)",
     **dict.fromkeys(OF_LEVELS, "printf('%s-%03d', trial_id, level)"),
@@ -110,22 +113,31 @@ ENDED = f"outcome in ('{Outcome.BUDGET}', '{Outcome.STOPPED}')"
 HAS_MASK = f"outcome != '{Outcome.FAILED}'"
 
 
+def _omitted(table: str) -> str:
+    """SQL for the levels whose rows of a table were left out when the store was published."""
+    return f"(select trial_id, level from omissions where omitted = '{table}')"
+
+
 def _missing(table: str) -> str:
-    """SQL for rows that a completed fit lacks although other fits of its trial have them."""
+    """SQL for rows that a completed fit lacks although other fits of its trial have them, unless
+    they were left out."""
     key = "trial_id, level" if table == "masks" else "trial_id, level, image"
     return f"""
     select distinct '{table}/' || file || '{SUFFIX}', 'missing: other levels of its trial have one'
-    from levels anti join {table} using ({key})
+    from levels anti join {table} using ({key}) anti join {_omitted(table)} using (trial_id, level)
     where {ENDED} and trial_id in (select trial_id from {table})
     """
 
 
 def _implied(table: str, kinds: str, of_levels: str, why: str) -> str:
-    """SQL for rows that each level of these kinds of trials must have."""
+    """SQL for rows that each level of these kinds of trials must have, unless they were left
+    out."""
     return f"""
     select distinct '{table}/' || level.file || '{SUFFIX}', 'missing: {why}'
     from levels as level join trials as trial using (trial_id)
     anti join {table} as own on own.trial_id = level.trial_id and own.level = level.level
+    anti join {_omitted(table)} as omitted
+    on omitted.trial_id = level.trial_id and omitted.level = level.level
     where {of_levels} and ({kinds})
     """
 
@@ -169,6 +181,8 @@ select distinct printf('masks/%s-%03d{SUFFIX}', level.trial_id, level.level + 1)
 from levels as level join trials as trial using (trial_id)
 anti join levels as below on below.trial_id = level.trial_id and below.level = level.level + 1
 anti join masks as own on own.trial_id = level.trial_id and own.level = level.level + 1
+anti join {_omitted("masks")} as omitted
+on omitted.trial_id = level.trial_id and omitted.level = level.level + 1
 where {ENDED} and {FINDERS} and level.level + 1 < trial.levels
   and not coalesce(
       {REWINDS} = 'step' and level.level = 0 and outcome = '{Outcome.STOPPED}', false
@@ -253,6 +267,14 @@ group by origin
 """Masks with a wrong number of bits, one per file. There is a bit for each weight, or for each that
 the mask it is within keeps."""
 
+THERE = " union all ".join(f"select trial_id, level, '{t}' as omitted from {t}" for t in BULKY)
+
+LEFT_OUT = f"""
+select omitted, count(*), count(distinct trial_id) from omissions anti join ({THERE})
+using (trial_id, level, omitted) group by omitted order by omitted
+"""
+"""By table, the number of levels and trials whose rows were left out and are not there."""
+
 OF_ROWS = tuple((table, rule(table)) for rule in (_renamed, _twice) for table in TABLES)
 """SQL for the rows of a table that are wrong by themselves, which running again does not mend."""
 
@@ -294,6 +316,9 @@ class Health:
     """The number of files that were read."""
     unsealed: int = 0
     """The number of those that have no checksum."""
+    left_out: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By table, the number of levels, and of trials, whose rows were left out when the store was
+    published."""
 
     @property
     def lines(self) -> Iterator[str]:
@@ -305,6 +330,12 @@ class Health:
                 f"{self.unsealed:,} of them are unverified: an older version wrote them, without a "
                 "checksum"
             )
+        if self.left_out:
+            each = (
+                f"{table} of {_counted_as(levels, 'level')} of {_counted_as(trials, 'trial')}"
+                for table, (levels, trials) in self.left_out.items()
+            )
+            yield f"left out when the store was published: {', '.join(each)}"
         if not self.problems:
             yield "all is well"
         for mended, how in (
@@ -315,6 +346,10 @@ class Health:
             if found:
                 yield f"{len(found):,} problem{'s'[: len(found) > 1]}: {how}"
                 yield from (f"  {problem.file}: {problem.what}" for problem in found)
+
+
+def _counted_as(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def check(store: str | Path) -> Health:
@@ -362,6 +397,7 @@ class Examination:
             for rule, mended in (*own, *RULES):
                 for file, what in connection.execute(rule).fetchall():
                     self._say(file, what, mended=mended)
+            omitted = connection.execute(LEFT_OUT).fetchall()
             folded = connection.execute(
                 "select distinct trial_id from levels where part is not null"
             )
@@ -372,7 +408,11 @@ class Examination:
             for file, what in sorted(self._found.items())
         ]
         return Health(
-            problems=tuple(problems), counts=counts, files=self._read, unsealed=self._unsealed
+            problems=tuple(problems),
+            counts=counts,
+            files=self._read,
+            unsealed=self._unsealed,
+            left_out={table: (levels, trials) for table, levels, trials in omitted},
         )
 
     def _say(self, file: str | None, what: str, *, mended: bool = True) -> None:

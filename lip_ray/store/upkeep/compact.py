@@ -56,6 +56,12 @@ what becomes of `PART_BYTES` in a file, so no row is rewritten more than a few t
 GROUP_BYTES = 4 << 20
 """The bytes of a row group in memory: the least that is read to see a few trials."""
 
+COMPRESSION = 9
+"""The level of zstd: parts are written once and read often, and reading takes no longer."""
+
+JSON = ("spec", "canonical", "params", "objectives", "settings", "_key", "_keys")
+"""Ends of the names of columns with long texts in JSON."""
+
 ORPHAN_S = 86400.0
 """A part that no manifest names may be another compaction's until it is so old."""
 
@@ -120,12 +126,16 @@ def part(rows: pa.Table, origin: Origin | None = None) -> bytes:
     """
     rows = rows.sort_by(FILE)  # stable: rows of one file stay in their order
     words = [field.name for field in rows.schema if pa.types.is_string(field.type)]
+    floats = [_leaf(field) for field in rows.schema if pa.types.is_floating(_item(field.type))]
     sink = BytesIO()
     with pq.ParquetWriter(
         sink,
         rows.schema,
         compression="zstd",
+        compression_level=COMPRESSION,
         use_dictionary=words,
+        use_byte_stream_split=floats,
+        write_statistics=[_leaf(field) for field in rows.schema if _has_bounds(field)],
         store_schema=False,
         write_page_checksum=True,
     ) as file:
@@ -136,6 +146,22 @@ def part(rows: pa.Table, origin: Origin | None = None) -> bytes:
             blocks = {BLOCKS_KEY: blocks_over(so_far)}
         file.add_key_value_metadata(blocks | (origin or Origin()).metadata)
     return sealed(sink.getvalue())
+
+
+def _item(kind: pa.DataType) -> pa.DataType:
+    """The type of single values, also where they are in lists."""
+    return kind.value_type if pa.types.is_list(kind) else kind
+
+
+def _leaf(field: pa.Field) -> str:
+    """The name of a column within a Parquet file."""
+    return f"{field.name}.list.element" if pa.types.is_list(field.type) else str(field.name)
+
+
+def _has_bounds(field: pa.Field) -> bool:
+    """Whether the bounds of a column's values are noted, by which readers skip rows: those of bytes
+    and of JSON help nobody, and are as long as a value each."""
+    return not (pa.types.is_binary(field.type) or field.name.endswith(JSON))
 
 
 def put_part(files: Files, table: str, rows: pa.Table, origin: Origin) -> tuple[str, int]:

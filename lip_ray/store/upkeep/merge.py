@@ -1,14 +1,16 @@
 """Merging: copying into a store what others have and it lacks."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lip_ray.store.decoded import rows_of
+from lip_ray.store import omissions
+from lip_ray.store.decoded import Reading, rows_of
 from lip_ray.store.files import AT_ONCE, Files, files_of
 from lip_ray.store.manifest import (
     COMPACTED,
@@ -17,13 +19,16 @@ from lip_ray.store.manifest import (
     Origin,
     begin,
     loose_files,
+    manifests,
     newest,
     part_schema,
     publish,
     stem_of,
+    version_of,
 )
+from lip_ray.store.omissions import BULKY, omission_of
 from lip_ray.store.paths import SUFFIX, StoreError, level_of
-from lip_ray.store.upkeep.compact import put_part
+from lip_ray.store.upkeep.compact import gathered, put_part
 from lip_ray.store.upkeep.rows import alike, covered_by, folded_rows_of, opened
 from lip_ray.store.writer import Writer
 
@@ -36,6 +41,7 @@ OF_TRIALS = (
     "networks",
     "reconstructions",
     "pictures",
+    "omissions",
     "levels",
 )
 """Tables whose rows belong together: a mask is stored within the one of the level before."""
@@ -48,6 +54,13 @@ BATCH = 512
 """The number of files of two stores that are compared at a time."""
 
 ATTEMPTS = 5
+
+Choice = Callable[[str, str | None], bool]
+"""Whether rows are to be copied, by their table and trial; None for those of no single trial."""
+
+
+class Overtaken(Exception):  # noqa: N818 (a state of the store, no mistake)
+    """Another process has changed the parts of the store meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +101,11 @@ def merge(into: str | Path, *sources: str | Path, trials: Collection[str] | None
     target = files_of(into)
     found = [opened(source) for source in sources]
     for source in found:
-        if _same(target, source):
+        if same(target, source):
             raise StoreError(f"{source.where} cannot be merged into itself")
     Writer.open(into)
-    only = None if trials is None else frozenset(trials)
-    each = [_merged(target, source, only) for source in found]
+    only = None if trials is None else _of_trials(frozenset(trials))
+    each = [copied(target, source, only) for source in found]
     return Merged(
         copied=sum(one.copied for one in each),
         known=sum(one.known for one in each),
@@ -100,18 +113,31 @@ def merge(into: str | Path, *sources: str | Path, trials: Collection[str] | None
     )
 
 
-def _same(one: Files, other: Files) -> bool:
+def _of_trials(trials: frozenset[str]) -> Choice:
+    return lambda table, trial: trial in trials
+
+
+def same(one: Files, other: Files) -> bool:
+    """Whether two stores are in one place."""
     here, there = one.local("."), other.local(".")
     if here is None or there is None:
         return one.where == other.where
     return here.exists() and here.samefile(there)
 
 
-def _merged(target: Files, source: Files, only: frozenset[str] | None) -> Merged:
+def copied(
+    target: Files, source: Files, only: Choice | None = None, *, in_parts: bool = False
+) -> Merged:
+    r"""Copy into a store what one other has, it lacks, and is to be copied.
+
+    With `in_parts`, rows of tables that compaction covers are written into parts at once. Of the
+    trials that are copied, the rows of `BULKY` tables that are not are noted as omissions.
+    """
     for _ in range(ATTEMPTS):
         try:
-            return Merge(Inventory.of(target), Inventory.of(source), only).run()
-        except FileNotFoundError:  # one of the two was compacted meanwhile
+            inventories = Inventory.of(target), Inventory.of(source)
+            return Merge(*inventories, only, in_parts=in_parts).run()
+        except (FileNotFoundError, Overtaken):  # one of the two was compacted meanwhile
             continue
     raise StoreError(f"{source.where} or {target.where} changes all the time: try again")
 
@@ -121,6 +147,7 @@ class Inventory:
     """The files of a store, by table and stem."""
 
     files: Files
+    manifest: Manifest
     parts: Mapping[str, tuple[str, ...]]
     loose: Mapping[str, frozenset[str]]
     folded: Mapping[str, frozenset[str]]
@@ -133,7 +160,8 @@ class Inventory:
     def of(cls, files: Files) -> "Inventory":
         """The inventory of a store in its present state."""
         listed = {table: loose_files(files, table) for table in reversed(ORDER)}
-        named = newest(files).parts
+        manifest = newest(files)
+        named = manifest.parts
         broken = files.broken([part for parts in named.values() for part in parts])
         parts = {
             table: tuple(name for name in found if name not in broken)
@@ -145,6 +173,7 @@ class Inventory:
         lost = {table: named_stems[table] - sound[table] - stems[table] for table in ORDER}
         return cls(
             files=files,
+            manifest=manifest,
             parts=parts,
             loose={table: stems[table] - sound[table] for table in ORDER},
             folded={table: sound[table] | lost[table] for table in ORDER},
@@ -172,14 +201,22 @@ class Merge:
     """One source that is copied into the store."""
 
     def __init__(
-        self, target: Inventory, source: Inventory, only: frozenset[str] | None = None
+        self,
+        target: Inventory,
+        source: Inventory,
+        only: Choice | None = None,
+        *,
+        in_parts: bool = False,
     ) -> None:
         self._target = target
         self._source = source
         self._only = only
+        self._in_parts = in_parts
         self._known = 0
         self._copied = 0
         self._conflicts: list[str] = []
+        self._written: list[str] = []
+        """Parts that no manifest may name yet."""
         self._closed: set[str] = set()
         """Trials, and files of no trial, of which nothing more is copied."""
 
@@ -191,12 +228,16 @@ class Merge:
         """
         for one in (self._target, self._source):
             self._close_lost(one)
-        for table in ORDER:
+        tables = [table for table in ORDER if table != "omissions"]
+        for table in tables:
             self._compare(table)
-        for table in ORDER[:-1]:
-            self._copy_files(table)
+        loose = [table for table in tables if not (self._in_parts and table in COMPACTED)]
+        for table in loose:
+            if table != ORDER[-1]:
+                self._copy_files(table)
         self._copy_parts()
-        self._copy_files(ORDER[-1])
+        if ORDER[-1] in loose:
+            self._copy_files(ORDER[-1])
         return Merged(copied=self._copied, known=self._known, conflicts=tuple(self._conflicts))
 
     def _close_lost(self, store: Inventory) -> None:
@@ -234,7 +275,7 @@ class Merge:
 
     def _asked(self, table: str, stem: str) -> bool:
         """Whether a file is of the trials that are to be copied."""
-        return self._only is None or trial_of(table, stem) in self._only
+        return self._only is None or self._only(table, trial_of(table, stem))
 
     def _copy_files(self, table: str) -> None:
         stems = self._new(table, self._source.loose[table])
@@ -259,24 +300,106 @@ class Merge:
             self._close(table, stem_of(name), "unlike the one that was written meanwhile")
 
     def _copy_parts(self) -> None:
-        """Copy the missing rows of each part as a part of its own; all appear at once."""
-        written: dict[str, list[str]] = {}
-        lacking = {
-            table: frozenset(self._new(table, self._source.folded[table])) for table in ORDER
-        }
-        version = begin(self._target.files).version + 1 if any(lacking.values()) else 0
-        for table in sorted(COMPACTED, key=ORDER.index):
-            new = lacking[table]
-            for part in self._source.parts.get(table, ()) if new else ():
-                rows = self._source.files.table(part, part_schema(table))
-                chosen = rows.filter(pc.is_in(rows[FILE], pa.array(sorted(new), pa.string())))
-                if len(chosen):
-                    origin = Origin(version=version)
-                    name, _ = put_part(self._target.files, table, chosen, origin)
-                    written.setdefault(table, []).append(name)
-                    self._copied += len(chosen[FILE].unique())
-        if written:
-            add_parts(self._target.files, written)
+        """Copy the missing rows of parts, and what is to be in parts, as new parts; all appear at
+        once, together with what is known to be left out."""
+        old = self._target.manifest
+        written: dict[str, tuple[str, ...]] = {}
+        try:
+            for table in sorted(COMPACTED, key=ORDER.index):
+                if table != "omissions":
+                    parts = (self._put(table, rows) for rows in gathered(self._new_rows(table)))
+                    written[table] = tuple(filter(None, parts))
+            named = {table: (*old.parts.get(table, ()), *own) for table, own in written.items()}
+            named["omissions"] = self._with_omissions(old.parts.get("omissions", ()))
+            if named != {table: tuple(old.parts.get(table, ())) for table in COMPACTED}:
+                new = Manifest(version=old.version + 1, parts=named)
+                if not publish(self._target.files, new):
+                    raise Overtaken
+                if not set(old.parts.get("omissions", ())) <= set(named["omissions"]):
+                    self._remove_replaced(new)
+        except BaseException:
+            self._take_back()
+            raise
+
+    def _new_rows(self, table: str) -> Iterator[pa.Table]:
+        """The rows that become parts: those of parts and, where these are to be in parts, of loose
+        files."""
+        new = self._new(table, self._source.folded[table])
+        chosen = pc.field(FILE).isin(pa.array(new, pa.string()))
+        for part in self._source.parts.get(table, ()) if new else ():
+            yield self._source.files.table(part, part_schema(table)).filter(chosen)
+        if self._in_parts:
+            stems = self._new(table, self._source.loose[table])
+            names = [f"{table}/{stem}{SUFFIX}" for stem in stems]
+            reading = Reading(self._source.files, table, names)
+            yield from reading
+            for name in reading.damaged:
+                self._close(table, stem_of(name), "damaged")
+
+    def _put(self, table: str, rows: pa.Table, replaces: tuple[str, ...] = ()) -> str:
+        """Write a part for the next manifest; none where there is nothing to write or replace."""
+        if not len(rows) and not replaces:
+            return ""
+        files, version = self._target.files, self._target.manifest.version + 1
+        begin(files)
+        name, _ = put_part(files, table, rows, Origin(version=version, replaces=replaces))
+        self._written.append(name)
+        if table != "omissions":
+            self._copied += len(rows[FILE].unique())
+        return name
+
+    def _with_omissions(self, parts: tuple[str, ...]) -> tuple[str, ...]:
+        """The parts of `omissions` once all is copied: with what is left out now, and without what
+        is there."""
+        had = self._target.has("omissions") - self._target.lost["omissions"]
+        new = (had | self._left_out()) - self._there()
+        if new >= had:
+            return tuple(
+                filter(None, (*parts, self._put("omissions", omissions.rows_of(new - had))))
+            )
+        sound = self._target.parts.get("omissions", ())
+        own = self._put("omissions", omissions.rows_of(new), replaces=tuple(sound))
+        return tuple(filter(None, (*(name for name in parts if name not in sound), own)))
+
+    def _remove_replaced(self, new: Manifest) -> None:
+        """Remove the parts of `omissions` that others stand for, and the manifests that name
+        them."""
+        files = self._target.files
+        for name in manifests(files):
+            if version_of(name) < new.version:
+                files.remove(name)
+        for name in self._target.manifest.parts.get("omissions", ()):
+            if name not in new.parts["omissions"]:
+                files.remove(name)
+
+    def _left_out(self) -> frozenset[str]:
+        """The omissions of the source, and those that this copying makes."""
+        source = self._source
+        lacking = (
+            omission_of(table, stem)
+            for table in BULKY
+            for stem in source.has(table) - source.lost[table]
+            if self._asked("levels", stem)
+            and not self._asked(table, stem)
+            and _owner(table, stem) not in self._closed
+        )
+        return frozenset((*lacking, *self._new("omissions", source.has("omissions"))))
+
+    def _there(self) -> frozenset[str]:
+        """The omissions of files that the store has once all is copied."""
+        return frozenset(
+            omission_of(table, stem)
+            for table in BULKY
+            for stem in (*self._target.has(table), *self._new(table, self._source.has(table)))
+        )
+
+    def _take_back(self) -> None:
+        """Remove the parts that were written, but for those that somebody has made count."""
+        if self._written:
+            named = frozenset(chain.from_iterable(newest(self._target.files).parts.values()))
+            for name in self._written:
+                if name not in named:
+                    self._target.files.remove(name)
 
 
 def _owner(table: str, stem: str) -> str:
@@ -289,22 +412,7 @@ def trial_of(table: str, stem: str) -> str | None:
     """The trial that a file is about; None where it is about none, or has another's name."""
     if table == "trials":
         return stem
+    if table == "omissions":
+        _, stem = omissions.file_of(stem)
     found = level_of(stem) if table in (*OF_TRIALS, "failures") else None
     return found[0] if found else None
-
-
-def add_parts(files: Files, new: Mapping[str, Sequence[str]]) -> None:
-    """Add parts to those that count, also while others compact."""
-    for _ in range(ATTEMPTS):
-        old = newest(files)
-        parts = {
-            table: _beside(old.parts.get(table, ()), new.get(table, ())) for table in COMPACTED
-        }
-        if publish(files, Manifest(version=old.version + 1, parts=parts)):
-            return
-    raise StoreError(f"{files.where} is compacted all the time: try again")
-
-
-def _beside(old: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
-    """The old and the new parts, each once, as a repair may have added a new one already."""
-    return tuple(dict.fromkeys((*old, *new)))
