@@ -1,13 +1,12 @@
 """Distributed sweeps that map the accuracy-sparsity frontier of image priors."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lip_ray.results import Results
 
-__version__ = version("lip-ray")
+__version__ = "0.1.0"
 
 
 def open_store(store: str | Path, *, sweep: str | None = None) -> "Results":

@@ -14,7 +14,6 @@ from types import FrameType
 from typing import Any
 
 import typer
-from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from lip_ray.cli.common import BAD_INPUT, INTERRUPTED
@@ -147,7 +146,11 @@ def explained(error: Exception, arguments: Sequence[str] = ()) -> str | None:
 
 def _name_value(error: Exception) -> None:
     """Add the refused value to Typer's message of an option, which says only what is allowed."""
-    if isinstance(error, typer.BadParameter) and isinstance(error.__cause__, ValidationError):
+    if not isinstance(error, typer.BadParameter):
+        return
+    from pydantic import ValidationError
+
+    if isinstance(error.__cause__, ValidationError):
         error.message += f", got {error.__cause__.errors()[0]['input']}"
 
 

@@ -20,7 +20,7 @@ from lip_ray.cli.common import (
     require_one_of,
     store_or_only,
 )
-from lip_ray.store import Limits, Reader, described
+from lip_ray.store_names import MEMORY, MOST_MEMORY, MOST_SPILL, SPILL, THREADS
 
 PSNRS = ("selected", "peak", "final")
 
@@ -28,7 +28,7 @@ MemoryOption = Annotated[
     str,
     typer.Option(
         metavar="SIZE",
-        envvar=Limits.variables["memory"],
+        envvar=MEMORY,
         help="Memory that the query may use, and its answer once more: 4GB, or a share of what "
         "this process may have.",
     ),
@@ -40,7 +40,7 @@ ThreadsOption = Annotated[
         min=1,
         max=10_000,
         metavar="N",
-        envvar=Limits.variables["threads"],
+        envvar=THREADS,
         help="Threads of the query; by default one per core that this process may use.",
     ),
 ]
@@ -49,7 +49,7 @@ SpillOption = Annotated[
     str,
     typer.Option(
         metavar="SIZE",
-        envvar=Limits.variables["spill"],
+        envvar=SPILL,
         help="Room on disk for what does not fit into memory.",
     ),
 ]
@@ -117,13 +117,15 @@ def query(
             "else all. 0: all.",
         ),
     ] = None,
-    memory: MemoryOption = Limits.memory,
+    memory: MemoryOption = MOST_MEMORY,
     threads: ThreadsOption = None,
-    spill: SpillOption = Limits.spill,
+    spill: SpillOption = MOST_SPILL,
 ) -> None:
     """Ask a store in SQL (DuckDB's), reading only. Ctrl-C ends a query.
 
     The environment's LIP_RAY_MEMORY, LIP_RAY_THREADS and LIP_RAY_SPILL hold for all commands."""
+    from lip_ray.store import Limits
+
     print_answer(
         sys.stdin.read() if sql == "-" else sql,
         named_store(store, argument),
@@ -147,6 +149,8 @@ def tables(
     ] = None,
 ) -> None:
     """List the tables and views of a store, their columns, types and units, as Markdown."""
+    from lip_ray.store import described
+
     typer.echo(described(table), nl=False)
 
 
@@ -177,6 +181,7 @@ def report(
 ) -> None:
     """Write the page of a store: verdicts, frontiers, galleries, costs. It needs no network."""
     from lip_ray.analysis.page.report import write_report
+    from lip_ray.store import Reader
 
     reader = Reader(store_or_only(store, argument), sweep=sweep)
     page = write_report(reader, output, pictures_mb=pictures_mb)
@@ -220,10 +225,11 @@ def figure(
     ] = 8.0,
 ) -> None:
     """Write a figure of the page for a paper."""
+    require_one_of(PSNRS, which, "--psnr", "PSNR")
     from lip_ray.analysis.named import figure_of
     from lip_ray.analysis.print import FONT, write_figure
+    from lip_ray.store import Reader
 
-    require_one_of(PSNRS, which, "--psnr", "PSNR")
     reader = Reader(store_or_only(store, argument), sweep=sweep)
     chosen = int(part) if part.isdecimal() else part
     drawn = figure_of(reader, name, which=which, choose=choose or (), part=chosen)

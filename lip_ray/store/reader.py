@@ -27,7 +27,6 @@ from lip_ray.store.limits import Limits
 from lip_ray.store.manifest import folded_levels
 from lip_ray.store.marker import check_there, check_version
 from lip_ray.store.paths import (
-    MARKER,
     StoreError,
     level_file,
     points_in,
@@ -35,6 +34,7 @@ from lip_ray.store.paths import (
 )
 from lip_ray.store.queries import Queries, Request, among
 from lip_ray.store.schema import TABLES
+from lip_ray.store_names import MARKER
 
 if TYPE_CHECKING:
     import pandas as pd
