@@ -13,6 +13,7 @@ import typer
 from lip_ray.columns import REGISTRY
 from lip_ray.errors import UserError
 from lip_ray.store_names import MARKER
+from lip_ray.sweeps import FOLDER
 
 RESULTS = Path("results")
 """The folder that stores lie in unless a sweep says otherwise."""
@@ -51,9 +52,7 @@ def tables(incomplete: str) -> list[str]:
 
 def shipped_sweeps() -> dict[str, Path]:
     """The sweeps that come with lip-ray, by name."""
-    import lip_ray.sweeps
-
-    return {file.stem: file for file in Path(lip_ray.sweeps.__path__[0]).rglob("*.yaml")}
+    return {file.stem: file for file in FOLDER.rglob("*.yaml")}
 
 
 def sweeps(incomplete: str) -> list[str]:

@@ -24,6 +24,7 @@ from lip_ray.cli.common import (
 )
 from lip_ray.names import hint
 from lip_ray.records import FAILURES
+from lip_ray.sweeps import SCHEMA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,9 +190,7 @@ def doctor(argument: StoreArgument = None, store: StoreOption = None) -> None:
 @app.command(epilog=example("lip schema > schema.json"))
 def schema() -> None:
     """Print the JSON schema of sweep files, for editors."""
-    from lip_ray.sweep import json_schema_text
-
-    typer.echo(json_schema_text(), nl=False)
+    typer.echo(SCHEMA.read_text(encoding="utf-8"), nl=False)
 
 
 def _for_reading(table: "pd.DataFrame", key: str) -> "pd.DataFrame":

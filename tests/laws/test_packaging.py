@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lip_ray import strict_yaml
+from lip_ray import __version__, strict_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {"lip_ray": "lip_ray", "lip_ray.analysis": "analysis", "lip_ray.sweeps": "sweeps"}
@@ -34,7 +34,7 @@ def test_all_names_every_extra_but_that_of_developers(project: dict[str, Any]) -
     assert sorted(named) == sorted(extras.keys() - {"all", "dev"})
 
 
-def test_the_citation_is_of_this_version(project: dict[str, Any]) -> None:
+def test_citation_and_package_are_of_this_version(project: dict[str, Any]) -> None:
     citation = strict_yaml.parse((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert citation["version"] == project["project"]["version"]
+    assert citation["version"] == project["project"]["version"] == __version__
     assert citation["license"] == project["project"]["license"]
