@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from lip_ray.cli.common import BAD_INPUT, INTERRUPTED
 from lip_ray.errors import UserError, one_line
+from lip_ray.systems import require_known
 
 DEBUG = "LIP_RAY_DEBUG"
 """The environment variable that has every message preceded by its traceback."""
@@ -88,6 +89,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command up to its last byte of output."""
         with told(ctx.meta[ARGUMENTS]):
+            require_known()
             _print_any_name()
             result = super().invoke(ctx)
             sys.stdout.flush()

@@ -28,7 +28,7 @@ FLOORS = (
         "store_names",
         "strict_yaml",
     },
-    {"metrics", "mistakes", "reference", "status"},
+    {"metrics", "mistakes", "reference", "status", "systems"},
     {"data"},
     {"priors", "pruning", "tasks"},
     {"fits"},
@@ -40,7 +40,7 @@ FLOORS = (
 """Each unit, a module or a folder, may import those on lower floors; siblings never each other."""
 
 BESIDE = {
-    "lip_ray": {"results"},  # the package itself: its version, and the door for notebooks
+    "lip_ray": {"results", "systems"},  # the package itself, and the door for notebooks
     "results": {"analysis", "columns", "errors", "records", "store"},
     "sweeps": set[str](),
     "store": {
@@ -138,6 +138,7 @@ AT_START = {
     "records",
     "store_names",
     "sweeps",
+    "systems",
     "typer",
 }
 """What the command line may import when it starts, beside Python's own: all else takes a tenth of a
