@@ -53,7 +53,6 @@ def test_what_is_no_address_is_refused(address: str) -> None:
             "missing on this machine: pip install 'lip-ray[cluster]'",
         ),
         (ValueError("Ray Client requires pip package `ray[client]`."), "'lip-ray[cluster]'"),
-        (ValueError("Ray Client requires pip package `ray[client]`."), "'lip-ray[cluster]'"),
         (ConnectionError("Connection refused"), "RAY_AUTH_TOKEN"),
         (
             ConnectionAbortedError("Initialization failure:\nTraceback:\nOSError: full"),
