@@ -6,6 +6,11 @@ A page is `frontier_report(store)`. In a notebook, for a store of one problem:
     frontier_figure(frontier_table(*frame), fits=frontier_fits(*frame))
 """
 
+from lip_ray.status import failures_table as failures_table
+from lip_ray.status import kinds_table as kinds_table
+from lip_ray.status import running_table as running_table
+from lip_ray.status import status_table as status_table
+
 from .named import figure_names as figure_names
 from .named import figure_of as figure_of
 from .named import first_figures as first_figures
@@ -48,10 +53,6 @@ from .parts.sensing.table import sensing_points as sensing_points
 from .parts.sensing.table import sensing_table as sensing_table
 from .parts.size import size_figure as size_figure
 from .parts.size import size_table as size_table
-from .parts.status import failures_table as failures_table
-from .parts.status import kinds_table as kinds_table
-from .parts.status import running_table as running_table
-from .parts.status import status_table as status_table
 from .parts.stopping import stopping_table as stopping_table
 from .parts.tickets import pruned_points as pruned_points
 from .parts.traces import trace_figure as trace_figure

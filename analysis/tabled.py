@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from lip_ray.errors import UserError
+from lip_ray.status import failures_table
 
 from .page.content import Frames
 from .parts.classification import classification_table
@@ -16,7 +17,6 @@ from .parts.problems.table import problem_table
 from .parts.search.table import front_table, importances_of, search_table
 from .parts.sensing.table import sensing_table
 from .parts.size import size_table
-from .parts.status import failures_table
 from .parts.stopping import stopping_table
 from .parts.traces import trace_table
 from .parts.transfer import crossed_table, transfer_table

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from lip_ray.errors import UserError
+from lip_ray.records import FAILURES
 
 from .page.content import displayed_trials
 from .page.section import words_text
@@ -15,7 +16,7 @@ from .parts.problems.table import problem_table
 from .parts.sensing import table as sensing
 from .parts.verdicts import matching_of
 from .rows.identity import KINDS
-from .rows.points import FAILURES, WHICH, described_points, frontier_points
+from .rows.points import WHICH, described_points, frontier_points
 
 OTHER_SCORES = ("floor_db", "accuracy", "accuracy_final", "frechet", "critic_gap")
 

@@ -22,6 +22,13 @@ class Outcome(StrEnum):
     """There was nothing to fit; the reason says why."""
 
 
+BAD_OUTCOMES = (Outcome.COLLAPSED, Outcome.DIVERGED, Outcome.FAILED)
+"""How fits end that went wrong."""
+
+FAILURES = [outcome.value for outcome in BAD_OUTCOMES]
+"""The same, as rows have them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LayerMask:
     """One layer of a mask: `bits` holds the flattened booleans, packed most significant first."""

@@ -20,6 +20,12 @@ MARK = "lip-ray's own temporary folder: {folder}\n"
 """The content of a folder's lock file. A folder without it, or moved, is never removed."""
 
 
+def hold(lock: IO[bytes]) -> None:
+    """Wait until no other process holds the lock of a file, and hold it until it is closed or this
+    process ends, however it ends. Raises OSError where the folder takes no locks."""
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+
 @contextmanager
 def private_folder(folder: Path, prefix: str = PREFIX) -> Iterator[Path]:
     """A folder within another for this user's eyes only, removed afterwards.
@@ -45,9 +51,9 @@ def remove_abandoned(folder: Path, prefix: str = PREFIX) -> None:
 
 
 def _locked(private: Path) -> IO[bytes]:
-    """The folder's lock file, held until it is closed or this process ends, however it ends."""
+    """The folder's lock file, which is held."""
     lock = (private / f"{LOCK}.new").open("wb")
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    hold(lock)
     lock.write(_mark(private))
     lock.flush()
     (private / f"{LOCK}.new").rename(private / LOCK)  # it appears only once it is held

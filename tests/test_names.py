@@ -4,9 +4,8 @@ import pytest
 
 from lip_ray.mistakes import SweepError
 from lip_ray.names import OF_THE_FIELD, called_here, hint, nearest
-from lip_ray.spec import kind_of
+from lip_ray.reference import Place, shipped
 from lip_ray.sweep import Sweep
-from lip_ray.sweep.reference import Place, places
 
 TINY = {
     "name": "tiny",
@@ -88,18 +87,18 @@ def test_a_name_of_two_things_is_the_allowed_one() -> None:
 
 def kinds_at(place: Place) -> list[str]:
     """The kinds of the specs that may stand at a place."""
-    return [kind_of(spec) for spec in place.specs if "kind" in spec.model_fields]
+    return [spec.kind for spec in place.specs if spec.kind]
 
 
 def test_every_name_is_of_something_that_there_is() -> None:
-    found = list(places())
-    known = {name for place in found for spec in place.specs for name in spec.model_fields}
+    found = list(shipped().places())
+    known = {own.name for place in found for spec in place.specs for own in spec.every_field}
     known |= {kind for place in found for kind in kinds_at(place)}
     assert OF_THE_FIELD.keys() - known == {"camera", "mask_and_weights"}, "values"
 
 
 def test_no_name_means_two_kinds_of_one_family() -> None:
-    for place in places():
+    for place in shipped().places():
         names = [
             "".join(filter(str.isalnum, name.casefold()))
             for kind in dict.fromkeys(kinds_at(place))

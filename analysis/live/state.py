@@ -9,10 +9,10 @@ from threading import Lock, Thread
 
 from lip_ray.errors import UserError
 from lip_ray.records import FRESH_S
+from lip_ray.status import Noted, running_table
 from lip_ray.store import Reader
 
 from ..page.report import live_report
-from ..parts.status import Noted, running_table
 from ..rows.naming import tuples
 
 MOST_RUNNING = 8

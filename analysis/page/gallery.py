@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from lip_ray.records import BAD_OUTCOMES
+
 from ..rows.naming import grouped, tuples
-from ..rows.points import BAD_OUTCOMES, WHICH
+from ..rows.points import WHICH
 from ..rows.texts import db_text, density_text, sparsity_text
 from .section import Tile
 

@@ -6,12 +6,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lip_ray.columns import MEMORY_MB
+from lip_ray.records import FAILURES
 
 from ..charts.style import OKABE_ITO, axis_lines, layout, numbers, plain
 from ..page.content import Content, Part
 from ..page.section import Block, Figure, Heading, Section, Text, table_of
 from ..rows.naming import tuples
-from ..rows.points import FAILURES
 from ..rows.texts import known_text
 
 COST_KEY = ["kind", "prior", "execution", "device"]

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from lip_ray.errors import UserError
-from lip_ray.records import Outcome
+from lip_ray.records import FAILURES
 
 from .identity import DENSE, KINDS, identities
 from .naming import named, part_of
@@ -12,10 +12,6 @@ WHICH = ("selected", "peak", "final")
 """The three PSNRs of a fit, the one shown by default first."""
 
 CONFIDENCE = 0.95
-
-BAD_OUTCOMES = (Outcome.COLLAPSED, Outcome.DIVERGED, Outcome.FAILED)
-
-FAILURES = [outcome.value for outcome in BAD_OUTCOMES]
 
 DENSITY_DECIMALS = 6
 """The decimals of a density that networks of different sizes share."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from .points import FAILURES
+from lip_ray.records import FAILURES
 
 
 def known_text(value: Any, form: str = ",.0f", *, unit: str = "") -> str:

@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..rows.points import CONFIDENCE, FAILURES, WHICH
+from lip_ray.records import FAILURES
+
+from ..rows.points import CONFIDENCE, WHICH
 from .intervals import check_confidence
 
 Unit = Literal["seed", "image"]

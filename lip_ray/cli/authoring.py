@@ -2,7 +2,7 @@
 
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ from lip_ray.names import hint
 from lip_ray.outputs import write_whole
 
 if TYPE_CHECKING:
-    from lip_ray.sweep.reference import Entry, Field, Place
+    from lip_ray.reference import Entry, Field, Place
 
 app = typer.Typer()
 
@@ -78,12 +78,14 @@ def explain(
     ] = None,
 ) -> None:
     """Say what may stand in a sweep file: fields, types, defaults, units, and an example."""
-    from lip_ray.sweep.reference import as_markdown, place
+    from lip_ray.reference import shipped
 
+    known = shipped()
     if path is None:
-        typer.echo(as_markdown(), nl=False)
+        typer.echo(known.page, nl=False)
         return
-    for line in _said(place(path)):
+    found = known.place(path)
+    for line in _said(found, known.entries(found)):
         typer.echo(line)
 
 
@@ -93,15 +95,15 @@ def _name(path: Path) -> str:
     return plain.lstrip("-_") or "sweep"
 
 
-def _said(found: "Place") -> Iterator[str]:
+def _said(found: "Place", entries: "Sequence[Entry]") -> Iterator[str]:
     """A place in words that fit the terminal."""
     if found.plain is not None:
         yield from _field_lines(found.plain)
         return
-    if len(found.entries) > 1:
+    if len(entries) > 1:
         yield from _wrapped(f"{found.path or 'trial'} is one of these kinds.")
-    for number, entry in enumerate(found.entries):
-        yield from [""] * (number > 0 or len(found.entries) > 1)
+    for number, entry in enumerate(entries):
+        yield from [""] * (number > 0 or len(entries) > 1)
         yield from _entry_lines(entry)
 
 

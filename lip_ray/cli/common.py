@@ -12,19 +12,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, cast, get_args
 import typer
 
 from lip_ray.cli import completion
-from lip_ray.store import (
-    FOR_PEOPLE,
-    Format,
-    Limits,
-    Reader,
-    TextTable,
-    as_table,
-    for_people,
-    rendered,
-)
+from lip_ray.store_names import FOR_PEOPLE, Format
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from lip_ray.store import Limits, Reader, TextTable
 
 BAD_INPUT = 2
 INCOMPLETE = 1
@@ -111,6 +104,8 @@ def store_or_only(option: str | None, argument: str | None = None) -> str:
     given = named_store(option, argument)
     if given is not None:
         return given
+    from lip_ray.store import Reader
+
     found = [str(folder) for folder in sorted(Path("results").glob("*")) if Reader.exists(folder)]
     if len(found) != 1:
         which = f"one of {', '.join(found)}" if found else "no store was found under results/"
@@ -136,7 +131,7 @@ def print_answer(
     form: str,
     *,
     sweep: str | None = None,
-    limits: Limits | None = None,
+    limits: "Limits | None" = None,
     width: int | None = None,
     most_rows: int | None = None,
 ) -> None:
@@ -150,6 +145,8 @@ def print_answer(
     require_one_of(formats, form)
     if form == "parquet" and sys.stdout.isatty():
         refuse("--format: parquet is binary, so send it to a file: lip query ... > result.parquet")
+    from lip_ray.store import Reader, for_people, rendered
+
     reader = Reader(store_or_only(store), limits=limits, sweep=sweep)
     result = reader.sql(sql)
     if form in FOR_PEOPLE:
@@ -160,7 +157,7 @@ def print_answer(
     own_up(reader)
 
 
-def _print_table(table: TextTable) -> None:
+def _print_table(table: "TextTable") -> None:
     typer.echo(table.text, nl=False)
     for note in table.notes:
         print_text(note, err=True)
@@ -180,7 +177,7 @@ def on_a_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def own_up(reader: Reader) -> None:
+def own_up(reader: "Reader") -> None:
     """Name the files that could not be read, and so are missing from an answer, and exit with code
     1. Does nothing where all were read."""
     name_damaged(reader)
@@ -188,7 +185,7 @@ def own_up(reader: Reader) -> None:
         raise typer.Exit(INCOMPLETE)
 
 
-def name_damaged(reader: Reader) -> None:
+def name_damaged(reader: "Reader") -> None:
     """Name on stderr the files whose rows an answer lacks, and count them."""
     for name in reader.damaged:
         typer.echo(f"damaged: {name}", err=True)
@@ -214,6 +211,8 @@ def print_in(form: str, frame: "pd.DataFrame") -> None:
 
 def print_frame(frame: "pd.DataFrame") -> None:
     """Print aligned columns on stdout, as wide as the terminal; nulls are blank."""
+    from lip_ray.store import as_table
+
     known = frame.astype(object).where(frame.notna(), None)
     columns = [(str(name), known.iloc[:, place].tolist()) for place, name in enumerate(known)]
     width = _bounds(None, 0)["width"]

@@ -4,13 +4,16 @@ A shell asks at each press of Tab, so nothing here imports more than the command
 and nothing is said where nothing can be found.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import typer
 
 from lip_ray.columns import REGISTRY
-from lip_ray.store import Reader, StoreError
+from lip_ray.errors import UserError
+from lip_ray.store_names import MARKER
+from lip_ray.sweeps import FOLDER
 
 RESULTS = Path("results")
 """The folder that stores lie in unless a sweep says otherwise."""
@@ -49,9 +52,7 @@ def tables(incomplete: str) -> list[str]:
 
 def shipped_sweeps() -> dict[str, Path]:
     """The sweeps that come with lip-ray, by name."""
-    import lip_ray.sweeps
-
-    return {file.stem: file for file in Path(lip_ray.sweeps.__path__[0]).rglob("*.yaml")}
+    return {file.stem: file for file in FOLDER.rglob("*.yaml")}
 
 
 def sweeps(incomplete: str) -> list[str]:
@@ -68,11 +69,8 @@ def stores(incomplete: str) -> list[str]:
 def stores_in(folder: Path) -> Iterator[Path]:
     """The stores in a folder, in order, without those deeper down."""
     for inside in sorted(folder.glob("*")):
-        try:
-            if inside.is_dir() and Reader.exists(inside):
-                yield inside
-        except StoreError:  # which lies where nobody may read
-            continue
+        if os.path.lexists(inside / MARKER):  # no, where nobody may read
+            yield inside
 
 
 def tickets(context: typer.Context, incomplete: str) -> list[str]:
@@ -94,9 +92,13 @@ def _levels_done(context: typer.Context) -> dict[str, int]:
     """By trial, the levels in the store that the command names, or in the only one there is."""
     named = context.params.get("store")
     found = [named] if named else [str(folder) for folder in stores_in(RESULTS)]
+    if len(found) != 1:
+        return {}
+    from lip_ray.store import Reader
+
     try:
-        return Reader(found[0]).levels_done() if len(found) == 1 else {}
-    except StoreError:
+        return Reader(found[0]).levels_done()
+    except UserError:
         return {}
 
 

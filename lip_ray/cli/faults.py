@@ -14,11 +14,11 @@ from types import FrameType
 from typing import Any
 
 import typer
-from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from lip_ray.cli.common import BAD_INPUT, INTERRUPTED
 from lip_ray.errors import UserError, one_line
+from lip_ray.systems import require_known
 
 DEBUG = "LIP_RAY_DEBUG"
 """The environment variable that has every message preceded by its traceback."""
@@ -89,6 +89,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command up to its last byte of output."""
         with told(ctx.meta[ARGUMENTS]):
+            require_known()
             _print_any_name()
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -147,7 +148,11 @@ def explained(error: Exception, arguments: Sequence[str] = ()) -> str | None:
 
 def _name_value(error: Exception) -> None:
     """Add the refused value to Typer's message of an option, which says only what is allowed."""
-    if isinstance(error, typer.BadParameter) and isinstance(error.__cause__, ValidationError):
+    if not isinstance(error, typer.BadParameter):
+        return
+    from pydantic import ValidationError
+
+    if isinstance(error.__cause__, ValidationError):
         error.message += f", got {error.__cause__.errors()[0]['input']}"
 
 

@@ -17,10 +17,11 @@ from lip_ray.cli.common import (
     refuse,
     require_one_of,
 )
-from lip_ray.store import Reader, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from lip_ray.store import Reader
 
 app = typer.Typer()
 
@@ -56,6 +57,8 @@ def list_stores(
 
 
 def _is_store(folder: Path) -> bool:
+    from lip_ray.store import Reader, StoreError
+
     try:
         return Reader.exists(folder)
     except StoreError:
@@ -64,6 +67,8 @@ def _is_store(folder: Path) -> bool:
 
 def _row(store: Path) -> dict[str, Any]:
     """The row of a store; of one that cannot be read, with the reason on stderr."""
+    from lip_ray.store import Reader, StoreError
+
     size, written = _on_disk(store)
     row: dict[str, Any] = {"store": str(store), "size_mb": size / 1e6, "last_written": written}
     try:
@@ -73,14 +78,15 @@ def _row(store: Path) -> dict[str, Any]:
         return row | {"state": "unreadable"}
 
 
-def _progress(reader: Reader) -> dict[str, Any]:
+def _progress(reader: "Reader") -> dict[str, Any]:
     """The sweeps of a store, how far they are, and its state."""
-    from lip_ray.analysis import kinds_table, status_table
+    from lip_ray.status import kinds_table, status_table
 
-    asked = [reader.frame(table) for table in ("sweeps", "points", "levels", "failures")]
+    sweeps, points = reader.frame("sweeps"), reader.frame("points")
+    frames = (sweeps, points, reader.frame("levels"), reader.frame("failures"))
     running = reader.standings()
-    counts = kinds_table(*asked, running).sum(numeric_only=True)
-    names = dict.fromkeys(status_table(*asked, running)["sweep"])
+    counts = kinds_table(*frames, running).sum(numeric_only=True)
+    names = dict.fromkeys(status_table(*frames, running)["sweep"])
     return {
         "sweeps": ", ".join(names),
         "trials": f"{counts['done']:,}/{counts['trials']:,}",

@@ -19,7 +19,7 @@ from lip_ray.cli.common import (
 )
 from lip_ray.cli.results import ClaimsOption, SweepOption, stated
 from lip_ray.outputs import write_whole
-from lip_ray.store import Format, Reader, rendered_texts
+from lip_ray.store_names import Format
 
 PAPER_FORMATS = ("table", "csv", "json", "latex", "markdown")
 
@@ -54,9 +54,10 @@ def table(
     ] = None,
 ) -> None:
     """Write a table of the page for a paper. Its first lines name the packages that LaTeX needs."""
-    from lip_ray.analysis.named import table_of_page
-
     require_one_of(PAPER_FORMATS, form)
+    from lip_ray.analysis.named import table_of_page
+    from lip_ray.store import Reader, rendered_texts
+
     reader = Reader(store_or_only(store, argument), sweep=sweep)
     chosen = int(part) if part.isdecimal() else part
     found = table_of_page(stated(reader, claims), name, choose=choose or (), part=chosen)
@@ -75,6 +76,7 @@ def cite(
 ) -> None:
     """Print BibTeX of the papers that the methods of a store's trials are from."""
     from lip_ray.literature import bibtex_of
+    from lip_ray.store import Reader
 
     reader = Reader(store_or_only(store, argument), sweep=sweep)
     specs = reader.frame("trials")["spec"]

@@ -23,7 +23,6 @@ from lip_ray.cli.common import (
     require_one_of,
     store_or_only,
 )
-from lip_ray.store import Reader
 
 if TYPE_CHECKING:
     from lip_ray.exchange.pictures import Found, StoredFit, Which
@@ -116,6 +115,7 @@ def picture(
     require_one_of(WHICH, which, "--which", "image")
     import lip_ray.engine  # noqa: F401 (how threads wait is set before torch is imported)
     from lip_ray.exchange.pictures import Pictures, fit_of
+    from lip_ray.store import Reader
 
     wanted = cast("Which", which)
     reader = Reader(store_or_only(store, argument))

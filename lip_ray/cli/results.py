@@ -20,10 +20,11 @@ from lip_ray.cli.common import (
     require_one_of,
     store_or_only,
 )
-from lip_ray.store import Limits, Reader, described
+from lip_ray.store_names import MEMORY, MOST_MEMORY, MOST_SPILL, SPILL, THREADS
 
 if TYPE_CHECKING:
     from lip_ray.analysis.page.content import Frames
+    from lip_ray.store import Reader
 
 PSNRS = ("selected", "peak", "final")
 
@@ -31,7 +32,7 @@ MemoryOption = Annotated[
     str,
     typer.Option(
         metavar="SIZE",
-        envvar=Limits.variables["memory"],
+        envvar=MEMORY,
         help="Memory that the query may use, and its answer once more: 4GB, or a share of what "
         "this process may have.",
     ),
@@ -43,7 +44,7 @@ ThreadsOption = Annotated[
         min=1,
         max=10_000,
         metavar="N",
-        envvar=Limits.variables["threads"],
+        envvar=THREADS,
         help="Threads of the query; by default one per core that this process may use.",
     ),
 ]
@@ -52,7 +53,7 @@ SpillOption = Annotated[
     str,
     typer.Option(
         metavar="SIZE",
-        envvar=Limits.variables["spill"],
+        envvar=SPILL,
         help="Room on disk for what does not fit into memory.",
     ),
 ]
@@ -129,13 +130,15 @@ def query(
             "else all. 0: all.",
         ),
     ] = None,
-    memory: MemoryOption = Limits.memory,
+    memory: MemoryOption = MOST_MEMORY,
     threads: ThreadsOption = None,
-    spill: SpillOption = Limits.spill,
+    spill: SpillOption = MOST_SPILL,
 ) -> None:
     """Ask a store in SQL (DuckDB's), reading only. Ctrl-C ends a query.
 
     The environment's LIP_RAY_MEMORY, LIP_RAY_THREADS and LIP_RAY_SPILL hold for all commands."""
+    from lip_ray.store import Limits
+
     print_answer(
         sys.stdin.read() if sql == "-" else sql,
         named_store(store, argument),
@@ -159,6 +162,8 @@ def tables(
     ] = None,
 ) -> None:
     """List the tables and views of a store, their columns, types and units, as Markdown."""
+    from lip_ray.store import described
+
     typer.echo(described(table), nl=False)
 
 
@@ -190,6 +195,7 @@ def report(
 ) -> None:
     """Write the page of a store: verdicts, frontiers, galleries, costs. It needs no network."""
     from lip_ray.analysis.page.report import write_report
+    from lip_ray.store import Reader
 
     reader = Reader(store_or_only(store, argument), sweep=sweep)
     page = write_report(stated(reader, claims), output, pictures_mb=pictures_mb)
@@ -234,10 +240,11 @@ def figure(
     ] = 8.0,
 ) -> None:
     """Write a figure of the page for a paper."""
+    require_one_of(PSNRS, which, "--psnr", "PSNR")
     from lip_ray.analysis.named import figure_of
     from lip_ray.analysis.print import FONT, write_figure
+    from lip_ray.store import Reader
 
-    require_one_of(PSNRS, which, "--psnr", "PSNR")
     reader = Reader(store_or_only(store, argument), sweep=sweep)
     chosen = int(part) if part.isdecimal() else part
     drawn = figure_of(stated(reader, claims), name, which=which, choose=choose or (), part=chosen)
@@ -280,7 +287,7 @@ def serve(
     serve_page(place, sweep=sweep, host=host, port=port, refresh_s=refresh_s)
 
 
-def stated(reader: Reader, claims: Path | None) -> "Frames":
+def stated(reader: "Reader", claims: Path | None) -> "Frames":
     """The store, with the claims of a file where one is named."""
     if claims is None:
         return reader

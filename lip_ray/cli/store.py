@@ -2,11 +2,10 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lip_ray import store as stores
 from lip_ray.cli import completion
 from lip_ray.cli.common import (
     INCOMPLETE,
@@ -18,6 +17,9 @@ from lip_ray.cli.common import (
     refuse,
     store_or_only,
 )
+
+if TYPE_CHECKING:
+    from lip_ray.store import Reader
 
 app = typer.Typer(
     no_args_is_help=True, help="Compact, check, merge or export a store, or remove trials from it."
@@ -40,6 +42,8 @@ def compact(
     ] = 24.0,
 ) -> None:
     """Fold the rows of many small files into few large ones, beside whoever reads and writes."""
+    from lip_ray import store as stores
+
     done = stores.compact(store_or_only(store, argument), grace_s=grace_h * 3600)
     for line in done.lines:
         typer.echo(line)
@@ -57,6 +61,8 @@ def check(
     ] = False,
 ) -> None:
     """Read all of a store: is every file sound, every level complete, every mask what it says?"""
+    from lip_ray import store as stores
+
     where = store_or_only(store, argument)
     repaired = stores.repair(where).lines if repair else ()
     for line in repaired:
@@ -93,6 +99,8 @@ def merge(
     into, *sources = named if store is None else [store, *named]
     if not sources:
         refuse(f"no STORE is named to copy into {into}: lip store merge INTO STORE...")
+    from lip_ray import store as stores
+
     merged = stores.merge(into, *sources)
     for line in merged.lines:
         typer.echo(line)
@@ -134,6 +142,8 @@ def publish(
 ) -> None:
     """Copy all numbers of a store into a small one for a repository, and of masks, weights,
     networks, curves and pictures only what is asked for."""
+    from lip_ray import store as stores
+
     act = stores.rehearsed if dry_run else stores.publish
     done = act(source, target, keep=_conditions(keep or []))
     typer.echo(stores.for_people(done.table, "table").text, nl=False)
@@ -180,6 +190,8 @@ def remove(
 ) -> None:
     """Remove trials, with all their levels, from a store that no run is using. Trials that others
     take their tickets from stay unless those go too."""
+    from lip_ray import store as stores
+
     place = store_or_only(store)
     chosen = _chosen_trials(stores.Reader(place), trials or [], where)
     if not chosen:
@@ -218,6 +230,8 @@ def export(
     ] = False,
 ) -> None:
     """Write all rows of a table or view to one file."""
+    from lip_ray import store as stores
+
     reader = stores.Reader(store_or_only(store, argument))
     rows = stores.export(reader, table, output, overwrite=overwrite)
     typer.echo(f"{output}: {rows:,} rows")
@@ -238,12 +252,14 @@ def _conditions(keep: list[str]) -> dict[str, str]:
     return found
 
 
-def _chosen_trials(reader: stores.Reader, named: list[str], where: str | None) -> list[str]:
+def _chosen_trials(reader: "Reader", named: list[str], where: str | None) -> list[str]:
     """The whole ids of the trials that were named, or for which a condition holds."""
     if bool(named) == (where is not None):
         refuse("name trials by their ids, or give --where SQL: one of the two")
     if where is None:
-        return [stores.trial_named(reader, one) for one in named]
+        from lip_ray.store import trial_named
+
+        return [trial_named(reader, one) for one in named]
     rows = reader.sql(f"select trial_id from trials where (\n{where}\n) order by all").to_pylist()
     own_up(reader)
     return [str(row["trial_id"]) for row in rows]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from lip_ray.cli import completion
 from lip_ray.cli.common import (
@@ -24,7 +23,8 @@ from lip_ray.cli.common import (
     store_or_only,
 )
 from lip_ray.names import hint
-from lip_ray.store import Reader
+from lip_ray.records import FAILURES
+from lip_ray.sweeps import SCHEMA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,9 +36,6 @@ MOST_SENTENCES = 8
 """The sentences that `lip run` ends with; the page has all."""
 
 app = typer.Typer()
-
-BAD = ("collapsed", "diverged", "failed")
-"""Columns with counts of fits that went wrong."""
 
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 """Units of time in seconds, the largest first."""
@@ -98,6 +95,8 @@ def run(
     chosen = _sweep(sweep, overrides, quick, sources)
     place = store or chosen.store
     summary = _launched(chosen, place, address)
+    from lip_ray.store import Reader
+
     for traceback in dict.fromkeys(failure.traceback for failure in summary.failures):
         if traceback:
             typer.echo(traceback, err=True)
@@ -151,27 +150,27 @@ def status(
     ] = False,
 ) -> None:
     """Show how far the sweeps of a store have come, what runs now, and what failed."""
-    from lip_ray import analysis
+    from lip_ray import status as tables
+    from lip_ray.store import Reader
 
     reader = Reader(store_or_only(store, argument))
     failed = reader.frame("failures")
-    if not failures:
-        asked = [reader.frame(table) for table in ("sweeps", "points", "levels")]
-        running = reader.standings()
     if failures:
-        table = analysis.failures_table(failed)
+        table = tables.failures_table(failed)
         if table.empty:
             typer.echo("nothing has failed")
         else:
             print_frame(table)
         own_up(reader)
         return
-    print_frame(_for_reading(analysis.status_table(*asked, failed, running), "sweep"))
+    frames = (reader.frame("sweeps"), reader.frame("points"), reader.frame("levels"), failed)
+    running = reader.standings()
+    print_frame(_for_reading(tables.status_table(*frames, running), "sweep"))
     typer.echo()
-    print_frame(_for_reading(analysis.kinds_table(*asked, failed, running), "kind"))
+    print_frame(_for_reading(tables.kinds_table(*frames, running), "kind"))
     if running:
         typer.echo()
-        print_frame(analysis.running_table(running))
+        print_frame(tables.running_table(running))
     own_up(reader)
 
 
@@ -191,9 +190,7 @@ def doctor(argument: StoreArgument = None, store: StoreOption = None) -> None:
 @app.command(epilog=example("lip schema > schema.json"))
 def schema() -> None:
     """Print the JSON schema of sweep files, for editors."""
-    from lip_ray.sweep import json_schema_text
-
-    typer.echo(json_schema_text(), nl=False)
+    typer.echo(SCHEMA.read_text(encoding="utf-8"), nl=False)
 
 
 def _for_reading(table: "pd.DataFrame", key: str) -> "pd.DataFrame":
@@ -207,7 +204,7 @@ def _for_reading(table: "pd.DataFrame", key: str) -> "pd.DataFrame":
         "failed": table["given_up"],
     }
     if "last_fit" in table:
-        narrow["bad_fits"] = table[list(BAD)].sum(axis=1)
+        narrow["bad_fits"] = table[FAILURES].sum(axis=1)
         narrow["last_fit"] = table["last_fit"].map(_ago)
         if table["sweep"].duplicated().any():
             narrow["sweep_id"] = table["sweep_id"]
@@ -228,6 +225,8 @@ def _ago(moment: "pd.Timestamp") -> str | None:
 
 
 def _launched(sweep: "Sweep", store: str, address: str | None) -> "Summary":
+    from rich.console import Console
+
     if address and address.startswith("ray://"):
         from lip_ray.engine.remote_driver import launch_from_outside
 
@@ -263,7 +262,7 @@ def _sweep_file(name: str) -> Path:
 
 def _without_zeros(table: "pd.DataFrame") -> "pd.DataFrame":
     """A table without the counts of fits that went wrong in ways that none did."""
-    return table.drop(columns=[name for name in BAD if not table[name].any()])
+    return table.drop(columns=[name for name in FAILURES if not table[name].any()])
 
 
 def _print_summary(store: str, sweep: "Sweep") -> None:
@@ -271,6 +270,7 @@ def _print_summary(store: str, sweep: "Sweep") -> None:
     from lip_ray.analysis import front_table, summary_table
     from lip_ray.analysis.parts.search.table import left_out, search_table
     from lip_ray.analysis.terminal import said
+    from lip_ray.store import Reader
 
     reader = Reader(store)
     if sweep.search:

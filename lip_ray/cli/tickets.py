@@ -19,7 +19,6 @@ from lip_ray.cli.common import (
     require_one_of,
     store_or_only,
 )
-from lip_ray.store import Reader
 
 if TYPE_CHECKING:
     from lip_ray.trials.ticketfile import Ticket
@@ -155,6 +154,8 @@ def _ticket(reference: str, store: str | None) -> "Ticket":
 
     if is_file(reference):
         return read(Path(reference))
+    from lip_ray.store import Reader
+
     return export(Reader(store_or_only(store)), reference)
 
 

@@ -179,8 +179,8 @@ def unreachable(address: str, error: Exception) -> str:
     said = str(error).strip() or repr(error)
     if "Version mismatch" in said or "version" in said.lower():
         reason = f"it runs other versions than this machine: {' '.join(said.split())}"
-    elif isinstance(error, ImportError):
-        reason = f"{said}: pip install 'ray[client]'"
+    elif isinstance(error, ImportError) or "ray[client]" in said:
+        reason = "Ray's client is missing on this machine: pip install 'lip-ray[cluster]'"
     elif isinstance(error, ConnectionAbortedError):  # it ends in a traceback of the head
         reason = said.splitlines()[-1]
     else:

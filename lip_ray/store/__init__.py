@@ -1,7 +1,5 @@
 """The store: plain Parquet files, each written once and whole."""
 
-from lip_ray.store.formats import FOR_PEOPLE as FOR_PEOPLE
-from lip_ray.store.formats import Format as Format
 from lip_ray.store.formats import for_people as for_people
 from lip_ray.store.formats import rendered as rendered
 from lip_ray.store.formats import rendered_texts as rendered_texts

@@ -19,18 +19,20 @@ from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow.dataset import Dataset, FileSystemDataset, ParquetFileFormat
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
 from lip_ray.errors import first_line
 from lip_ray.store.paths import Damaged, StoreError
 from lip_ray.store.seal import Outline, ReadBetween, Seal, between, outline, seal_of, whole_seal
 from lip_ray.store.verified import VerifiedFile
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
 
 NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
@@ -204,13 +206,15 @@ class Files(ABC):
         except (OSError, pa.ArrowException) as error:
             raise self._unsound(name, first_line(error)) from error
 
-    def dataset(self, names: Sequence[str], schema: pa.Schema) -> Dataset:
+    def dataset(self, names: Sequence[str], schema: pa.Schema) -> "Dataset":
         """The rows of Parquet files, which are read only as they are needed.
 
         Raises Damaged for the first whose checksum does not fit.
         """
         for name in self.broken(names):
             raise self._unsound(name)
+        from pyarrow.dataset import FileSystemDataset, ParquetFileFormat  # and pandas with it
+
         return FileSystemDataset.from_paths(
             [self._key(name) for name in names],
             schema=schema,
@@ -218,11 +222,13 @@ class Files(ABC):
             filesystem=self._system,
         )
 
-    def parts(self, names: Sequence[str], schema: pa.Schema) -> Dataset:
+    def parts(self, names: Sequence[str], schema: pa.Schema) -> "Dataset":
         """The rows of parts, of which only as much is read and verified as is needed.
 
         Raises Damaged, now or as they are read.
         """
+        from pyarrow.dataset import FileSystemDataset, ParquetFileFormat
+
         form = ParquetFileFormat()
         files = [form.make_fragment(pa.PythonFile(self.opened(name), "r")) for name in names]
         return FileSystemDataset(files, schema, form)

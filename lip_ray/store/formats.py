@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from itertools import count
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -14,10 +14,7 @@ import pyarrow.parquet as pq
 
 from lip_ray.store import typeset
 from lip_ray.store.text_table import Columns, TextTable, as_lines, as_table, interval
-
-Format = Literal["table", "csv", "json", "parquet", "lines", "latex", "markdown"]
-
-FOR_PEOPLE = ("table", "lines")
+from lip_ray.store_names import FOR_PEOPLE, Format
 
 
 def rendered(result: pa.Table, form: Format) -> bytes:

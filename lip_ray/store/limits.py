@@ -6,13 +6,13 @@ DuckDB would take 80 % of the memory, all cores, and a folder `.tmp` in the curr
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread, current_thread, main_thread
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -20,9 +20,7 @@ import pyarrow as pa
 from lip_ray.cores import available_cpus
 from lip_ray.scratch import private_folder
 from lip_ray.store.paths import QueryError
-
-MEMORY, THREADS, SPILL = "LIP_RAY_MEMORY", "LIP_RAY_THREADS", "LIP_RAY_SPILL"
-"""The environment variables that set limits."""
+from lip_ray.store_names import MEMORY, MOST_MEMORY, MOST_SPILL, SPILL, THREADS
 
 UNITS = {
     unit + ending: base**power
@@ -60,18 +58,12 @@ Result = TypeVar("Result")
 class Limits:
     """The most that a query may take."""
 
-    variables: ClassVar[Mapping[str, str]] = {
-        "memory": MEMORY,
-        "threads": THREADS,
-        "spill": SPILL,
-    }
-
-    memory: str = "50%"
+    memory: str = MOST_MEMORY
     """A size, as 4GB, or a share of the memory that this process may use, as 50%. It holds for the
     work and, once more, for the answer."""
     threads: int | None = None
     """By default as many as cores that this process may use."""
-    spill: str = "10GB"
+    spill: str = MOST_SPILL
     """A size: what may be written to the temporary folder where memory does not suffice."""
 
     def __post_init__(self) -> None:

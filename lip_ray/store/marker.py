@@ -5,8 +5,9 @@ import json
 from contextlib import suppress
 
 from lip_ray.store.files import Files
-from lip_ray.store.paths import MARKER, StoreError
+from lip_ray.store.paths import StoreError
 from lip_ray.store.schema import VERSION
+from lip_ray.store_names import MARKER
 
 
 def mark(files: Files) -> None:

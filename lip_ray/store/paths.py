@@ -22,7 +22,6 @@ from pathlib import PurePosixPath
 
 from lip_ray.errors import UserError
 
-MARKER = "lip-ray-store.json"
 SUFFIX = ".parquet"
 
 

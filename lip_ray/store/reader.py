@@ -28,7 +28,6 @@ from lip_ray.store.manifest import folded_levels, held, stem_of
 from lip_ray.store.marker import check_there, check_version
 from lip_ray.store.omissions import BULKY
 from lip_ray.store.paths import (
-    MARKER,
     StoreError,
     level_file,
     points_in,
@@ -36,6 +35,7 @@ from lip_ray.store.paths import (
 )
 from lip_ray.store.queries import Queries, Request, among, quoted
 from lip_ray.store.schema import TABLES
+from lip_ray.store_names import MARKER
 
 if TYPE_CHECKING:
     import pandas as pd

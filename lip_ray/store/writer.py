@@ -31,7 +31,6 @@ from lip_ray.store.files import Files, files_of
 from lip_ray.store.manifest import folded_rows
 from lip_ray.store.marker import check_there, check_version, mark
 from lip_ray.store.paths import (
-    MARKER,
     Damaged,
     failure_file,
     level_file,
@@ -44,6 +43,7 @@ from lip_ray.store.paths import (
 from lip_ray.store.patience import Patience, Result, unwritable
 from lip_ray.store.schema import PACKED, TABLES, VERSION, VERSION_KEY
 from lip_ray.store.seal import BLANK, KEY, sealed
+from lip_ray.store_names import MARKER
 
 
 class Writer:

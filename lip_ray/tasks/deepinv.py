@@ -193,7 +193,7 @@ def _deepinv_physics() -> Any:
         import deepinv.physics  # type: ignore[import-not-found, unused-ignore]
     except Exception as error:  # packages that it needs may raise anything
         if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("deepinv"):
-            raise ImportError("needs the package deepinv: pip install deepinv") from error
+            raise ImportError("needs deepinv: pip install 'lip-ray[deepinv]'") from error
         raise ImportError(
             "the package deepinv is installed but cannot be imported, often as torchvision was "
             f"made for another torch: {type(error).__name__}: {error}"

@@ -10,8 +10,8 @@ from typer.testing import CliRunner, Result
 from lip_ray import strict_yaml
 from lip_ray.cli import app
 from lip_ray.cli.authoring import WISHES
+from lip_ray.reference import shipped
 from lip_ray.sweep import Sweep, SweepError
-from lip_ray.sweep.reference import document, place, places
 from lip_ray.trials import Context, run
 
 FAULTS = r"unknown (key|kind|value)|trial\.\w+\.[\w.]+: is missing|: must be "
@@ -140,18 +140,20 @@ class TestExplain:
             assert max(map(len, shown.stdout.splitlines())) <= columns, path
 
     def test_every_field_has_a_meaning_and_a_type(self) -> None:
-        entries = [document(), *(entry for found in places() for entry in found.entries)]
-        bare = [f"{e.path}.{f.name}" for e in entries for f in e.fields if not f.meaning]
+        sheets = [shipped().document, *shipped().sheets.values()]
+        bare = [f"{own.name}.{f.name}" for own in sheets for f in own.fields if not f.meaning]
         assert bare == []
-        assert not [entry.path for entry in entries if not entry.about]
+        assert not [own.name for own in sheets if not own.about]
+        assert not [f.name for own in sheets for f in own.fields if not f.type]
 
     def test_every_place_can_be_asked_for(self) -> None:
-        for found in places():
-            for entry in found.entries:
+        known = shipped()
+        for found in known.places():
+            for entry in known.entries(found):
                 if entry.path:
-                    assert place(entry.path).specs
+                    assert known.place(entry.path).specs
                 for own in entry.fields:
-                    assert place(f"{entry.path}.{own.name}".lstrip("."))
+                    assert known.place(f"{entry.path}.{own.name}".lstrip("."))
 
     def test_examples_are_right_but_for_files_that_are_not_there(self) -> None:
         base = {
@@ -160,8 +162,8 @@ class TestExplain:
         }
         wrong = {
             entry.path: problems
-            for found in places()
-            for entry in found.entries
+            for found in shipped().places()
+            for entry in shipped().entries(found)
             if (problems := _problems(base, entry.example, deep=entry.path.count(".") > 1))
         }
         assert wrong == {}

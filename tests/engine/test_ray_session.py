@@ -48,7 +48,11 @@ def test_what_is_no_address_is_refused(address: str) -> None:
     ("error", "said"),
     [
         (RuntimeError("Version mismatch: The cluster was started with:\n  Ray: 1\n"), "other vers"),
-        (ImportError("No module named 'grpc'"), "pip install 'ray[client]'"),
+        (
+            ImportError("No module named 'grpc'"),
+            "missing on this machine: pip install 'lip-ray[cluster]'",
+        ),
+        (ValueError("Ray Client requires pip package `ray[client]`."), "'lip-ray[cluster]'"),
         (ConnectionError("Connection refused"), "RAY_AUTH_TOKEN"),
         (
             ConnectionAbortedError("Initialization failure:\nTraceback:\nOSError: full"),

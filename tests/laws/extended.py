@@ -37,6 +37,7 @@ def main() -> None:
         "ladder": ladder(sweep("smallest").trials[0]),
         "enrolled": enrolled(),
         "pinned": pins.read(),
+        "explained": pins.REFERENCE.read_text(encoding="utf-8"),
         "schema": json.loads(pins.SCHEMA.read_text(encoding="utf-8")),
     }
     print(json.dumps(found))

@@ -1,4 +1,5 @@
-"""Writes what derives from the specs: the pinned defaults, and schema and page of sweep files.
+"""Writes what derives from the specs: the pinned defaults, and schema, list and page of what may
+stand in sweep files.
 
     python -m tests.laws.pins
 
@@ -10,20 +11,19 @@ import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
 from lip_ray.outputs import write_whole
 from lip_ray.spec import Spec, canonical, members
 from lip_ray.sweep import json_schema_text
-from lip_ray.sweep.reference import as_markdown
+from lip_ray.sweep.catalogue import read_off
+from lip_ray.sweeps import REFERENCE, SCHEMA
 from lip_ray.trials import Trial
 
 PINNED = Path(__file__).with_name("pinned_defaults.json")
 """Of every spec a trial is made of; a default that is a spec, by how it differs from its own
 class's defaults."""
-SCHEMA = Path(str(files("lip_ray.sweeps"))) / "schema.json"
 PAGE = Path(__file__).parents[2] / "docs" / "sweeps.md"
 REQUIRED, GONE = "required", "gone"
 
@@ -38,7 +38,9 @@ def main() -> None:
         sys.exit("\n".join(["nothing is pinned: a default means the old behaviour", *refused]))
     write_whole(PINNED, text(found))
     write_whole(SCHEMA, json_schema_text())
-    write_whole(PAGE, as_markdown())
+    known = read_off()
+    write_whole(REFERENCE, known.text)
+    write_whole(PAGE, known.page)
 
 
 def read() -> Defaults:

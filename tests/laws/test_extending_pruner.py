@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lip_ray.pruning import Pruner
+from lip_ray.reference import Reference
 from lip_ray.spec import kinds_of
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +90,11 @@ def test_it_is_offered_where_a_kind_is_unknown(known: dict[str, Any]) -> None:
 
 def test_a_sweep_takes_it(known: dict[str, Any]) -> None:
     assert known["expanded"] == ["magnitude", "smallest"]
+
+
+def test_it_is_explained(known: dict[str, Any]) -> None:
+    found = Reference.parse(known["explained"])
+    assert found.place("pruner.smallest").specs[0].about.startswith("Keep the initial weights")
 
 
 def test_the_schema_has_it(known: dict[str, Any]) -> None:

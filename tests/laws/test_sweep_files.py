@@ -24,6 +24,8 @@ from lip_ray.priors.generators.file import Trained, write
 from lip_ray.pruning import Oes
 from lip_ray.records import LayerMask, LevelRecord, Outcome, StoredTensor
 from lip_ray.sweep import Sweep, SweepError, json_schema, json_schema_text
+from lip_ray.sweep.catalogue import read_off
+from lip_ray.sweeps import REFERENCE
 from lip_ray.trials import (
     AbstractTrial,
     AnyTrial,
@@ -497,6 +499,9 @@ def with_trial(**fields: object) -> dict[str, Any]:
 class TestSchema:
     def test_the_shipped_one_is_today_s(self) -> None:
         assert (FOLDER / "schema.json").read_text(encoding="utf-8") == json_schema_text()
+
+    def test_the_shipped_reference_is_today_s(self) -> None:
+        assert REFERENCE.read_text(encoding="utf-8") == read_off().text
 
     def test_it_is_a_schema(self) -> None:
         Draft202012Validator.check_schema(json_schema())

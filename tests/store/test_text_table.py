@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lip_ray.store import Format, Reader, as_table, for_people, rendered
+from lip_ray.store import Reader, as_table, for_people, rendered
 from lip_ray.store.text_table import interval
+from lip_ray.store_names import Format
 
 FIRST = Path(__file__).parent / "first_version"
 

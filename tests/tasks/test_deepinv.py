@@ -202,8 +202,8 @@ class TestRefusals:
         monkeypatch.delitem(sys.modules, "deepinv.physics")
         ((path, message),) = SENSING.conflicts(IMAGE)
         assert path == "kind"
-        assert "pip install deepinv" in message
-        with pytest.raises(ValueError, match="pip install deepinv"):
+        assert "pip install 'lip-ray[deepinv]'" in message
+        with pytest.raises(ValueError, match=r"pip install 'lip-ray\[deepinv\]'"):
             SENSING.realise(IMAGE, seed=0, device=CPU)
 
     @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lip_ray.records import FAILURES
+
 from ...rows.identity import together
 from ...rows.naming import distinct_names, joined, named, tuples, without
-from ...rows.points import CONFIDENCE, FAILURES, WHICH
+from ...rows.points import CONFIDENCE, WHICH
 from ...rows.texts import counted_text
 from ...statistics.aggregate import Groups, Unit, dense_first
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from lip_ray.records import FAILURES
+
 from ...charts.style import (
     BASE_DASHES,
     BROKEN_SYMBOLS,
@@ -17,7 +19,6 @@ from ...charts.style import (
     plain,
 )
 from ...rows.naming import tuples
-from ...rows.points import FAILURES
 from ...rows.texts import density_text
 
 Line = tuple[str, str, Style]

@@ -1,6 +1,5 @@
 """The compiled kernels, from numba's cache or compiled anew."""
 
-import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from lip_ray.scratch import hold
 
 Run = Callable[..., None]
 """A pass: (table, arena, weights, gradients, lists, threads)."""
@@ -65,7 +66,7 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
     with ExitStack() as stack:
         with suppress(OSError):
             lock = stack.enter_context((folder / LOCK).open("wb"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            hold(lock)
         yield
 
 

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from lip_ray.outputs import write_whole
-from lip_ray.store.formats import Format, rendered
+from lip_ray.store.formats import rendered
 from lip_ray.store.paths import StoreError
 from lip_ray.store.reader import Reader
 from lip_ray.store.tables import require_known
+from lip_ray.store_names import Format
 
 SUFFIXES: dict[str, Format] = {".parquet": "parquet", ".csv": "csv"}
 

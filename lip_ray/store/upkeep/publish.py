@@ -35,13 +35,14 @@ from lip_ray.store.manifest import (
     version_of,
 )
 from lip_ray.store.omissions import BULKY
-from lip_ray.store.paths import MARKER, QueryError, StoreError
+from lip_ray.store.paths import QueryError, StoreError
 from lip_ray.store.reader import Reader
 from lip_ray.store.schema import TABLES
 from lip_ray.store.upkeep.compact import compact
 from lip_ray.store.upkeep.merge import Choice, Inventory, Merged, copied, same, trial_of
 from lip_ray.store.upkeep.rows import opened
 from lip_ray.store.writer import Writer
+from lip_ray.store_names import MARKER
 
 NUMBERS = tuple(table for table in TABLES if table not in (*BULKY, "omissions"))
 """The tables that are always published whole."""

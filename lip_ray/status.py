@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from lip_ray.records import FRESH_S, Standing
-
-from ..rows.points import FAILURES
+from lip_ray.records import FAILURES, FRESH_S, Standing
 
 Noted = tuple[Standing, float, str]
 """How far a trial has come, the seconds since it was noted, and the host."""

@@ -7,14 +7,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lip_ray.analysis.parts.status import (
+from lip_ray.records import Standing
+from lip_ray.status import (
     FRESH_S,
     failures_table,
     kinds_table,
     running_table,
     status_table,
 )
-from lip_ray.records import Standing
 
 NOON = pd.Timestamp("2026-01-02 12:00")
 KINDS = {"a": "trajectory", "b": "trajectory", "c": "transfer", "d": "transfer"}
