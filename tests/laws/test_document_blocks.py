@@ -47,7 +47,10 @@ LEFT_OUT = ("docs/cluster.md", "docs/findings.md")
 GENERATED = "docs/sweeps.md"
 """Its examples are read off the specs, each as little as shows one spec."""
 
-SHORTENED: Mapping[str, tuple[str, ...]] = {"run": ("plan",), "restore": ("restore", "--steps=2")}
+SHORTENED: Mapping[str, Callable[[tuple[str, ...]], tuple[str, ...]]] = {
+    "run": lambda given: ("plan", *given[1:]),
+    "restore": lambda given: (*given, "--steps=2"),
+}
 """What stands for a command that takes minutes. A plan reads sweep, options and store as a run."""
 
 YES = ("remove",)
@@ -142,7 +145,10 @@ def _make_stores() -> None:
     }
     Path("short-noise.yaml").write_text(yaml.safe_dump(short))
     run_all(Path("short-noise.yaml"), Path("results/noise"))
-    for name in ("more", "stopping", "cat"):
+    short |= {"name": "photos", "grid": {"pruner": ["magnitude", "random"]}}
+    Path("short-photos.yaml").write_text(yaml.safe_dump(short))
+    run_all(Path("short-photos.yaml"), Path("results/cat"))
+    for name in ("more", "stopping"):
         shutil.copytree("results/noise", f"results/{name}")
 
 
@@ -161,7 +167,7 @@ def lip(arguments: tuple[str, ...], text: str | None = None) -> Result:
 
 
 def shortened(arguments: tuple[str, ...]) -> tuple[str, ...]:
-    return (*SHORTENED.get(arguments[0], arguments[:1]), *arguments[1:])
+    return SHORTENED.get(arguments[0], tuple)(arguments)
 
 
 def with_tickets(arguments: tuple[str, ...]) -> tuple[str, ...]:
