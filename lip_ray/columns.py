@@ -236,7 +236,7 @@ TENSORS = (
 
 SWEEPS = Table(
     "sweeps",
-    "A row a trial that a sweep asked for, whether or not it has begun.",
+    "One row per trial that a sweep asked for, whether or not it has begun.",
     stored=(
         Column("sweep", "string", "name of the sweep"),
         Column("sweep_id", "string", "of its trials"),
@@ -300,7 +300,7 @@ FACETS = (
 
 TRIALS = Table(
     "trials",
-    "A row a trial that has begun.",
+    "One row per trial that has begun.",
     stored=(
         TRIAL_ID,
         KIND,
@@ -344,7 +344,7 @@ TRIALS = Table(
 
 LEVELS = Table(
     "levels",
-    "A row a level and image.",
+    "One row per level and image.",
     stored=(
         *LEVEL_KEY,
         KEPT,
@@ -465,7 +465,7 @@ LEVELS = Table(
 
 CURVES = Table(
     "curves",
-    "A row a level and image: thinned traces of the fit.",
+    "One row per level and image: thinned traces of the fit.",
     stored=(
         *LEVEL_KEY,
         Column("step", "list of int32", "thinned: about 250 of all"),
@@ -480,7 +480,8 @@ image is known."""
 
 CHOICES = Table(
     "choices",
-    "A row a level, image and stopping rule: the step that it chose. Several rules watch each fit.",
+    "One row per level, image and stopping rule: the step that it chose. Several rules watch each "
+    "fit.",
     stored=(
         *LEVEL_KEY,
         Column("rule", "string", "wmv, emv, discrepancy or held_out", since=7),
@@ -518,7 +519,7 @@ CHOICES = Table(
 
 MASKS = Table(
     "masks",
-    "A row a level and layer.",
+    "One row per level and layer.",
     stored=(
         TRIAL_ID,
         LEVEL,
@@ -542,7 +543,7 @@ each weight that the mask of that level keeps; the others are pruned."""
 
 WEIGHTS = Table(
     "weights",
-    "A row a parameter that a level begins with, where no seed draws it.",
+    "One row per parameter that a level begins with, where no seed draws it.",
     stored=TENSORS,
     since=2,
 )
@@ -551,7 +552,7 @@ its own."""
 
 NETWORKS = Table(
     "networks",
-    "A row a parameter of the generator that a level ended with.",
+    "One row per parameter of the generator that a level ended with.",
     stored=TENSORS,
     since=3,
 )
@@ -559,7 +560,7 @@ NETWORKS = Table(
 
 RECONSTRUCTIONS = Table(
     "reconstructions",
-    "A row a picture of a level and image.",
+    "One row per picture of a level and image.",
     stored=(
         *LEVEL_KEY,
         Column(
@@ -574,7 +575,7 @@ RECONSTRUCTIONS = Table(
 
 PICTURES = Table(
     "pictures",
-    "A row a picture of a level and image at full size, where such are kept.",
+    "One row per picture of a level and image at full size, where such are kept.",
     stored=(
         *LEVEL_KEY,
         Column("role", "string", "clean, measured, peak, selected or final", since=8),
@@ -629,14 +630,14 @@ FAILURES = Table(
 
 SCORES = Table(
     "scores",
-    "A row a point of a search that came to an end.",
+    "One row per point of a search that came to an end.",
     stored=(*POINT_KEY, STATE, VALUES, REASON, TOLD_AT),
     since=4,
 )
 
 POINTS = Table(
     "points",
-    "A row a trial of a point that a search asked for.",
+    "One row per trial of a point that a search asked for.",
     stored=(
         *POINT_KEY,
         PARAMS,
@@ -674,13 +675,13 @@ POINTS = Table(
 
 PARETO = Table(
     "pareto",
-    "A row a point on the front of its search.",
+    "One row per point on the front of its search.",
     derived=(*POINT_KEY, PARAMS, OBJECTIVES_OF_A_SEARCH, VALUES, LOSSES),
 )
 
 SENSING = Table(
     "sensing",
-    "A row a level and image of a reconstruction from few measurements.",
+    "One row per level and image of a reconstruction from few measurements.",
     derived=(
         *LEVEL_KEY,
         SPLIT,
@@ -710,7 +711,7 @@ SENSING = Table(
 
 TIMINGS = Table(
     "timings",
-    "A row a kind of fit: what it took.",
+    "One row per kind of fit: what it took.",
     derived=(
         KIND,
         PRIOR,
@@ -735,13 +736,13 @@ TIMINGS = Table(
 
 SETTINGS = Table(
     "settings",
-    "A row a trial: which trials differ by their seeds alone.",
+    "One row per trial: which trials differ by their seeds alone.",
     derived=(TRIAL_ID, SETTING),
 )
 
 FRONTIER = Table(
     "frontier",
-    "A row a setting, image and level of trajectories and transfers: means over seeds.",
+    "One row per setting, image and level of trajectories and transfers: means over seeds.",
     derived=(
         KIND,
         TASK,
@@ -781,10 +782,10 @@ FRONTIER = Table(
 
 MATCHING = Table(
     "matching",
-    "A row a study and way of finding tickets: down to where it stays as good as dense, by means, "
-    "as the report's verdicts estimate it. Unfinished fits, and those whose dense network is "
-    "unfinished or worse than the measurement, are left out. The bounds of chance need Student's t "
-    "and are in the report and its `matching_table` alone.",
+    "One row per study and way of finding tickets: down to where it stays as good as dense, by "
+    "means, as the report's verdicts estimate it. Unfinished fits, and those whose dense network "
+    "is unfinished or worse than the measurement, are left out. The bounds of chance need "
+    "Student's t and are in the report and its `matching_table` alone.",
     derived=(
         TASK,
         PRIOR,
@@ -818,7 +819,7 @@ MATCHING = Table(
 
 TRANSFER = Table(
     "transfer",
-    "A row a level of a transfer, beside the native ticket.",
+    "One row per level of a transfer, beside the native ticket.",
     derived=(
         TRIAL_ID,
         LEVEL,

@@ -1,5 +1,6 @@
 """A study small enough to run whole in seconds, run without Ray, and stores made to compare."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,13 @@ UNLIKE_BETWEEN_RUNS = {"fit_s", "memory_mb", "host", "finished_at", "started_at"
 KEYS = ("trial_id", "level", "image", "layer", "name", "role")
 
 
-def run_all(sweep: Path, store: Path, *, quick: bool = False) -> None:
+def run_all(
+    sweep: Path, store: Path, *, quick: bool = False, overrides: Iterable[str] = ()
+) -> None:
     """Run a whole sweep here, one trial after another, with no Ray."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainable.tune, "report", lambda report: None)
-        asked = Sweep.from_yaml(sweep, quick=quick)
+        asked = Sweep.from_yaml(sweep, quick=quick, overrides=overrides)
         for planned in plan(asked, {}):
             run_trial(config(planned.trial, store))
         Writer.open(store).write_sweep(sweep_record(asked))
