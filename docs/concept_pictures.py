@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from lip_ray.exchange.tickets import export
+from lip_ray.outputs import write_whole
 from lip_ray.store import Reader
 
 FOLDER = Path(__file__).parent
@@ -60,7 +61,7 @@ def main(place: str) -> None:
     }
     for name, picture in drawn.items():
         output = FOLDER / f"concepts-{name}.svg"
-        output.write_text(picture, encoding="utf-8")
+        write_whole(output, picture)
         print(f"{output}: {output.stat().st_size:,} bytes")
 
 

@@ -16,7 +16,9 @@ def json_schema() -> dict[str, Any]:
     """The JSON schema of a sweep file, for editors: what it refuses, a sweep refuses too."""
     trial = _nothing_required(TypeAdapter(Trial).json_schema(ref_template="#/$defs/{model}"))
     search = Search.model_json_schema(ref_template="#/$defs/{model}")
-    definitions = trial.pop("$defs", {}) | search.pop("$defs")
+    sources, run = (model.model_json_schema() for model in (Sources, Run))
+    parts = (trial, search, sources, run)
+    definitions = {name: one for part in parts for name, one in part.pop("$defs", {}).items()}
     axes = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -27,12 +29,12 @@ def json_schema() -> dict[str, Any]:
         "properties": {
             "name": {"type": "string", "pattern": NAME_PATTERN},
             "trial": trial,
-            "sources": {"anyOf": [{"type": "string"}, Sources.model_json_schema()]},
+            "sources": {"anyOf": [{"type": "string"}, sources]},
             "cases": {"type": "array", "items": {"type": "object"}, "minItems": 1},
             "grid": axes,
             "search": search,
             "quick": {"type": "object", "additionalProperties": True},
-            "run": Run.model_json_schema(),
+            "run": run,
         },
         "$defs": definitions,
     }

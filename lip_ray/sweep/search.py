@@ -203,7 +203,7 @@ Level = Annotated[
     Field(discriminator="kind"),
     BeforeValidator(
         _expand_level,
-        json_schema_input_type=Literal["last"] | LevelNumber | NearDensity,
+        json_schema_input_type=Literal["last"] | LevelNumber | Last | Numbered | NearDensity,
     ),
 ]
 """The level of a ladder that an objective is about."""

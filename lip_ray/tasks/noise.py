@@ -35,7 +35,7 @@ OptionalNoise = Annotated[float, AfterValidator(_none_or_grey_levels)]
 """A standard deviation in 8-bit grey levels; 0 is no noise."""
 
 UPPER_QUARTILE = 0.6744897501960817
-"""Of N(0, 1), and so its median distance from 0."""
+"""The upper quartile of N(0, 1), and so its median distance from 0."""
 
 
 def with_noise(measurement: Tensor, sigma: float, *, seed: int, image: Picture) -> Tensor:

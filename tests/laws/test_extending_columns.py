@@ -61,6 +61,7 @@ from lip_ray.cli import app
 from lip_ray.records import LevelRecord, Outcome
 from lip_ray.store import Reader, Writer, described, schema
 from lip_ray.store.upkeep.compact import compact
+from lip_ray.sweep.json_schema import json_schema_text
 from lip_ray.sweep.search import Objective
 
 store = sys.argv[1]
@@ -95,7 +96,7 @@ found = {
     "tables": CliRunner().invoke(app, ["tables", "levels"]).stdout,
     "page": described(),
     "objective": Objective(column="psnr_gain_db", direction="maximize").column,
-    "search_schema": CliRunner().invoke(app, ["schema"]).stdout,
+    "search_schema": json_schema_text(),
     "axis": WORDS["psnr_gain_db"],
     "goal": Goal.of({"column": "psnr_gain_db", "direction": "maximize"}).title,
 }

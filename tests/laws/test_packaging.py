@@ -47,6 +47,7 @@ def test_citation_and_package_are_of_this_version(project: dict[str, Any]) -> No
 OF_PACKAGES = {
     "PIL": "pillow",
     "mlflow": "mlflow-skinny",
+    "pywt": "pywavelets",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
@@ -88,7 +89,7 @@ def test_every_package_that_is_imported_is_declared(project: dict[str, Any]) -> 
     missing = [name for name in found if canonicalize_name(packages[name]) not in declared]
     assert {name: found[name] for name in missing} == {}
     unused = needed - set(map(canonicalize_name, packages.values()))
-    assert unused == {"pywavelets"}, "which scikit-image needs for what we ask of it"
+    assert unused == set()
 
 
 def packages_of(lines: list[str]) -> set[str]:

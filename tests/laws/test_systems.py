@@ -32,6 +32,7 @@ GUARDED = {
     "lip_ray.analysis.print": {"os.killpg", "signal.SIGKILL"},  # a browser and its processes
     "lip_ray.cores": {"os.sched_getaffinity"},  # asks whether there is such a function
     "lip_ray.scratch": {"fcntl", "os.getuid"},  # locks, on Linux and macOS
+    "lip_ray.store.files": {"os.kill"},  # not on Windows, where asking would end a process
     "lip_ray.trials.recording": {"/proc", "resource"},  # without /proc, what getrusage says
 }
 """Modules outside the engine that may name what some systems lack, and what each of them names."""
