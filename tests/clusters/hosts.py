@@ -54,7 +54,7 @@ while True:
 
 MOUNTS = """
 set -eu
-mount -t tmpfs tmpfs /srv
+mount -t tmpfs -o mode=755 tmpfs /srv
 mkdir /srv/host /srv/shared /srv/home /srv/kept
 mount --bind {folder} /srv/host
 mount --bind {shared} /srv/shared
@@ -67,8 +67,8 @@ for path in {kept}; do
 done
 mount -t proc proc /proc
 mount -t tmpfs tmpfs /dev/shm
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /mnt
+mount -t tmpfs -o mode=755 tmpfs /run
+mount -t tmpfs -o mode=755 tmpfs /mnt
 mount -t tmpfs tmpfs /tmp
 mkdir /run/sshd /mnt/lip
 mount --bind /srv/shared/store /mnt/lip

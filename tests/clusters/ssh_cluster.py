@@ -117,19 +117,17 @@ class SshCluster:
         """Give each host of Ray a virtual environment that has all that lip-ray needs, but not lip-ray:
         there is no way from there to where it could be fetched."""
         made = self.network.folder / "venv"
-        subprocess.run([sys.executable, "-m", "venv", made], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", made], check=True)
         [packages] = made.glob("lib/python*/site-packages")
         known = [path for path in sys.path if path.endswith("site-packages")]
         (packages / "shared.pth").write_text("\n".join(known))
-        (made / "bin" / "ray").write_text(
-            f"#!{HOME}/lip-ray/venv/bin/python\n"
-            "from ray.scripts.scripts import main\nraise SystemExit(main())\n"
-        )
-        (made / "bin" / "ray").chmod(0o755)
-        for script in (made / "bin").iterdir():
-            if not script.is_symlink() and b"#!" == script.read_bytes()[:2]:
-                text = script.read_text().replace(str(made), f"{HOME}/lip-ray/venv")
-                script.write_text(text)
+        for name, module in (("ray", "ray.scripts.scripts"), ("pip", "pip._internal.cli.main")):
+            script = made / "bin" / name
+            script.write_text(
+                f"#!{HOME}/lip-ray/venv/bin/python\n"
+                f"from {module} import main\nraise SystemExit(main())\n"
+            )
+            script.chmod(0o755)
         for name in RAY_HOSTS:
             place = self.network[name].folder / "home" / "lip-ray"
             shutil.copytree(made, place / "venv", symlinks=True)
