@@ -75,6 +75,9 @@ SECRETS = {
     "long random text": r"(?<![\w/.-])[A-Za-z0-9+]{40,}(?![\w/.-])",
 }
 
+FIRST_AUTOSCALER = "RAY_enable_autoscaler_v2=0 "
+"""On machines of one's own the second takes the head for a worker, as tests/clusters shows."""
+
 HEAD_PORTS = {
     "--port": "6379",
     "--ray-client-server-port": "10001",
@@ -230,8 +233,11 @@ def _of_start(config: Config) -> Iterator[str]:
     for role, wanted in (("head", HEAD_PORTS | ALL_PORTS), ("worker", ALL_PORTS)):
         stop, *starts = config[f"{role}_start_ray_commands"]
         given = options(" ".join(starts))
-        if stop != "ray stop" or not all("ulimit -n 65536; ray start" in s for s in starts):
-            yield f"{role}: files are limited, or an older Ray lives on"
+        first = FIRST_AUTOSCALER if (config["provider"]["type"], role) == ("local", "head") else ""
+        if stop != "ray stop" or not all(
+            f"ulimit -n 65536; {first}ray start" in one for one in starts
+        ):
+            yield f"{role}: files are limited, an older Ray lives on, or it is another autoscaler"
         yield from (
             f"{role}: {name} is {given.get(name)}, not {value}"
             for name, value in wanted.items()
@@ -292,8 +298,10 @@ class TestEveryFile:
 def test_files_differ_only_where_clouds_do() -> None:
     configs = [read(path) for path in FILES.values()]
     same = ("file_mounts", "head_start_ray_commands", "worker_start_ray_commands", "docker")
-    for key in same:
-        assert all(config[key] == configs[0][key] for config in configs)
+    for config in configs:
+        start = config["head_start_ray_commands"]
+        config["head_start_ray_commands"] = [one.replace(FIRST_AUTOSCALER, "") for one in start]
+        assert all(config[key] == configs[0][key] for key in same)
 
 
 def _drop(*keys: str) -> Callable[[Config], None]:
@@ -398,6 +406,7 @@ class TestTheChecks:
             (_replace("mountpoint -q /mnt/lip ||", "true ||"), "nothing is mounted"),
             (_replace("sudo chown", "mkdir /mnt/elsewhere; sudo chown"), "another mount"),
             (_replace("ulimit -n 65536; ", ""), "files are limited"),
+            (_replace("ray start --head", FIRST_AUTOSCALER + "ray start --head"), "another autoscaler"),
             (_replace("--dashboard-host=127.0.0.1", "--dashboard-host=0.0.0.0"), "not 127.0.0.1"),
             (_replace("--max-worker-port=19999", ""), "--max-worker-port is None"),
             (_replace("--num-cpus=0", "--num-cpus=2"), "head: trials may land"),
@@ -415,6 +424,11 @@ class TestTheChecks:
         except KeyError:
             found = ["KeyError"]
         assert any(said in mistake for mistake in found), found
+
+    def test_the_first_autoscaler_starts_machines_of_ones_own(self) -> None:
+        config = read(FILES["clusters/on_premises.yaml"])
+        _replace(FIRST_AUTOSCALER, "")(config)
+        assert any("another autoscaler" in mistake for mistake in mistakes(config))
 
     def test_workers_on_premises_are_counted(self) -> None:
         config = read(FILES["clusters/on_premises.yaml"])
