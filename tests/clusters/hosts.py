@@ -157,7 +157,9 @@ class Host:
         holds = ["setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--kill-child=KILL"]
         own = ["--net", "--uts", "--ipc", "--pid", "--mount", "--propagation", "private"]
         log = (self.folder / "boot.log").open("wb")
-        self._holder = subprocess.Popen([*holds, *own, "bash", "-c", script], stderr=log, stdout=log)
+        self._holder = subprocess.Popen(
+            [*holds, *own, "bash", "-c", script], stderr=log, stdout=log
+        )
         wait_until(lambda: (self.folder / "up").exists(), f"{self.name}: {self.folder}/boot.log")
         self.network.plug(self)
 

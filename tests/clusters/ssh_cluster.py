@@ -89,7 +89,9 @@ class SshCluster:
 
     def refused(self, name: str) -> int:
         """How many packets the firewall of a host has kept out."""
-        said = self.network[name].run("nft", "list", "counter", "inet", "cluster", "refused", root=True)
+        said = self.network[name].run(
+            "nft", "list", "counter", "inet", "cluster", "refused", root=True
+        )
         return int(re.search(r"packets (\d+)", said.stdout)[1])  # type: ignore[index]
 
     def check_out(self, sweep: str) -> None:
@@ -102,7 +104,17 @@ class SshCluster:
         kept_out = shutil.ignore_patterns(".*", "build", "*.egg-info", "results", "dist")
         shutil.copytree(ROOT, source, ignore=kept_out)
         subprocess.run(
-            [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", place / "dist", source],
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "wheel",
+                "-q",
+                "--no-deps",
+                "--wheel-dir",
+                place / "dist",
+                source,
+            ],
             check=True,
         )
         edited = yaml.safe_load((ROOT / "clusters" / "on_premises.yaml").read_text())
@@ -110,7 +122,9 @@ class SshCluster:
         edited["provider"] |= {"head_ip": self.head.address, "worker_ips": addresses}
         edited["max_workers"] = len(addresses)
         edited["auth"] = {"ssh_user": USER, "ssh_private_key": "~/.ssh/id_ed25519"}
-        (place / "clusters" / "on_premises.yaml").write_text(yaml.safe_dump(edited, sort_keys=False))
+        (place / "clusters" / "on_premises.yaml").write_text(
+            yaml.safe_dump(edited, sort_keys=False)
+        )
         self._own(self.laptop.folder / "home")
 
     def furnish(self) -> None:

@@ -114,7 +114,13 @@ class SwiftBucket:
         host.start("memcached", "-l", "127.0.0.1", log="memcached.log")
         for name in (*SERVERS, "proxy"):
             words = (f"swift-{name}-server", f"/etc/swift/{name}.conf")
-            host.start("/usr/bin/python3", f"/usr/bin/{words[0]}", words[1], log=f"{name}.log", environment={"PYTHONPATH": ""})
+            host.start(
+                "/usr/bin/python3",
+                f"/usr/bin/{words[0]}",
+                words[1],
+                log=f"{name}.log",
+                environment={"PYTHONPATH": ""},
+            )
         wait_until(lambda: self._client("head_bucket", made_first=True), "the bucket", every_s=1)
 
     @property
@@ -127,7 +133,9 @@ class SwiftBucket:
         built = f"/etc/swift/{name}.builder"
         device = f"r1z1-127.0.0.1:{port}/d1"
         for words in ("create 4 1 0", f"add {device} 1", "rebalance"):
-            self.host.shell(f"swift-ring-builder {built} {words} || [ $? = 1 ]", environment={"PYTHONPATH": ""})
+            self.host.shell(
+                f"swift-ring-builder {built} {words} || [ $? = 1 ]", environment={"PYTHONPATH": ""}
+            )
 
     def _client(self, call: str, *, made_first: bool) -> bool:
         script = (

@@ -23,7 +23,9 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """A host with a bucket, and one for each driver."""
     if lacks := lacking(NEEDED_BY_SWIFT):
         pytest.skip(f"no bucket of Swift can be had here: {lacks}")
-    made = Network(tmp_path_factory.mktemp("swift") / "net", ("bucket", *DRIVERS), more=SwiftBucket.MORE)
+    made = Network(
+        tmp_path_factory.mktemp("swift") / "net", ("bucket", *DRIVERS), more=SwiftBucket.MORE
+    )
     try:
         for name in DRIVERS:
             (made[name].folder / "home" / "hosts.yaml").write_text(SWEEP)
@@ -49,14 +51,18 @@ def test_two_drivers_at_once(
     }
     first, second = (network[name] for name in DRIVERS)
     for host in (first, second):
-        wait_until(lambda: " density " in host.log("lip.log"), host.log("lip.log"), patience_s=PATIENCE_S)
+        wait_until(
+            lambda: " density " in host.log("lip.log"), host.log("lip.log"), patience_s=PATIENCE_S
+        )
     second.kill()
     second.boot()
     running["d2"] = second.start(*words, log="again.log", environment=KEYS)
     for name in DRIVERS:
         code = running[name].wait(timeout=PATIENCE_S)
         assert code == 0, network[name].log("lip.log") + network[name].log("again.log")
-    checked = first.run("lip", "store", "check", "--store", store, environment=KEYS, timeout=PATIENCE_S)
+    checked = first.run(
+        "lip", "store", "check", "--store", store, environment=KEYS, timeout=PATIENCE_S
+    )
     assert "all is well" in checked.stdout
     exported = "/mnt/lip/fetched"
     copy = (

@@ -28,7 +28,11 @@ NEEDED = {
 
 def block(beginning: str) -> list[str]:
     """The lines of the page's block of commands whose first line begins so, without remarks."""
-    [found] = [one for one in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL) if one.startswith(beginning)]
+    [found] = [
+        one
+        for one in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+        if one.startswith(beginning)
+    ]
     lines = found.replace("\\\n", " ").splitlines()
     return [re.sub(r"\s+# .*", "", line) for line in lines]
 
@@ -62,7 +66,12 @@ def tls(network: Network) -> dict[str, object]:
             host.run("bash", "-c", f"mkdir -p ~/own && cat > ~/own/{name}", text=made.decode())
     token = "0123456789abcdef" * 4
     for host in (head, other):
-        host.run("bash", "-c", "mkdir -p ~/.ray && cat > ~/.ray/auth_token && chmod 600 ~/.ray/auth_token", text=token)
+        host.run(
+            "bash",
+            "-c",
+            "mkdir -p ~/.ray && cat > ~/.ray/auth_token && chmod 600 ~/.ray/auth_token",
+            text=token,
+        )
     return {
         "RAY_AUTH_MODE": "token",
         "RAY_USE_TLS": 1,
@@ -91,7 +100,10 @@ def test_a_sweep(network: Network, tls: dict[str, object], undisturbed: Path) ->
     for without in ({"RAY_USE_TLS": 0}, {"RAY_AUTH_TOKEN": "f" * 64}):
         settings = tls | without
         refused = other.run(
-            *("timeout", "60", "python", "-c", ask), environment=settings, check=False, timeout=PATIENCE_S
+            *("timeout", "60", "python", "-c", ask),
+            environment=settings,
+            check=False,
+            timeout=PATIENCE_S,
         )
         assert "joined" not in refused.stdout, without
     assert running.wait(timeout=PATIENCE_S) == 0, head.log("lip.log")

@@ -77,8 +77,13 @@ def test_every_worker_has_the_wheel(cluster: SshCluster) -> None:
 
 
 def test_nobody_without_the_token_is_answered(cluster: SshCluster) -> None:
-    ask = f"import ray; ray.init('{cluster.head.address}:6379', log_to_driver=False); print('joined')"
-    for settings in ({"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}):
+    ask = (
+        f"import ray; ray.init('{cluster.head.address}:6379', log_to_driver=False); print('joined')"
+    )
+    for settings in (
+        {"RAY_AUTH_MODE": "disabled"},
+        {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64},
+    ):
         refused = cluster.network["w1"].run(
             *("timeout", "60", "python", "-c", ask),
             environment=settings,

@@ -97,16 +97,21 @@ def test_two_nodes_are_one_ray_that_only_the_job_can_reach(
     words = first.run("cat", f"/proc/{lip}/cmdline").stdout.split("\0")
     address = words[words.index("--address") + 1]
     environment = dict(
-        pair.partition("=")[::2] for pair in first.run("cat", f"/proc/{lip}/environ").stdout.split("\0")
+        pair.partition("=")[::2]
+        for pair in first.run("cat", f"/proc/{lip}/environ").stdout.split("\0")
     )
     ask = (
         "import ray; ray.init(address='%s', log_to_driver=False);"
-        "print({name: ray.cluster_resources()[name] for name in ('CPU', 'GPU', 'memory')})" % address
+        "print({name: ray.cluster_resources()[name] for name in ('CPU', 'GPU', 'memory')})"
+        % address
     )
     token = {name: environment[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
     answer = first.run("python", "-c", ask, environment=token).stdout
     assert str({"CPU": 2.0, "GPU": 2.0, "memory": 2.0 * 2**30}) in answer
-    for wrong in ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}, {"RAY_AUTH_MODE": "disabled"}):
+    for wrong in (
+        {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64},
+        {"RAY_AUTH_MODE": "disabled"},
+    ):
         refused = first.run("python", "-c", ask, environment=wrong, check=False)
         assert refused.returncode != 0
         assert "CPU" not in refused.stdout
@@ -127,8 +132,12 @@ def test_the_time_limit(
     job = submit(*ON_BOTH, "--signal=B:USR1@60")
     log = slurm.home / f"lip-{job}.log"
     wait_until(lambda: levels(store) >= 2, "two levels", patience_s=PATIENCE_S)
-    passed_s = int(slurm.shell(f"squeue -h -j {job} -O TimeUsed:20 | awk -F: '{{print $1 * 60 + $2}}'"))
-    slurm.login.run("scontrol", "update", f"job={job}", f"TimeLimit={passed_s // 60 + 3}", root=True)
+    passed_s = int(
+        slurm.shell(f"squeue -h -j {job} -O TimeUsed:20 | awk -F: '{{print $1 * 60 + $2}}'")
+    )
+    slurm.login.run(
+        "scontrol", "update", f"job={job}", f"TimeLimit={passed_s // 60 + 3}", root=True
+    )
     wait_until(
         lambda: "the limit is near" in log.read_text(), "SLURM's signal", patience_s=PATIENCE_S
     )

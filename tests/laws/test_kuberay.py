@@ -110,7 +110,10 @@ def test_its_parts_fit_together() -> None:
     [sweep] = re.findall(r"/sweeps/(\S+)", job["spec"]["entrypoint"])
     assert sweep in config["data"]
     assert "Secret" not in documents(), "a token has no place in a file"
-    assert job["spec"]["rayClusterSpec"]["authOptions"]["secretName"] in PATH.read_text().split("\n\n")[0]
+    assert (
+        job["spec"]["rayClusterSpec"]["authOptions"]["secretName"]
+        in PATH.read_text().split("\n\n")[0]
+    )
 
 
 def test_its_sweep_is_one(tmp_path: Path) -> None:
