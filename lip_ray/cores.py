@@ -16,7 +16,8 @@ VERSION_2 = ("", "unified")
 
 AFFINITY = "affinity"
 OF_SLURM = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
-"""What Slurm gives each task, which it says only where the job asked for it, and the job on this node."""
+"""What Slurm gives each task, which it says only where the job asked for it, and the job on this
+node."""
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ DELAYED = "allow_delayed_open=true"
 CHECKSUMS, WHEN_REQUIRED = "AWS_REQUEST_CHECKSUM_CALCULATION", "when_required"
 """The setting of Amazon's library that servers other than Amazon's may need.
 
-By itself it sends files in chunks with a checksum behind them, which OpenStack Swift refuses. Files of a
-store carry checksums of their own.
+By itself it sends files in chunks with a checksum behind them, which OpenStack Swift refuses. Files
+of a store carry checksums of their own.
 """
 
 Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import pandas as pd
 from hosts import Network
+from studies import comparable
 
 from lip_ray.store import Reader
 
@@ -23,7 +25,7 @@ LEVELS = 16
 
 
 class Faults:
-    """Holds back files of a store, on all hosts of a network, so that a fault finds a run at work."""
+    """Holds back files of a store on all hosts of a network, so that a fault finds a run busy."""
 
     def __init__(self, network: Network) -> None:
         self._folder = network.shared / "faults"
@@ -47,3 +49,18 @@ def levels(store: Path) -> int:
 def hosts_of(store: Path) -> set[str]:
     """The hosts that have fitted its levels."""
     return set(Reader(store).frame("levels")["host"])
+
+
+def assert_same_trials(store: Path, other: Path, *, count: int) -> None:
+    """Both stores have so many trials in common, and the same rows of them, bit for bit.
+
+    The table of sweeps is left out: drivers that share a store may each have asked for a part.
+    """
+    ours, theirs = comparable(store), comparable(other)
+    common = set(ours["trials"]["trial_id"]) & set(theirs["trials"]["trial_id"])
+    assert len(common) == count
+    for table, frame in ours.items():
+        if table != "sweeps" and "trial_id" in frame:
+            both = (one[one["trial_id"].isin(common)] for one in (frame, theirs[table]))
+            left, right = (one.reset_index(drop=True) for one in both)
+            pd.testing.assert_frame_equal(left, right, check_exact=True, obj=table)

@@ -7,8 +7,8 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from cluster_sweep import SWEEP  # noqa: E402 (on the path by now)
-from studies import run_all  # noqa: E402
+from cluster_sweep import SWEEP
+from studies import run_all
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
-"""Hosts of their own on this machine: each has its network, host name, processes and temporary files.
+"""Hosts on this machine: each has its own network, host name, processes and temporary files.
 
-A host is a set of Linux namespaces. Its first process is what holds them, so whatever runs there is gone
-with it, and with this process too. Nothing is left in the machine's own namespaces.
+A host is a set of Linux namespaces. Its first process is what holds them, so whatever runs there is
+gone with it, and with this process too. Nothing is left in the machine's own namespaces.
 """
 
 import os

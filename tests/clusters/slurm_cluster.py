@@ -5,7 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
-from hosts import NEEDED, SUBNET, Network, wait_until
+from hosts import NEEDED, Network, wait_until
 
 NEEDED_BY_SLURM = NEEDED | {
     "slurmctld": "slurm-wlm",
@@ -150,6 +150,3 @@ class SlurmCluster:
 
     def _serve(self, name: str) -> None:
         self.network[name].start("slurmd", "-D", "-N", name, log="slurmd.out", root=True)
-
-
-__all__ = ["CORES", "GPUS", "NEEDED_BY_SLURM", "NODES", "SUBNET", "SlurmCluster"]

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from hosts import HOME, NEEDED, PATIENCE_S, ROOT, USER, USER_ID, VENV, Network, wait_until
+from hosts import HOME, NEEDED, PATIENCE_S, ROOT, USER, USER_ID, Network
 
 NEEDED_BY_SSH = NEEDED | {
     "sshd": "openssh-server",
@@ -42,7 +42,6 @@ table inet cluster {{
         meta l4proto ipv6-icmp accept
         tcp dport {{ {ports} }} accept
         counter name refused
-        log prefix "refused "
     }}
     counter refused {{ }}
 }}
@@ -56,7 +55,7 @@ export RAY_health_check_timeout_ms=60000
 
 
 def open_ports(host: str) -> list[str]:
-    """The ports that docs/cluster.md says must be open to other hosts, of the rows with fixed ones."""
+    """The ports that docs/cluster.md says are open to other hosts, of the rows with fixed ones."""
     page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
     found: list[str] = []
     for ports, on in re.findall(r"^\| ([\d,– ]+) \| (all|head) \|", page, re.MULTILINE):
@@ -128,8 +127,10 @@ class SshCluster:
         self._own(self.laptop.folder / "home")
 
     def furnish(self) -> None:
-        """Give each host of Ray a virtual environment that has all that lip-ray needs, but not lip-ray:
-        there is no way from there to where it could be fetched."""
+        """Give each host of Ray an environment with all that lip-ray needs, but not lip-ray.
+
+        There is no way from there to where it could be fetched.
+        """
         made = self.network.folder / "venv"
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", made], check=True)
         [packages] = made.glob("lib/python*/site-packages")
@@ -177,6 +178,3 @@ class SshCluster:
     def _own(self, folder: Path) -> None:
         words = ["chown", "-R", "--no-dereference", f"{USER_ID}:{USER_ID}", folder]
         subprocess.run(words, check=True)
-
-
-__all__ = ["NEEDED_BY_SSH", "RAY_HOSTS", "VENV", "WORKERS", "SshCluster", "wait_until"]

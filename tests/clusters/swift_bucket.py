@@ -1,7 +1,5 @@
 """A bucket that is not a mock: OpenStack Swift with its S3 API, on a host of its own."""
 
-import os
-from pathlib import Path
 from textwrap import dedent
 
 from hosts import NEEDED, USER, Host, wait_until
@@ -121,7 +119,7 @@ class SwiftBucket:
                 log=f"{name}.log",
                 environment={"PYTHONPATH": ""},
             )
-        wait_until(lambda: self._client("head_bucket", made_first=True), "the bucket", every_s=1)
+        wait_until(self._answers, "the bucket", patience_s=600, every_s=1)
 
     @property
     def address(self) -> str:
@@ -137,15 +135,11 @@ class SwiftBucket:
                 f"swift-ring-builder {built} {words} || [ $? = 1 ]", environment={"PYTHONPATH": ""}
             )
 
-    def _client(self, call: str, *, made_first: bool) -> bool:
+    def _answers(self) -> bool:
+        """Whether there is a bucket by now."""
         script = (
-            "import boto3; c = boto3.client('s3', region_name='us-east-1', "
+            "import boto3; client = boto3.client('s3', region_name='us-east-1', "
             f"endpoint_url='http://{self.host.address}:{PORT}');"
-            f"c.create_bucket(Bucket='{BUCKET}'); c.{call}(Bucket='{BUCKET}')"
+            f"client.create_bucket(Bucket='{BUCKET}'); client.head_bucket(Bucket='{BUCKET}')"
         )
-        done = self.host.run("python", "-c", script, environment=KEYS, check=False)
-        self.said = done.stderr
-        return done.returncode == 0
-
-
-__all__ = ["BUCKET", "KEYS", "NEEDED_BY_SWIFT", "SwiftBucket", "Path", "os"]
+        return not self.host.run("python", "-c", script, environment=KEYS, check=False).returncode

@@ -1,4 +1,4 @@
-"""The lines of docs/cluster.md for machines of one's own, with a token, certificates and a firewall."""
+"""The lines of docs/cluster.md for machines of one's own: a token, certificates, a firewall."""
 
 import re
 import shlex
@@ -39,7 +39,7 @@ def block(beginning: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    """Two hosts with a firewall that lets in the ports of the page, and each with its certificate."""
+    """Two hosts with a firewall that lets in the ports of the page."""
     if lacks := lacking(NEEDED):
         pytest.skip(f"no hosts can be had here: {lacks}")
     made = Network(tmp_path_factory.mktemp("hand") / "net", HOSTS)

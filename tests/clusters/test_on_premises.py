@@ -59,7 +59,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshCluster]:
 
 def alive(cluster: SshCluster) -> int:
     """How many hosts the head's Ray counts."""
-    ask = "import ray; ray.init(log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()), 'alive')"
+    ask = (
+        "import ray; ray.init(log_to_driver=False);"
+        "print(sum(n['Alive'] for n in ray.nodes()), 'alive')"
+    )
     said = cluster.up(f'ray exec {FILE} "python -c \\"{ask}\\"" 2>&1 || true', timeout=PATIENCE_S)
     found = [line.split()[0] for line in said.splitlines() if line.strip().endswith(" alive")]
     return int(found[-1]) if found else 0

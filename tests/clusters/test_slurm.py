@@ -1,6 +1,7 @@
 """clusters/slurm.sh under a real SLURM of two nodes, and what ends its jobs.
 
-Whatever does, the job goes on by itself, and the store ends as one that was left alone, bit for bit.
+Whatever does, the job goes on by itself, and the store ends as one that was left alone, bit for
+bit.
 """
 
 import shutil
@@ -8,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster_sweep import LEVELS, SWEEP, Faults, hosts_of, levels
+from cluster_sweep import LEVELS, SWEEP, Faults, assert_same_trials, hosts_of, levels
 from hosts import ROOT, STORE, lacking, wait_until
 from slurm_cluster import NEEDED_BY_SLURM, NODES, SlurmCluster
-from studies import assert_same, comparable
+from studies import assert_same
 
 pytestmark = pytest.mark.clusters
 
@@ -101,9 +102,8 @@ def test_two_nodes_are_one_ray_that_only_the_job_can_reach(
         for pair in first.run("cat", f"/proc/{lip}/environ").stdout.split("\0")
     )
     ask = (
-        "import ray; ray.init(address='%s', log_to_driver=False);"
+        f"import ray; ray.init(address='{address}', log_to_driver=False);"
         "print({name: ray.cluster_resources()[name] for name in ('CPU', 'GPU', 'memory')})"
-        % address
     )
     token = {name: environment[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
     answer = first.run("python", "-c", ask, environment=token).stdout
@@ -204,6 +204,8 @@ def test_an_array_shares_nodes_and_store(
     """Two clusters at once on the same two nodes, with half of the seeds each."""
     job = submit(*ON_BOTH, "--array=0-1", more=("--set", "grid.seed=[%a, 1%a]"))
     assert slurm.wait_for_end(job, patience_s=PATIENCE_S) == "COMPLETED"
+    assert levels(store) == LEVELS
+    assert_same_trials(store, undisturbed, count=2)  # of seeds 0 and 1
 
 
 def test_scancel_ends_it(slurm: SlurmCluster, submit: Submit, store: Path, faults: Faults) -> None:

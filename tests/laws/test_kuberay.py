@@ -1,4 +1,4 @@
-"""clusters/kuberay.yaml holds to what KubeRay publishes of a RayJob, and to what that does not check."""
+"""clusters/kuberay.yaml holds to what KubeRay publishes of a RayJob, and to more."""
 
 import copy
 import gzip
@@ -36,9 +36,9 @@ def closed(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     found = {key: closed(value) for key, value in schema.items()}
-    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
-        if "x-kubernetes-preserve-unknown-fields" not in schema:
-            found.setdefault("additionalProperties", False)
+    named = isinstance(schema.get("properties"), dict) and schema.get("type") == "object"
+    if named and "x-kubernetes-preserve-unknown-fields" not in schema:
+        found.setdefault("additionalProperties", False)
     if schema.get("x-kubernetes-int-or-string"):
         found = {"type": ["integer", "string"]}
     return found

@@ -52,7 +52,7 @@ def test_files_are_sent_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[bytes, str]] = []
 
     class Server(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:  # noqa: N802 (its name there)
+        def do_PUT(self) -> None:
             length = int(self.headers["Content-Length"])
             sent.append((self.rfile.read(length), self.headers.get("Content-Encoding", "")))
             self.send_response(200)
