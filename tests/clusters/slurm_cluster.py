@@ -41,7 +41,7 @@ SchedulerParameters=bf_interval=5,sched_interval=5,batch_sched_delay=1
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 JobRequeue=1
-KillWait=10
+KillWait=60
 SlurmdTimeout=20
 InactiveLimit=0
 ReturnToService=2

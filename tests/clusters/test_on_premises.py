@@ -116,5 +116,7 @@ def test_a_cable_that_is_pulled_and_a_host_that_is_lost(
     assert "16/16 levels of 4/4 trials" in said.log("lip.log")
     assert hosts_of(store) == set(WORKERS), "both had trials, and the first finished what both had"
     assert_same(store, undisturbed)
+    for name in ("head", "w1"):
+        assert cluster.refused(name) == 0, "the page names every port that is needed"
     shown = cluster.up(f"ray exec {FILE} 'lip status --store /mnt/lip/hosts'", timeout=PATIENCE_S)
     assert "16/16" in shown
