@@ -80,9 +80,20 @@ ray_here() {
     return 1
 }
 
+# A folder on this node for this job alone, once those of my jobs that were killed are gone.
+make_folder() {
+    local running old
+    if running=$(squeue --noheader --user="$(id -un)" --format=%A); then
+        for old in /tmp/lip-job-[0-9]*; do
+            [[ -O $old ]] && ! grep -qx "${old##*-}" <<<"$running" && rm -rf "$old"
+        done
+    fi
+    mkdir -p -m 700 "$TMPDIR" && [[ -O $TMPDIR ]]
+}
+
 # The same on another node, which has no folder for it yet.
 ray_there() {
-    mkdir -p -m 700 "$TMPDIR"
+    make_folder || return
     trap 'rm -rf "$TMPDIR"' EXIT
     ray_here "$@"
 }
@@ -108,7 +119,8 @@ ray_of_all() {
     wait_for_nodes 1 || return
     for node in $others; do
         srun --quiet --overlap --nodes=1 --ntasks=1 --cpu-bind=none --nodelist="$node" \
-            bash -c "set -u; $(declare -f gpus memory address until_gone ray_here ray_there); ray_there --address=$head" &
+            bash -c "set -u; $(declare -f gpus memory address until_gone ray_here make_folder ray_there)
+                ray_there --address=$head" &
     done
     wait_for_nodes "$SLURM_JOB_NUM_NODES" || echo "going on with the nodes that have joined" >&2
 }
@@ -180,8 +192,8 @@ clean_up() {
 }
 
 again= lip= head= own=()
-export TMPDIR=/tmp/lip-$SLURM_JOB_ID RAY_USAGE_STATS_ENABLED=0 # short, as Ray's sockets need
-mkdir -p -m 700 "$TMPDIR" && [[ -O $TMPDIR ]] || exit
+export TMPDIR=/tmp/lip-job-$SLURM_JOB_ID RAY_USAGE_STATS_ENABLED=0 # short, as Ray's sockets need
+make_folder || exit
 trap end_soon USR1
 trap end_now TERM
 trap clean_up EXIT

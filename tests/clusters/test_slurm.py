@@ -218,11 +218,18 @@ def test_scancel_ends_it(slurm: SlurmCluster, submit: Submit, store: Path, fault
     assert restarts(slurm, job) == 0
     for node in NODES:
         assert slurm.network[node].processes("ray") == []
-        assert slurm.network[node].shell("ls /tmp") == ""
 
 
-def test_wrong_input_is_not_tried_again(slurm: SlurmCluster, submit: Submit) -> None:
-    job = submit(*SMALL, more=("--set", "fit.setps=1"))
+def test_wrong_input_is_not_tried_again_and_leaves_nothing(
+    slurm: SlurmCluster, submit: Submit
+) -> None:
+    """Neither its own files nor those that a killed job had to leave."""
+    for node in NODES:
+        slurm.network[node].shell("mkdir -p /tmp/lip-job-99999/ray /tmp/lip-1abcdefg")
+    job = submit(*ON_BOTH, more=("--set", "fit.setps=1"))
     assert slurm.wait_for_end(job, patience_s=PATIENCE_S) == "FAILED"
     assert "did you mean 'steps'?" in (slurm.home / f"lip-{job}.log").read_text()
     assert restarts(slurm, job) == 0
+    for node in NODES:
+        assert slurm.network[node].shell("ls /tmp") == "lip-1abcdefg"
+        slurm.network[node].shell("rmdir /tmp/lip-1abcdefg")
