@@ -280,9 +280,6 @@ class Network:
         for made in (self.store, self.shared / "home"):
             made.mkdir(parents=True)
             os.chown(made, USER_ID, USER_ID)
-        for parent in (folder, *folder.parents[:2]):
-            if parent.stat().st_uid == os.geteuid() and parent != Path("/tmp"):
-                parent.chmod(0o755)  # pytest's folders are for their owner alone
         self.hosts = {
             name: Host(name, number, folder / name, self, more)
             for number, name in enumerate(names, start=2)
