@@ -26,6 +26,11 @@ USER, USER_ID = "lip", 1000
 KEPT = [str(path.resolve()) for path in (ROOT, VENV, Path(sys.base_prefix))]
 """What hosts see of this machine under the path that it has here, wherever that is."""
 
+IMPORTS = ":".join(
+    filter(None, (os.environ.get("PYTHONPATH"), str(Path(lip_ray.__file__).parents[1])))
+)
+"""Where hosts import from, as this process does."""
+
 HOME = Path("/srv/home")
 STORE = Path("/mnt/lip")
 """A folder that all hosts of a network share, as an NFS would be."""
@@ -182,7 +187,7 @@ class Host:
             "USER": "root" if root else USER,
             "LANG": "C.UTF-8",
             "PATH": f"{VENV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "PYTHONPATH": Path(lip_ray.__file__).parents[1],
+            "PYTHONPATH": IMPORTS,
             "RAY_USAGE_STATS_ENABLED": 0,
             **(environment or {}),
         }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cluster_sweep import SWEEP, Faults, hosts_of, levels
-from hosts import HOME, ROOT, STORE, Network, lacking, wait_until
+from hosts import HOME, IMPORTS, ROOT, STORE, Network, lacking, wait_until
 from ssh_cluster import FIREWALL, NEEDED_BY_SSH, open_ports
 from studies import assert_same
 
@@ -79,7 +79,7 @@ def tls(network: Network) -> dict[str, object]:
         "RAY_TLS_SERVER_KEY": HOME / "own" / "node.key",
         "RAY_TLS_CA_CERT": HOME / "own" / "ca.crt",
         "RAY_health_check_timeout_ms": 60_000,
-        "PYTHONPATH": f"{ROOT}/tests/ray/faults:{ROOT}",
+        "PYTHONPATH": f"{ROOT}/tests/ray/faults:{IMPORTS}",
         "LIP_FAULTS": "/srv/shared/faults",
     }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cluster_sweep import LEVELS, SWEEP, Faults, assert_same_trials, hosts_of, levels
-from hosts import ROOT, STORE, lacking, wait_until
+from hosts import IMPORTS, ROOT, STORE, lacking, wait_until
 from slurm_cluster import NEEDED_BY_SLURM, NODES, SlurmCluster
 from studies import assert_same
 
@@ -52,7 +52,7 @@ def faults(slurm: SlurmCluster) -> Iterator[Faults]:
 def submit(slurm: SlurmCluster, faults: Faults, request: pytest.FixtureRequest) -> Submit:
     """Gives the sweep to sbatch, with options; the job's id. Its store has the test's name."""
     slurm.wait_for_nodes()
-    path = f"PYTHONPATH={ROOT}/tests/ray/faults:{ROOT}"
+    path = f"PYTHONPATH={ROOT}/tests/ray/faults:{IMPORTS}"
     name = request.node.name
 
     def give(*options: str, more: tuple[str, ...] = (), **exported: object) -> str:
