@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export RAY_USAGE_STATS_ENABLED := 0
 unexport PYTHONDONTWRITEBYTECODE  # whatever starts a process would compile the package anew
 
-.PHONY: quickstart pins test test-combinations test-faults test-fuzz test-soak test-slow test-wheel site lint format check clean
+.PHONY: quickstart pins test test-combinations test-clusters test-faults test-fuzz test-soak test-slow test-wheel site lint format check clean
 
 quickstart: $(VENV)/installed ## Run the shipped study and write its page.
 	$(BIN)/lip run sweeps/quickstart.yaml
@@ -43,6 +43,9 @@ test-soak: $(VENV)/installed-dev ## A hundred faults over one sweep: half an hou
 test-wheel: $(VENV)/installed-dev ## The wheel in an environment of its own, without the repository.
 	$(BIN)/python -m pytest -m slow tests/laws/test_wheel.py
 
+test-clusters: $(VENV)/installed-clusters ## Hosts, SLURM, firewalls and a bucket of their own on this machine, as root.
+	$(BIN)/python -m pytest -m clusters -n 0 tests/clusters
+
 test-fuzz: $(VENV)/installed-dev ## Thousands of mutated inputs, and what came of them.
 	$(BIN)/python -m pytest -raP -m fuzz -n logical
 
@@ -69,4 +72,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/installed-clusters: $(VENV)/installed-dev
+	$(PIP) --editable '.[dev,cluster]'
 	@touch $@

@@ -197,7 +197,7 @@ def of_many(trials: int, folder: Path, **run: Any) -> Sweep:
                 "fit": {"steps": 10, "stopping": {"kind": "wmv", "window": 5, "stride": 1}},
             },
             "grid": {"seed": list(range(trials))},
-            "run": run,
+            "run": {"most_trials": max(trials, 1)} | run,
         },
         folder=folder,
     )

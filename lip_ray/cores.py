@@ -15,7 +15,9 @@ VERSION_1 = ("cpu", "cpu,cpuacct", "cpuacct,cpu")
 VERSION_2 = ("", "unified")
 
 AFFINITY = "affinity"
-OF_TASK = "SLURM_CPUS_PER_TASK"
+OF_SLURM = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
+"""What Slurm gives each task, which it says only where the job asked for it, and the job on this
+node."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,14 @@ def _affinity() -> Limit:
 
 
 def _of_slurm(environment: Mapping[str, str]) -> Iterator[Limit]:
-    """What Slurm gives each task; a process outside a job has none."""
-    asked = environment.get(OF_TASK, "")
-    if asked.isdecimal() and int(asked):
-        yield Limit(int(asked), OF_TASK)
+    """What Slurm gives; a process outside a job has none.
+
+    Clusters that bind no processes to cores say it nowhere else.
+    """
+    for variable in OF_SLURM:
+        given = environment.get(variable, "")
+        if given.isdecimal() and int(given):
+            yield Limit(int(given), variable)
 
 
 def _quotas(root: Path) -> Iterator[Limit]:

@@ -87,6 +87,27 @@ def test_what_slurm_gives_a_task(tmp_path: Path, value: str, found: int) -> None
     assert tightest(tmp_path, {"SLURM_CPUS_PER_TASK": value}).cores == found
 
 
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({"SLURM_CPUS_ON_NODE": "1"}, Limit(1, "SLURM_CPUS_ON_NODE")),
+        (
+            {"SLURM_CPUS_ON_NODE": "2", "SLURM_CPUS_PER_TASK": "1"},
+            Limit(1, "SLURM_CPUS_PER_TASK"),
+        ),
+        (
+            {"SLURM_CPUS_ON_NODE": "1", "SLURM_CPUS_PER_TASK": "4"},
+            Limit(1, "SLURM_CPUS_ON_NODE"),
+        ),
+    ],
+)
+def test_what_slurm_gives_a_job_on_this_node(
+    tmp_path: Path, environment: dict[str, str], found: Limit
+) -> None:
+    """A job that asks for a number of tasks, or a whole node, has no cores per task."""
+    assert tightest(tmp_path, environment) == found
+
+
 def test_the_smallest_counts_and_is_named(tmp_path: Path) -> None:
     root = tree(tmp_path, "0::/\n", **{"cpu.max": "400000 100000"})
     assert tightest(root, {}) == Limit(4, "cgroup quota")

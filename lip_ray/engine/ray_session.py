@@ -47,7 +47,11 @@ ENDING_S, LOOK_S = 10.0, 0.05
 """How long processes that are killed may take to be gone, and how often one looks, in seconds."""
 
 TRIES = 3
-"""How often a head is asked for a driver's server: a busy one may not start it in time."""
+"""How often a head is asked for a driver's server, and one's own Ray is started: a busy machine may
+not do so in time."""
+
+TOO_SLOW = "timed out during startup"
+"""What Ray says then."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +69,27 @@ class Session:
         Helpers of a raylet that was killed live on, and nothing ends them with this process. One
         that is killed may have begun another meanwhile, so it looks again until none is left.
         """
-        until = time.monotonic() + ENDING_S
-        while (processes := list(self._processes())) and time.monotonic() < until:
-            for process in processes:
-                with suppress(OSError):  # it is gone
-                    os.kill(process, signal.SIGKILL)
-            time.sleep(LOOK_S)
+        _end_processes(self.token)
         shutil.rmtree(self.folder.parent, ignore_errors=True)
 
-    def _processes(self) -> Iterator[int]:
-        own = f"\0RAY_AUTH_TOKEN={self.token}\0".encode()
-        for folder in Path("/proc").glob("[0-9]*") if self.token else ():
-            with suppress(OSError):  # it is gone, or another user's
-                started_with = b"\0" + (folder / "environ").read_bytes()
-                if own in started_with and int(folder.name) != os.getpid():
-                    yield int(folder.name)
+
+def _end_processes(token: str) -> None:
+    """End those that this process's own Ray with this token has started; none without a token."""
+    until = time.monotonic() + ENDING_S
+    while (processes := list(_processes(token))) and time.monotonic() < until:
+        for process in processes:
+            with suppress(OSError):  # it is gone
+                os.kill(process, signal.SIGKILL)
+        time.sleep(LOOK_S)
+
+
+def _processes(token: str) -> Iterator[int]:
+    own = f"\0RAY_AUTH_TOKEN={token}\0".encode()
+    for folder in Path("/proc").glob("[0-9]*") if token else ():
+        with suppress(OSError):  # it is gone, or another user's
+            started_with = b"\0" + (folder / "environ").read_bytes()
+            if own in started_with and int(folder.name) != os.getpid():
+                yield int(folder.name)
 
 
 @contextmanager
@@ -110,27 +120,35 @@ def local_ray(folder: Path, token: str) -> Iterator[None]:
     """A Ray of this process's own on the cores it may use, listening on loopback only."""
     with _environment(_own_settings(folder, token)), ray_private.only_loopback():
         try:
-            _start(folder)
+            _start(folder, token)
             yield
         finally:
             ray.shutdown()
 
 
-def _start(folder: Path) -> None:
-    """Raise LaunchError where Ray does not start."""
-    try:
-        ray_private.start(
-            folder,
-            ip_address=LOOPBACK,
-            num_cpus=available_cpus(),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=OBJECT_STORE_BYTES,
-        )
-    except Exception as error:  # on a busy machine Ray raises no narrower one
-        said = first_line(error)
-        raise LaunchError(f"Ray cannot be started on this machine: {said}") from error
+def _start(folder: Path, token: str) -> None:
+    """Raise LaunchError where Ray does not start, after some tries where it was too slow.
+
+    Ray gives its processes 30 s, which a machine with other work may exceed.
+    """
+    for attempt in range(1, TRIES + 1):
+        try:
+            ray_private.start(
+                folder,
+                ip_address=LOOPBACK,
+                num_cpus=available_cpus(),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=OBJECT_STORE_BYTES,
+            )
+            return
+        except Exception as error:  # on a busy machine Ray raises no narrower one
+            ray.shutdown()
+            _end_processes(token)
+            if attempt == TRIES or TOO_SLOW not in str(error):
+                said = first_line(error)
+                raise LaunchError(f"Ray cannot be started on this machine: {said}") from error
 
 
 @contextmanager

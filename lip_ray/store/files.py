@@ -40,6 +40,13 @@ NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 DELAYED = "allow_delayed_open=true"
 """The option of Arrow's S3 file system without which every upload needs three requests."""
 
+CHECKSUMS, WHEN_REQUIRED = "AWS_REQUEST_CHECKSUM_CALCULATION", "when_required"
+"""The setting of Amazon's library that servers other than Amazon's may need.
+
+By itself it sends files in chunks with a checksum behind them, which OpenStack Swift refuses. Files
+of a store carry checksums of their own.
+"""
+
 Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
 READ_ERRORS = (Damaged, OSError, pa.ArrowException)
@@ -366,6 +373,8 @@ class Bucket(Files):
                     f"{shown}: credentials in a store's name would be kept wherever it is noted: "
                     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, instead"
                 )
+            if "endpoint_override" in parts.query:
+                os.environ.setdefault(CHECKSUMS, WHEN_REQUIRED)
             self._system, path = FileSystem.from_uri(_in_one_request(parts))
             self._root = path.rstrip("/")
             if not self._root:

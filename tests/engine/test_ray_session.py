@@ -1,12 +1,15 @@
 """What a cluster may come to, and how it is said that there is none."""
 
 import os
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from lip_ray import strict_yaml
+from lip_ray.engine import ray_session
 from lip_ray.engine.ray_session import TRIES, joined, launched, refuse_silent, unreachable
 from lip_ray.engine.resources import Capacity, LaunchError
 
@@ -93,3 +96,45 @@ def test_keys_of_the_driver_are_not_handed_to_workers_through_ray() -> None:
 
     assert not {name for name in ENV_VARS_TO_PROPAGATE if "AWS" in name or "KEY" in name}
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+@pytest.mark.parametrize(("failures", "starts"), [(0, 1), (2, 3)])
+def test_a_ray_that_was_too_slow_is_started_again(
+    failures: int, starts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the last try has begun is ended first, or it would slow down the next one."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def start(*_: object, **__: object) -> None:
+        assert all(process.poll() is not None for process in begun)
+        sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+        begun.append(subprocess.Popen(sleep, env={"RAY_AUTH_TOKEN": "ours"}))
+        if len(begun) <= failures:
+            raise Exception("The current node timed out during startup. This could happen")  # Ray's
+
+    monkeypatch.setattr(ray_session.ray_private, "start", start)
+    try:
+        with ray_session.local_ray(tmp_path, "ours"):
+            assert len(begun) == starts
+    finally:
+        for process in begun:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize(
+    ("said", "starts"), [("The current node timed out during startup.", 3), ("no such folder", 1)]
+)
+def test_a_ray_that_does_not_start(
+    said: str, starts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[None] = []
+
+    def start(*_: object, **__: object) -> None:
+        tried.append(None)
+        raise Exception(said)  # Ray raises no narrower one
+
+    monkeypatch.setattr(ray_session.ray_private, "start", start)
+    with pytest.raises(LaunchError, match=said), ray_session.local_ray(tmp_path, "ours"):
+        pass
+    assert len(tried) == starts

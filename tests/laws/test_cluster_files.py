@@ -75,6 +75,12 @@ SECRETS = {
     "long random text": r"(?<![\w/.-])[A-Za-z0-9+]{40,}(?![\w/.-])",
 }
 
+FIRST_AUTOSCALER = "export RAY_enable_autoscaler_v2=0; "
+"""On machines of one's own the second takes the head for a worker, as tests/clusters shows."""
+
+AGAIN = ("tries=0; until ", "; do [ $((tries += 1)) -lt 5 ] || exit 1; ray stop; done")
+"""What tries to start Ray again: there the first autoscaler never does."""
+
 HEAD_PORTS = {
     "--port": "6379",
     "--ray-client-server-port": "10001",
@@ -121,7 +127,7 @@ def setup(config: Config) -> list[str]:
 
 def options(command: str) -> dict[str, str]:
     """The `--name=value` of a command."""
-    return dict(re.findall(r"(--[\w-]+)=(\S+)", command))
+    return dict(re.findall(r"(--[\w-]+)=([^\s;]+)", command))
 
 
 def mistakes(config: Config) -> list[str]:
@@ -230,8 +236,13 @@ def _of_start(config: Config) -> Iterator[str]:
     for role, wanted in (("head", HEAD_PORTS | ALL_PORTS), ("worker", ALL_PORTS)):
         stop, *starts = config[f"{role}_start_ray_commands"]
         given = options(" ".join(starts))
-        if stop != "ray stop" or not all("ulimit -n 65536; ray start" in s for s in starts):
-            yield f"{role}: files are limited, or an older Ray lives on"
+        before = after = ""
+        if config["provider"]["type"] == "local":
+            before, after = (FIRST_AUTOSCALER * (role == "head") + AGAIN[0], AGAIN[1])
+        if stop != "ray stop" or not all(
+            f"ulimit -n 65536; {before}ray start" in one and one.endswith(after) for one in starts
+        ):
+            yield f"{role}: files are limited, an older Ray lives on, or what starts it is another"
         yield from (
             f"{role}: {name} is {given.get(name)}, not {value}"
             for name, value in wanted.items()
@@ -292,8 +303,12 @@ class TestEveryFile:
 def test_files_differ_only_where_clouds_do() -> None:
     configs = [read(path) for path in FILES.values()]
     same = ("file_mounts", "head_start_ray_commands", "worker_start_ray_commands", "docker")
-    for key in same:
-        assert all(config[key] == configs[0][key] for config in configs)
+    for config in configs:
+        for role in ("head", "worker"):
+            lines = config[f"{role}_start_ray_commands"]
+            for text in (FIRST_AUTOSCALER, *AGAIN):
+                lines[:] = [line.replace(text, "") for line in lines]
+        assert all(config[key] == configs[0][key] for key in same)
 
 
 def _drop(*keys: str) -> Callable[[Config], None]:
@@ -398,6 +413,10 @@ class TestTheChecks:
             (_replace("mountpoint -q /mnt/lip ||", "true ||"), "nothing is mounted"),
             (_replace("sudo chown", "mkdir /mnt/elsewhere; sudo chown"), "another mount"),
             (_replace("ulimit -n 65536; ", ""), "files are limited"),
+            (
+                _replace("ray start --head", FIRST_AUTOSCALER + "ray start --head"),
+                "what starts it is another",
+            ),
             (_replace("--dashboard-host=127.0.0.1", "--dashboard-host=0.0.0.0"), "not 127.0.0.1"),
             (_replace("--max-worker-port=19999", ""), "--max-worker-port is None"),
             (_replace("--num-cpus=0", "--num-cpus=2"), "head: trials may land"),
@@ -415,6 +434,12 @@ class TestTheChecks:
         except KeyError:
             found = ["KeyError"]
         assert any(said in mistake for mistake in found), found
+
+    @pytest.mark.parametrize("text", [FIRST_AUTOSCALER, *AGAIN])
+    def test_how_ray_is_started_on_machines_of_ones_own(self, text: str) -> None:
+        config = read(FILES["clusters/on_premises.yaml"])
+        _replace(text, "")(config)
+        assert any("what starts it is another" in mistake for mistake in mistakes(config))
 
     def test_workers_on_premises_are_counted(self) -> None:
         config = read(FILES["clusters/on_premises.yaml"])

@@ -2,7 +2,9 @@
 
 import json
 import multiprocessing
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,31 @@ def endpoint() -> Iterator[str]:
 def store(endpoint: str, tmp_path: Path) -> str:
     """The name of a store that is not there yet."""
     return f"s3://results/{tmp_path.name}?scheme=http&endpoint_override={endpoint}"
+
+
+def test_files_are_sent_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in chunks with a checksum behind them, which OpenStack Swift answers with an error."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+    monkeypatch.delenv("AWS_REQUEST_CHECKSUM_CALCULATION", raising=False)
+    sent: list[tuple[bytes, str]] = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            length = int(self.headers["Content-Length"])
+            sent.append((self.rfile.read(length), self.headers.get("Content-Encoding", "")))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"127.0.0.1:{server.server_port}"
+        files_of(f"s3://results/x?scheme=http&endpoint_override={endpoint}").replace("a", b"one")
+        server.shutdown()
+    assert sent == [(b"one", "")]
 
 
 def test_files_come_and_go(store: str) -> None:
