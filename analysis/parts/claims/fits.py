@@ -1,12 +1,14 @@
 """The fits that a claim is about, picked by SQL and paired by image, task and seed."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
 from lip_ray.claims import Claim, Claims
 from lip_ray.errors import UserError
-from lip_ray.store import Reader
+from lip_ray.store import QueryError, Reader
 
 OF_TRIALS = (
     *("kind", "pruner", "prior", "task", "seed", "travels", "target", "setting"),
@@ -36,17 +38,68 @@ SAME = ["dense_key", "kept", "total"]
 """Where these are equal, several fits are one fit that several ladders begin with."""
 
 
-def picked(store: Reader, claims: Claims, claim: Claim, side: Side) -> pd.DataFrame:
-    """The fits of one side of a claim, each once, those that failed as their measurements.
+@dataclass(frozen=True, kw_only=True)
+class Fits:
+    """All fits of a store, those that failed as their measurements, and which of them each side of
+    each claim picks."""
 
-    Raises QueryError for SQL that is wrong, UserError where several different fits of one image,
-    task, seed and source are picked: a claim has to say which it means.
-    """
+    rows: pd.DataFrame
+    picked: pd.DataFrame
+    """A column of flags for each side."""
+
+    @classmethod
+    def of(cls, store: Reader, claims: Claims) -> "Fits":
+        """One query answers all conditions.
+
+        Raises QueryError for SQL that is wrong, naming the first claim in which it is.
+        """
+        conditions = dict(_conditions(claims))
+        try:
+            found = store.sql(_query(claims, conditions)).to_pandas()
+        except QueryError:
+            for flag, condition in conditions.items():
+                _try(store, claims, flag, condition)
+            raise
+        rows = found.drop(columns=[*conditions])
+        moved = (rows["kind"] == "transfer") & (rows["source_image"] != rows["image"])
+        rows = _restored(rows.assign(origin=rows["source_image"].where(moved, "")))
+        return cls(rows=rows, picked=found[[*conditions]].astype(bool))
+
+
+def _conditions(claims: Claims) -> Iterator[tuple[str, str]]:
+    """By the name of its flag what picks the fits of one side of a claim."""
+    for claim in claims.claims:
+        for side in ("first", "second"):
+            if condition := getattr(claim, side):
+                yield _flag(claim, side), f"({claim.where}\n) and ({condition}\n)"
+
+
+def _flag(claim: Claim, side: Side) -> str:
+    return f"{claim.name}, {side}"
+
+
+def _query(claims: Claims, conditions: Mapping[str, str]) -> str:
     named = "".join(f", ({condition}\n) as {name}" for name, condition in claims.fits.items())
-    chosen = f"({claim.where}\n) and ({getattr(claim, side)}\n)"
-    rows = store.sql(f"from (select *{named} from ({FITS})) where {chosen}").to_pandas()
-    moved = (rows["kind"] == "transfer") & (rows["source_image"] != rows["image"])
-    fits = _restored(rows.assign(origin=rows["source_image"].where(moved, "")))
+    flags = "".join(
+        f', coalesce({condition}, false) as "{flag}"' for flag, condition in conditions.items()
+    )
+    return f"select *{flags} from (select *{named} from ({FITS}))"
+
+
+def _try(store: Reader, claims: Claims, flag: str, condition: str) -> None:
+    try:
+        store.sql(_query(claims, {flag: condition}))
+    except QueryError as error:
+        raise QueryError(f"claim {flag}: {error}") from error
+
+
+def side_of(found: Fits, claim: Claim, side: Side) -> pd.DataFrame:
+    """The fits of one side of a claim, each once.
+
+    Raises UserError where several different fits of one image, task, seed and source are picked: a
+    claim has to say which it means.
+    """
+    fits = found.rows[found.picked[_flag(claim, side)]]
     dense = fits["kept"] == fits["total"]
     key = [*ONE, "origin"]
     once = pd.concat([fits[dense].drop_duplicates([*key, *SAME]), fits[~dense]]).sort_values(key)

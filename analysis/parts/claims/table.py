@@ -17,7 +17,7 @@ from ...statistics.claims import (
     verdicts_of,
 )
 from ...statistics.intervals import samples_of
-from .fits import pairs_of, picked
+from .fits import Fits, pairs_of, side_of
 
 
 def claims_table(store: Reader, claims: Claims) -> pd.DataFrame:
@@ -36,9 +36,10 @@ def claims_table(store: Reader, claims: Claims) -> pd.DataFrame:
     Raises QueryError for a condition that is wrong, UserError for one that picks several fits
     where one is meant.
     """
+    fits = Fits.of(store, claims)
+    sides = {claim.name: _Sides.of(fits, claim) for claim in claims.claims}
     tested = [
-        (claim, which, _Sides.of(store, claims, claim).evidence(which, claims))
-        for claim, which in claims.tests()
+        (claim, which, sides[claim.name].evidence(which, claims)) for claim, which in claims.tests()
     ]
     verdicts = verdicts_of([found for *_, (found, _) in tested], confidence=claims.confidence)
     rows = [
@@ -76,9 +77,9 @@ class _Sides:
     second: pd.DataFrame | None
 
     @classmethod
-    def of(cls, store: Reader, claims: Claims, claim: Claim) -> "_Sides":
-        first = picked(store, claims, claim, "first")
-        second = None if claim.second is None else picked(store, claims, claim, "second")
+    def of(cls, fits: Fits, claim: Claim) -> "_Sides":
+        first = side_of(fits, claim, "first")
+        second = None if claim.second is None else side_of(fits, claim, "second")
         return cls(claim=claim, first=first, second=second)
 
     def evidence(self, which: str, claims: Claims) -> tuple[Evidence, dict[str, int]]:

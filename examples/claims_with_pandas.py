@@ -1,0 +1,34 @@
+"""Numbers of the published study without lip-ray: pandas reads its tables, SciPy has the interval.
+
+    python examples/claims_with_pandas.py studies/lottery
+
+Each line is a claim of studies/claims.yaml: what a ticket gains over the dense network at its best
+step, the 95 % interval over photos, and how many photos there are.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+from scipy import stats
+
+trials, levels = (
+    pd.concat(map(pd.read_parquet, Path(sys.argv[1]).glob(f"*/{table}-*.parquet")))
+    for table in ("trials", "levels")
+)
+of_trial = ["trial_id", "task_name", "seed", "kind", "method_name", "method_settings"]
+fits = levels.merge(trials[of_trial], on="trial_id").query("kind == 'trajectory'")
+imp = fits[
+    fits["method_settings"].str.contains('"at": "level"') & (fits["method_name"] == "magnitude")
+]
+imp = imp[imp["total"] < 200_000].assign(density=imp["density"].round(2))
+for sigma in (25, 50):
+    task = imp[imp["task_name"] == f"denoising, σ = {sigma}"]
+    dense = task[task["density"] == 1]
+    for density, name in ((0.5, "half"), (0.2, "fifth"), (0.05, "twentieth")):
+        both = task[task["density"] == density].merge(dense, on=["image", "seed"])
+        both = both[~(both["unfinished_x"] | both["unfinished_y"]).astype(bool)]
+        gain = (both["psnr_peak_db_x"] - both["psnr_peak_db_y"]).groupby(both["image"]).mean()
+        low, high = stats.ttest_1samp(gain, 0).confidence_interval()
+        said = f"{gain.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+        print(f"ticket-matches-{name}-{sigma}: {said}, {len(gain)} images")
