@@ -6,8 +6,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from ...charts.cells import in_lines
-from ...charts.style import PALETTE, axis_lines, layout
+from ...charts.style import PALETTE, axis_lines, layout, plain
 from ...page.content import Content, Part
 from ...page.section import Figure, Section, table_of
 from ...rows.naming import tuples
@@ -18,14 +17,6 @@ from .table import claims_table
 COLOURS = {"holds": "#009E73", "does not": "#D55E00", "cannot be told": PALETTE["muted"]}
 SYMBOLS = {"holds": "circle", "does not": "x", "cannot be told": "circle-open"}
 """How a verdict looks, in colour and without."""
-
-BY = {"peak": "the best step", "selected": "the selected step", "final": "the last step"}
-
-LABEL_WIDTH = 44
-"""Characters in a line of a claim."""
-
-MOST_DB = 4.0
-"""Beyond this many dB a figure cuts intervals off, for the small ones to be seen."""
 
 NOTE = """
 Each claim is about pairs of fits of the same image, task and seed; seeds are averaged first, and
@@ -63,7 +54,7 @@ def _figures(found: pd.DataFrame) -> Iterator[Figure]:
         place="claims",
         label="Mean differences of claims with intervals, by verdict",
         note="Filled circles hold, crosses do not, open circles cannot be told. Lines are "
-        "intervals, the band is what rounding alone could make.",
+        "intervals, each by itself. The names are those of the table below.",
         lines=1,
         figure=claims_figure(rows),
         rows=len(rows),
@@ -87,17 +78,10 @@ def claims_figure(rows: pd.DataFrame) -> go.Figure:
         xaxis={"title": {"text": "first − second, dB"}, "zeroline": True, **axis_lines()},
         yaxis={
             "tickvals": places,
-            "ticktext": [
-                f"{in_lines(row.says, LABEL_WIDTH)}<br>by {BY[row.by]}" for row in tuples(rows)
-            ],
+            "ticktext": [f"{row.claim}, {row.by}" for row in tuples(rows)],
             "range": [0.4, len(rows) + 0.6],
         },
     )
-    low, high = (
-        float(rows[name].clip(-MOST_DB, MOST_DB).agg(end))
-        for name, end in (("low", "min"), ("high", "max"))
-    )
-    figure.update_xaxes(range=[min(low, -0.2) - 0.05, max(high, 0.2) + 0.05])
     return figure
 
 
@@ -109,16 +93,24 @@ def _trace(word: str, colour: str, own: list[tuple[int, Any]]) -> go.Scatter:
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": [row.high - row.mean for _, row in own],
-            "arrayminus": [row.mean - row.low for _, row in own],
+            "array": [_length(row.high - row.mean) for _, row in own],
+            "arrayminus": [_length(row.mean - row.low) for _, row in own],
             "color": colour,
         },
         mode="markers",
         name=word,
         marker={"color": colour, "symbol": SYMBOLS[word], "size": 9},
-        text=[f"{row.claim}: {_figure_text(row)}, {_verdict_text(row)}" for _, row in own],
+        text=[
+            "<br>".join([plain(row.says), _figure_text(row), plain(_verdict_text(row))])
+            for _, row in own
+        ],
         hovertemplate="%{text}<extra></extra>",
     )
+
+
+def _length(half: float) -> float | None:
+    """One side of an interval; None where one run is all there is."""
+    return None if pd.isna(half) else half
 
 
 def _figure_text(row: Any) -> str:

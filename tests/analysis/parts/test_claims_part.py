@@ -320,6 +320,14 @@ class TestCommands:
         assert "IMP beats random." in page.read_text(encoding="utf-8")
         assert "<svg" in figure.read_text(encoding="utf-8")
 
+    def test_one_run_has_no_interval(
+        self, stored: Callable[..., Reader], tmp_path: Path, file: Path
+    ) -> None:
+        stored(both()[:2], better_by(GAINS))
+        page = tmp_path / "page.html"
+        assert lip("report", tmp_path / "store", "--claims", file, "-o", page).exit_code == 0
+        assert "cannot be told: one run" in page.read_text(encoding="utf-8")
+
     def test_no_claims_no_section(self, stored: Callable[..., Reader], tmp_path: Path) -> None:
         stored(both(), better_by(GAINS))
         refused = lip("table", "claims", tmp_path / "store")
