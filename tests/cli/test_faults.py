@@ -104,8 +104,8 @@ def test_faults_of_our_own_are_shown_and_asked_for(error: Exception) -> None:
 
 def test_a_fault_has_its_traceback_and_exit_code() -> None:
     call = (
-        "import sys, lip_ray.cli as cli; from lip_ray.cli import results; "
-        "results.described = lambda table: 1 // 0; sys.argv = ['lip', 'tables']; cli.main()"
+        "import sys, lip_ray.cli as cli, lip_ray.store as store; "
+        "store.described = lambda table: 1 // 0; sys.argv = ['lip', 'tables']; cli.main()"
     )
     ended = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True)
     assert ended.returncode == 70

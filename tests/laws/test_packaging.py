@@ -95,3 +95,9 @@ def test_every_package_that_is_imported_is_declared(project: dict[str, Any]) -> 
 def packages_of(lines: list[str]) -> set[str]:
     """The names of the packages that are required."""
     return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """Pytest imports them by their names alone, and refuses the second."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
