@@ -10,6 +10,8 @@ include_patterns = [
     "CONTRIBUTING.md",
     "docs/*.md",
     "sweeps/paper/README.md",
+    "studies/README.md",
+    "sweeps/study/README.md",
 ]
 extensions = ["myst_parser", "sphinx_copybutton"]
 myst_heading_anchors = 4
