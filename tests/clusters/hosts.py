@@ -82,6 +82,7 @@ for path in {kept}; do  # a home of root's is closed to all others
     way=
     for part in $(echo $path | tr / ' '); do
         way=$way/$part
+        [ -e $way ] || break  # a checkout under /tmp, which is another here
         [ $way = $path ] || [ "$(find $way -maxdepth 0 -perm -001)" ] || {{
             mount -t tmpfs -o mode=755 tmpfs $way
             break

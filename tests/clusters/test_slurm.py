@@ -25,6 +25,9 @@ SMALL = ("--cpus-per-task=1", "--mem-per-cpu=1G")
 
 ON_BOTH = (*SMALL, "--nodes=2")
 
+LEFT = "find /tmp -maxdepth 1 -name 'lip-*' -printf '%f\\n'"
+"""What of our own lies in a node's folder for temporary files."""
+
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
@@ -121,7 +124,7 @@ def test_two_nodes_are_one_ray_that_only_the_job_can_reach(
     assert_same(store, undisturbed)
     for node in NODES:
         assert slurm.network[node].processes("ray") == []
-        assert slurm.network[node].shell("ls /tmp") == ""
+        assert slurm.network[node].shell(LEFT) == ""
 
 
 def test_the_time_limit(
@@ -231,5 +234,5 @@ def test_wrong_input_is_not_tried_again_and_leaves_nothing(
     assert "did you mean 'steps'?" in (slurm.home / f"lip-{job}.log").read_text()
     assert restarts(slurm, job) == 0
     for node in NODES:
-        assert slurm.network[node].shell("ls /tmp") == "lip-1abcdefg"
+        assert slurm.network[node].shell(LEFT) == "lip-1abcdefg"
         slurm.network[node].shell("rmdir /tmp/lip-1abcdefg")
