@@ -18,7 +18,7 @@ from ..page.section import Block, Emphasis, Fold, Section, Table, Words, table_o
 from ..rows.identity import KINDS
 from ..rows.naming import distinct_names, tuples
 from ..rows.points import CONFIDENCE, described_points, distinct_fits
-from ..rows.texts import density_text
+from ..rows.texts import density_text, tested_text
 from ..statistics.intervals import (
     Matching,
     Rung,
@@ -269,8 +269,7 @@ def _sample_text(row: Any) -> str:
         "unfinished": row.unfinished,
         "below the measurement": row.below_measured,
     }
-    said = [f"{row.n} {row.unit}{'' if row.n == 1 else 's'}"]
-    return ", ".join([*said, *(f"{count} {name}" for name, count in counts.items() if count)])
+    return tested_text(row, counts)
 
 
 def _bound_text(density: Any) -> str:

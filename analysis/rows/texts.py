@@ -43,6 +43,12 @@ def wrong_text(row: Any, missing: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
+def tested_text(row: Any, others: Mapping[str, int]) -> str:
+    """How many images or seeds a row's test is about, and how many `others` there are, by name."""
+    said = f"{row.n} {row.unit}{'' if row.n == 1 else 's'}"
+    return ", ".join([said, *(f"{count} {name}" for name, count in others.items() if count)])
+
+
 def sample_text(table: pd.DataFrame) -> str:
     """How many seeds the means of a table are over, and what its intervals are."""
     counts = table.loc[table["n"] > 0, "n"]

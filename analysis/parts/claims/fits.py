@@ -122,8 +122,10 @@ def _restored(rows: pd.DataFrame) -> pd.DataFrame:
     measurement itself, whether or not it is finished: how far below it is means nothing.
     """
     fits = rows.astype(dict.fromkeys([*PSNRS, "psnr_measured_db"], float))
-    failed = fits["psnr_peak_db"] < fits["psnr_measured_db"]
-    unfinished = fits["unfinished"].astype("boolean").fillna(False).astype(bool)
+    failed, unfinished = (
+        fits[name].astype("boolean").fillna(False).astype(bool)
+        for name in ("below_measured", "unfinished")
+    )
     counted = {name: fits[name].mask(failed, fits["psnr_measured_db"]) for name in PSNRS}
     return fits.assign(**counted, failed=failed, unfinished=unfinished & ~failed)
 

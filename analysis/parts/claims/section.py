@@ -6,15 +6,16 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from ...charts.style import PALETTE, axis_lines, layout, plain
+from ...charts.style import OKABE_ITO, PALETTE, axis_lines, layout, plain
 from ...page.content import Content, Part
 from ...page.section import Figure, Section, table_of
 from ...rows.naming import tuples
+from ...rows.texts import tested_text
 from ..differences import difference_cell
 from .stated import StatedStore
 from .table import claims_table
 
-COLOURS = {"holds": "#009E73", "does not": "#D55E00", "cannot be told": PALETTE["muted"]}
+COLOURS = {"holds": OKABE_ITO[2], "does not": OKABE_ITO[1], "cannot be told": PALETTE["muted"]}
 SYMBOLS = {"holds": "circle", "does not": "x", "cannot be told": "circle-open"}
 """How a verdict looks, in colour and without."""
 
@@ -122,11 +123,10 @@ def _figure_text(row: Any) -> str:
 
 
 def _sample_text(row: Any) -> str:
-    said = [f"{row.n} {row.unit}{'' if row.n == 1 else 's'}"]
     counts = {"unfinished": row.unfinished, "neither restores": row.neither}
     if row.test != "works":
         counts["failed"] = row.failed
-    return ", ".join([*said, *(f"{count} {name}" for name, count in counts.items() if count)])
+    return tested_text(row, counts)
 
 
 def _verdict_text(row: Any) -> str:

@@ -130,8 +130,8 @@ def copied(
 ) -> Merged:
     r"""Copy into a store what one other has, it lacks, and is to be copied.
 
-    With `in_parts`, rows of tables that compaction covers are written into parts at once. Of the
-    trials that are copied, the rows of `BULKY` tables that are not are noted as omissions.
+    With `in_parts`, rows are written into parts at once where compaction covers their table. Rows
+    of `BULKY` tables that are not copied, although their trial is, are noted as omissions.
     """
     for _ in range(ATTEMPTS):
         try:

@@ -6,7 +6,7 @@ is published once stays: a trial whose rows of a table are there keeps getting t
 again adds parts beside those that there are, which keep their bytes.
 
 All new rows appear at once, by a manifest. Killed before, publishing leaves parts that nothing
-reads, and the same command removes them. Of two at once the later one begins again.
+reads, and the same command removes them. Where two publish at once, the later one begins again.
 """
 
 import shutil
