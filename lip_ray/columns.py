@@ -121,6 +121,13 @@ POSITION = Column("position", "int32", "place in the order, from 0")
 SHAPE = Column("shape", "list of int32", "of the tensor")
 HOST = Column("host", "string", "name of the machine")
 DEVICE = Column("device", "string", "cpu, or the GPU's name")
+CPU = Column(
+    "cpu",
+    "string",
+    "model of the machine's CPU and the vector instructions that PyTorch uses there; null in rows "
+    "from before schema version 10",
+    since=10,
+)
 EPOCH = Column(
     "epoch",
     "int32",
@@ -434,6 +441,7 @@ LEVELS = Table(
         MEMORY_MB,
         HOST,
         DEVICE,
+        CPU,
         Column("threads", "int32", "of PyTorch", title="threads"),
         Column(
             "execution",

@@ -178,6 +178,8 @@ class LevelRecord:
     """Peak of the level in 2²⁰ bytes: of tensors on a GPU; on a CPU of the whole process."""
     host: str = ""
     device: str = ""
+    cpu: str | None = None
+    """The machine's CPU, as `processor.cpu_name` says it."""
     threads: int = 0
     execution: str | None = None
     """Whether steps computed all weights, dense, or the kept ones alone, sparse; None where no

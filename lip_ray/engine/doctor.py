@@ -13,6 +13,7 @@ from lip_ray.engine.mps import mps_runs, turns_remark
 from lip_ray.engine.ray_session import OBJECT_STORE_BYTES, answers, ray_at
 from lip_ray.engine.temporary import usable_folder
 from lip_ray.engine.tensor_cards import card_remark, tensor_card_here
+from lip_ray.processor import cpu_name
 from lip_ray.store import Writer
 
 PACKAGES = ("lip-ray", "torch", "ray", "pyarrow", "duckdb", "pandas", "plotly", "pydantic")
@@ -48,7 +49,8 @@ def _version(package: str) -> Check:
 def _cores() -> str:
     limit = tightest()
     by = "" if limit.by == AFFINITY else f", by {limit.by}"
-    return f"{limit.cores} {'core' if limit.cores == 1 else 'cores'} for this process{by}"
+    cores = "core" if limit.cores == 1 else "cores"
+    return f"{limit.cores} {cores} for this process{by}; {cpu_name()}"
 
 
 def _gpus() -> str:

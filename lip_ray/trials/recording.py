@@ -21,6 +21,7 @@ from lip_ray.data import encoding
 from lip_ray.data.images import Picture, is_deep, png
 from lip_ray.fits import AdversarialResult, FitResult, Snapshot
 from lip_ray.fits.trace import LOSS, PSNR, PSNR_RAW, STATISTIC
+from lip_ray.processor import cpu_name
 from lip_ray.pruning import Mask
 from lip_ray.records import (
     Curve,
@@ -134,6 +135,7 @@ def machine_columns(device: torch.device) -> dict[str, Any]:
         "memory_mb": _peak_memory_mb(device),
         "host": platform.node(),
         "device": _device_name(device),
+        "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
         "finished_at": datetime.now(UTC).replace(tzinfo=None),
     }

@@ -28,7 +28,7 @@ FLOORS = (
         "store_names",
         "strict_yaml",
     },
-    {"metrics", "mistakes", "reference", "status", "systems"},
+    {"metrics", "mistakes", "processor", "reference", "status", "systems"},
     {"claims", "data"},
     {"priors", "pruning", "tasks"},
     {"fits"},

@@ -88,7 +88,7 @@ class TestTheRegistry:
 
 class TestVersions:
     def test_the_store_is_of_the_latest(self) -> None:
-        assert schema.VERSION == VERSION == 9
+        assert schema.VERSION == VERSION == 10
 
     def test_a_store_of_the_first_has_the_columns_that_are_as_old(self) -> None:
         for path in FIRST.glob("*/*.parquet"):
