@@ -1,6 +1,7 @@
 """Figures as files for papers: PDF, SVG and PNG, sized in millimetres and points."""
 
 import asyncio
+import logging
 import math
 import os
 import signal
@@ -181,6 +182,8 @@ async def _within(figure: go.Figure, options: dict[str, Any], timeout_s: float) 
     """One browser for one figure; when time is up it is killed, since it may not even stop."""
     from kaleido import Kaleido
 
+    # What fails is raised; beside it the browser's pipe logs what it reads while it closes.
+    logging.getLogger("choreographer").setLevel(logging.CRITICAL)
     browser = Kaleido(n=1, timeout=None, mathjax=False)
 
     async def draw() -> bytes:

@@ -152,6 +152,20 @@ class TestFiles:
         with pytest.raises(FigureError, match="the browser that draws figures failed"):
             write_figure(line, tmp_path / "line.svg")
 
+    def test_what_the_browsers_pipe_logs_is_not_shown(
+        self,
+        line: go.Figure,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """Whether a message is cut off when a browser ends is chance."""
+        cut_off = r"""printf '{"method": \0' >&4; sleep 1; exit 3"""
+        monkeypatch.setenv("BROWSER_PATH", str(program(tmp_path, cut_off)))
+        with pytest.raises(FigureError, match="the browser that draws figures failed"):
+            write_figure(line, tmp_path / "line.svg")
+        assert caplog.text == ""
+
 
 def program(folder: Path, line: str) -> Path:
     """A shell script of one line."""
