@@ -17,6 +17,8 @@ from .named import first_figures as first_figures
 from .page.report import frontier_report as frontier_report
 from .page.report import report_sections as report_sections
 from .page.report import write_report as write_report
+from .parts.against_dense import difference_figure as difference_figure
+from .parts.against_dense import difference_table as difference_table
 from .parts.claims.section import claims_figure as claims_figure
 from .parts.claims.table import claims_table as claims_table
 from .parts.classification import classification_figure as classification_figure

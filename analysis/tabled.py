@@ -9,6 +9,7 @@ from lip_ray.errors import UserError
 from lip_ray.status import failures_table
 
 from .page.content import Frames
+from .parts.against_dense import difference_table
 from .parts.classification import classification_table
 from .parts.cost import cost_table, failure_reason_table
 from .parts.frontier.table import frontier_table, hypervolume_table
@@ -68,6 +69,7 @@ TABLES: dict[str, Callable[..., pd.DataFrame]] = {
     "matching_table": _of(matching_table, *FITS),
     "comparison_table": _of(comparison_table, *FITS),
     "dense_differences": _of(dense_differences, *FITS),
+    "difference_table": _of(difference_table, *FITS),
     "frontier_table": _of(frontier_table, *FITS),
     "hypervolume_table": _of_frontier,
     "size_table": _of(size_table, *FITS),

@@ -1,9 +1,11 @@
 """Lines of means with their intervals over a log axis, with buttons for which score is shown."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -25,6 +27,8 @@ class Plot:
     """The vertical axis, by `which`."""
     hover: str
     """Plotly's template for a point."""
+    least: float = -math.inf
+    """Where the vertical axis ends, even if there are means below."""
 
 
 def curve_figure(table: pd.DataFrame, axis: Mapping[str, Any], plot: Plot) -> go.Figure:
@@ -49,10 +53,14 @@ def heights_of(traces: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def _seen(table: pd.DataFrame, values: Any, plot: Plot) -> list[float]:
-    """Room for all means; for the intervals too where they are not three times as wide."""
-    means, all_of_it = spread(table[f"mean{plot.end}"]), spread(values)
+    """Room for all means that are not below the axis; for the intervals too where they are not
+    three times as wide."""
+    means, all_of_it = (
+        spread(np.maximum(shown, plot.least)) for shown in (table[f"mean{plot.end}"], values)
+    )
     room = means[1] - means[0]
-    return [max(all_of_it[0], means[0] - room), min(all_of_it[1], means[1] + room)]
+    low, high = max(all_of_it[0], means[0] - room), min(all_of_it[1], means[1] + room)
+    return [max(low, plot.least), high]
 
 
 def _traces(table: pd.DataFrame, which: str, plot: Plot) -> list[dict[str, Any]]:

@@ -158,7 +158,7 @@ def title_of(content: Content) -> str:
     names = list(dict.fromkeys(map(str, [*content.sweeps["sweep"], *searches])))
     if not names:
         return TITLE
-    more = f" and {len(names) - MOST_NAMES:,} more sweeps" if len(names) > MOST_NAMES else ""
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
     return ", ".join(names[:MOST_NAMES]) + more
 
 

@@ -1,6 +1,7 @@
 """The parts of a page, each with its tables, its figures and its sections."""
 
 from ..page.content import Part
+from .against_dense import PART as AGAINST_DENSE
 from .claims.section import PART as CLAIMS
 from .classification import PART as CLASSIFICATION
 from .cost import PART as COST
@@ -21,6 +22,7 @@ PARTS: tuple[Part, ...] = (
     FRONTIER,
     CLAIMS,
     VERDICTS,
+    AGAINST_DENSE,
     PROBLEMS,
     SIZE,
     TRANSFER,

@@ -49,14 +49,14 @@ def tested_text(row: Any, others: Mapping[str, int]) -> str:
     return ", ".join([said, *(f"{count} {name}" for name, count in others.items() if count)])
 
 
-def sample_text(table: pd.DataFrame) -> str:
-    """How many seeds the means of a table are over, and what its intervals are."""
+def sample_text(table: pd.DataFrame, noun: str = "seeds") -> str:
+    """How many seeds or the like the means of a table are over, and what its intervals are."""
     counts = table.loc[table["n"] > 0, "n"]
     if counts.max() == 1:
-        return "n = 1 seed, so no intervals"
+        return f"n = {counted_text(counts, noun)}, so no intervals"
     where = " from n = 2" if counts.min() == 1 else ""
     level = 100 * table["confidence"].iloc[0]
-    return f"n = {counted_text(counts, 'seeds')}, {level:g} % intervals{where}"
+    return f"n = {counted_text(counts, noun)}, {level:g} % intervals{where}"
 
 
 def counted_text(counts: pd.Series, noun: str) -> str:

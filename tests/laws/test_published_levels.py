@@ -33,10 +33,14 @@ SPREAD = 2.0
 @pytest.fixture(scope="module")
 def drawn() -> list[dict[str, Any]]:
     """Levels that trials found by themselves; those of this kind of CPU if there are any."""
-    found = Reader(STORE).sql(
-        "select level.*, trial.spec from levels as level join trials as trial using (trial_id) "
-        "where trial.kind = 'trajectory' and level.cpu is not null order by trial_id, level"
-    ).to_pandas()
+    found = (
+        Reader(STORE)
+        .sql(
+            "select level.*, trial.spec from levels as level join trials as trial using (trial_id) "
+            "where trial.kind = 'trajectory' and level.cpu is not null order by trial_id, level"
+        )
+        .to_pandas()
+    )
     assert len(found) >= DRAWN
     here = found[found["cpu"] == cpu_name()]
     rows = (found if len(here) < DRAWN else here).to_dict("records")
