@@ -194,6 +194,7 @@ DRAWN = {
     "generator": generator(),
     "generator, another seed": generator(seed=1),
     "generator, random": generator(pruner="random"),
+    "generator, layer densities": generator(layer_densities_of="magnitude"),
     "generator, critic pruned": generator(critic_pruned=True),
     "generator of an array": generator(
         images={"kind": "npz", "path": "/sets/faces.npz", "array": "faces"}
@@ -209,6 +210,7 @@ SOLVED = {
     "sensed": reconstruction(DRAWN["generator"]),
     "sensed, another seed": reconstruction(DRAWN["generator"], seed=4),
     "sensed, pruned at random": reconstruction(DRAWN["generator, random"]),
+    "sensed, layer densities": reconstruction(DRAWN["generator, layer densities"]),
     "sensed, some levels": reconstruction(DRAWN["generator"], take=[0, 1]),
     "sensed, huber": reconstruction(DRAWN["generator"], solver={"kind": "huber"}),
     "sensed, median of means": reconstruction(

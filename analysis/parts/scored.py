@@ -11,7 +11,7 @@ from ..charts.style import density_axis
 from ..page.section import Block, Cells, Figure, table_of
 from ..rows.choosing import check_single
 from ..rows.identity import DENSE
-from ..rows.naming import distinct_names, grouped, named
+from ..rows.naming import grouped, named
 from ..rows.points import distinct_fits
 from ..rows.texts import density_text, known_text, mean_cells, sample_text, wrong_text
 from ..statistics.aggregate import Groups, dense_first, score_table
@@ -50,13 +50,13 @@ class ScoredNetworks:
 
         Raises ValueError when there is no level.
         """
-        described = trials[["trial_id", "pruner", "seed", "method_key", "method_settings"]]
+        described = trials[["trial_id", "seed", "method_name", "method_key", "method_settings"]]
         own = described.assign(**problem)
         points = levels.merge(own, on="trial_id", validate="many_to_one")
         if points.empty:
             raise ValueError(f"no finished level of a {self.noun} in the store")
         points["problem"] = named(points)
-        methods = distinct_names(points["pruner"], points["method_key"], points["method_settings"])
+        methods = named(points, "method")
         points["method"] = methods.set_categories([DENSE, *methods.categories])
         points.loc[points["kept"] == points["total"], "method"] = DENSE
         return points.astype(dict.fromkeys(self.scores.values(), float))

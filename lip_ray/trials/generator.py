@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self, final
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from lip_ray.data.image_sets import ImageSet
@@ -24,15 +24,17 @@ from lip_ray.pruning import (
     Rate,
     Schedule,
     ScoreContext,
+    UnrankableError,
 )
 from lip_ray.records import Facets, LevelRecord, Outcome, Part
 from lip_ray.rng import keyed
-from lip_ray.spec import kind_of, members
+from lip_ray.spec import is_unset, kind_of, members
 from lip_ray.trials.base import AbstractTrial, Conflict, Description, Size
 from lip_ray.trials.context import Context
 from lip_ray.trials.facets import View, chosen, image_columns, network_part, part, setting_of
 from lip_ray.trials.lacking import ADVERSARIAL, CLASSIFIED, COMPARED, of_other_kinds
 from lip_ray.trials.ladder import AbstractLadder
+from lip_ray.trials.origin import TRAVELS_SAID
 from lip_ray.trials.recording import (
     adversarial_curve,
     identity_columns,
@@ -41,12 +43,15 @@ from lip_ray.trials.recording import (
     sheet,
 )
 from lip_ray.trials.rewinding import Rewind, ToInit, refuse_late
+from lip_ray.trials.takeover import at_layer_densities
 from lip_ray.trials.tensors import stored
 from lip_ray.trials.trajectory import Seed
 
 REHEARSED_MACS = 5 * 10**11
 """Multiply-adds of a step that takes a CPU some tens of seconds."""
 ONE_IMAGE = "no path from latent to image is left, so all images are one: it is not fitted"
+NOT_RANKED = "a level above diverged, so its weights could not be ranked"
+NO_LAYERS = "the generator whose layer densities it was to have has no ticket"
 GENERATOR, CRITIC = "generator.", "critic."
 """Prefixes of the names of weights, where those of both networks are stored together."""
 
@@ -78,6 +83,10 @@ class Generator(AbstractTrial):
     """How many weights each level keeps; a list of densities stands for one."""
     rewind: Rewind = ToInit()
     """What the surviving weights, and the critic's, are set to before each fit."""
+    layer_densities_of: Pruner | None = Field(default=None, exclude_if=is_unset)
+    """A pruner in place of `pruner`: each layer keeps as many weights as in the tickets that it
+    finds by the same training with the same seed, at random places. That generator is trained
+    first."""
     critic_pruned: bool = False
     """Whether the critic is pruned too, to the same densities; its weights are never counted."""
     fit: AdversarialFit | None = None
@@ -95,6 +104,11 @@ class Generator(AbstractTrial):
             raise ValueError(
                 "without images and fit the weights must come from a checkpoint: prior.kind must "
                 f"be file, got {self.prior.kind}"
+            )
+        if self.layer_densities_of and (self.pruner != Magnitude() or self.critic_pruned):
+            raise ValueError(
+                "layer_densities_of takes the place of pruner, and the critic then stays dense: "
+                "leave out pruner and critic_pruned"
             )
         if self.fit is None and (self.critic_pruned or not isinstance(self.rewind, ToInit)):
             raise ValueError("rewind and critic_pruned are for a generator that is trained")
@@ -116,14 +130,38 @@ class Generator(AbstractTrial):
         return self.seed
 
     @property
+    def model_of_layers(self) -> "Generator | None":
+        """The generator whose layer densities its tickets have, if they have those of one."""
+        if self.layer_densities_of is None:
+            return None
+        own = {"pruner": self.layer_densities_of, "layer_densities_of": None}
+        return self.model_copy(update=own)
+
+    @property
+    def sources(self) -> tuple[AbstractTrial, ...]:
+        """The generator whose layer densities its tickets have, if they have those of one."""
+        return (self.model_of_layers,) if self.model_of_layers else ()
+
+    @property
+    def travels(self) -> Literal["layer_densities"] | None:
+        """What it takes over of the tickets of another generator."""
+        return "layer_densities" if self.layer_densities_of else None
+
+    @property
     def description(self) -> Description:
         """The names of its parts in tables; its image is the set that it learns from."""
         return Description(
-            pruner=self.pruner.kind,
+            pruner=self._finder.kind,
             prior=self.prior.kind,
             task="generation",
             image=self.images.label if self.images else "",
+            travels=self.travels,
         )
+
+    @property
+    def _finder(self) -> AbstractPruner:
+        """The pruner that its masks, or their layer densities, are found by."""
+        return self.layer_densities_of or self.pruner
 
     def facets(self) -> Facets:
         """The facets; its images are the set that it learns from."""
@@ -133,7 +171,7 @@ class Generator(AbstractTrial):
             **image_columns(images),
             task=part(self.description.task, lambda view: {}),
             network=self.network_part,
-            method=part(self.label, lambda view: chosen(view, self, FINDS)),
+            method=part(self.label, self._method),
             finder=self.finder_part,
         )
 
@@ -150,7 +188,12 @@ class Generator(AbstractTrial):
         return part(self.label.replace("_", " "), self._finds)
 
     def _finds(self, view: View) -> dict[str, Any]:
-        return {"kind": self.kind} | chosen(view, self, FINDS)
+        return {"kind": self.kind} | self._method(view)
+
+    def _method(self, view: View) -> dict[str, Any]:
+        if self.model_of_layers is None:
+            return chosen(view, self, FINDS)
+        return {"source": chosen(view, self.model_of_layers, FINDS), "travels": self.travels}
 
     @property
     def size(self) -> Size:
@@ -180,8 +223,8 @@ class Generator(AbstractTrial):
 
     @property
     def label(self) -> str:
-        """The name of its pruner, for tables."""
-        return self.pruner.kind
+        """The name of its pruner, for tables, with what is taken over of its tickets."""
+        return self._finder.kind + (TRAVELS_SAID[self.travels] if self.travels else "")
 
     @property
     def prior_kind(self) -> str:
@@ -228,10 +271,10 @@ class Generator(AbstractTrial):
 
     def conflicts(self) -> Iterator[Conflict]:
         """Find what does not go together. Reads the images; trains nothing."""
-        if not self.pruner.weights_alone:
+        if not self._finder.weights_alone:
             yield (
-                "pruner",
-                f"{self.pruner.kind} judges weights by an image that is to be restored, and a "
+                "layer_densities_of" if self.layer_densities_of else "pruner",
+                f"{self._finder.kind} judges weights by an image that is to be restored, and a "
                 f"generator has none: allowed: {', '.join(_without_an_image())}",
             )
         try:
@@ -318,6 +361,7 @@ class Ladder(AbstractLadder):
         made, judges = parted(self._dense)
         self._kept = spec.schedule.kept(made.total)
         self._critic_kept = spec.schedule.kept(judges.total) if spec.critic_pruned else ()
+        self._given = self._with_layers_of(spec.model_of_layers)
         self._judged: Mapping[str, Tensor] = {}
         """The weights that the next mask is chosen by: those at the end of the level."""
 
@@ -394,8 +438,29 @@ class Ladder(AbstractLadder):
             samples=samples,
         )
 
+    def _with_layers_of(self, other: Generator | None) -> list[Mask] | None:
+        """The random masks of all levels that have the layer densities of another generator; None
+        without one. They end where it has no ticket."""
+        if other is None:
+            return None
+        masks = [other.mask(level, self._context) for level in range(other.levels)]
+        known = [mask for mask in masks if mask is not None]
+        return at_layer_densities(known, seed=self._spec.seed)
+
+    def _lacks_layers(self, level: int) -> bool:
+        """Whether the generator whose layer densities are taken over has no ticket at a level."""
+        return self._given is not None and level >= len(self._given)
+
     def cut(self, level: int, mask: Mask) -> Mask:
-        """The next mask, by the averaged generator or the initial one; for the critic likewise."""
+        """The next mask, by the averaged generator or the initial one; for the critic likewise.
+
+        Raises UnrankableError where the weights have no order, or the generator whose layer
+        densities are taken over has no ticket.
+        """
+        if self._lacks_layers(level):
+            raise UnrankableError
+        if self._given is not None:
+            return self._given[level]
         made, critic = parted(mask)
         judged = self._judged
         if self._spec.pruner.scores_at == "init":
@@ -466,7 +531,7 @@ class Ladder(AbstractLadder):
             **self._identity(level, self._kept[level]),
             effective=None,
             outcome=Outcome.FAILED,
-            reason="a level above diverged, so its weights could not be ranked",
+            reason=NO_LAYERS if self._lacks_layers(level) else NOT_RANKED,
             **machine_columns(self._context.device),
         )
 

@@ -115,11 +115,18 @@ def source_conflicts(
 
 
 def transferred_masks(spec: PriorTakeover, masks: list[Mask]) -> list[Mask]:
-    """The source's masks or, for `layer_densities`, nested random ones with as many weights per
-    layer."""
+    """The source's masks or, for `layer_densities`, random ones."""
     if spec.travels != "layer_densities":
         return masks
-    draws = keyed(spec.seed_used, "random pruning")
+    return at_layer_densities(masks, seed=spec.seed_used)
+
+
+def at_layer_densities(masks: list[Mask], *, seed: int) -> list[Mask]:
+    """Random masks, each within the one before, with as many weights in every layer as these have.
+
+    The first is taken as it is.
+    """
+    draws = keyed(seed, "random pruning")
     scores = {
         name: torch.rand(layer.shape, generator=draws, dtype=torch.float64).to(layer.device)
         for name, layer in masks[0].layers.items()

@@ -1,5 +1,6 @@
 """Generators: honest densities, rewinding to where they began, levels that survive a break."""
 
+import dataclasses
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from lip_ray.fits import AdversarialFit
 from lip_ray.pruning import Mask
 from lip_ray.records import LevelRecord, Outcome
 from lip_ray.trials import Context, Generator, run
-from lip_ray.trials.generator import parted
+from lip_ray.trials.generator import NO_LAYERS, parted
 
 
 @pytest.fixture
@@ -148,6 +149,71 @@ class TestCritic:
                 assert not bool(judge[name][~critic.layers[f"critic.{name}"]].any())
 
 
+OF_LAYERS = generator(layer_densities_of="magnitude")
+
+
+@pytest.fixture(scope="module")
+def model() -> list[LevelRecord]:
+    """The records of the generator whose layer densities the other has."""
+    return records_of(generator())
+
+
+@pytest.fixture(scope="module")
+def alike(model: list[LevelRecord]) -> list[LevelRecord]:
+    """The records of the generator that has its layer densities."""
+    return records_of(OF_LAYERS, artifacts=MemoryArtifacts(model))
+
+
+class TestLayerDensities:
+    def test_the_other_generator_differs_by_its_pruner_alone_and_comes_first(self) -> None:
+        assert OF_LAYERS.sources == (generator(),)
+        assert generator().sources == ()
+        assert generator(pruner="random").sources == ()
+
+    def test_every_layer_keeps_as_many_weights_at_other_places(
+        self, model: list[LevelRecord], alike: list[LevelRecord]
+    ) -> None:
+        theirs, own = masks_of(model), masks_of(alike)
+        assert [record.kept for record in alike] == [record.kept for record in model]
+        for level, mask in own.items():
+            for name, layer in mask.layers.items():
+                assert int(layer.sum()) == int(theirs[level].layers[name].sum())
+        assert any(not torch.equal(own[1].layers[n], theirs[1].layers[n]) for n in own[1].layers)
+        for wider, narrower in pairwise(own.values()):
+            assert not any(
+                bool((narrower.layers[n] & ~wider.layers[n]).any()) for n in own[1].layers
+            )
+
+    def test_its_dense_network_is_that_of_the_other(
+        self, model: list[LevelRecord], alike: list[LevelRecord]
+    ) -> None:
+        assert same(network_of(model[0], generator()), network_of(alike[0], OF_LAYERS))
+
+    def test_a_ladder_that_is_taken_up_again_goes_on_to_the_same_bits(
+        self, model: list[LevelRecord], alike: list[LevelRecord]
+    ) -> None:
+        artifacts = MemoryArtifacts([*model, *alike[:1]])
+        again = records_of(OF_LAYERS, artifacts=artifacts, first=1)
+        assert [found(record) for record in again] == [found(record) for record in alike[1:]]
+
+    def test_where_the_other_has_no_ticket_there_is_none(self, model: list[LevelRecord]) -> None:
+        lacking = [dataclasses.replace(model[0], masks={0: model[0].masks[0]})]
+        first, *rest = records_of(OF_LAYERS, artifacts=MemoryArtifacts(lacking))
+        assert first.outcome is Outcome.BUDGET
+        assert [record.outcome for record in rest] == [Outcome.FAILED, Outcome.FAILED]
+        assert {record.reason for record in rest} == {NO_LAYERS}
+
+    def test_tables_call_it_by_what_it_takes_over(self) -> None:
+        assert OF_LAYERS.label == "magnitude, layer densities"
+        assert OF_LAYERS.description.pruner == "magnitude"
+        assert OF_LAYERS.description.travels == "layer_densities"
+        assert OF_LAYERS.facets().method.key != generator().facets().method.key
+
+    def test_ids_of_those_without_are_as_they_were(self) -> None:
+        assert "layer_densities_of" not in generator().model_dump_json()
+        assert OF_LAYERS.id != generator().id
+
+
 class TestBreaks:
     def test_a_level_that_is_broken_off_goes_on_from_what_was_kept(self) -> None:
         spec = generator(fit={"steps": 80, "batch": 8}, schedule=[1.0, 0.5])
@@ -229,6 +295,14 @@ class TestRefusals:
             ({"images": None}, "images and fit go together: images is missing"),
             ({"fit": None, "images": None}, "prior.kind must be file, got dcgan"),
             ({"rewind": {"kind": "step", "step": 4}}, "rewind.step must be less than"),
+            (
+                {"layer_densities_of": "magnitude", "pruner": "random"},
+                "layer_densities_of takes the place of pruner",
+            ),
+            (
+                {"layer_densities_of": "magnitude", "critic_pruned": True},
+                "leave out pruner and critic_pruned",
+            ),
         ],
     )
     def test_what_does_not_go_together(self, changes: dict[str, Any], message: str) -> None:
@@ -239,6 +313,11 @@ class TestRefusals:
         ("changes", "path", "message"),
         [
             ({"pruner": "snip"}, "pruner", "allowed: magnitude, random"),
+            (
+                {"layer_densities_of": "snip"},
+                "layer_densities_of",
+                "allowed: magnitude, random",
+            ),
             (
                 {"prior": DCGAN["prior"] | {"size": 16}},
                 "images",
