@@ -340,7 +340,10 @@ def choices(trial: AnyTrial, psnr: float) -> tuple[StepChoice, ...]:
     )
 
 
-NEWER = ("pair", "one latent", "from one latent")
+NEWER = (
+    *("pair", "one latent", "from one latent"),
+    *("generator, layer densities", "sensed, layer densities", "floor of sensed, layer densities"),
+)
 """Trials that no store from before schema version 6 can have."""
 
 

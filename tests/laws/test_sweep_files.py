@@ -336,7 +336,9 @@ class TestSearches:
 RESTORING = [
     path
     for path in FILES
-    if not re.search("sensing|range|classification|generators", path.stem)  # their fits are of other kinds
+    if not re.search(
+        "sensing|range|classification|generators", path.stem
+    )  # their fits are of other kinds
 ]
 OF_THE_QUESTION = ("set cases instead", "rewind.step must be less than the fit's steps")
 """Lengths of fits that a sweep compares, or rewinds into: no number of steps goes for them all."""
