@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lip_ray.claims import Claims
 from lip_ray.errors import UserError
 
 from .state import Live
@@ -33,22 +34,30 @@ class ServeError(UserError):
     """The page cannot be served; the message says why, and what would work."""
 
 
-def app(store: str | Path, *, sweep: str | None = None, refresh_s: float = REFRESH_S) -> "Flask":
+def app(
+    store: str | Path,
+    *,
+    sweep: str | None = None,
+    claims: Claims | None = None,
+    refresh_s: float = REFRESH_S,
+) -> "Flask":
     """A Flask app that shows a store's page and how far its trials are; it never writes.
 
     Every open page looks at the store every `refresh_s` seconds; only new levels, or other trials
-    in flight, have it computed anew, once for all pages. With a `sweep`, only its trials are shown.
+    in flight, have it computed anew, once for all pages. With a `sweep`, only its trials are shown;
+    with `claims`, these are put to the test too.
 
     Raises ServeError for a `refresh_s` that is not positive and where Flask is not installed,
     StoreError when there is no store, or no such sweep in it.
     """
-    return _app(_live(store, sweep, refresh_s))
+    return _app(_live(store, sweep, claims, refresh_s))
 
 
 def serve(
     store: str | Path,
     *,
     sweep: str | None = None,
+    claims: Claims | None = None,
     host: str = HOST,
     port: int = PORT,
     refresh_s: float = REFRESH_S,
@@ -57,7 +66,7 @@ def serve(
 
     Raises what `app` does, and ServeError for a host or port that cannot be bound.
     """
-    live = _live(store, sweep, refresh_s)
+    live = _live(store, sweep, claims, refresh_s)
     _app(live)  # that Flask is missing is told before a port is taken
     from werkzeug.serving import make_server
 
@@ -85,10 +94,10 @@ def serve(
         _end(live)
 
 
-def _live(store: str | Path, sweep: str | None, refresh_s: float) -> Live:
+def _live(store: str | Path, sweep: str | None, claims: Claims | None, refresh_s: float) -> Live:
     if not 0 < refresh_s < math.inf:
         raise ServeError(f"refresh_s must be positive, got {refresh_s:g}")
-    return Live(store=store, sweep=sweep, refresh_s=refresh_s)
+    return Live(store=store, sweep=sweep, claims=claims, refresh_s=refresh_s)
 
 
 def _app(live: Live, names: Collection[str] = ()) -> "Flask":

@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock, Thread
 
+from lip_ray.claims import Claims
 from lip_ray.errors import UserError
 from lip_ray.records import FRESH_S
 from lip_ray.status import Noted, running_table
 from lip_ray.store import Reader
 
+from ..page.content import Frames
 from ..page.report import live_report
+from ..parts.claims.stated import StatedStore
 from ..rows.naming import tuples
 
 MOST_RUNNING = 8
@@ -50,6 +53,8 @@ class Live:
     store: str | Path
     sweep: str | None = None
     """The sweep whose trials alone are shown; all are where it is None."""
+    claims: Claims | None = None
+    """What the page puts to the test, if anything."""
     refresh_s: float = 10.0
     """How often a browser looks, in seconds."""
     _reader: Reader = field(init=False)
@@ -63,6 +68,9 @@ class Live:
     def __post_init__(self) -> None:
         """Raises StoreError where there is no store, or no such sweep in it."""
         self._reader = Reader(self.store, sweep=self.sweep)
+        self._frames: Frames = self._reader
+        if self.claims is not None:
+            self._frames = StatedStore(reader=self._reader, claims=self.claims)
 
     @property
     def page(self) -> str:
@@ -121,7 +129,7 @@ class Live:
     def _computed(self) -> None:
         at, version = datetime.now(UTC), str(time.time_ns())
         try:
-            page = live_report(self._reader, version=version, refresh_s=self.refresh_s)
+            page = live_report(self._frames, version=version, refresh_s=self.refresh_s)
         except (UserError, OSError) as error:
             self._seen, self._trouble = None, self._away(error)
             return

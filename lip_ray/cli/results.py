@@ -24,6 +24,7 @@ from lip_ray.store_names import MEMORY, MOST_MEMORY, MOST_SPILL, SPILL, THREADS
 
 if TYPE_CHECKING:
     from lip_ray.analysis.page.content import Frames
+    from lip_ray.claims import Claims
     from lip_ray.store import Reader
 
 PSNRS = ("selected", "peak", "final")
@@ -265,6 +266,7 @@ def serve(
     argument: StoreArgument = None,
     store: StoreOption = None,
     sweep: SweepOption = None,
+    claims: ClaimsOption = None,
     host: Annotated[
         str, typer.Option("--host", help="Whom to answer: by default this machine alone.")
     ] = "127.0.0.1",
@@ -284,14 +286,24 @@ def serve(
     from lip_ray.analysis.live.serve import serve as serve_page
 
     place = store_or_only(store, argument)
-    serve_page(place, sweep=sweep, host=host, port=port, refresh_s=refresh_s)
+    found = loaded(claims)
+    serve_page(place, sweep=sweep, claims=found, host=host, port=port, refresh_s=refresh_s)
 
 
 def stated(reader: "Reader", claims: Path | None) -> "Frames":
     """The store, with the claims of a file where one is named."""
-    if claims is None:
+    found = loaded(claims)
+    if found is None:
         return reader
     from lip_ray.analysis.parts.claims.stated import StatedStore
+
+    return StatedStore(reader=reader, claims=found)
+
+
+def loaded(claims: Path | None) -> "Claims | None":
+    """The claims of a file, where one is named."""
+    if claims is None:
+        return None
     from lip_ray.claims import Claims
 
-    return StatedStore(reader=reader, claims=Claims.load(claims))
+    return Claims.load(claims)

@@ -1,6 +1,6 @@
 """A store together with the claims that are made about it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 
 import pandas as pd
@@ -29,3 +29,7 @@ class StatedStore:
     def masks(self, trial_id: str, level: int) -> tuple[LayerMask, ...] | None:
         """The mask of a level, None where none is stored."""
         return self.reader.masks(trial_id, level)
+
+    def left_out(self) -> Mapping[str, Mapping[str, Set[int]]]:
+        """By trial and table the levels whose rows a published store was made without."""
+        return self.reader.left_out()

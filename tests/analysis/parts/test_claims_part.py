@@ -9,13 +9,17 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
+from benchmarks import synthetic
+from lip_ray.analysis.live.state import Live
+from lip_ray.analysis.page.content import Content
+from lip_ray.analysis.parts.claims.stated import StatedStore
 from lip_ray.analysis.parts.claims.table import claims_table
 from lip_ray.claims import Claims
 from lip_ray.cli import app
 from lip_ray.errors import UserError
 from lip_ray.mistakes import SweepError
 from lip_ray.records import LevelRecord
-from lip_ray.store import QueryError, Reader, Writer
+from lip_ray.store import QueryError, Reader, Writer, publish
 from lip_ray.trials import AnyTrial, Trajectory, Transfer
 from tests import every_kind
 
@@ -96,6 +100,25 @@ def better_by(gains: dict[str, float]) -> Score:
 
 
 GAINS = {image: 0.5 + 0.02 * place for place, image in enumerate(IMAGES)}
+
+
+class TestStore:
+    def test_a_page_with_claims_says_what_a_published_store_was_made_without(
+        self, tmp_path: Path
+    ) -> None:
+        synthetic.write(tmp_path / "store", 4, pictures=True)
+        publish(tmp_path / "store", tmp_path / "small")
+        reader = Reader(tmp_path / "small")
+        found = StatedStore(reader=reader, claims=claims())
+        assert Content(store=found).left_out == Content(store=reader).left_out
+        assert "reconstructions" in Content(store=found).left_out
+
+    def test_a_live_page_has_them(self, stored: Callable[..., Reader], tmp_path: Path) -> None:
+        stored(both(), better_by(GAINS))
+        live = Live(store=tmp_path / "store", claims=claims())
+        live.look()
+        live.wait()
+        assert "IMP restores better than random pruning." in live.page
 
 
 class TestTable:
