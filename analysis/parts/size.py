@@ -1,6 +1,7 @@
 """Networks of different kinds on one image and task: PSNR against the parameters left."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -12,7 +13,7 @@ from ..page.content import Content, Part
 from ..page.section import Block, Figure, Section, Text, table_of
 from ..rows.choosing import check_single, most_frequent
 from ..rows.identity import KINDS
-from ..rows.naming import grouped, named
+from ..rows.naming import distinct_names, flat_settings, grouped, named
 from ..rows.points import CONFIDENCE, WHICH, described_points, distinct_fits
 from ..rows.texts import count_text, density_text, mean_cells, sample_text
 from ..statistics.aggregate import Groups, dense_first, psnr_table
@@ -146,13 +147,39 @@ def _in_series(fits: pd.DataFrame) -> pd.DataFrame:
     tickets = pd.concat([tickets, tops[~alone]])
     tickets["series"] = tickets["network"] + ": " + tickets["method"].astype(str)
     kinds = tops[alone]
-    size = ["comparison", "network_name", "reference", "kept_all"]
+    kinds = kinds.assign(family=_families(kinds))
+    size = ["comparison", "family", "reference", "kept_all"]
     ambiguous = kinds.groupby(size, observed=True)["network"].transform("nunique") > 1
-    name = kinds["network"].where(ambiguous, kinds["network_name"].astype(str))
+    name = kinds["network"].where(ambiguous, kinds.pop("family"))
     kinds = kinds.assign(series=name + ": " + kinds["reference"].astype(str))
     found = pd.concat([kinds, tickets], ignore_index=True)
     order = pd.CategoricalDtype(list(dict.fromkeys(sorted(found["series"]))), ordered=True)
     return found.astype({"series": order})
+
+
+def _families(kinds: pd.DataFrame) -> pd.Series:
+    """What a line of networks of one kind is called: by all settings in which these differ but the
+    one with the most values, along which the line goes."""
+    settings = kinds["network_settings"]
+    rest = {
+        text: found
+        for _, own in settings.groupby(kinds["network_name"], observed=True)
+        for text, found in _but_the_most_varied(own.unique()).items()
+    }
+    texts = settings.map(rest)
+    found = distinct_names(kinds["network_name"].astype(str), texts, texts)
+    return pd.Series(found.astype(str), kinds.index)
+
+
+def _but_the_most_varied(settings: Iterable[str]) -> dict[str, str]:
+    """JSON objects without the leaf that has the most different values, by what they were."""
+    flat = {text: flat_settings(text) for text in settings}
+    names = sorted({name for own in flat.values() for name in own})
+    along = max(names, key=lambda name: len({own.get(name) for own in flat.values()}), default="")
+    return {
+        text: json.dumps({name: value for name, value in own.items() if name != along})
+        for text, own in flat.items()
+    }
 
 
 PART = Part(label="Size", sections=sections, kinds={*KINDS})

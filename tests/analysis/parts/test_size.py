@@ -30,6 +30,28 @@ def test_a_line_joins_tickets_with_their_dense_network_and_dense_ones_of_a_kind(
     assert set(rows["n"]) == {2}
 
 
+def test_a_line_goes_along_one_setting(trial_row: Row, level_row: Row) -> None:
+    """Networks of one size that differ in depth are on lines of their own, and on no zigzag."""
+    trials, levels = [], []
+    for layers, width, weights in (
+        (1, 60, 7_600),
+        (2, 49, 7_610),
+        (2, 90, 25_000),
+        (2, 139, 59_000),
+    ):
+        prior = {"kind": "deep_decoder", "layers": layers, "width": width}
+        trials.append(trial_row("magnitude", 0, prior=prior) | {"prior": "deep_decoder"})
+        size = {"kept": weights, "total": weights, "density": 1.0}
+        levels.append(level_row(trials[-1], **size, kept_all=weights, total_all=weights))
+    table = size_table(pd.DataFrame(trials), pd.DataFrame(levels))
+    own = table[table["which"] == "peak"]
+    lines = own.groupby("series", observed=True)["kept_all"].agg(list)
+    assert lines.to_dict() == {
+        "deep_decoder (layers 1): dense": [7_600],
+        "deep_decoder (layers 2): dense": [59_000, 25_000, 7_610],
+    }
+
+
 def test_one_prior_is_no_comparison(study: Any) -> None:
     assert size_table(study.frame("trials"), study.frame("levels")).empty
 
