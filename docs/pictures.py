@@ -1,11 +1,10 @@
-"""The pictures of docs/analysis.md, each from a store that shipped sweeps made.
+"""The pictures of docs/analysis.md, each from the published study or a store that a shipped sweep
+made.
 
-    lip run quickstart
     lip run quickstart_sensing
-    python docs/pictures.py results/quickstart results/quickstart_sensing results/small [STORE...]
+    python docs/pictures.py studies/lottery results/quickstart_sensing [STORE...]
 
-Of each kind of figure the first store that has one is pictured; results/small is made as
-docs/findings.md says.
+Of each kind of figure the first store that has one is pictured.
 """
 
 import sys

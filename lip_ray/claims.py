@@ -6,12 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from lip_ray.errors import UserError
 from lip_ray.literature import PAPERS
-from lip_ray.mistakes import Mistake, SweepError, explained
+from lip_ray.mistakes import Mistake, SweepError, document, explained
 from lip_ray.names import hint
 from lip_ray.spec import Spec
-from lip_ray.strict_yaml import YamlError, parse
 
 Psnr = Literal["peak", "selected", "final"]
 
@@ -89,14 +87,9 @@ class Claims(Spec):
     def load(cls, path: Path) -> Self:
         """The claims of a YAML file.
 
-        Raises SweepError with all mistakes of the file, UserError where it cannot be read.
+        Raises SweepError with all mistakes of the file, or where it cannot be read.
         """
-        try:
-            written = parse(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read: {error}") from error
-        except YamlError as error:
-            raise SweepError(str(path), [Mistake("", str(error))]) from error
+        written = document(path)
         if not isinstance(written, dict):
             raise SweepError(str(path), [Mistake("", "must be a mapping with a list of claims")])
         try:

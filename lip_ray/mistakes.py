@@ -5,11 +5,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from lip_ray import strict_yaml
 from lip_ray.errors import UserError, one_line
 from lip_ray.names import called_here, hint
 from lip_ray.spec import Spec, kind_of
@@ -54,7 +56,7 @@ class Mistake:
 
 
 class SweepError(UserError):
-    """All mistakes of a sweep at once, found before anything is computed."""
+    """All mistakes of a sweep or of claims at once, found before anything is computed."""
 
     many_lines = True
 
@@ -64,6 +66,17 @@ class SweepError(UserError):
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         lines = "\n".join(f"  {problem}" for problem in problems)
         super().__init__(f"{one_line(source)}: {count}\n{lines}")
+
+
+def document(path: Path) -> Any:
+    """The content of a YAML file. Raises SweepError where it cannot be read."""
+    try:
+        return strict_yaml.parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SweepError(str(path), [Mistake("", f"cannot be read: {reason}")]) from error
+    except strict_yaml.YamlError as error:
+        raise SweepError(str(path), [Mistake("", str(error))]) from error
 
 
 @dataclass(frozen=True)

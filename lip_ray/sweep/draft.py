@@ -218,17 +218,6 @@ def _quick_store(whole: str) -> str:
     return f"{path.rstrip('/')}-quick{mark}{query}"
 
 
-def document(path: Path) -> object:
-    """The content of a YAML file. Raises SweepError where it cannot be read."""
-    try:
-        return strict_yaml.parse(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SweepError(str(path), [Mistake("", f"cannot be read: {reason}")]) from error
-    except strict_yaml.YamlError as error:
-        raise SweepError(str(path), [Mistake("", str(error))]) from error
-
-
 def _plain(value: Any) -> Any:
     """A copy in which every spec is the mapping that describes it, every tuple a list."""
     if isinstance(value, Spec):

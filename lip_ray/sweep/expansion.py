@@ -10,9 +10,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lip_ray.mistakes import Mistake, Mistakes, SweepError, explained, joined, shown
+from lip_ray.mistakes import (
+    Mistake,
+    Mistakes,
+    SweepError,
+    document,
+    explained,
+    joined,
+    shown,
+)
 from lip_ray.spec import Spec
-from lip_ray.sweep.draft import Draft, document
+from lip_ray.sweep.draft import Draft
 from lip_ray.sweep.folders import Pictures, content_of, folders_in
 from lip_ray.sweep.places import assign, assigned
 from lip_ray.sweep.search import NearDensity, Numbered, Objective, nearest, overlap

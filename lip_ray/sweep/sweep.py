@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Self
 
 from lip_ray.mistakes import SweepError
+from lip_ray.mistakes import document as read_document
 from lip_ray.spec import ID_DIGITS
 from lip_ray.sweep.draft import Draft
-from lip_ray.sweep.draft import document as read_document
 from lip_ray.sweep.expansion import Expansion, store_of_sources
 from lip_ray.sweep.run import Run
 from lip_ray.sweep.search import Params, Search
