@@ -128,6 +128,8 @@ class Series:
     prior: str
     base: bool
     """Whether it is a dense network alone."""
+    always: bool
+    """Whether it is shown whatever is chosen."""
     name: str
     style: Style
 
@@ -135,9 +137,9 @@ class Series:
     def when(self) -> Mapping[str, Sequence[str]]:
         """The choices for which it is shown: dense networks are whatever the method.
 
-        The deep decoder's are always.
+        The deep decoder is always, unless there are several: they would hide what is chosen.
         """
-        if self.base and self.prior == DEEP_DECODER:
+        if self.always:
             return {}
         own = {"prior": [ALL, self.network]}
         return own if self.base else own | {"method": [ALL, self.method]}
@@ -212,6 +214,7 @@ def series_of(table: pd.DataFrame) -> list[Series]:
     found = table[columns].drop_duplicates(SERIES).sort_values(SERIES).astype(str)
     alone = bool((table.groupby(SCENE, observed=True)["network"].nunique() <= 1).all())
     base = found["method"] == found["reference"]
+    decoders = base & (found["prior"] == DEEP_DECODER)
     styles: tuple[tuple[pd.DataFrame, bool, Callable[[int], Style]], ...] = (
         (found[~base], False, method_style),
         (found[base], True, base_style),
@@ -222,6 +225,7 @@ def series_of(table: pd.DataFrame) -> list[Series]:
             method=row.method,
             prior=row.prior,
             base=is_base,
+            always=is_base and row.prior == DEEP_DECODER and decoders.sum() == 1,
             name=name,
             style=style(place),
         )

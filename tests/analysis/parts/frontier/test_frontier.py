@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lip_ray.analysis.parts.frontier.figures import Shown, first_choice, frontier_figure
+from lip_ray.analysis.parts.frontier.looks import ALL
 from lip_ray.analysis.parts.frontier.section import frontier_data
 from lip_ray.analysis.parts.frontier.table import (
     AXES,
@@ -265,6 +267,23 @@ class TestFigure:
         names = {trace.name for trace in frontier_figure(table, choice).data}
         assert "deep_decoder: dense" in names
         assert "skip: magnitude" in names
+
+    def test_several_deep_decoders_are_priors_like_others(
+        self, two_images: Frames, trial_row: Callable[..., Row], level_row: Callable[..., Row]
+    ) -> None:
+        trials, levels = two_images
+        wider = on("astronaut", trial_row, "magnitude", 0, prior=DECODER | {"width": 128})
+        own = level_row(wider, psnr=25.0, kept=100_000, total=100_000, density=1.0)
+        frames = (
+            pd.concat([trials, pd.DataFrame([wider])]),
+            pd.concat([levels, pd.DataFrame([own])]),
+        )
+        table = frontier_table(*frames)
+        choice = Shown(task="denoising, σ = 25", image="astronaut", prior="skip")
+        names = {trace.name for trace in frontier_figure(table, choice).data}
+        assert not any("deep_decoder" in name for name in names)
+        names = {trace.name for trace in frontier_figure(table, replace(choice, prior=ALL)).data}
+        assert sum(": dense" in name and "deep_decoder" in name for name in names) == 4
 
     def test_a_method_alone_keeps_the_dense_networks(self, two_images: Frames) -> None:
         choice = Shown(task="denoising, σ = 25", image="astronaut", method="random")
