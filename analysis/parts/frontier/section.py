@@ -40,11 +40,11 @@ of means over at least three seeds or images; bars stand side by side so that al
 images, the seeds of each are averaged first, and images are the sample. Horizontal lines are dense
 networks, and that of a single deep decoder is always shown; the dotted one is the measurement.
 Rings and steps are the Pareto front over all networks and methods of the image and task: nothing
-else is as good for as few weights. Means that include an unfinished or a collapsed fit, or one that is worse than
-the measurement, are excluded from the front. A cross is a collapsed fit: its mask leaves no path
-from input to output, and the image is one flat colour. An hourglass is an unfinished fit: its best
-step is in its last hundredth, so more steps would restore better. Seconds depend on the machine,
-and on what else ran there. The address of this page keeps what is chosen.
+else is as good for as few weights. Means that include an unfinished or a collapsed fit, or one that
+is worse than the measurement, are excluded from the front. A cross is a collapsed fit: its mask
+leaves no path from input to output, and the image is one flat colour. An hourglass is an unfinished
+fit: its best step is in its last hundredth, so more steps would restore better. Seconds depend on
+the machine, and on what else ran there. The address of this page keeps what is chosen.
 """
 
 MEANING = f"""
