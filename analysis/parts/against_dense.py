@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..charts.controls import Choice
+from ..charts.controls import PSNR_SHOWN
 from ..charts.curves import Plot, curve_figure
 from ..charts.style import BUTTONS, PALETTE, density_axis
 from ..page.content import Content, Part
@@ -16,10 +16,10 @@ from ..page.section import Block, Figure, Section, Text, table_of
 from ..rows.choosing import check_single, most_frequent
 from ..rows.identity import KINDS
 from ..rows.naming import grouped
-from ..rows.points import CONFIDENCE, described_points
+from ..rows.points import CONFIDENCE, WHICH, described_points
 from ..rows.texts import density_text, mean_cells, sample_text
 from ..statistics.aggregate import IN_DB, Groups, Unit, score_table
-from .verdicts import JUDGED, MARGIN_DB, comparable_pairs, paired_fits
+from .verdicts import MARGIN_DB, comparable_pairs, paired_fits
 
 MOST_STUDIES = 8
 """Studies that have a section each; the table of verdicts has all."""
@@ -32,10 +32,6 @@ DODGE = 1.035
 """How far apart two methods are drawn at one density, as a ratio: else intervals would hide each
 other."""
 
-DIFFERENCE_SHOWN = Choice(
-    name="which", legend="PSNR shown", labels={which: BUTTONS[which] for which in JUDGED}, row=True
-)
-
 NOTE = f"""
 Fits are paired: the same image, noise, initial weights and seed. Points are mean differences
 over images, or over the seeds of a single image; bars are their 95 % Student-t intervals, each by
@@ -47,7 +43,7 @@ measurement. Above the dashed line a method loses less than {MARGIN_DB:g} dB. Th
 CELLS = {
     "Method": lambda rows: rows[0].method,
     "Density": lambda rows: density_text(rows[0].density),
-    **mean_cells([BUTTONS[which] for which in JUDGED], end="_db"),
+    **mean_cells([BUTTONS[which] for which in WHICH], end="_db"),
     "n": lambda rows: rows[0].n,
 }
 """The cells of a method and density, from its rows, one per PSNR."""
@@ -56,10 +52,11 @@ PLOT = Plot(
     x="drawn_at",
     series="method",
     end="_db",
-    which=DIFFERENCE_SHOWN,
+    which=PSNR_SHOWN,
     titles={
         "selected": "PSNR of the selected step − that of dense (dB)",
         "peak": "Peak PSNR − that of dense, an oracle (dB)",
+        "final": "PSNR of the last step − that of dense (dB)",
     },
     hover="%{y:+.2f} dB",
     least=DEEPEST_DB,
@@ -84,7 +81,7 @@ def difference_table(
 
 def differences_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
     """The `difference_table` of `described_points`."""
-    pairs = comparable_pairs(paired_fits(points))
+    pairs = comparable_pairs(paired_fits(points, WHICH))
     pairs = pairs.astype({"method": pd.CategoricalDtype(sorted(pairs["method"].unique()))})
     single = pairs.groupby("study")["image"].transform("nunique") == 1
     parts = [
@@ -140,7 +137,7 @@ def _blocks(rows: pd.DataFrame, place: str) -> Iterator[Block]:
         note=NOTE,
         lines=rows["method"].nunique(),
         figure=difference_figure(rows),
-        controls=(DIFFERENCE_SHOWN,),
+        controls=(PSNR_SHOWN,),
     )
     yield table_of(
         grouped(rows, "method", "density"),
@@ -158,7 +155,7 @@ def _means(pairs: pd.DataFrame, unit: Unit, confidence: float) -> pd.DataFrame:
         seed="seed",
         confidence=confidence,
     )
-    scores = {which: f"difference_{which}_db" for which in JUDGED}
+    scores = {which: f"difference_{which}_db" for which in WHICH}
     found = score_table(groups, scores, failures=())
     return found.rename(columns=IN_DB).assign(unit=unit)
 

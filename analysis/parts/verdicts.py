@@ -4,7 +4,7 @@ Fits are paired: same image, seed, noise and initial weights, at equal true dens
 problems share apart from their image: task, network and fit.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -40,9 +40,9 @@ JUDGED = ("selected", "peak")
 MATCHED = [
     *("problem", "study_key", "study_settings", "task", "prior", "image", "method"),
     *("reference", "seed", "kept", "total", "density", "unfinished", "below_measured"),
-    *("psnr_measured_db", *(f"psnr_{which}_db" for which in JUDGED)),
+    "psnr_measured_db",
 ]
-"""The columns that verdicts follow from: few are sorted fast."""
+"""The columns that verdicts follow from beside the PSNRs: few are sorted fast."""
 
 NO_VERDICT = "no verdict"
 """The words that stand in a verdict's place, with the reason."""
@@ -302,13 +302,14 @@ def study_fits(points: pd.DataFrame) -> pd.DataFrame:
     return named.astype(dict.fromkeys(("study", "problem", "method", "reference"), str))
 
 
-def paired_fits(points: pd.DataFrame) -> pd.DataFrame:
+def paired_fits(points: pd.DataFrame, judged: Sequence[str] = JUDGED) -> pd.DataFrame:
     """Each sparse fit of `described_points` with the dense one of its image, noise and start.
 
     Beside the columns `MATCHED` and `study` there are those of the dense fit, which begin with
-    `dense_`, and the differences of the PSNRs `JUDGED`.
+    `dense_`, and the differences of the PSNRs that are judged.
     """
-    return _differences(study_fits(points[MATCHED]), JUDGED)
+    psnrs = [f"psnr_{which}_db" for which in dict.fromkeys((*JUDGED, *judged))]
+    return _differences(study_fits(points[[*MATCHED, *psnrs]]), judged)
 
 
 def comparable_pairs(pairs: pd.DataFrame, *, unfinished: bool = False) -> pd.DataFrame:

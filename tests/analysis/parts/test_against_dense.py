@@ -40,7 +40,7 @@ def test_means_are_over_images_whose_seeds_are_averaged_first(frames: Frames) ->
         assert [row[f"{name}_db"] for name in ("mean", "low", "high")] == pytest.approx(
             [images.mean(), low, high]
         )
-    assert len(table) == 2 * len(of_images.groupby(level=[0, 1]))
+    assert len(table) == 3 * len(of_images.groupby(level=[0, 1]))
 
 
 def test_a_single_image_has_the_mean_of_its_seeds(frames: Frames) -> None:
@@ -73,7 +73,9 @@ def test_the_figure_has_the_tables_numbers_by_what_is_chosen(frames: Frames) -> 
     own = table[table["method"] == "magnitude"]
     assert [*drawn] == ["magnitude", "random"]
     assert list(drawn["magnitude"].y) == own.loc[own["which"] == "selected", "mean_db"].tolist()
-    peak = figure.layout.updatemenus[0].buttons[1].args[0]["y"]
+    buttons = figure.layout.updatemenus[0].buttons
+    assert [button.label for button in buttons] == ["Selected", "Peak (oracle)", "Final"]
+    peak = buttons[1].args[0]["y"]
     assert list(peak[0]) == own.loc[own["which"] == "peak", "mean_db"].tolist()
 
 
