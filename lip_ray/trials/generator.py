@@ -130,7 +130,7 @@ class Generator(AbstractTrial):
         return self.seed
 
     @property
-    def model_of_layers(self) -> "Generator | None":
+    def layers_from(self) -> "Generator | None":
         """The generator whose layer densities its tickets have, if they have those of one."""
         if self.layer_densities_of is None:
             return None
@@ -140,7 +140,7 @@ class Generator(AbstractTrial):
     @property
     def sources(self) -> tuple[AbstractTrial, ...]:
         """The generator whose layer densities its tickets have, if they have those of one."""
-        return (self.model_of_layers,) if self.model_of_layers else ()
+        return (self.layers_from,) if self.layers_from else ()
 
     @property
     def travels(self) -> Literal["layer_densities"] | None:
@@ -191,9 +191,9 @@ class Generator(AbstractTrial):
         return {"kind": self.kind} | self._method(view)
 
     def _method(self, view: View) -> dict[str, Any]:
-        if self.model_of_layers is None:
+        if self.layers_from is None:
             return chosen(view, self, FINDS)
-        return {"source": chosen(view, self.model_of_layers, FINDS), "travels": self.travels}
+        return {"source": chosen(view, self.layers_from, FINDS), "travels": self.travels}
 
     @property
     def size(self) -> Size:
@@ -361,7 +361,7 @@ class Ladder(AbstractLadder):
         made, judges = parted(self._dense)
         self._kept = spec.schedule.kept(made.total)
         self._critic_kept = spec.schedule.kept(judges.total) if spec.critic_pruned else ()
-        self._given = self._with_layers_of(spec.model_of_layers)
+        self._given = self._with_layers_of(spec.layers_from)
         self._judged: Mapping[str, Tensor] = {}
         """The weights that the next mask is chosen by: those at the end of the level."""
 
