@@ -82,7 +82,7 @@ def without(settings: str, name: str) -> str:
 
 
 def tuples(frame: pd.DataFrame) -> Iterator[Any]:
-    """The rows, their columns as attributes of whatever type is in them, and their label as `Index`.
+    """The rows, with their columns, of whatever type, and their label, `Index`, as attributes.
 
     As of pandas' `itertuples`, which takes strings one by one and makes a class each time.
     """
