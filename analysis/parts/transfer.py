@@ -438,13 +438,14 @@ def _matrices(
 def _cells(rows: pd.DataFrame, sources: list[str], targets: list[str]) -> list[list[Cell]]:
     """The cells of one density: a line per source, a cell per target."""
     found = {(row.source, row.target): _cell(row) for row in tuples(rows)}
-    natives = rows.groupby("target", observed=True)["native_db"].mean()
-    found = {(name, name): _native_cell(db) for name, db in natives.items()} | found
+    missing = [name for name in targets if name in sources and (name, name) not in found]
+    found |= {(name, name): _native_cell(rows, name) for name in missing}
     return [[found.get((source, target), EMPTY) for target in targets] for source in sources]
 
 
-def _native_cell(native_db: float) -> Cell:
+def _native_cell(rows: pd.DataFrame, target: str) -> Cell:
     """The cell of a target whose tickets did not travel back to it."""
+    native_db = rows.loc[rows["target"] == target, "native_db"].mean()
     if pd.isna(native_db):
         return EMPTY
     return 0.0, f"{native_db:.1f}", f"native ticket<br>{native_db:.2f} dB"
