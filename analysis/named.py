@@ -1,9 +1,10 @@
 """Figures and tables of a page by their names, figures with their buttons pressed."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from itertools import chain
 from typing import TypeVar
 
 import plotly.graph_objects as go
@@ -13,7 +14,7 @@ from lip_ray.errors import UserError
 from .charts.controls import Choice
 from .charts.style import BUTTONS
 from .page.content import Content, Frames
-from .page.report import report_sections
+from .page.report import report_parts
 from .page.section import Block, Figure, Fold, Section, Table
 from .parts.sensing.figures import STEP_BUTTONS
 from .print import FigureError
@@ -48,7 +49,7 @@ def figure_of(
 
     Raises FigureError for what the page does not have, naming what it has.
     """
-    figures = _figures(store)
+    figures = _figures(store, name)
     if name not in figures:
         raise FigureError(_unknown("figure", name, figures) + _left_out(store, name))
     return _chosen(_part(figures[name], part), which, choose)
@@ -74,7 +75,7 @@ def table_of_page(
 
     Raises TableError for what the page does not have, naming what it has.
     """
-    tables = _tables(store)
+    tables = _tables(store, name)
     if name not in tables:
         raise TableError(_unknown("table", name, tables))
     found = _part(tables[name], part, "table")
@@ -84,12 +85,14 @@ def table_of_page(
     return replace(found, rows=rows)
 
 
-def _tables(store: Frames) -> Mapping[str, Parts[Table]]:
-    found: dict[str, list[tuple[str, Table]]] = {}
-    for section in report_sections(store):
-        for title, table in _inside(section.blocks, section.title):
-            found.setdefault(table.name or _usual_name(section), []).append((title, table))
-    return found
+def _tables(store: Frames, name: str = "") -> Mapping[str, Parts[Table]]:
+    """The tables of the page; with a name no more parts of it are made than up to that table's."""
+    return _named(store, _tables_of, name)
+
+
+def _tables_of(section: Section) -> Iterator[tuple[str, str, Table]]:
+    for title, table in _inside(section.blocks, section.title):
+        yield table.name or _usual_name(section), title, table
 
 
 def _inside(blocks: Iterable[Block], title: str) -> Iterator[tuple[str, Table]]:
@@ -113,11 +116,29 @@ def _chosen(found: Figure, which: str, choose: Sequence[str] = ()) -> go.Figure:
     return found.chosen(_labels(found.controls, words, choose))
 
 
-def _figures(store: Frames) -> dict[str, list[tuple[str, Figure]]]:
-    found: dict[str, list[tuple[str, Figure]]] = {}
-    for section in report_sections(store):
-        if section.figure is not None:
-            found.setdefault(section.figure.name, []).append((section.title, section.figure))
+def _figures(store: Frames, name: str = "") -> Mapping[str, Parts[Figure]]:
+    """As `_tables`, of figures."""
+    return _named(store, _figures_of, name)
+
+
+def _figures_of(section: Section) -> Iterator[tuple[str, str, Figure]]:
+    if section.figure is not None:
+        yield section.figure.name, section.title, section.figure
+
+
+def _named(
+    store: Frames, inside: Callable[[Section], Iterable[tuple[str, str, T]]], wanted: str
+) -> Mapping[str, Parts[T]]:
+    """By name what is inside the sections of the page, with titles.
+
+    All of one name are in one part, so what comes after that of the wanted name is not made.
+    """
+    found: dict[str, list[tuple[str, T]]] = {}
+    for sections in report_parts(store):
+        for name, title, one in chain.from_iterable(map(inside, sections)):
+            found.setdefault(name, []).append((title, one))
+        if wanted in found:
+            break
     return found
 
 

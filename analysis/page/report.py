@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +111,18 @@ def write_report(store: Frames, output: Path, *, pictures_mb: float = PICTURES_M
 
 
 def report_sections(store: Frames) -> list[Section]:
-    """The parts of the page in their order, for who shows them, or their figures, elsewhere.
+    """The sections of the page in their order, for who shows them, or their figures, elsewhere.
 
     Only a page has pictures to show: none are read.
 
     Raises ValueError when the store has no finished level.
     """
-    return list(_content(store, None).sections())
+    return list(chain.from_iterable(report_parts(store)))
+
+
+def report_parts(store: Frames) -> Iterator[list[Section]]:
+    """The `report_sections` part by part: who needs no more takes no more, and none is made."""
+    return (sections for _, sections in _content(store, None).outline())
 
 
 def _content(store: Frames, room: int | None) -> Content:

@@ -1,7 +1,8 @@
 """Transfers between images in general: sources and targets as two samples that are crossed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from itertools import groupby, product
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -69,16 +70,16 @@ def _means(fits: pd.DataFrame, which: str, against: str) -> Iterator[Means]:
     moved = fits[~fits["own"] & fits[score].notna()]
     keys = [*LADDER, "kept", "total", "source", "target"]
     pairs = moved.groupby(keys, observed=True)[score].mean().reset_index()
-    for key, ladder in pairs.groupby([*LADDER], observed=True):
+    for key, ladder in groupby(tuples(pairs), attrgetter(*LADDER)):
         start = dict(zip(LADDER, key, strict=True)) | {"which": which, "against": against}
-        rungs = [*ladder.groupby(["kept", "total"])][::-1]
-        yield [
+        means = [
             (
                 start | {"kept": kept, "total": total, "density": kept / total},
-                crossed_mean(*(own[name].tolist() for name in (score, "source", "target"))),
+                crossed_mean(*zip(*map(attrgetter(score, "source", "target"), own), strict=True)),
             )
-            for (kept, total), own in rungs
+            for (kept, total), own in groupby(ladder, attrgetter("kept", "total"))
         ]
+        yield means[::-1]
 
 
 def _tests(means: Means, margin_db: float) -> Ladder:

@@ -1,7 +1,7 @@
 """Transfers: tickets of one image or task on another, against those found there."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,16 @@ GROUP = (*MATRIX, "source", "target", "kept")
 
 PAIR = ("problem_key", "finder_key", "kept", "seed")
 """The columns in which a transfer and its native ticket are equal."""
+
+TASKS = {"source_task_name": "source_task", "target_task_name": "target_task"}
+"""The columns with the tasks of both ends, by what tables call them."""
+
+MOVED = [
+    *GROUP,
+    *("problem_key", "finder_key", "seed", "trial_id", "image", "total", "density", "own"),
+    *("unfinished", *TASKS.values(), *(f"psnr_{which}_db" for which in WHICH)),
+]
+"""The columns that tables of transfers follow from: few are merged fast."""
 
 NOTE = """
 In a cell: PSNR of the transferred ticket − that of the native one, which the same method found on
@@ -87,6 +97,11 @@ WORSE, EVEN, BETTER = "#B35806", "#F0F0F0", "#2166AC"
 
 LEAST_SCALE_DB = 0.2
 """The colours span at least this much either way, so that noise does not look like a finding."""
+
+Cell: TypeAlias = tuple[float, str, str]
+"""The colour of a cell, its text, and what is said where it is pointed at."""
+
+EMPTY: Cell = (np.nan, "", "")
 
 SCALE_QUANTILE = 0.9
 """The quantile of differences where the colours end: a collapse must not fade the rest."""
@@ -144,16 +159,19 @@ def crossed_table(
     if not margin_db > 0:
         raise ValueError(f"margin_db must be positive, got {margin_db}")
     points = _finished(described_points(trials, levels), unfinished=unfinished)
-    return _crossed(points, margin_db=margin_db, confidence=confidence)
+    return _crossed(_transfers(points), margin_db=margin_db, confidence=confidence)
 
 
 def transfers_of(
     points: pd.DataFrame, *, confidence: float = CONFIDENCE, unfinished: bool = False
 ) -> pd.DataFrame:
     """The `transfer_table` of `described_points`."""
-    points = _finished(points, unfinished=unfinished)
-    fits = _moved(points)
-    parts = [_scores(_paired(fits, points, which), confidence, which) for which in WHICH]
+    return _means(_transfers(_finished(points, unfinished=unfinished)), confidence)
+
+
+def _means(transfers: Mapping[str, pd.DataFrame], confidence: float) -> pd.DataFrame:
+    """The `transfer_table` of transfers with their differences, by `which` PSNR."""
+    parts = [_scores(paired, confidence, which) for which, paired in transfers.items()]
     table = pd.concat(parts, ignore_index=True)
     table["which"] = pd.Categorical(table["which"], categories=WHICH, ordered=True)
     return dense_first(table, [*GROUP, "which"])
@@ -167,19 +185,21 @@ def _finished(points: pd.DataFrame, *, unfinished: bool) -> pd.DataFrame:
     return points.assign(**{name: own.mask(points["unfinished"]) for name, own in known.items()})
 
 
-def _moved(points: pd.DataFrame) -> pd.DataFrame:
-    """The sparse fits of transfers, labelled."""
+def _transfers(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """By `which` PSNR the sparse fits of transfers, labelled, with their differences."""
     fits = points[(points["kind"] == "transfer") & (points["kept"] < points["total"])]
-    return _labelled(distinct_fits(fits))
+    moved = _labelled(distinct_fits(fits)).rename(columns=TASKS)[MOVED]
+    natives = _natives(points)
+    dense = points[points["kept"] == points["total"]]
+    return {which: _paired(moved, natives, dense, f"psnr_{which}_db") for which in WHICH}
 
 
-def _crossed(points: pd.DataFrame, *, margin_db: float, confidence: float) -> pd.DataFrame:
-    """The `crossed_table` of finished points."""
-    fits = _moved(points).rename(
-        columns={f"{end}_task_name": f"{end}_task" for end in ("source", "target")}
-    )
-    paired = {which: _paired(fits, points, which) for which in JUDGED}
-    return crossed_of(paired, margin_db=margin_db, confidence=confidence)
+def _crossed(
+    transfers: Mapping[str, pd.DataFrame], *, margin_db: float, confidence: float
+) -> pd.DataFrame:
+    """The `crossed_table` of transfers with their differences, by `which` PSNR."""
+    judged = {which: transfers[which] for which in JUDGED}
+    return crossed_of(judged, margin_db=margin_db, confidence=confidence)
 
 
 def transfer_figure(table: pd.DataFrame, counted: pd.DataFrame | None = None) -> go.Figure:
@@ -255,9 +275,9 @@ def sections(shown: Content) -> Iterator[Section]:
 
 def _both(points: pd.DataFrame, *, unfinished: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The `transfer_table` and the `crossed_table` of `described_points`."""
-    finished = _finished(points, unfinished=unfinished)
-    crossed = _crossed(finished, margin_db=MARGIN_DB, confidence=CONFIDENCE)
-    return transfers_of(finished, unfinished=True), crossed
+    transfers = _transfers(_finished(points, unfinished=unfinished))
+    crossed = _crossed(transfers, margin_db=MARGIN_DB, confidence=CONFIDENCE)
+    return _means(transfers, CONFIDENCE), crossed
 
 
 def _said(
@@ -335,14 +355,14 @@ def _ends(transfers: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def _paired(fits: pd.DataFrame, points: pd.DataFrame, which: str) -> pd.DataFrame:
+def _paired(
+    fits: pd.DataFrame, natives: pd.DataFrame, dense: pd.DataFrame, psnr: str
+) -> pd.DataFrame:
     """The fits with their score, and those of the native ticket and the dense fit beside it."""
-    psnr = f"psnr_{which}_db"
-    natives = _natives(points)[[*PAIR, psnr]].rename(columns={psnr: "native"})
-    dense = points.loc[points["kept"] == points["total"], ["trial_id", "image", psnr]]
-    dense = dense.rename(columns={psnr: "dense"})
-    found = fits.assign(score=fits[psnr]).merge(natives, on=list(PAIR), how="left")
-    found = found.merge(dense, on=["trial_id", "image"], how="left")
+    of_native = natives[[*PAIR, psnr]].rename(columns={psnr: "native"})
+    of_dense = dense[["trial_id", "image", psnr]].rename(columns={psnr: "dense"})
+    found = fits.assign(score=fits[psnr]).merge(of_native, on=list(PAIR), how="left")
+    found = found.merge(of_dense, on=["trial_id", "image"], how="left")
     return found.assign(
         to_native=found["score"] - found["native"], to_dense=found["score"] - found["dense"]
     )
@@ -395,10 +415,10 @@ def _matrices(
     sources, targets = _axes(every)
     sizes = every["to_native_db"].abs().replace(np.inf, np.nan)
     limit = max(float(sizes.quantile(SCALE_QUANTILE)), LEAST_SCALE_DB)
+    own = table[table["which"] == which]
     traces = []
     for place, count in enumerate(density.labels):
-        rows = table[(table["kept"] == count) & (table["which"] == which)]
-        cells = [[_cell(rows, source, target) for target in targets] for source in sources]
+        cells = _cells(own[own["kept"] == count], sources, targets)
         trace = cell_map(
             [_label(name) for name in targets],
             [_label(name) for name in sources],
@@ -415,35 +435,43 @@ def _matrices(
     return traces
 
 
-def _cell(rows: pd.DataFrame, source: str, target: str) -> tuple[float, str, str]:
-    """A cell's colour, its text and what is said where it is pointed at."""
-    to_target = rows[rows["target"] == target]
-    found = to_target[to_target["source"] == source]
-    if found.empty:
-        native = to_target["native_db"].mean()
-        if source != target or pd.isna(native):
-            return np.nan, "", ""
-        return 0.0, f"{native:.1f}", f"native ticket<br>{native:.2f} dB"
-    row = found.iloc[0]
-    if not row["n"]:
-        return np.nan, "", "unfinished, left out" if row["unfinished"] else "no PSNR"
-    said = f"{row['mean_db']:.2f} dB, n = {row['n']}"
-    if row["n_native"]:
+def _cells(rows: pd.DataFrame, sources: list[str], targets: list[str]) -> list[list[Cell]]:
+    """The cells of one density: a line per source, a cell per target."""
+    found = {(row.source, row.target): _cell(row) for row in tuples(rows)}
+    missing = [name for name in targets if name in sources and (name, name) not in found]
+    found |= {(name, name): _native_cell(rows, name) for name in missing}
+    return [[found.get((source, target), EMPTY) for target in targets] for source in sources]
+
+
+def _native_cell(rows: pd.DataFrame, target: str) -> Cell:
+    """The cell of a target whose tickets did not travel back to it."""
+    native_db = rows.loc[rows["target"] == target, "native_db"].mean()
+    if pd.isna(native_db):
+        return EMPTY
+    return 0.0, f"{native_db:.1f}", f"native ticket<br>{native_db:.2f} dB"
+
+
+def _cell(row: Any) -> Cell:
+    """The cell of a source and a target."""
+    if not row.n:
+        return np.nan, "", "unfinished, left out" if row.unfinished else "no PSNR"
+    said = f"{row.mean_db:.2f} dB, n = {row.n}"
+    if row.n_native:
         said += f"<br>to native {_signed(row, 'native')}"
-    if row["n_dense"]:
+    if row.n_dense:
         said += f"<br>to dense {_signed(row, 'dense')}"
-    difference = row["to_native_db"]
+    difference = row.to_native_db
     if pd.isna(difference):
         return difference, "", said
-    if is_rounding(difference, row["to_native_rounding_db"]):
+    if is_rounding(difference, row.to_native_rounding_db):
         return 0.0, f"({signed_text(difference)})", said
     return difference, signed_text(difference), said
 
 
-def _signed(row: pd.Series, to: str) -> str:
-    mean, low, high = (row[f"to_{to}_{end}"] for end in ("db", "low_db", "high_db"))
+def _signed(row: Any, to: str) -> str:
+    mean, low, high, rounding = (getattr(row, f"to_{to}_{end}") for end in DIFFERENCE)
     bounds = "" if pd.isna(low) else f" [{signed_text(low)}, {signed_text(high)}]"
-    ending = " rounding" if is_rounding(mean, row[f"to_{to}_rounding_db"]) else ""
+    ending = " rounding" if is_rounding(mean, rounding) else ""
     return f"{signed_text(mean)} dB{bounds}{ending}"
 
 

@@ -7,6 +7,7 @@ problems share apart from their image: task, network and fit.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy import stats
 from ..page.content import Content, Part
 from ..page.section import Block, Emphasis, Fold, Section, Table, Words, table_of
 from ..rows.identity import KINDS
-from ..rows.naming import distinct_names, tuples
+from ..rows.naming import distinct_names, grouped, tuples
 from ..rows.points import CONFIDENCE, described_points, distinct_fits
 from ..rows.texts import density_text, tested_text
 from ..statistics.intervals import (
@@ -140,11 +141,7 @@ def matching_of(
 ) -> pd.DataFrame:
     """The `matching_table` of `described_points`."""
     check_confidence(confidence)
-    differences = paired_fits(points)
-    groups = [
-        _Pairs.of(str(study), str(method), pairs, unfinished=unfinished)
-        for (study, method), pairs in differences.groupby(["study", "method"], sort=True)
-    ]
+    groups = [_Pairs.of(pairs) for pairs in _grouped(paired_fits(points), unfinished=unfinished)]
     verdicts = {
         which: judged(
             [one.ladder(which, margin_db) for one in groups],
@@ -314,13 +311,27 @@ def paired_fits(points: pd.DataFrame, judged: Sequence[str] = JUDGED) -> pd.Data
 
 def comparable_pairs(pairs: pd.DataFrame, *, unfinished: bool = False) -> pd.DataFrame:
     """The `paired_fits` that can support a verdict; those with an unfinished fit if asked for."""
+    return pairs[_comparable(pairs, unfinished=unfinished)]
+
+
+def _comparable(pairs: pd.DataFrame, *, unfinished: bool) -> "pd.Series[bool]":
     below = pairs["dense_below_measured"]
-    left_out = below if unfinished else below | _open_ended(pairs)
-    return pairs[~left_out]
+    return ~(below if unfinished else below | _open_ended(pairs))
 
 
 def _open_ended(pairs: pd.DataFrame) -> "pd.Series[bool]":
     return pairs["unfinished"] | pairs["dense_unfinished"]
+
+
+def _grouped(pairs: pd.DataFrame, *, unfinished: bool) -> list[list[Any]]:
+    """The pairs of each study and method, in order, with what they count for."""
+    told = pairs.assign(
+        tested=_comparable(pairs, unfinished=unfinished),
+        known=pairs[[f"difference_{which}_db" for which in JUDGED]].notna().all(axis=1),
+        open_ended=_open_ended(pairs),
+    )
+    ordered = told.sort_values(["study", "method"], kind="stable")
+    return grouped(ordered, "study", "method")
 
 
 def _differences(fits: pd.DataFrame, judged: Iterable[str]) -> pd.DataFrame:
@@ -343,25 +354,25 @@ def _differences(fits: pd.DataFrame, judged: Iterable[str]) -> pd.DataFrame:
 class _Pairs:
     """The pairs of one study and method that are tested, and what the row says beside verdicts."""
 
-    tested: pd.DataFrame
+    tested: Sequence[Any]
     row: dict[str, Any]
     reason: str
     """Why there is no verdict; empty where there is one."""
 
     @classmethod
-    def of(cls, study: str, method: str, pairs: pd.DataFrame, *, unfinished: bool) -> "_Pairs":
+    def of(cls, pairs: Sequence[Any]) -> "_Pairs":
         """Leaves out what cannot support a verdict, and counts it."""
-        tested = comparable_pairs(pairs, unfinished=unfinished)
-        known = tested[[f"difference_{which}_db" for which in JUDGED]].notna().all(axis=1)
-        sample = _sample(tested[known])
+        tested = [pair for pair in pairs if pair.tested]
+        known = [pair for pair in tested if pair.known]
+        sample = _sample([pair.image for pair in known], [pair.seed for pair in known])
         row = {
-            "study": study,
-            "method": method,
+            "study": pairs[0].study,
+            "method": pairs[0].method,
             **sample,
-            "missing": int((~known).sum()),
-            "unfinished": int(_open_ended(pairs).sum()),
-            "below_measured": int(pairs["dense_below_measured"].sum()),
-            "least": float(pairs["density"].min()),
+            "missing": len(tested) - len(known),
+            "unfinished": sum(pair.open_ended for pair in pairs),
+            "below_measured": sum(pair.dense_below_measured for pair in pairs),
+            "least": min(pair.density for pair in pairs),
         }
         return cls(tested=tested, row=row, reason=_reason(pairs, tested, sample))
 
@@ -372,11 +383,10 @@ class _Pairs:
 
     def _rungs(self, score: str, margin_db: float) -> Iterator[Rung]:
         """Dense to sparse, up to the first density with a fit without PSNR."""
-        own = self.tested[["density", score, "image"]].rename(columns={score: "difference_db"})
-        ordered = own.sort_values("density", ascending=False, kind="stable")
-        for density, rung in groupby(tuples(ordered), key=lambda row: float(row.density)):
+        falling = sorted(self.tested, key=attrgetter("density"), reverse=True)
+        for density, rung in groupby(falling, attrgetter("density")):
             fits = list(rung)
-            differences = [float(fit.difference_db) for fit in fits]
+            differences = [getattr(fit, score) for fit in fits]
             if not np.isfinite(differences).all():
                 return
             samples = samples_of(differences, [fit.image for fit in fits])
@@ -385,22 +395,23 @@ class _Pairs:
             yield rung_of(density, samples, margin_db)
 
 
-def _reason(pairs: pd.DataFrame, tested: pd.DataFrame, sample: dict[str, Any]) -> str:
+def _reason(pairs: Sequence[Any], tested: Sequence[Any], sample: dict[str, Any]) -> str:
     """Why a study and method get no verdict; empty where they do."""
-    below = pairs[pairs["dense_below_measured"]]
-    if tested.empty and len(below):
-        dense, measured = below["dense_psnr_peak_db"].mean(), below["psnr_measured_db"].mean()
+    below = [pair for pair in pairs if pair.dense_below_measured]
+    if below and not tested:
+        dense = np.nanmean([pair.dense_psnr_peak_db for pair in below])
+        measured = np.nanmean([pair.psnr_measured_db for pair in below])
         return f"{WORSE_THAN_MEASURED}, {dense:.1f} against {measured:.1f} dB"
-    if tested.empty:
-        return UNFINISHED if pairs["dense_unfinished"].all() else NONE_FINISHED
+    if not tested:
+        return UNFINISHED if all(pair.dense_unfinished for pair in pairs) else NONE_FINISHED
     return ONE_RUN if sample["n"] < 2 else ""
 
 
-def _sample(there: pd.DataFrame) -> dict[str, Any]:
-    """What these pairs are a sample of."""
-    images, seeds = there["image"].nunique(), there["seed"].nunique()
-    single = images == 1
-    return {"unit": "seed" if single else "image", "n": seeds if single else images, "seeds": seeds}
+def _sample(images: Iterable[str], seeds: Iterable[int]) -> dict[str, Any]:
+    """What pairs of these images and seeds are a sample of."""
+    different = {"image": len({*images}), "seed": len({*seeds})}
+    unit = "seed" if different["image"] == 1 else "image"
+    return {"unit": unit, "n": different[unit], "seeds": different["seed"]}
 
 
 def _said(pairs: _Pairs, verdicts: dict[str, Verdict]) -> dict[str, Any]:
@@ -430,7 +441,7 @@ def _disagreement(selected: Matching, peak: Matching) -> str:
 
 def _compared(group: pd.DataFrame, confidence: float) -> dict[str, Any]:
     there = group[np.isfinite(group["difference_db"].astype(float))]
-    sample = _sample(there) | {"missing": len(group) - len(there)}
+    sample = _sample(there["image"], there["seed"]) | {"missing": len(group) - len(there)}
     if there.empty:
         return sample | dict.fromkeys(("mean_db", "low_db", "high_db", "rounding_db", "p"), np.nan)
     samples = samples_of(there["difference_db"].tolist(), there["image"].tolist())

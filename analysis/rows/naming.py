@@ -1,7 +1,9 @@
 """Names that tell apart what has the same short name, by the settings in which they differ."""
 
 import json
+from collections import namedtuple
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -80,8 +82,18 @@ def without(settings: str, name: str) -> str:
 
 
 def tuples(frame: pd.DataFrame) -> Iterator[Any]:
-    """The rows, their columns as attributes of whatever type is in them."""
-    return iter(frame.itertuples())
+    """The rows, with their columns, of whatever type, and their label, `Index`, as attributes.
+
+    As of pandas' `itertuples`, which takes strings one by one and makes a class each time.
+    """
+    columns = (column.tolist() for _, column in frame.items())
+    return map(_row_of(*frame.columns)._make, zip(frame.index, *columns, strict=True))
+
+
+@lru_cache
+def _row_of(*columns: str) -> Any:
+    """The class of rows with these columns."""
+    return namedtuple("Row", ["Index", *columns], rename=True)
 
 
 def grouped(frame: pd.DataFrame, *columns: str) -> list[list[Any]]:

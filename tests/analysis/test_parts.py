@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from html import escape
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,7 @@ from lip_ray.analysis import (
     figure_of,
     first_figures,
     frontier_report,
-    report_sections,
+    named,
 )
 from lip_ray.analysis.page import report
 from lip_ray.analysis.page.content import Content, Part
@@ -32,9 +33,33 @@ def store(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(scope="module")
-def sections(store: Any) -> list[Section]:
-    """All that the page shows of it."""
-    return list(report_sections(store))
+def parts(store: Any) -> list[list[Section]]:
+    """All that the page shows of it, by part."""
+    return list(report.report_parts(store))
+
+
+@pytest.fixture(scope="module")
+def sections(parts: list[list[Section]]) -> list[Section]:
+    """The same in one row."""
+    return list(chain.from_iterable(parts))
+
+
+def test_figures_and_tables_of_one_name_are_in_one_part(parts: list[list[Section]]) -> None:
+    """Who asks for one by its name gets all of that name, though no part after theirs is made."""
+    for inside in (named._figures_of, named._tables_of):
+        names = [{name for one in own for name, *_ in inside(one)} for own in parts]
+        assert sum(map(len, names)) == len(set().union(*names))
+
+
+def test_no_part_is_made_after_that_of_a_figure(study: Any, monkeypatch: Any) -> None:
+    def never(shown: Content) -> Iterator[Section]:
+        raise AssertionError("made")
+
+    last = Part(label="Last", sections=never)
+    monkeypatch.setattr(report, "PARTS", (*report.PARTS, last))
+    assert figure_of(study, "frontier").data
+    with pytest.raises(AssertionError, match="made"):
+        figure_of(study, "fronteir")
 
 
 def test_every_figure_is_drawn_for_a_page_and_as_a_file(
@@ -48,7 +73,7 @@ def test_every_figure_is_drawn_for_a_page_and_as_a_file(
             offered = [list(one.labels.values()) for one in figure.controls]
             labels = [own[min(place, len(own) - 1)] for own in offered]
             assert not figure.chosen(labels).layout.updatemenus
-    monkeypatch.setattr("lip_ray.analysis.named.report_sections", lambda store: sections)
+    monkeypatch.setattr("lip_ray.analysis.named.report_parts", lambda store: [sections])
     assert first_figures(store) == {name: figure_of(store, name) for name in figure_names(store)}
     for name, titles in figure_names(store).items():
         assert isinstance(figure_of(store, name, part=len(titles) - 1), go.Figure)

@@ -23,13 +23,13 @@ def _pages_are_made_once() -> Iterator[None]:
     """The stores of these tests live as long as all of them, and never change."""
     made: dict[int, list[Section]] = {}
 
-    def sections(store: Any) -> list[Section]:
+    def parts(store: Any) -> list[list[Section]]:
         if id(store) not in made:
             made[id(store)] = report_sections(store)
-        return made[id(store)]
+        return [made[id(store)]]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(named, "report_sections", sections)
+        patch.setattr(named, "report_parts", parts)
         yield
 
 

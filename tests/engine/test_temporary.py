@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,26 @@ from lip_ray.engine.temporary import private_folder, usable_folder
 from lip_ray.scratch import LOCK, MARK, remove_abandoned
 
 LONG = "/tmp/0123456789abcdef/scratch"
-USED = "from lip_ray.engine.ray_session import ray_at\nwith ray_at(None): print('it ran')"
+REFUSED = {
+    "small": ("-o size=1m", "it has no room for 16 MB"),
+    "sealed": ("-o ro", "it cannot be written to (Read-only file system)"),
+}
+"""Real folders, by name: how each is mounted, and what is said of it."""
+
+USED = """
+import os, sys
+from lip_ray.engine.ray_session import ray_at
+from lip_ray.engine.resources import LaunchError
+
+for folder in sys.argv[1:]:
+    os.environ["TMPDIR"] = folder
+    try:
+        with ray_at(None):
+            print("it ran")
+    except LaunchError as error:
+        print(error)
+"""
+"""Begins to use Ray with one temporary folder after the other."""
 
 
 def refused(**options: Any) -> str:
@@ -93,22 +113,24 @@ class TestRefused:
         assert found.detail.startswith(f"TMPDIR={LONG}: its name has 29 bytes")
 
 
-@pytest.mark.parametrize(
-    ("mounted", "said"),
-    [
-        ("-t tmpfs -o size=1m none", "it has no room for 16 MB"),
-        ("-t tmpfs -o ro none", "it cannot be written to (Read-only file system)"),
-    ],
-)
-def test_a_real_folder_without_room_or_leave(mounted: str, said: str) -> None:
+def test_a_real_folder_without_room_or_leave() -> None:
     """Before any process of Ray's starts, and no other folder is taken."""
-    program = f'mount {mounted} /mnt && TMPDIR=/mnt exec {sys.executable} -c "{USED}"'
-    command = ["unshare", *([] if os.geteuid() == 0 else ["-r"]), "-m", "sh", "-c", program]
+    folders = [f"/mnt/{name}" for name in REFUSED]
+    mounts = [
+        f"mount -t tmpfs {options} none {folder}"
+        for folder, (options, _) in zip(folders, REFUSED.values(), strict=True)
+    ]
+    made = ["mount -t tmpfs none /mnt", f"mkdir {shlex.join(folders)}", *mounts]
+    program = shlex.join([sys.executable, "-c", USED, *folders])
+    script = " && ".join([*made, f"exec {program}"])
+    command = ["unshare", *([] if os.geteuid() == 0 else ["-r"]), "-m", "sh", "-c", script]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if "not permitted" in ended.stderr:
         pytest.skip("this machine lets nobody mount in a namespace of their own")
-    assert f"LaunchError: TMPDIR=/mnt: {said}" in ended.stderr
-    assert ended.stdout == ""
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    for line, folder, (_, said) in zip(lines, folders, REFUSED.values(), strict=True):
+        assert line.startswith(f"TMPDIR={folder}: {said}")
 
 
 def abandoned(folder: Path, content: str, lock: str = LOCK) -> Path:

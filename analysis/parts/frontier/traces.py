@@ -213,7 +213,7 @@ class _Means:
         return self._series.get((*scene, series.network, method), ())
 
     def _on_front(self, scene: Scene, which: str, axis: str) -> Any:
-        rows = self.rows[which].iloc[self._scenes[scene]]
+        rows = self.rows[which][[axis, f"front_{axis}"]].iloc[self._scenes[scene]]
         return rows.loc[rows[f"front_{axis}"], axis].sort_values(kind="stable").index
 
 
