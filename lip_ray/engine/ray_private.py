@@ -30,6 +30,7 @@ ONLY_LOOPBACK = "ray._private.ray_constants:ENABLE_RAY_CLUSTER"
 MOST_RESOURCES = "ray._private.state:state.get_max_resources_from_cluster_config"
 PROPAGATED = "ray.tune.execution.class_cache:ENV_VARS_TO_PROPAGATE"
 PRINTS = "ray._private.worker:print_to_stdstream"
+AUTO = "ray._private.services:canonicalize_bootstrap_address"
 WORKER = "temporary_state.ray_actor"
 ERROR_FILE = "pickled_error_file"
 
@@ -38,6 +39,7 @@ LOST = {
     MOST_RESOURCES: "what a cluster can grow to may be unknown",
     PROPAGATED: "AWS keys of this process may get into Ray's logs",
     PRINTS: "what Ray prints when it dies is printed too",
+    AUTO: "--address auto may take minutes where Ray does not answer",
     WORKER: "run.level_limit_s ends no level",
     ERROR_FILE: "trials fail without a reason",
 }
@@ -129,12 +131,25 @@ def last_error(trial: Any) -> Exception | None:
     return error
 
 
+def address_of_auto() -> str | None:
+    """The HOST:PORT that Ray takes "auto" for; None where it cannot be told.
+
+    Ray documents where it looks, RAY_ADDRESS and what `ray start` left, and looks among the
+    processes of the machine too; it says the address only after it was joined. Checked with 2.55
+    and 2.60. Raises ConnectionError where there is none.
+    """
+    look = _found(AUTO)
+    return look("auto") if look else None
+
+
 def complaint() -> str:
     """What is to be said of the installed Ray; nothing where it is one of the checked versions."""
     if _minor(CHECKED[0]) <= _minor(ray.__version__) <= _minor(CHECKED[1]):
         return ""
     lost = [
-        LOST[name] for name in (ONLY_LOOPBACK, MOST_RESOURCES, PROPAGATED, PRINTS) if not _has(name)
+        LOST[name]
+        for name in (ONLY_LOOPBACK, MOST_RESOURCES, PROPAGATED, PRINTS, AUTO)
+        if not _has(name)
     ]
     return "; ".join([f"lip-ray was checked with {' to '.join(CHECKED)}", *lost])
 

@@ -180,16 +180,23 @@ def _join(address: str) -> None:
 
 
 def refuse_silent(address: str) -> None:
-    """Raise ConnectionError where no one listens at a host and port: Ray would try for minutes."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    """Raise ConnectionError where no one listens at a host and port: Ray would try for minutes.
+
+    Raises ValueError for what is no address.
+    """
+    if address == "local":
+        return
+    found = ray_private.address_of_auto() if address == "auto" else address
+    if found is None:
+        return
+    host, colon, port = found.removeprefix("ray://").rpartition(":")
     if not (colon and port.isdecimal()):
-        if address in ("auto", "local"):
-            return
         raise ValueError("it is neither auto, HOST:PORT nor ray://HOST:PORT")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
     except OSError as error:
-        raise ConnectionError(error.strerror or str(error)) from error
+        there = f"nothing answers at {found}, where Ray looks for it: " if address == "auto" else ""
+        raise ConnectionError(there + (error.strerror or str(error))) from error
 
 
 def unreachable(address: str, error: Exception) -> str:

@@ -1,6 +1,7 @@
 """What a cluster may come to, and how it is said that there is none."""
 
 import os
+import socket
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -45,6 +46,16 @@ def test_a_cluster_of_machines_that_are_there_does_not_grow() -> None:
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="neither auto, HOST:PORT nor ray://HOST:PORT"):
         refuse_silent(address)
+
+
+def test_auto_that_leads_nowhere_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a head that was killed has left, or a Ray of another run that listens on loopback."""
+    with socket.create_server(("", 0)) as listening:
+        port = listening.getsockname()[1]
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+        refuse_silent("auto")
+    with pytest.raises(ConnectionError, match=rf"nothing answers at [\d.]+:{port}, where Ray"):
+        refuse_silent("auto")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_the_table_of_claims_is_that_of_the_store() -> None:
 
 
 def test_pandas_and_scipy_alone_find_the_same() -> None:
-    """Means, intervals and counts of photos, to the digit; what the stricter rule shows is shown."""
+    """Means, intervals and counts, to the digit; what the stricter rule shows is shown."""
     script = [sys.executable, str(ROOT / "examples" / "claims_with_pandas.py"), str(STORE)]
     said = subprocess.run(script, capture_output=True, text=True, check=True).stdout
     rows = claims_table(Reader(STORE), Claims.load(ROOT / "studies" / "claims.yaml"))
