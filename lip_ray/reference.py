@@ -84,6 +84,9 @@ class Place:
     path: str
     specs: Sheets = ()
     plain: Field | None = field(default=None)
+    meaning: str = ""
+    """What the field means whose values the specs are; empty where there are several such fields,
+    or none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,10 +202,10 @@ class Reference:
             allowed = [*kinds, *fields] if len(kinds) > 1 else fields
             raise UserError(self._unknown(part, whole, allowed))
         path, specs = _joined(found.path, name), self._specs_of(name, found.specs)
-        if specs:
-            return Place(path=path, specs=specs)
-        plain = next(own for one in found.specs if (own := one.field_named(name)))
-        return Place(path=path, plain=plain)
+        plain, *others = (own for one in found.specs if (own := one.field_named(name)))
+        if not specs:
+            return Place(path=path, plain=plain)
+        return Place(path=path, specs=specs, meaning="" if others else plain.meaning)
 
     def _unknown(self, part: str, whole: str, allowed: Sequence[str]) -> str:
         """What is said of a part of a path that leads nowhere."""

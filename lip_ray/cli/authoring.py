@@ -101,7 +101,8 @@ def _said(found: "Place", entries: "Sequence[Entry]") -> Iterator[str]:
         yield from _field_lines(found.plain)
         return
     if len(entries) > 1:
-        yield from _wrapped(f"{found.path or 'trial'} is one of these kinds.")
+        said = f"{found.path or 'trial'} is one of these kinds. {found.meaning}"
+        yield from _wrapped(said.rstrip())
     for number, entry in enumerate(entries):
         yield from [""] * (number > 0 or len(entries) > 1)
         yield from _entry_lines(entry)

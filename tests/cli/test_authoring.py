@@ -97,7 +97,14 @@ class TestExplain:
                 "task.inpainting",
                 ["task.inpainting: ", "mask: kind: random, file, box; needed", "Example:"],
             ),
-            ("fit.stopping", ["fit.stopping is one of these kinds.", "fit.stopping.wmv: ES-WMV"]),
+            (
+                "fit.stopping",
+                [
+                    "fit.stopping is one of these kinds. The rule that chooses",
+                    "by default `held_out` where the measurement has noise",
+                    "fit.stopping.wmv: ES-WMV",
+                ],
+            ),
             ("pruner", ["pruner.magnitude: ", "scope: ", "pruner.snip: "]),
             ("trial.pruner.IMP", ["pruner.magnitude: "]),
             (
