@@ -109,8 +109,11 @@ def contents(path: Path, what: str) -> bytes:
 
 def unreadable(what: str, path: Path, error: OSError) -> ValueError:
     """Why a file cannot be read."""
-    pattern = error.errno == errno.ENOENT and PATTERN.search(str(path))
-    hint = "; patterns stand for no files here: name each" if pattern else ""
+    hint = ""
+    if error.errno == errno.ENOENT and PATTERN.search(str(path)):
+        hint = "; patterns stand for no files here: name each"
+    if error.errno == errno.EISDIR and what == "image":
+        hint = f"; {{kind: folder, path: {path}}} makes a trial of each of its pictures"
     return ValueError(f"cannot read {what} {path}: {error.strerror}{hint}")
 
 

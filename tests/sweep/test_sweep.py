@@ -564,7 +564,11 @@ class TestOneFault:
         ("name", "reason"),
         [
             ("missing.png", "cannot read image {path}: No such file or directory"),
-            (".", "cannot read image {path}: Is a directory"),
+            (
+                ".",
+                "cannot read image {path}: Is a directory; {{kind: folder, path: {path}}} makes a "
+                "trial of each of its pictures",
+            ),
             ("words.png", "{path} is not an image that can be read"),
             (
                 "deep.png",
