@@ -29,19 +29,27 @@ class Plot:
     """Plotly's template for a point."""
     least: float = -math.inf
     """Where the vertical axis ends, even if there are means below."""
+    apart: bool = False
+    """Whether each score has a vertical axis of its own: else it stays when another is chosen."""
 
 
 def curve_figure(table: pd.DataFrame, axis: Mapping[str, Any], plot: Plot) -> go.Figure:
     """One line a series in its order, vertical bars for the intervals; n and all at a point."""
-    values = table[[f"{name}{plot.end}" for name in ("mean", "low", "high")]].to_numpy().ravel()
     traces = {which: _traces(table, which, plot) for which in plot.which.labels}
+    seen = {
+        which: _seen(table[table["which"] == which] if plot.apart else table, plot)
+        for which in plot.which.labels
+    }
 
     def change(which: str) -> Change:
-        return heights_of(traces[which]), {"yaxis.title.text": plot.titles[which]}
+        titled = {"yaxis.title.text": plot.titles[which]}
+        return heights_of(traces[which]), titled | (
+            {"yaxis.range": seen[which]} if plot.apart else {}
+        )
 
     first, *_ = plot.which.labels
     look = layout(plot.titles[first]) | {"updatemenus": [menu([plot.which], change)], "xaxis": axis}
-    look["yaxis"]["range"] = _seen(table, values, plot)
+    look["yaxis"]["range"] = seen[first]
     return go.Figure(traces[first], look)
 
 
@@ -52,9 +60,10 @@ def heights_of(traces: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {"y": [trace["y"] for trace in traces]} | sides
 
 
-def _seen(table: pd.DataFrame, values: Any, plot: Plot) -> list[float]:
+def _seen(table: pd.DataFrame, plot: Plot) -> list[float]:
     """Room for all means that are not below the axis; for the intervals too where they are not
     three times as wide."""
+    values = table[[f"{name}{plot.end}" for name in ("mean", "low", "high")]].to_numpy().ravel()
     means, all_of_it = (
         spread(np.maximum(shown, plot.least)) for shown in (table[f"mean{plot.end}"], values)
     )

@@ -36,8 +36,9 @@ NOTE = f"""
 Fits are paired: the same image, noise, initial weights and seed. Points are mean differences
 over images, or over the seeds of a single image; bars are their 95 % Student-t intervals, each by
 itself. Unfinished fits are left out, and so are pairs whose dense network is worse than the
-measurement. Above the dashed line a method loses less than {MARGIN_DB:g} dB. The axis ends at
-{DEEPEST_DB:.0f} dB; the table has what is below.
+measurement; tickets of other images or tasks have a part of their own. Above the dashed line a
+method loses less than {MARGIN_DB:g} dB. The axis ends at {DEEPEST_DB:.0f} dB; the table has what is
+below.
 """.replace("-", "−")
 
 CELLS = {
@@ -60,6 +61,7 @@ PLOT = Plot(
     },
     hover="%{y:+.2f} dB",
     least=DEEPEST_DB,
+    apart=True,  # after the last step differences are ten times as large
 )
 
 
@@ -71,7 +73,8 @@ def difference_table(
     A study is a task, network and fit. `mean_db` is over `n` images, seeds averaged first, or over
     the seeds of a single image (`unit`), and lies in the Student-t interval `low_db` to `high_db`
     at that `confidence`, NaN below two. `missing` counts pairs without a PSNR. Unfinished fits are
-    left out, and so are pairs whose dense network is worse than the measurement.
+    left out, and so are pairs whose dense network is worse than the measurement, and tickets that
+    were found on other images or tasks: these have a `transfer_table`.
 
     Raises ValueError when there is no fit of a trajectory or a transfer, or `confidence` is not
     within 0 and 1.
@@ -81,7 +84,8 @@ def difference_table(
 
 def differences_of(points: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
     """The `difference_table` of `described_points`."""
-    pairs = comparable_pairs(paired_fits(points, WHICH))
+    at_home = (points["kind"] == "trajectory") | (points["source_key"] == points["target_key"])
+    pairs = comparable_pairs(paired_fits(points[at_home], WHICH))
     pairs = pairs.astype({"method": pd.CategoricalDtype(sorted(pairs["method"].unique()))})
     single = pairs.groupby("study")["image"].transform("nunique") == 1
     parts = [

@@ -95,6 +95,9 @@ LABEL_WIDTH = 16
 
 WORSE, EVEN, BETTER = "#B35806", "#F0F0F0", "#2166AC"
 
+MOST_IN_LINES = 10
+"""The targets whose names are in lines: of more, names stand upright, each in one line."""
+
 LEAST_SCALE_DB = 0.2
 """The colours span at least this much either way, so that noise does not look like a finding."""
 
@@ -420,7 +423,7 @@ def _matrices(
     for place, count in enumerate(density.labels):
         cells = _cells(own[own["kept"] == count], sources, targets)
         trace = cell_map(
-            [_label(name) for name in targets],
+            [_label(name) for name in targets] if len(targets) <= MOST_IN_LINES else targets,
             [_label(name) for name in sources],
             [[z for z, _, _ in line] for line in cells],
             scale=[[0, WORSE], [0.5, EVEN], [1, BETTER]],

@@ -92,6 +92,13 @@ def test_methods_are_drawn_beside_each_other(frames: Frames) -> None:
         assert one / other == pytest.approx(against_dense.DODGE)
 
 
+def test_tickets_of_other_images_are_not_among_them(travelled: Any) -> None:
+    trials, levels = travelled.frame("trials"), travelled.frame("levels")
+    every = set(dense_differences(trials, levels)["method"])
+    assert any(" from " in method for method in every)
+    assert not any(" from " in method for method in difference_table(trials, levels)["method"])
+
+
 def test_two_studies_are_refused(frames: Frames) -> None:
     table = difference_table(*frames)
     with pytest.raises(ValueError, match="one study"):
