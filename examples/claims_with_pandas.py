@@ -19,8 +19,9 @@ trials, levels = (
     pd.concat(map(pd.read_parquet, Path(sys.argv[1]).glob(f"*/{table}-*.parquet")))
     for table in ("trials", "levels")
 )
-of_trial = ["trial_id", "task_name", "seed", "kind", "method_name", "method_settings"]
-fits = levels.merge(trials[of_trial], on="trial_id").query("kind == 'trajectory'")
+of_trial = ["trial_id", "prior", "task_name", "seed", "kind", "method_name", "method_settings"]
+fits = levels.merge(trials[of_trial], on="trial_id")
+fits = fits.query("kind == 'trajectory' and prior == 'skip'")
 imp = fits[
     fits["method_settings"].str.contains('"at": "level"') & (fits["method_name"] == "magnitude")
 ]
