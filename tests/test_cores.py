@@ -11,6 +11,7 @@ from lip_ray import cores
 from lip_ray.cores import Limit, tightest
 from lip_ray.engine import doctor
 from lip_ray.engine.ray_session import this_machine
+from lip_ray.processor import cpu_name
 
 CORES = 64
 
@@ -120,7 +121,7 @@ def test_run_plan_and_doctor_count_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
     assert this_machine().cpus == 1
     said = next(check.detail for check in doctor.checks("store") if check.name == "cpu")
-    assert said == "1 core for this process, by SLURM_CPUS_PER_TASK"
+    assert said == f"1 core for this process, by SLURM_CPUS_PER_TASK; {cpu_name()}"
 
 
 def test_a_container_with_a_quota(shared: Path, tmp_path: Path) -> None:
