@@ -1,6 +1,8 @@
 """The pictures of README.md and docs/findings.md, from the published study.
 
     python docs/study_pictures.py
+
+A Chromium draws them, as it does for `lip figure`.
 """
 
 from dataclasses import dataclass
