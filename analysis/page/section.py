@@ -14,6 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ..charts.controls import Choice, pressed
+from ..rows.choosing import most_frequent
 
 MOST_ROWS = 40
 """The rows of a table that are shown at once; the others are folded."""
@@ -313,6 +314,30 @@ def one_per(
         place = f"{name}-{number}"
         shown = tuple(blocks(rows, place))
         yield Section(name=f"of-{place}", title=title.format(value), blocks=shown)
+
+
+def most_per(
+    table: pd.DataFrame,
+    column: str,
+    name: str,
+    blocks: Callable[[pd.DataFrame, int], Iterable[Block]],
+    *,
+    most: int,
+    title: str,
+    more: str,
+) -> Iterator[Section]:
+    """A section for each of the most frequent values of a column, at most so many; the first says
+    how many `more` there are."""
+    shown = most_frequent(table[column], most)
+    left = table[column].nunique() - len(shown)
+    table = table[table[column].isin(shown)]
+    for number, (value, rows) in enumerate(table.groupby(column, observed=True)):
+        said = [Text(more.format(left))] if left and not number else []
+        yield Section(
+            name=f"{name}-{number}",
+            title=title.format(value),
+            blocks=(*said, *blocks(rows, number)),
+        )
 
 
 def _is_said(text: str) -> bool:

@@ -12,8 +12,8 @@ from ..charts.controls import PSNR_SHOWN
 from ..charts.curves import Plot, curve_figure
 from ..charts.style import BUTTONS, PALETTE, density_axis
 from ..page.content import Content, Part
-from ..page.section import Block, Figure, Section, Text, table_of
-from ..rows.choosing import check_single, most_frequent
+from ..page.section import Block, Figure, Section, most_per, table_of
+from ..rows.choosing import check_single
 from ..rows.identity import KINDS
 from ..rows.naming import grouped
 from ..rows.points import CONFIDENCE, WHICH, described_points
@@ -121,22 +121,21 @@ def sections(shown: Content) -> Iterator[Section]:
     """
     table = differences_of(shown.described)
     table = table[table.groupby("study")["n"].transform("max") > 1]
-    most = most_frequent(table["study"], MOST_STUDIES)
-    left = table["study"].nunique() - len(most)
-    table = table[table["study"].isin(most)]
-    for place, (study, rows) in enumerate(table.groupby("study")):
-        more = Text(f"{left:,} more such studies are in the table of verdicts alone.")
-        yield Section(
-            name=f"against-dense-{place}",
-            title=f"Against the dense network, {study}",
-            blocks=(*[more] * (left > 0 and not place), *_blocks(rows, f"difference-{place}")),
-        )
+    yield from most_per(
+        table,
+        "study",
+        "against-dense",
+        _blocks,
+        most=MOST_STUDIES,
+        title="Against the dense network, {}",
+        more="{:,} more such studies are in the table of verdicts alone.",
+    )
 
 
-def _blocks(rows: pd.DataFrame, place: str) -> Iterator[Block]:
+def _blocks(rows: pd.DataFrame, number: int) -> Iterator[Block]:
     yield Figure(
         name="difference",
-        place=place,
+        place=f"difference-{number}",
         label="Difference from the dense network against density",
         note=NOTE,
         lines=rows["method"].nunique(),

@@ -10,8 +10,8 @@ from ..charts.controls import PSNR_SHOWN
 from ..charts.curves import Plot, curve_figure
 from ..charts.style import AXIS_TITLES, log_axis
 from ..page.content import Content, Part
-from ..page.section import Block, Figure, Section, Text, table_of
-from ..rows.choosing import check_single, most_frequent
+from ..page.section import Block, Figure, Section, most_per, table_of
+from ..rows.choosing import check_single
 from ..rows.identity import KINDS
 from ..rows.naming import distinct_names, flat_settings, grouped, named
 from ..rows.points import CONFIDENCE, WHICH, described_points, distinct_fits
@@ -105,22 +105,21 @@ def sections(shown: Content) -> Iterator[Section]:
     """One per image and task on which several priors have a PSNR, at most `MOST_COMPARISONS`."""
     table = sizes_of(shown.described)
     table = table[table.groupby("comparison", observed=True)["n"].transform("any")]
-    most = most_frequent(table["comparison"], MOST_COMPARISONS)
-    left = table["comparison"].nunique() - len(most)
-    table = table[table["comparison"].isin(most)]
-    for place, (comparison, rows) in enumerate(table.groupby("comparison", observed=True)):
-        more = Text(f"{left:,} more such comparisons are in the frontier alone.")
-        yield Section(
-            name=f"by-size-{place}",
-            title=f"Networks by size, {comparison}",
-            blocks=(*[more] * (left > 0 and not place), *_blocks(rows, f"size-{place}")),
-        )
+    yield from most_per(
+        table,
+        "comparison",
+        "by-size",
+        _blocks,
+        most=MOST_COMPARISONS,
+        title="Networks by size, {}",
+        more="{:,} more such comparisons are in the frontier alone.",
+    )
 
 
-def _blocks(rows: pd.DataFrame, place: str) -> Iterator[Block]:
+def _blocks(rows: pd.DataFrame, number: int) -> Iterator[Block]:
     yield Figure(
         name="size",
-        place=place,
+        place=f"size-{number}",
         label="PSNR against parameters",
         note=NOTE,
         lines=rows["series"].nunique(),
