@@ -199,6 +199,7 @@ def _footer(content: Content) -> Iterator[str]:
 
 
 def _unfinished(trials: pd.DataFrame) -> Iterator[str]:
-    for trial in tuples(trials[trials["levels_done"] < trials["levels"]]):
+    left = trials[trials["levels_done"] < trials["levels"]].sort_values("trial_id")
+    for trial in tuples(left):
         name = f"{trial.trial_id} ({trial.pruner}, {trial.image}, seed {trial.seed})"
         yield f"{name}: {trial.levels_done} of {trial.levels} levels"

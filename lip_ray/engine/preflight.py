@@ -31,26 +31,43 @@ def refuse_unready(store: str) -> list[str]:
 
 
 def _node_reports(store: str, beacon: str) -> dict[str, NodeReport | str]:
-    """For each machine, its report, or why it did not answer."""
-    alive = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    """For each machine, its report, or why it did not answer. One that leaves the cluster
+    meanwhile is left out: it may do so at any time, and checks itself when it is back."""
+    nodes = _nodes_with_cores()
     reporting = ray.remote(num_cpus=0, max_retries=0)(node_report)
     asked = {
-        f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": reporting.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        node_id: reporting.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)
         ).remote(store, beacon)
-        for node in alive
+        for node_id in nodes
     }
     if asked:
         ray.wait(list(asked.values()), num_returns=len(asked), timeout=SURVEY_S)
-    found: dict[str, NodeReport | str] = {}
-    for host, answer in asked.items():
-        try:
-            found[host] = ray.get(answer, timeout=0)
-        except GetTimeoutError:
-            found[host] = f"no answer in {SURVEY_S:g} s"
-        except RayError as error:
-            found[host] = str(error).strip().splitlines()[-1]
-    return found
+    answers = {node_id: _answer(promise) for node_id, promise in asked.items()}
+    there = _nodes_with_cores()
+    return {
+        nodes[node_id]: answer
+        for node_id, answer in answers.items()
+        if isinstance(answer, NodeReport) or node_id in there
+    }
+
+
+def _nodes_with_cores() -> dict[str, str]:
+    """By id, host name and address of each machine that can have trials now."""
+    return {
+        node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+        for node in ray.nodes()
+        if node["Alive"] and node["Resources"].get("CPU")
+    }
+
+
+def _answer(promise: "ray.ObjectRef[NodeReport]") -> NodeReport | str:
+    try:
+        return ray.get(promise, timeout=0)
+    except GetTimeoutError:
+        return f"no answer in {SURVEY_S:g} s"
+    except RayError as error:
+        return str(error).strip().splitlines()[-1]
 
 
 def _problems(store: str, reports: dict[str, NodeReport | str]) -> Iterator[str]:

@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ray.exceptions import TaskUnschedulableError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lip_ray import __version__
 from lip_ray.engine import preflight
@@ -72,6 +75,64 @@ def test_another_version_or_none_is_refused(
     old, bare = refused(monkeypatch, tmp_path, seen).splitlines()
     assert old.startswith(f"old (1) has lip-ray 0.0.1, this machine {__version__}")
     assert bare.startswith("bare (2) cannot run lip-ray: ModuleNotFoundError: ")
+
+
+GOOD, BAD = "aa" * 28, "bb" * 28
+"""Ids of machines, as Ray writes them."""
+
+
+class DyingCluster:
+    """What the check uses of Ray: two machines, of which one does not answer."""
+
+    def __init__(self, *, remaining: set[str]) -> None:
+        """The `remaining` machines are those that are there after they were asked."""
+        self._there, self._remaining = {GOOD, BAD}, remaining
+
+    def nodes(self) -> list[dict[str, object]]:
+        return [
+            {
+                "NodeID": name,
+                "NodeManagerHostname": name,
+                "NodeManagerAddress": "10.0.0.1",
+                "Alive": name in self._there,
+                "Resources": {"CPU": 2.0},
+            }
+            for name in (GOOD, BAD)
+        ]
+
+    def remote(self, **options: object) -> Callable[[object], "DyingCluster"]:
+        return lambda function: self
+
+    def options(self, *, scheduling_strategy: NodeAffinitySchedulingStrategy) -> "Asking":
+        return Asking(scheduling_strategy.node_id)
+
+    def wait(self, promises: list[str], **options: object) -> None:
+        self._there = self._remaining
+
+    def get(self, promise: str, **options: object) -> NodeReport:
+        if promise == BAD:
+            raise TaskUnschedulableError("the node that it asks for does not exist")
+        return sighting(promise)
+
+
+class Asking:
+    """A task for one machine; its promise is the machine's name."""
+
+    def __init__(self, node_id: str) -> None:
+        self._node_id = node_id
+
+    def remote(self, store: str, beacon: str) -> str:
+        return self._node_id
+
+
+def test_a_machine_that_leaves_the_cluster_meanwhile_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(preflight, "ray", DyingCluster(remaining={GOOD}))
+    assert refuse_unready(str(tmp_path)) == []
+    monkeypatch.setattr(preflight, "ray", DyingCluster(remaining={GOOD, BAD}))
+    with pytest.raises(LaunchError, match=rf"^{BAD} \(10\.0\.0\.1\) cannot run lip-ray: .*"):
+        refuse_unready(str(tmp_path))
 
 
 def test_machines_are_asked_by_what_is_imported_at_once() -> None:

@@ -156,6 +156,17 @@ class TestContent:
         assert "(SNIP, astronaut, seed 3): 1 of 6 levels" in text
         assert "(random, astronaut, seed 4): 0 of 6 levels" in text
 
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_incomplete_trials_are_listed_by_their_ids(
+        self, store_of: Any, trial_row: Row, level_row: Row, order: int
+    ) -> None:
+        undone = {"levels_done": 1, "outcome": "incomplete"}
+        trials = [trial_row("snip", seed) | undone for seed in range(5)]
+        levels = [level_row(trial) for trial in trials]
+        text = Page(frontier_report(store_of(trials[::order], levels))).text
+        listed = re.findall(r"([\w-]+) \(SNIP, astronaut, seed \d\)", text)
+        assert listed == sorted(trial["trial_id"] for trial in trials)
+
     def test_without_a_clean_image_there_are_pictures_but_no_figure(
         self, store_of: Any, trial_row: Row, level_row: Row
     ) -> None:
