@@ -164,7 +164,7 @@ class TestContent:
         trials = [trial_row("snip", seed) | undone for seed in range(5)]
         levels = [level_row(trial) for trial in trials]
         text = Page(frontier_report(store_of(trials[::order], levels))).text
-        listed = re.findall(r"([\w-]+) \(SNIP, astronaut, seed \d\)", text)
+        listed = re.findall(r"(snip-[\w-]+) \(SNIP, astronaut, seed \d\)", text)
         assert listed == sorted(trial["trial_id"] for trial in trials)
 
     def test_without_a_clean_image_there_are_pictures_but_no_figure(
