@@ -20,6 +20,13 @@ TITLES = {
 }
 """By kind of pruner what figures, tables and pages call it."""
 
+OTHER_TITLES = {
+    ("magnitude", "at", "init"): "magnitude at init",
+    ("magnitude", "at", "dense"): "one-shot magnitude",
+    ("random", "scope", "erk"): "random, ERK",
+}
+"""What they call it with this value of one of its fields: a method that papers name by itself."""
+
 KIND = re.compile(r"\w+")
 
 
@@ -303,10 +310,22 @@ CITED: Mapping[tuple[str, str], tuple[str, ...]] = {
 """By the field of a spec and the kind in it, the papers that this kind is from."""
 
 
-def displayed(name: str) -> str:
-    """A method's name as people read it: a kind of pruner at its beginning by its title."""
+def displayed(name: str, settings: str = "{}") -> str:
+    """A method's name as people read it: a kind of pruner at its beginning by its title.
+
+    The title is that of the pruner in the method's `settings`, as JSON, where these have one.
+    """
     found = KIND.match(name)
-    return name if found is None else TITLES.get(found[0], found[0]) + name[found.end() :]
+    if found is None:
+        return name
+    kind = found[0]
+    pruner = _pruner_in(json.loads(settings), kind)
+    other = (
+        title
+        for (of, field, value), title in OTHER_TITLES.items()
+        if of == kind and pruner.get(field) == value
+    )
+    return next(other, TITLES.get(kind, kind)) + name[found.end() :]
 
 
 def bibtex_of(specs: Iterable[str]) -> str:
@@ -314,6 +333,16 @@ def bibtex_of(specs: Iterable[str]) -> str:
     kinds = {kind for text in set(specs) for kind in _kinds("trial", json.loads(text))}
     keys = sorted({key for kind in kinds for key in CITED.get(kind, ())})
     return "\n".join(PAPERS[key].bibtex(key) for key in keys)
+
+
+def _pruner_in(value: Any, kind: str) -> Mapping[str, Any]:
+    """The fields of the first pruner of that kind in settings; none where there is none."""
+    if isinstance(value, dict):
+        pruner = value.get("pruner")
+        if isinstance(pruner, dict) and pruner.get("kind") == kind:
+            return pruner
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(None, (_pruner_in(one, kind) for one in inner)), {})
 
 
 def _kinds(name: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from lip_ray.fits.adversarial import AdversarialFit
 from lip_ray.fits.lasso import Lasso
 from lip_ray.fits.latent import Solver
 from lip_ray.fits.stopping import Stopping
-from lip_ray.literature import CITED, PAPERS, TITLES, bibtex_of, displayed
+from lip_ray.literature import CITED, OTHER_TITLES, PAPERS, TITLES, bibtex_of, displayed
 from lip_ray.priors import Prior
 from lip_ray.priors.generators.file import Architecture
 from lip_ray.pruning import Pruner
@@ -207,3 +207,28 @@ def test_entries_are_bibtex() -> None:
 )
 def test_methods_are_named_for_people(name: str, shown: str) -> None:
     assert displayed(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ('{"pruner": {"kind": "magnitude", "at": "level"}}', "IMP (magnitude)"),
+        ('{"pruner": {"kind": "magnitude", "at": "init"}}', "magnitude at init"),
+        ('{"source": {"pruner": {"kind": "magnitude", "at": "dense"}}}', "one-shot magnitude"),
+        ('{"parts": [{"pruner": {"kind": "magnitude", "at": "init"}}]}', "magnitude at init"),
+        ('{"pruner": {"kind": "random", "at": "init"}}', "IMP (magnitude)"),
+        ('{"pruner": "magnitude"}', "IMP (magnitude)"),
+        ("[]", "IMP (magnitude)"),
+    ],
+)
+def test_a_method_is_named_by_what_its_pruner_does(settings: str, shown: str) -> None:
+    assert displayed("magnitude", settings) == shown
+    assert displayed("magnitude from camera", settings) == f"{shown} from camera"
+
+
+@pytest.mark.parametrize(("kind", "field", "value"), OTHER_TITLES, ids="-".join)
+def test_other_titles_are_of_pruners_that_there_are(kind: str, field: str, value: str) -> None:
+    pruner = next(one for one in members(Pruner) if kind_of(one) == kind)
+    settings = pruner.model_validate({field: value}).model_dump_json()
+    shown = displayed(kind, f'{{"pruner": {settings}}}')
+    assert shown == OTHER_TITLES[kind, field, value] != displayed(kind)

@@ -16,7 +16,7 @@ from ..rows.points import BELOW_MEASURED, UNFINISHED
 from ..rows.texts import density_text, sparsity_text
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-DASHES = ("solid", "dash", "dashdot", "dot", "longdashdot", "12px 3px 3px 3px 3px 3px")
+DASHES = ("solid", "dash", "dashdot", "dot", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "pentagon", "hexagram")
 BASE_DASHES = ("longdash", "dashdot", "longdashdot", "dash")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Protocol, TypeVar, cast
 
 import pandas as pd
@@ -174,8 +174,16 @@ class Content:
 
 def displayed_trials(trials: pd.DataFrame) -> pd.DataFrame:
     """The rows with their methods named as people read them."""
-    named = [column for column in NAMING if column in trials]
-    return trials.assign(**{c: trials[c].map(displayed, na_action="ignore") for c in named})
+    shown = cache(displayed)  # there are far more trials than methods
+    settings = trials["method_settings"].fillna("{}")
+    names = {
+        column: [
+            name if pd.isna(name) else shown(name, own)
+            for name, own in zip(trials[column], settings, strict=True)
+        ]
+        for column in NAMING
+    }
+    return trials.assign(**names)
 
 
 def _fitted(trials: pd.DataFrame, levels: pd.DataFrame) -> Set[str]:

@@ -32,6 +32,10 @@ DODGE = 1.035
 """How far apart two methods are drawn at one density, as a ratio: else intervals would hide each
 other."""
 
+WIDEST = 1.2
+"""How far apart the first and the last of many methods are drawn at most. At levels of 0.8 each,
+those of two densities would mix beyond 1.25, where the outer ones would leave the axis too."""
+
 NOTE = f"""
 Fits are paired: the same image, noise, initial weights and seed. Points are mean differences
 over images, or over the seeds of a single image; bars are their 95 % Student-t intervals, each by
@@ -170,7 +174,9 @@ def _sample_text(rows: pd.DataFrame) -> str:
 def _beside_each_other(table: pd.DataFrame) -> pd.Series:
     """The density at which each row is drawn."""
     places = table["method"].cat.remove_unused_categories().cat.codes
-    return table["density"] * DODGE ** (places.max() / 2 - places)
+    last = int(places.max())
+    apart: float = min(DODGE, WIDEST ** (1 / max(1, last)))
+    return table["density"] * apart ** (last / 2 - places)
 
 
 PART = Part(label="Against dense", sections=sections, kinds={*KINDS})

@@ -92,6 +92,20 @@ def test_methods_are_drawn_beside_each_other(frames: Frames) -> None:
         assert one / other == pytest.approx(against_dense.DODGE)
 
 
+def test_many_methods_stay_at_their_density_and_on_the_axis(frames: Frames) -> None:
+    table = difference_table(*frames)
+    one = table[table["method"] == "magnitude"]
+    copies = [one.assign(method=f"method {number:02}") for number in range(20)]
+    many = pd.concat(copies).astype({"method": "category"})
+    densities = sorted(set(one["density"]), reverse=True)
+    figure = difference_figure(many)
+    most, least = (10**end for end in figure.layout.xaxis.range)
+    for trace in figure.data:
+        assert all(least < x < most for x in trace.x)
+        away = [x / density for x, density in zip(trace.x, densities, strict=True)]
+        assert all(0.8**0.5 < ratio < 1.25**0.5 for ratio in away)
+
+
 def test_tickets_of_other_images_are_not_among_them(travelled: Any) -> None:
     trials, levels = travelled.frame("trials"), travelled.frame("levels")
     every = set(dense_differences(trials, levels)["method"])
