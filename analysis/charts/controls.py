@@ -115,8 +115,8 @@ def alternatives(
         return only(combinations.index(values), len(combinations)), said(*values)
 
     buttons = menu(choices, change)
-    figure = go.Figure([trace(*values) for values in combinations])
-    figure.update_layout(look, updatemenus=[buttons])
+    traces = [trace(*values) for values in combinations]
+    figure = go.Figure(traces, {**look, "updatemenus": [buttons]})
     figure.plotly_update(*first_change(buttons))
     return figure
 

@@ -108,7 +108,8 @@ def layout(y_title: str) -> dict[str, Any]:
 def _template() -> dict[str, Any]:
     """The part of Plotly's white look that these figures use: each figure carries a copy."""
     white = pio.templates["plotly_white"].to_plotly_json()
-    parts = {part: white["layout"][part] for part in ("font", "hoverlabel", "xaxis", "yaxis")}
+    shown = ("autotypenumbers", "font", "hoverlabel", "xaxis", "yaxis")
+    parts = {part: white["layout"][part] for part in shown}
     return {"layout": parts, "data": {"heatmap": white["data"]["heatmap"]}}
 
 

@@ -140,7 +140,7 @@ def cost_figure(table: pd.DataFrame) -> go.Figure:
         raise ValueError("no fit to show the cost of")
     names = (table["kind"] + ", " + table["prior"]).map(plain)
     order = list(dict.fromkeys(names))
-    figure = go.Figure()
+    figure = go.Figure(layout=layout("") | {"barmode": "stack", "showlegend": True})
     for place, (device, rows) in enumerate(table.groupby("device", sort=True, dropna=False)):
         hours = rows["fit_s"] / HOUR_S
         figure.add_bar(
@@ -154,7 +154,6 @@ def cost_figure(table: pd.DataFrame) -> go.Figure:
             customdata=rows["fits"].tolist(),
             hovertemplate="%{y}<br>%{text} in %{customdata:,} fits<extra></extra>",
         )
-    figure.update_layout(layout(""), barmode="stack", showlegend=True)
     figure.update_xaxes(title={"text": "Hours of fitting"}, rangemode="tozero", **axis_lines())
     figure.update_yaxes(autorange="reversed", categoryarray=order, automargin=True, showgrid=False)
     return figure

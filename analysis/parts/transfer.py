@@ -233,10 +233,9 @@ def transfer_figure(table: pd.DataFrame, counted: pd.DataFrame | None = None) ->
     def one_density(kept: int) -> Change:
         return only(shown.index(kept), len(shown)), {}
 
-    figure = go.Figure(_matrices(table, WHICH[0], density, every))
     menus = [menu(_scores_shown(counted), score), menu([density], one_density, x=1)]
-    figure.update_layout(_look(every), updatemenus=menus)
-    return figure
+    drawn = _matrices(table, WHICH[0], density, every)
+    return go.Figure(drawn, _look(every) | {"updatemenus": menus})
 
 
 def _scores_shown(counted: pd.DataFrame | None) -> list[Choice]:

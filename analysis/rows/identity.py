@@ -79,11 +79,12 @@ def _with_wholes(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def _joined(pairs: pd.DataFrame, parts: Sequence[str], end: str) -> pd.Series:
     """JSON of several parts of each row; each distinct one is put together once."""
-    columns = [f"{part}_{end}" for part in parts]
-    distinct = pairs[columns].drop_duplicates()
-    rows = (dict(zip(parts, row, strict=True)) for row in distinct.to_numpy())
-    texts = [joined(own.pop("network", "{}"), **own) for own in rows]
-    return pairs[columns].merge(distinct.assign(whole=texts), on=columns, how="left")["whole"]
+    rows = list(zip(*(pairs[f"{part}_{end}"].tolist() for part in parts), strict=True))
+    wholes = {}
+    for row in set(rows):
+        own = dict(zip(parts, row, strict=True))
+        wholes[row] = joined(own.pop("network", "{}"), **own)
+    return pd.Series([wholes[row] for row in rows], pairs.index, dtype="str")
 
 
 def together(labels: Iterable[str]) -> str:

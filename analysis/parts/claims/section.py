@@ -64,7 +64,7 @@ def _figures(found: pd.DataFrame) -> Iterator[Figure]:
 
 def claims_figure(rows: pd.DataFrame) -> go.Figure:
     """The mean difference and interval of each row of a `claims_table`, the first on top."""
-    figure = go.Figure()
+    figure = go.Figure(layout=layout(""))
     places = [*range(len(rows), 0, -1)]
     for word, colour in COLOURS.items():
         own = [
@@ -74,7 +74,6 @@ def claims_figure(rows: pd.DataFrame) -> go.Figure:
         ]
         if own:
             figure.add_trace(_trace(word, colour, own))
-    figure.update_layout(layout(""))
     figure.update_layout(
         xaxis={"title": {"text": "first − second, dB"}, "zeroline": True, **axis_lines()},
         yaxis={

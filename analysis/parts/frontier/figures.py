@@ -73,8 +73,8 @@ def frontier_figure(
     rows = scene_rows(table, choice)
     own = scene_fits(fits, choice.task, choice.image) if fits is not None else None
     (drawing,) = drawings(series_of(table), {choice.which: rows}, own).values()
-    figure = go.Figure(list(drawing.drawn(vars(choice))))
-    figure.update_layout(resolved(frontier_layout(), vars(choice), {}))
+    look = resolved(frontier_layout(), vars(choice), {})
+    figure = go.Figure(list(drawing.drawn(vars(choice))), look)
     scene = table[_in_scene(table, choice)]
     figure.update_yaxes(range=psnr_range(scene, own))
     figure.update_xaxes(cost_ticks(scene[choice.axis], choice.axis))

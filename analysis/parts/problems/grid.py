@@ -60,8 +60,7 @@ def grid_figure(fits: pd.DataFrame, pngs: Pngs, which: str = "selected") -> go.F
         ),
     ]
     columns = max(len(cells) for _, cells in rows)
-    figure = go.Figure()
-    figure.update_layout(_look(len(rows), columns))
+    figure = go.Figure(layout=_look(len(rows), columns))
     for place, (method, cells) in enumerate(rows):
         for column, (source, words) in enumerate(cells):
             _put(figure, column, -place * (1 + CAPTION), source, words)

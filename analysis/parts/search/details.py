@@ -150,13 +150,11 @@ def parallel_figure(points: pd.DataFrame) -> go.Figure:
     values, fields = [goal.name for goal in goals], varied_fields(points)
     names = zip([*values, *fields], [*values, *short_names(fields)], strict=True)
     axes = [_Axis.of(rows[column], name) for column, name in names]
-    figure = go.Figure(list(_lines(rows, axes)))
     look = layout("") | {"xaxis": plain_axis("Least to largest")}
     look["xaxis"] |= {"range": [-0.04, 1.04], "fixedrange": True, "showticklabels": False}
     look["yaxis"] = _field_axis([axis.label for axis in axes])
     look["yaxis"] |= {"autorange": "reversed", "showgrid": True}
-    figure.update_layout(look)
-    return figure
+    return go.Figure(list(_lines(rows, axes)), look)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,8 +267,7 @@ def _switched(
         shown = [other == values for other, own in drawn.items() for _ in own]
         return {"visible": shown}, said(*values)
 
-    figure = go.Figure([trace for own in drawn.values() for trace in own])
-    figure.update_layout(look)
+    figure = go.Figure([trace for own in drawn.values() for trace in own], look)
     if choices:
         buttons = menu(choices, change)
         figure.update_layout(updatemenus=[buttons])

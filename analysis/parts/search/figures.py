@@ -82,9 +82,7 @@ def front_figure(points: pd.DataFrame, *, starts: int = 0) -> go.Figure:
         line = _line(fit[x], best_so_far(fit[y], goals[0]), name="best so far", shape="hv")
     look = layout(goals[0].title) | {"xaxis": axis, "yaxis2": FOOT}
     look["yaxis"]["range"] = spread(known.loc[~footed(known), y])
-    figure = go.Figure([line, *_marks(known, x, y, starts)])
-    figure.update_layout(look)
-    return figure
+    return go.Figure([line, *_marks(known, x, y, starts)], look)
 
 
 def best_so_far(values: pd.Series, goal: Goal) -> pd.Series:

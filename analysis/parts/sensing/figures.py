@@ -77,8 +77,8 @@ class Kind:
 
         buttons = menu(choices, change)
         first = [[*choice.labels][choice.chosen] for choice in choices]
-        figure = go.Figure([go.Scatter(trace) for trace in traces(*first)])
-        figure.update_layout(layout("") | {"yaxis2": FOOT, "updatemenus": [buttons]})
+        look = layout("") | {"yaxis2": FOOT, "updatemenus": [buttons]}
+        figure = go.Figure([go.Scatter(trace) for trace in traces(*first)], look)
         figure.update_layout(first_change(buttons)[1])
         figure.update_yaxes(minorloglabels="complete", exponentformat="power")
         figure.update_xaxes(axis)
