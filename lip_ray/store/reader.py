@@ -162,7 +162,7 @@ class Reader:
         if trials is not None:
             query += f" and {among(trials)}"
         rows = self.sql(query).to_pylist()
-        there = {row["omitted"]: held(self._files, row["omitted"]) for row in rows}
+        there = {table: held(self._files, table) for table in {row["omitted"] for row in rows}}
         found: defaultdict[str, defaultdict[str, set[int]]]
         found = defaultdict(lambda: defaultdict(set))
         for row in rows:

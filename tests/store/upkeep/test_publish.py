@@ -13,8 +13,9 @@ import pytest
 from benchmarks import synthetic
 from lip_ray.records import StoredTensor
 from lip_ray.store import QueryError, Reader, StoreError, Writer, merge, publish, remove
-from lip_ray.store.files import files_of
-from lip_ray.store.manifest import COMPACTED, manifests, newest, parts_of
+from lip_ray.store import reader as reading
+from lip_ray.store.files import Files, files_of
+from lip_ray.store.manifest import COMPACTED, held, manifests, newest, parts_of
 from lip_ray.store.omissions import BULKY
 from lip_ray.store.upkeep import publish as publishing
 from lip_ray.store.upkeep.check import check
@@ -144,6 +145,23 @@ def test_what_is_asked_for_later_is_added_and_counts_from_then_on(
     assert len(manifests(files_of(public))) == 1
     named = {name for parts in newest(files_of(public)).parts.values() for name in parts}
     assert set(parts_of(files_of(public))) == named
+
+
+def test_what_parts_hold_is_read_once_for_all_levels_that_lack_rows(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(whole, tmp_path / "public")
+    asked: list[str] = []
+
+    def noted(files: Files, table: str) -> frozenset[str]:
+        asked.append(table)
+        return held(files, table)
+
+    monkeypatch.setattr(reading, "held", noted)
+    left_out = Reader(tmp_path / "public").left_out()
+    levels = {table for own in left_out.values() for table in own}
+    assert len(left_out) == 4
+    assert sorted(asked) == sorted(levels) == ["curves", "masks", "reconstructions"]
 
 
 @KINDS
