@@ -73,9 +73,9 @@ class Lip:
         self.folder = folder
         self._programs = programs
 
-    def __call__(self, *arguments: str) -> str:
-        """What a command prints."""
-        return self._run(str(self._programs / "lip"), *arguments)
+    def __call__(self, *arguments: str, name: str = "lip") -> str:
+        """What a command prints, by one of its names."""
+        return self._run(str(self._programs / name), *arguments)
 
     def python(self, code: str) -> str:
         """What a few lines of Python print."""
@@ -143,6 +143,9 @@ class TestWithoutTheRepository:
         found = lip.python("import lip_ray.analysis, lip_ray.sweeps; print(lip_ray.__path__[0])")
         assert "/environment" in found
         assert str(ROOT) not in found
+
+    def test_it_has_the_name_by_which_uvx_and_pipx_run_a_package_too(self, lip: Lip) -> None:
+        assert lip("--version", name="lip-ray") == lip("--version")
 
     def test_a_study_from_run_to_figure(self, lip: Lip) -> None:
         assert "lip report" in lip("run", "quickstart", "--quick")
