@@ -30,9 +30,12 @@ LONG_CPU_S = 20.0
 _begun: dict[str, float] = {}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let workers begin with what takes long, or waits, and leaves the processor to others."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let workers begin with what takes long, or waits, and leaves the processor to others.
+
+    Slow tests keep the order in which they are asked for.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ and not _slow_alone(config):
         items.sort(key=_place)
 
 
@@ -52,24 +55,34 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
         return None
     from lip_ray.cores import available_cpus
 
-    return available_cpus() + (config.option.markexpr != "slow")
+    return available_cpus() + (not _slow_alone(config))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep the tests of a file together where tests run side by side: what they share is made once.
 
-    Tests that start a Ray take turns, unless they are slow and begin a Ray for a file anyway.
+    Tests that start a Ray take turns, unless they are slow and begin a Ray for a file anyway. Other
+    slow tests share little, and one of them may take as long as ten others: each goes where there
+    is room.
     """
     from xdist.scheduler import LoadScopeScheduling
+
+    slow = _slow_alone(config)
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = nodeid.partition("::")[0]
-            in_turn = path.startswith("tests/ray/") and config.option.markexpr != "slow"
-            return "ray" if in_turn else path
+            if path.startswith("tests/ray/"):
+                return path if slow else "ray"
+            return nodeid if slow else path
 
     return ByFile(config, log)
+
+
+def _slow_alone(config: pytest.Config) -> bool:
+    """Whether slow tests, and no others, are asked for."""
+    return bool(config.option.markexpr == "slow")
 
 
 def _place(item: pytest.Item) -> int:
