@@ -362,7 +362,7 @@ def test_verdicts_come_next_and_say_what_their_sample_is(study: Any) -> None:
     titles = re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
     assert titles[:2] == ["Frontier", "Verdicts"]
     row_of = (
-        r'<tr><th scope="row">denoising, skip</th><td class="{}">IMP \(magnitude\)</td>.*?</tr>'
+        r'<tr><th scope="row">denoising, σ = 25, skip</th><td class="{}">IMP \(magnitude\)</td>.*?</tr>'
     )
     [row] = re.findall(row_of.format("word"), page)
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", row)

@@ -286,6 +286,6 @@ def test_other_settings_are_another_study(trial_row: Row, level_row: Row) -> Non
     levels = [level_row(trial, level) for trial in trials for level in (0, 1)]
     table = matching_table(pd.DataFrame(trials), pd.DataFrame(levels))
     assert table["study"].tolist() == [
-        "denoising, skip (1000 steps)",
-        "denoising, skip (2000 steps)",
+        "denoising, σ = 25, skip (1000 steps)",
+        "denoising, σ = 25, skip (2000 steps)",
     ]
