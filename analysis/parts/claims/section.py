@@ -135,11 +135,11 @@ def _verdict_text(row: Any) -> str:
 CELLS = {
     "Claim": lambda row: row.claim,
     "In words": lambda row: row.says,
-    "Source": lambda row: row.source or "ours",
     "By": lambda row: row.by,
     "Found": _figure_text,
-    "Sample": _sample_text,
     "Verdict": _verdict_text,
+    "Sample": _sample_text,
+    "Source": lambda row: row.source or "ours",
     "Limits": lambda row: row.limits,
 }
 
