@@ -132,7 +132,8 @@ def _height(figure: go.Figure, width: float) -> float:
     lines = [max(map(len, row)) for row in rows]
     if figure.layout.meta:
         return float(figure.layout.meta["proportion"] * width)
-    plot = max(PROPORTION * width, *map(_rows_height, figure.data))
+    labelled = LINE_PX * len(figure.layout.yaxis.tickvals or ())
+    plot = max(PROPORTION * width, labelled, *map(_rows_height, figure.data))
     return plot + MARGIN["b"] + ROW_PX * len(lines) + LINE_PX * sum(lines)
 
 

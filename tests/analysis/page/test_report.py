@@ -361,9 +361,8 @@ def test_verdicts_come_next_and_say_what_their_sample_is(study: Any) -> None:
     page = frontier_report(study)
     titles = re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
     assert titles[:2] == ["Frontier", "Verdicts"]
-    row_of = (
-        r'<tr><th scope="row">denoising, σ = 25, skip</th><td class="{}">IMP \(magnitude\)</td>.*?</tr>'
-    )
+    study = r'<tr><th scope="row">denoising, σ = 25, skip</th>'
+    row_of = study + r'<td class="{}">IMP \(magnitude\)</td>.*?</tr>'
     [row] = re.findall(row_of.format("word"), page)
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", row)
     assert cells[3:] == ["2 seeds", "0.0469, 0.0469", "0.03"], "nothing is said of differences"

@@ -12,8 +12,11 @@ from typer.testing import CliRunner, Result
 from benchmarks import synthetic
 from lip_ray.analysis.live.state import Live
 from lip_ray.analysis.page.content import Content
+from lip_ray.analysis.parts.claims.section import claims_figure
 from lip_ray.analysis.parts.claims.stated import StatedStore
 from lip_ray.analysis.parts.claims.table import claims_table
+from lip_ray.analysis.print import LINE_PX
+from lip_ray.analysis.print import _height as print_height
 from lip_ray.claims import Claims
 from lip_ray.cli import app
 from lip_ray.errors import UserError
@@ -327,8 +330,27 @@ class TestCommands:
         )  # fmt: skip
         assert shown.exit_code == 0, shown.stdout
         (line,) = shown.stdout.splitlines()[2:]
-        assert line.startswith("| imp | IMP beats random. | wu2023chasing | peak | +0.55 ± 0.04 |")
-        assert "| 6 images | holds |" in line
+        found = "peak | +0.55 ± 0.04 | holds | 6 images | wu2023chasing |"
+        assert line.startswith(f"| imp | IMP beats random. | {found}")
+
+    @pytest.mark.parametrize(
+        ("gain_db", "drawn_at", "said"),
+        [(0.5, 0.5, ""), (7.0, 3.0, "+7.0 →"), (-4.0, -3.0, "← −4.0")],
+    )
+    def test_what_is_beyond_the_figures_edge_has_its_number_there(
+        self, stored: Callable[..., Reader], gain_db: float, drawn_at: float, said: str
+    ) -> None:
+        gains = {image: gain_db + 0.01 * place for place, image in enumerate(IMAGES)}
+        found = claims_table(stored(both(), better_by(gains)), claims())
+        [trace] = claims_figure(found).data
+        assert [*trace.x] == pytest.approx([drawn_at] * 2, abs=0.03)
+        assert [*trace.text] == [said] * 2
+        assert [length is None for length in trace.error_x.array] == [bool(said)] * 2
+
+    def test_every_row_of_a_printed_figure_has_a_line(self, stored: Callable[..., Reader]) -> None:
+        found = claims_table(stored(both(), better_by(GAINS)), claims())
+        many = claims_figure(pd.concat([found] * 50))
+        assert print_height(many, 500.0) > 100 * LINE_PX
 
     def test_page_and_figure(
         self, stored: Callable[..., Reader], tmp_path: Path, file: Path
