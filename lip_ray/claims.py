@@ -69,7 +69,8 @@ class Claims(Spec):
     margin_db: Decibels = 0.1
     """The difference in dB that is too small to matter."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """One minus the chance that any verdict at all of the file is wrong."""
+    """One minus the chance that any claim of the file is wrongly shown; for refuted ones it is the
+    same."""
     fits: dict[Name, Condition] = Field(default_factory=dict, max_length=1000)
     """Names for conditions, which the conditions of claims may use like columns."""
     claims: Annotated[tuple[Claim, ...], Field(strict=False, min_length=1, max_length=1000)]

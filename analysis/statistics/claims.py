@@ -142,15 +142,24 @@ def verdicts_of(family: Sequence[Evidence], *, confidence: float = 0.95) -> list
     """The verdicts on the claims of a family, in its order.
 
     With a probability of at least `confidence` no claim is wrongly shown, and so for those that
-    are refuted. A mean that rounding alone could make shows nothing and refutes no equality.
+    are refuted. A claim without fits counts as one of the family, so that no verdict changes
+    because others get theirs. A mean that rounding alone could make shows nothing and refutes no
+    equality.
     """
     check_confidence(confidence)
-    holds = holm([one.p_holds for one in family])
-    fails = holm([one.p_fails for one in family])
+    alpha = 1 - confidence
+    holds = _adjusted([one.p_holds for one in family])
+    fails = _adjusted([one.p_fails for one in family])
     return [
-        _verdict(one, p_holds, p_fails, 1 - confidence)
+        _verdict(one, p_holds, p_fails, alpha, len(family))
         for one, p_holds, p_fails in zip(family, holds, fails, strict=True)
     ]
+
+
+def _adjusted(p_values: Sequence[float]) -> list[float]:
+    """Adjusted over all of them; a test that was not made counts, as one that shows nothing."""
+    adjusted = holm([1.0 if np.isnan(one) else one for one in p_values])
+    return [np.nan if np.isnan(one) else p for one, p in zip(p_values, adjusted, strict=True)]
 
 
 def _bounds(test: Test, margin_db: float) -> tuple[float, float]:
@@ -160,7 +169,7 @@ def _bounds(test: Test, margin_db: float) -> tuple[float, float]:
     return (0.0, margin_db) if test == "better" else (-margin_db, -margin_db)
 
 
-def _verdict(one: Evidence, p_holds: float, p_fails: float, alpha: float) -> Verdict:
+def _verdict(one: Evidence, p_holds: float, p_fails: float, alpha: float, claims: int) -> Verdict:
     shown, refuted = one.bounds
     found = {"p_holds": p_holds, "p_fails": p_fails}
     rounded = abs(one.mean) <= one.rounding
@@ -169,19 +178,24 @@ def _verdict(one: Evidence, p_holds: float, p_fails: float, alpha: float) -> Ver
         return Verdict(word="holds", why=f"by less than {refuted:g} dB" if small else "", **found)
     if p_fails <= alpha and not (refuted < 0 and rounded):
         return Verdict(word="does not", why="", **found)
-    return Verdict(word="cannot be told", why=_needed(one, alpha), **found)
+    return Verdict(word="cannot be told", why=_needed(one, alpha, claims), **found)
 
 
-def _needed(one: Evidence, alpha: float) -> str:
-    """How many images would tell, by the spread that was seen."""
+def _needed(one: Evidence, alpha: float, claims: int) -> str:
+    """How many images would tell among so many claims, by the spread that was seen."""
     if not one.n:
         return "no finished pair"
     if not one.deviation > 0:
         return "one run" if one.n == 1 else ""
     if min(one.p_holds, one.p_fails) <= alpha:
         return "decided by itself, not among so many claims"
-    images = images_needed(one.deviation, _apart(one), alpha=alpha)
-    return f"needs about {images:,} images" if images else "no affordable number of images tells"
+    for distance in (_apart(one), _seen_apart(one)):
+        images = images_needed(one.deviation, distance, alpha=alpha / claims) if distance else None
+        if images is None:
+            return "no affordable number of images tells"
+        if images > one.n:  # else this distance is not the true one: so many did not tell
+            return f"needs about {images:,} images"
+    return ""
 
 
 def _apart(one: Evidence) -> float:
@@ -191,3 +205,9 @@ def _apart(one: Evidence) -> float:
     if shown < refuted:
         return refuted - shown
     return -shown if one.mean >= shown else shown - one.mean
+
+
+def _seen_apart(one: Evidence) -> float:
+    """How far the mean is from the bound beyond which it would tell."""
+    shown, refuted = one.bounds
+    return max(one.mean - shown, refuted - one.mean)

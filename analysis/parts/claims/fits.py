@@ -8,6 +8,7 @@ import pandas as pd
 
 from lip_ray.claims import Claim, Claims
 from lip_ray.errors import UserError
+from lip_ray.records import Outcome
 from lip_ray.store import QueryError, Reader
 
 OF_TRIALS = (
@@ -119,7 +120,9 @@ def _restored(rows: pd.DataFrame) -> pd.DataFrame:
     """The fits with what anybody would have of them.
 
     A fit that is worse than its measurement even at its best step has `failed`. It counts as the
-    measurement itself, whether or not it is finished: how far below it is means nothing.
+    measurement itself, whether or not it is finished: how far below it is means nothing. A network
+    that collapsed is `dead`, even where its constant output is nearer to a smooth photo than the
+    noisy measurement is.
     """
     fits = rows.astype(dict.fromkeys([*PSNRS, "psnr_measured_db"], float))
     failed, unfinished = (
@@ -127,7 +130,8 @@ def _restored(rows: pd.DataFrame) -> pd.DataFrame:
         for name in ("below_measured", "unfinished")
     )
     counted = {name: fits[name].mask(failed, fits["psnr_measured_db"]) for name in PSNRS}
-    return fits.assign(**counted, failed=failed, unfinished=unfinished & ~failed)
+    dead = fits["outcome"] == Outcome.COLLAPSED.value
+    return fits.assign(**counted, failed=failed, unfinished=unfinished & ~failed, dead=dead)
 
 
 def pairs_of(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:

@@ -30,8 +30,8 @@ def claims_table(store: Reader, claims: Claims) -> pd.DataFrame:
     counts the pairs in which one fit is worse than its measurement and counts as the measurement;
     `neither` those that are left out since both are, and `unfinished` those that are left out since
     one of their fits is unfinished. `verdict` is "holds", "does not" or
-    "cannot be told", from p-values adjusted over all rows (Holm 1979), and `why` qualifies it.
-    `rounding` is how far rounding alone may move the mean, in dB.
+    "cannot be told", from p-values adjusted over all rows (Holm 1979), also those of claims without
+    fits, and `why` qualifies it. `rounding` is how far rounding alone may move the mean, in dB.
 
     Raises QueryError for a condition that is wrong, UserError for one that picks several fits
     where one is meant.
@@ -118,5 +118,6 @@ class _Sides:
         fits = self.first[self.first["psnr_measured_db"].notna()]
         if fits.empty:
             return NOTHING
-        works = (~fits["failed"]).groupby(fits["image_key"]).mean() > MOST
+        works = ~(fits["failed"] | fits["dead"])
+        works = works.groupby(fits["image_key"]).mean() > MOST
         return share_evidence(works.tolist(), confidence=claims.confidence)

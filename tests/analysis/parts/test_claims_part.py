@@ -21,7 +21,7 @@ from lip_ray.claims import Claims
 from lip_ray.cli import app
 from lip_ray.errors import UserError
 from lip_ray.mistakes import SweepError
-from lip_ray.records import LevelRecord
+from lip_ray.records import LevelRecord, Outcome
 from lip_ray.store import QueryError, Reader, Writer, publish
 from lip_ray.trials import AnyTrial, Trajectory, Transfer
 from tests import every_kind
@@ -53,7 +53,8 @@ def rows(trial: AnyTrial, score: Score) -> Iterator[list[LevelRecord]]:
         own = scores | score(trial, level)
         psnrs = {f"psnr_{which}_db": own[which] for which in ("peak", "selected", "final")}
         psnrs["psnr_measured_db"] = MEASURED
-        yield [replace(made_up, **psnrs, unfinished=own["unfinished"])]
+        flags = {name: own[name] for name in ("unfinished", "outcome") if name in own}
+        yield [replace(made_up, **psnrs, **flags)]
 
 
 @pytest.fixture
@@ -194,6 +195,18 @@ class TestTable:
         assert [*found["mean"]] == [0.0, 0.0]
         assert [*found["failed"]] == [6, 6]
         assert [*found["verdict"]] == ["does not", "does not"]
+
+    def test_a_network_that_lost_a_layer_does_not_work(self, stored: Callable[..., Reader]) -> None:
+        """A constant image of a smooth photo may be nearer to it than its noisy measurement."""
+
+        def score(trial: AnyTrial, level: int) -> dict[str, Any]:
+            dead = {"outcome": Outcome.COLLAPSED} if level else {}
+            return {"peak": MEASURED + 6.0, "selected": MEASURED + 6.0, **dead}
+
+        claim = claims(first="density < 1 and pruner = 'magnitude'", second=None, test="works")
+        found = claims_table(stored(both(), score), claim)
+        assert set(found["mean"]) == {0.0}
+        assert set(found["verdict"]) == {"does not"}
 
     def test_tickets_that_moved_are_crossed(self, stored: Callable[..., Reader]) -> None:
         found = {image: trajectory(image, "magnitude") for image in IMAGES}

@@ -1,16 +1,20 @@
 """Claims put to the test: numbers against SciPy, and what many claims do to one verdict."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from lip_ray.analysis.statistics.claims import (
     NOTHING,
+    Evidence,
     crossed_evidence,
     difference_evidence,
     share_evidence,
     verdicts_of,
 )
+from lip_ray.analysis.statistics.ladders import POWER
 
 GAINS = [0.41, 0.55, 0.38, 0.62, 0.47, 0.51, 0.44, 0.58]
 
@@ -128,6 +132,37 @@ class TestVerdicts:
             for test in ("better", "not_worse")
         )
         assert better == not_worse == "needs about 84 images"
+
+    def test_as_many_images_as_are_asked_for_do_tell_among_so_many_claims(self) -> None:
+        draws = np.random.default_rng(0)
+
+        def evidence(values: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> Evidence:
+            return difference_evidence(single(values.tolist()), test="not_worse", margin_db=0.1)
+
+        few = evidence(draws.permutation(np.linspace(-0.4, 0.4, 15)))
+        others = [evidence(np.linspace(-1.0, 0.8, 15))] * 60
+        images = int(verdicts_of([few, *others])[0].why.split()[-2])
+        samples = [evidence(draws.normal(0, few.deviation, images)) for _ in range(200)]
+        told = [verdicts_of([one, *others])[0].word == "holds" for one in samples]
+        assert np.mean(told) == pytest.approx(POWER, abs=0.1)
+
+    @pytest.mark.parametrize("mean", [-0.099, -0.08, -0.06])
+    def test_more_images_are_needed_than_those_that_did_not_tell(self, mean: float) -> None:
+        """Where the true difference is taken to be 0, seven of these would have told."""
+        values = [mean + step for step in (-0.09, -0.06, -0.03, 0.0, 0.03, 0.06, 0.09)]
+        found = difference_evidence(single(values), test="not_worse", margin_db=0.1)
+        verdict = verdicts_of([found, NOTHING])[0]
+        assert verdict.word == "cannot be told"
+        said = re.fullmatch(r"needs about ([\d,]+) images", verdict.why)
+        assert said is None or int(said[1].replace(",", "")) > 7
+        assert said is not None or verdict.why == "no affordable number of images tells"
+
+    def test_claims_without_fits_are_of_the_family(self) -> None:
+        """Else a verdict would change when others get theirs."""
+        values = [0.2 + 0.3 * step for step in np.linspace(-1, 1, 15)]
+        one = difference_evidence(single(values), test="not_worse", margin_db=0.1)
+        alone, among = verdicts_of([one])[0], verdicts_of([one, *[NOTHING] * 9])[0]
+        assert among.p_holds == pytest.approx(10 * alone.p_holds)
 
     def test_no_pair_at_all(self) -> None:
         verdict = verdicts_of([NOTHING])[0]
