@@ -335,31 +335,40 @@ def bibtex_of(specs: Iterable[str]) -> str:
     return "\n".join(PAPERS[key].bibtex(key) for key in keys)
 
 
-def _pruner_in(value: Any, kind: str) -> Mapping[str, Any]:
+def _pruner_in(settings: Any, kind: str) -> Mapping[str, Any]:
     """The fields of the first pruner of that kind in settings; none where there is none."""
-    if isinstance(value, dict):
-        pruner = value.get("pruner")
-        if isinstance(pruner, dict) and pruner.get("kind") == kind:
-            return pruner
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return next(filter(None, (_pruner_in(one, kind) for one in inner)), {})
+    return next(
+        (
+            part
+            for name, part in _parts("", settings)
+            if name == "pruner" and isinstance(part, dict) and part.get("kind") == kind
+        ),
+        {},
+    )
 
 
 def _kinds(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """The field and kind of every part of a spec; items of a list are in the list's field.
+    """The field and kind of every part of a spec.
 
     A field that is text, as a pruner's scope, counts as a kind too, and so does a criterion that
     is applied in rounds.
     """
-    if isinstance(value, str):
-        yield name, value
-    elif isinstance(value, list):
+    for field, part in _parts(name, value):
+        if isinstance(part, str):
+            yield field, part
+        elif isinstance(kind := part.get("kind"), str):
+            yield field, kind
+            if part.get("rounds"):
+                yield field, f"{kind} in rounds"
+
+
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The field and content of every object and text in a spec, outer ones first; items of a list
+    are in the list's field."""
+    if isinstance(value, list):
         for item in value:
-            yield from _kinds(name, item)
-    elif isinstance(value, dict):
-        if isinstance(value.get("kind"), str):
-            yield name, value["kind"]
-            if value.get("rounds"):
-                yield name, f"{value['kind']} in rounds"
-        for inner, item in value.items():
-            yield from _kinds(inner, item)
+            yield from _parts(name, item)
+    elif isinstance(value, str | dict):
+        yield name, value
+        for inner, item in value.items() if isinstance(value, dict) else ():
+            yield from _parts(inner, item)

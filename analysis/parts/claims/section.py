@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from ...charts.style import OKABE_ITO, PALETTE, axis_lines, layout, plain
+from ...charts.style import OKABE_ITO, PALETTE, axis_lines, layout, plain, spread
 from ...page.content import Content, Part
 from ...page.section import Figure, Section, table_of
 from ...rows.naming import tuples
@@ -79,12 +79,12 @@ def claims_figure(rows: pd.DataFrame) -> go.Figure:
         ]
         if own:
             figure.add_trace(_trace(word, colour, own))
-    widest = min(EDGE_DB, rows[["mean", "low", "high"]].abs().max().max())
+    seen = rows[["mean", "low", "high"]].clip(-EDGE_DB, EDGE_DB).to_numpy().ravel()
     figure.update_layout(
         xaxis={
             "title": {"text": "first − second, dB"},
             "zeroline": True,
-            "range": [-1.08 * widest, 1.08 * widest],
+            "range": spread([0.0, *seen]),
             **axis_lines(),
         },
         yaxis={
