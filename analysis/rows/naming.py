@@ -141,7 +141,10 @@ def _differing(leaves: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _phrases(paths: Sequence[str], wholes: Sequence[Mapping[str, str]]) -> list[list[str]]:
-    """For each of the settings what is said of these paths: `20 steps`, `stopping wmv`."""
+    """For each of the settings what is said of these paths: `20 steps`, `stopping wmv`.
+
+    Settings leave out fields that came later and have their default.
+    """
     shown = _telling(paths, wholes)
     names = dict(zip(shown, short_names(shown), strict=True))
     values = {path: _short_values([own.get(path) for own in wholes]) for path in shown}
@@ -150,7 +153,7 @@ def _phrases(paths: Sequence[str], wholes: Sequence[Mapping[str, str]]) -> list[
     for place in range(len(wholes)):
         pairs = [(names[path], values[path][place]) for path in shown]
         said = [_phrase(name, value) for name, value in pairs if value is not None]
-        found.append([*(said or [f"{name} none" for name, _ in pairs]), *more])
+        found.append([*(said or [f"default {name}" for name, _ in pairs]), *more])
     return found
 
 

@@ -51,10 +51,8 @@ class Tally:
         self._points = points
         self.levels_now = 0
         """The number of levels finished by this run."""
-        self._started = time.monotonic()
-        self._first: float | None = None
-        """The time of the first of them: before it processes start, which says nothing about the
-        rest."""
+        self._begun: float | None = None
+        """When a worker had the first trial: what Ray takes before it says nothing about levels."""
         self._of: dict[str, PlannedTrial] = {}
         self._left: dict[str, int] = {}
         self._running: set[str] = set()
@@ -91,12 +89,14 @@ class Tally:
 
     @property
     def pace_s(self) -> float | None:
-        """Seconds per level over this whole run; None before its first."""
-        if self._first is None:
+        """Seconds per level since the first trial began; None before the first level.
+
+        Levels of trials that run side by side end together, so the time between two levels says
+        nothing.
+        """
+        if self._begun is None or not self.levels_now:
             return None
-        if self.levels_now == 1:
-            return self._first - self._started
-        return (time.monotonic() - self._first) / (self.levels_now - 1)
+        return (time.monotonic() - self._begun) / self.levels_now
 
     def find(self, trial_id: str) -> tuple[AbstractTrial, str]:
         """The trial with this id, and its label."""
@@ -113,6 +113,7 @@ class Tally:
 
     def begin(self, trial_id: str) -> None:
         """Note that a worker has the trial."""
+        self._begun = self._begun or time.monotonic()
         self._running.add(trial_id)
 
     def end(self, trial_id: str) -> None:
@@ -129,7 +130,6 @@ class Tally:
         planned = self._of[trial_id]
         self._left[trial_id] = planned.trial.levels - report["level"] - 1
         self.levels_now += 1
-        self._first = self._first or time.monotonic()
         if report["psnr_selected_db"] is not None:
             self._psnr[planned.label][report["density"]].append(report["psnr_selected_db"])
 

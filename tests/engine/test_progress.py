@@ -46,12 +46,29 @@ def test_counts_follow_the_reports(tally: Tally) -> None:
     assert tally.line().endswith(" left")
 
 
+def test_levels_that_end_together_are_no_pace(
+    tally: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    beside = [planned.trial.id for planned in tally.planned[1:3]]
+    for trial_id in beside:
+        tally.begin(trial_id)
+    for level in range(3):
+        now += 60
+        for trial_id in beside:
+            tally.count(trial_id, report(level))
+            assert tally.pace_s == pytest.approx(60 * (level + 1) / tally.levels_now)
+        assert tally.pace_s == 30
+
+
 def test_a_search_tells_its_points_and_not_how_long_it_takes(tiny: Path) -> None:
     tally = Tally((), lambda: "3/60 points")
     assert tally.line() == "3/60 points, 0/0 levels, 0/0 trials"
     tally.add(plan(Sweep.from_yaml(tiny), {}))
+    tally.begin(tally.planned[0].trial.id)
     tally.count(tally.planned[0].trial.id, report(0))
-    assert tally.line().startswith("3/60 points, 1/16 levels, 0/4 trials, 4 waiting, ")
+    assert tally.line().startswith("3/60 points, 1/16 levels, 0/4 trials, 1 running, 3 waiting, ")
     assert tally.line().endswith(" levels/min")
 
 

@@ -90,7 +90,10 @@ def endings(*settings: dict[str, Any]) -> list[str]:
             ({"prior": {"width": 8}, "fit": {"width": 1}}, {"prior": {"width": 9}}),
             ["fit.width 1, prior.width 8", "prior.width 9"],
         ),
-        (({"width": 8, "a": 1}, {"a": 1}), ["width 8", "width none"]),
+        (
+            ({"fit": {"steps": 9, "execution": "sparse"}}, {"fit": {"steps": 9}}),
+            ["execution sparse", "default execution"],
+        ),
         (
             tuple({"densities": [1.0, *([0.5] * count), 0.03]} for count in (8, 9)),
             [f"densities [1.0, {'0.5, ' * count}0.03]" for count in (8, 9)],
