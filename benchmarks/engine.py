@@ -68,12 +68,13 @@ def sleeping(
 
 
 @app.command()
-def pending(trials: int = 2000, slots: int = 2) -> None:
+def pending(trials: Annotated[int, typer.Option(min=20)] = 2000, slots: int = 2) -> None:
     """Print how fast trials that take no time begin, and how much memory the driver takes."""
     with beside() as folder:
         found = scheduled(folder, trials, 0.0, slots)
     print(f"{trials} trials of no length on {slots} slots, {found.processes} processes")
-    print(f"  {trials / (found.wall_s - found.begin_s):.1f} trials a second")
+    print(f"  {trials / (found.wall_s - found.begin_s):.1f} trials a second: {found.pace()}")
+    print(f"  {found.begin_s:.1f} s until the first trial began")
     print(f"  between two trials of a slot: {spread_ms(found.gaps_s)}")
     print(f"  the driver with all of them pending: {found.driver_mb[0]:.0f} MB of memory")
     print(f"  once they have run, as Tune forgets none: {found.driver_mb[1]:.0f} MB")
@@ -137,8 +138,9 @@ class Found:
         by_process: dict[int, list[tuple[float, float]]] = defaultdict(list)
         for process, begin, end in rows:
             by_process[process].append((begin, end))
+        self._begins = sorted(begin for _, begin, _ in rows)
         self.processes = len(by_process)
-        self.begin_s = min(begin for _, begin, _ in rows) - started
+        self.begin_s = self._begins[0] - started
         self.wall_s = ended - started
         self.gaps_s = [
             later - end
@@ -147,6 +149,15 @@ class Found:
         ]
         self.driver_mb = first_mb, peak_mb()
         """This process's peak memory when the first trial ran, and in all."""
+
+    def pace(self) -> str:
+        """Trials a second of the first and of the last tenth."""
+        tenth = max(len(self._begins) // 10, 2)
+        first, last = (
+            (tenth - 1) / (times[-1] - times[0])
+            for times in (self._begins[:tenth], self._begins[-tenth:])
+        )
+        return f"{first:.0f} in the first tenth, {last:.0f} in the last"
 
 
 def scheduled(folder: Path, trials: int, seconds: float, slots: int) -> Found:

@@ -70,14 +70,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     slow = _slow_alone(config)
 
-    class ByFile(LoadScopeScheduling):
+    class BySharing(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = nodeid.partition("::")[0]
             if path.startswith("tests/ray/"):
                 return path if slow else "ray"
             return nodeid if slow else path
 
-    return ByFile(config, log)
+    return BySharing(config, log)
 
 
 def _slow_alone(config: pytest.Config) -> bool:

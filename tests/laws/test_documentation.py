@@ -25,6 +25,8 @@ SOMEONE_S = re.compile(r"(?<![\w.])(/(?:home|root|Users)/\S*|[A-Z]:\\\S*)")
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 FENCE = re.compile(r"^( *)(`{3,}|~{3,}) *([\w-]*)[^\n]*\n(.*?)^ *\2", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+TEST = re.compile(r"\btest_\w+\.py\b")
+TESTS = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
 PLACEHOLDER = re.compile(r"<[\w .-]+>")
 OPTIONAL = re.compile(r"\[(--?\w[^\]]*)\](?:…|\.\.\.)?")
 
@@ -46,6 +48,11 @@ def blocks(text: str) -> list[Block]:
 def prose(text: str) -> str:
     """The page without its blocks of code."""
     return FENCE.sub("", text)
+
+
+def absent_tests(text: str) -> set[str]:
+    """The files of tests that a page names, of those that are not there."""
+    return set(TEST.findall(text)) - TESTS
 
 
 def anchors(text: str) -> set[str]:
@@ -156,6 +163,9 @@ class TestEveryPage:
     def test_its_commands_exist(self, page: Path) -> None:
         assert wrong_commands(page.read_text(encoding="utf-8")) == []
 
+    def test_its_tests_are_there(self, page: Path) -> None:
+        assert absent_tests(page.read_text(encoding="utf-8")) == set()
+
     def test_its_python_compiles(self, page: Path) -> None:
         for block in blocks(page.read_text(encoding="utf-8")):
             if block.language in ("python", "py"):
@@ -177,6 +187,10 @@ def test_the_makefile_s_commands_exist() -> None:
 
 
 class TestTheChecker:
+    def test_names_of_tests(self) -> None:
+        said = "tested by `test_documentation.py` and `tests/laws/test_no_one_s.py`"
+        assert absent_tests(said) == {"test_no_one_s.py"}
+
     def test_links(self, tmp_path: Path) -> None:
         (tmp_path / "b.md").write_text("# One thing\n```\n# no heading\n```\n")
         page = tmp_path / "a.md"

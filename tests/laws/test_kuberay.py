@@ -4,6 +4,7 @@ import copy
 import gzip
 import json
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -136,8 +137,23 @@ def test_what_is_to_be_edited_is_said() -> None:
 def test_the_image_has_what_was_tested() -> None:
     assert f"'ray[default]=={ray.__version__}'" in CONTAINERFILE
     assert f"lip_ray-{__version__}-py3-none-any.whl" in CONTAINERFILE
-    for name in re.findall(r"^COPY (?!--from)(.+) \S+$", CONTAINERFILE, re.MULTILINE):
-        assert all((ROOT / one).exists() for one in name.split())
+    copied = {
+        name
+        for names in re.findall(r"^COPY (?!--from)(.+) \S+$", CONTAINERFILE, re.MULTILINE)
+        for name in names.split()
+    }
+    assert all((ROOT / name).exists() for name in copied)
+    ignored, *rest = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert ignored == "*"
+    assert {line.removeprefix("!") for line in rest if line.startswith("!")} == copied
+    assert project()["readme"] in copied, "else the package has no description"
+
+
+def project() -> Config:
+    """What pyproject.toml says of the package."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        found: Config = tomllib.load(file)["project"]
+    return found
 
 
 def _at(*keys: str | int) -> Callable[[Config, Any], None]:
