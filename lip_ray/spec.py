@@ -5,11 +5,11 @@ import hashlib
 import inspect
 import json
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -63,10 +63,16 @@ class Spec(BaseModel):
         validate_default=True,
     )
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The first 16 hexadecimal digits of SHA-256 over the canonical JSON."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:ID_DIGITS]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As of pydantic. The copy has an id of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("id", None)
+        return copied
 
     def canonical_json(self) -> str:
         """JSON with sorted keys and without defaults, but with the epoch of the defaults, each

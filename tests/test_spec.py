@@ -191,6 +191,14 @@ class TestCanonicalJson:
         }
 
 
+def test_a_copy_has_an_id_of_its_own() -> None:
+    apple = Apple(seeds=4)
+    assert apple.id != Apple().id
+    assert apple.model_copy(update={"seeds": 3}).id == Apple().id
+    assert apple.model_copy().id == apple.id
+    assert apple == Apple(seeds=4), "although its id was never asked for"
+
+
 def test_attribute_docstrings_describe_the_fields() -> None:
     class Described(Spec):
         size: int = 1

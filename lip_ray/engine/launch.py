@@ -4,7 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -174,8 +174,9 @@ class _Launch:
 
     def summary(self) -> Summary:
         """The present state of the run."""
+        done = self._reader.levels_done()
         return Summary(
-            planned=plan(self._sweep, self._reader.levels_done()),
+            planned=tuple(replace(one, levels_done=done.get(one.id, 0)) for one in self._planned),
             points=(self._study.told, self._study.total) if self._study else None,
             failures=tuple(self._failure_log.failures),
             problem=self._problem,

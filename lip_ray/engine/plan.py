@@ -117,38 +117,40 @@ def graph_table(planned: Sequence[PlannedTrial]) -> pd.DataFrame:
 
 
 def _labels(trials: Sequence[AbstractTrial]) -> list[str]:
-    fields = [_unseeded(_fields(trial)) for trial in trials]
-    compared = [{name: _compared(name, own) for name in own} for own in fields]
-    names = dict.fromkeys(name for own in fields for name in own)
+    fields = [_unseeded(dict(leaves(trial.model_dump(mode="json")))) for trial in trials]
+    varied = _varied(fields)
+    compared = [{name: _compared(name, own) for name in varied if name in own} for own in fields]
     values: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for own, keys in zip(fields, compared, strict=True):
         for name, key in keys.items():
-            values[key].add(own[name])
+            values[key].add(repr(own[name]))
     return [
-        ", ".join(
-            _named(name, own[name]) for name in names if name in own and len(values[keys[name]]) > 1
-        )
+        ", ".join(_named(name, own[name]) for name, key in keys.items() if len(values[key]) > 1)
         or trial.description.pruner
         for trial, own, keys in zip(trials, fields, compared, strict=True)
     ]
 
 
-def _fields(trial: AbstractTrial) -> dict[str, str]:
-    """All plain values of a trial's spec as JSON, by dotted path."""
-    return {name: json.dumps(value) for name, value in leaves(trial.model_dump(mode="json"))}
-
-
-def _unseeded(leaf: dict[str, str]) -> dict[str, str]:
+def _unseeded(leaf: dict[str, object]) -> dict[str, object]:
     """The trial without its seed, its own or the source's."""
-    used = "seed" if leaf.get("seed") != "null" else f"{SOURCE}.seed"
+    used = "seed" if leaf.get("seed", "") is not None else f"{SOURCE}.seed"
     return {name: value for name, value in leaf.items() if name not in ("seed", used)}
 
 
-def _compared(name: str, leaf: Mapping[str, str]) -> tuple[str, ...]:
+def _varied(fields: Iterable[Mapping[str, object]]) -> list[str]:
+    """The fields that have several values, which are few of all."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for own in fields:
+        for name, value in own.items():
+            values[name].add(repr(value))
+    return [name for name, found in values.items() if len(found) > 1]
+
+
+def _compared(name: str, leaf: Mapping[str, object]) -> tuple[str, ...]:
     """A field, with the kind and name of its object: only fields of equal objects are compared."""
     parent, _, own = name.rpartition(".")
     asked = IDENTITY[: IDENTITY.index(own)] if own in IDENTITY else IDENTITY
-    return (name, *(leaf.get(f"{parent}.{part}".lstrip("."), "") for part in asked))
+    return (name, *(repr(leaf.get(f"{parent}.{part}".lstrip("."), "")) for part in asked))
 
 
 def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
@@ -163,6 +165,6 @@ def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
         yield path, value
 
 
-def _named(name: str, value: str) -> str:
-    shown = value.strip('"')
+def _named(name: str, value: object) -> str:
+    shown = json.dumps(value).strip('"')
     return shown if name.endswith((".kind", ".name")) else f"{name}={shown}"

@@ -83,10 +83,11 @@ def refuse_left_out(
 ) -> None:
     """Raise UserError where a trial that is to run needs what the store was published without, of
     a source that is not copied from elsewhere or of its own levels."""
-    planned = _typical(sweep, levels_done)
-    left = [one for one in planned if one.levels_left]
+    if not Reader.exists(store):
+        return
+    left = [one for one in _typical(sweep, levels_done) if one.levels_left]
     needed = {one.id for one in left}.union(*(one.source_ids for one in left))
-    if not Reader.exists(store) or not needed:
+    if not needed:
         return
     lacking = Reader(store).left_out(needed - set(copied), TICKETS)
     remedy = "run this sweep in a store of its own, with --store"

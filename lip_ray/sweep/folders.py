@@ -20,8 +20,9 @@ def folders_in(trial: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
     These are fields of images to restore. A folder that a generator learns from is one set.
     """
-    annotation, *metadata = get_args(Trial)
-    yield from _inside(trial, annotation, metadata, "")
+    if _has_folder(trial):
+        annotation, *metadata = get_args(Trial)
+        yield from _inside(trial, annotation, metadata, "")
 
 
 class Pictures:
@@ -54,6 +55,13 @@ def _read(written: Mapping[str, Any], most: int) -> Found:
     except ValueError as error:
         return (), [Mistake("", str(error))]
     return [image.model_dump(mode="json") for image in images], ()
+
+
+def _has_folder(value: object) -> bool:
+    """Whether there is one anywhere: of most trials nothing more need be known."""
+    if isinstance(value, Mapping):
+        return is_folder(value) or any(map(_has_folder, value.values()))
+    return isinstance(value, list) and any(map(_has_folder, value))
 
 
 def _inside(
