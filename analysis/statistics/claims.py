@@ -14,11 +14,14 @@ from scipy import stats
 
 from .crossed import crossed_mean
 from .intervals import Samples, check_confidence, deviation, mean_interval, p_value
-from .ladders import holm, images_needed
+from .ladders import about, holm, images_needed
 from .rounding import rounding_db, rounding_of
 
 Test = Literal["better", "not_worse"]
 Word = Literal["holds", "does not", "cannot be told"]
+
+ALONE = {"holds": "alone it would hold", "does not": "alone it would not hold"}
+"""What is said of a claim that only the number of claims keeps open."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +112,7 @@ def crossed_evidence(
         low=low,
         high=high,
         n=n,
-        unit="source and target",
+        unit="source and target image",
         p_holds=mean.below(shown),
         p_fails=mean.above(refuted),
         rounding=float(rounding_db(mean.pairs, mean.targets)),
@@ -171,30 +174,43 @@ def _bounds(test: Test, margin_db: float) -> tuple[float, float]:
 
 def _verdict(one: Evidence, p_holds: float, p_fails: float, alpha: float, claims: int) -> Verdict:
     shown, refuted = one.bounds
-    found = {"p_holds": p_holds, "p_fails": p_fails}
+    word = _word(one, p_holds, p_fails, alpha)
+    why = ""
+    if word == "cannot be told":
+        why = _needed(one, alpha, claims)
+    elif word == "holds" and shown < refuted and p_fails <= alpha:
+        why = f"by less than {refuted:g} dB"
+    return Verdict(word=word, why=why, p_holds=p_holds, p_fails=p_fails)
+
+
+def _word(one: Evidence, p_holds: float, p_fails: float, alpha: float) -> Word:
+    shown, refuted = one.bounds
     rounded = abs(one.mean) <= one.rounding
     if p_holds <= alpha and not (shown == 0.0 and rounded):
-        small = shown < refuted and p_fails <= alpha
-        return Verdict(word="holds", why=f"by less than {refuted:g} dB" if small else "", **found)
+        return "holds"
     if p_fails <= alpha and not (refuted < 0 and rounded):
-        return Verdict(word="does not", why="", **found)
-    return Verdict(word="cannot be told", why=_needed(one, alpha, claims), **found)
+        return "does not"
+    return "cannot be told"
 
 
 def _needed(one: Evidence, alpha: float, claims: int) -> str:
-    """How many images would tell among so many claims, by the spread that was seen."""
+    """What keeps a claim open: most often the number of images, of which it says how many would
+    tell among so many claims, by the spread that was seen."""
     if not one.n:
         return "no finished pair"
     if not one.deviation > 0:
         return "one run" if one.n == 1 else ""
+    alone = _word(one, one.p_holds, one.p_fails, alpha)
+    if alone != "cannot be told":
+        return ALONE[alone]
     if min(one.p_holds, one.p_fails) <= alpha:
-        return "decided by itself, not among so many claims"
+        return "rounding alone could make it"
     for distance in (_apart(one), _seen_apart(one)):
         images = images_needed(one.deviation, distance, alpha=alpha / claims) if distance else None
         if images is None:
             return "no affordable number of images tells"
         if images > one.n:  # else this distance is not the true one: so many did not tell
-            return f"needs about {images:,} images"
+            return f"needs about {about(images)} images"
     return ""
 
 

@@ -105,6 +105,11 @@ def images_needed(deviation_db: float, distance_db: float, *, alpha: float = 0.0
     return 2 + bisect_left(images, POWER, key=lambda one: _chance(one, effect, alpha))
 
 
+def about(images: int) -> str:
+    """A number of images in two digits, as it follows from a spread that is not known better."""
+    return f"{float(f'{images:.2g}'):,.0f}"
+
+
 def _adjusted(ladders: Sequence[Sequence[Rung]]) -> list[list[Rung]]:
     """The ladders with p-values of one family for either side of the margin."""
     rungs = list(chain.from_iterable(ladders))
@@ -158,14 +163,15 @@ def _more(rung: Rung, margin_db: float, alpha: float) -> tuple[int | None, str]:
     if rung.rounded and rung.p_beyond <= alpha:
         return None, f"the loss at {density} is one that rounding alone could make"
     if min(rung.p_within, rung.p_beyond) <= alpha:
-        return None, f"{density} is decided by itself, not among all tests of the table"
+        shown = "within it" if rung.p_within <= alpha else "to lose more"
+        return None, f"{density} would be shown {shown} if it were the only test"
     if not rung.deviation > 0:
         return None, ""
     images, truth = _planned(rung, margin_db, alpha)
     spread = f"SD {rung.deviation:.2f} dB, true difference {truth}"
     if images is None:
         return None, f"no affordable number of images would decide {density} ({spread})"
-    return images, f"about {images:,} images would decide {density} ({spread})"
+    return images, f"about {about(images)} images would decide {density} ({spread})"
 
 
 def _planned(rung: Rung, margin_db: float, alpha: float) -> tuple[int | None, str]:

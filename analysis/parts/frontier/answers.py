@@ -10,6 +10,7 @@ import pandas as pd
 from ...page.section import Answer, Emphasis, Words
 from ...rows.naming import tuples
 from ...rows.texts import counted_text, density_text
+from ...statistics.ladders import about
 from ...statistics.rounding import rounding_db
 from ..verdicts import NO_VERDICT, ONE_RUN, comparable_pairs, paired_fits, study_fits
 from .looks import Series
@@ -142,12 +143,12 @@ def _words(method: str, rungs: Sequence[Rung], depth: float | None, row: Any) ->
     said = Emphasis(density_text(at.density), strong=True)
     numbers = f"{at.psnr_db:.2f} against {at.dense_db:.2f} dB."
     if depth is None and abs(at.psnr_db - at.dense_db) <= at.rounding_db:
-        return (name, " is below dense at ", said, f" by no more than rounding could: {numbers}")
+        return (name, " at ", said, f" is within rounding of dense: {numbers}")
     if depth is None:
         beyond = [one.psnr_db - one.dense_db <= -row.margin_db for one in rungs]
         on = len(beyond) > 1 and all(beyond)
         verb = " is worse than dense" if proven else " looks worse than dense"
-        return (name, verb, " from " if on else " at ", said, f"{' on' * on}: {numbers}")
+        return (name, f"{verb} at ", said, f"{' and sparser' * on}: {numbers}")
     tried = ", the sparsest tried" if depth == row.least else ""
     verb = " matches dense down to " if proven else " may match dense down to "
     return (name, verb, said, f"{tried}: {numbers}")
@@ -189,7 +190,7 @@ def _needed(row: Any, rungs: Sequence[Rung]) -> str:
     refuted = 0.0 if pd.isna(row.refuted_selected) else row.refuted_selected
     open_ones = [one.density for one in rungs if refuted < one.density < shown]
     at = f" {density_text(open_ones[0])}" if open_ones else ""
-    return f"; it takes about {int(row.images_selected):,} images to decide{at}"
+    return f"; it takes about {about(int(row.images_selected))} images to decide{at}"
 
 
 def _shown_besides(row: Any, rung: Rung, proven: bool) -> Iterator[str]:

@@ -231,7 +231,7 @@ class TestTable:
             test="not_worse", by=["peak"],
         )  # fmt: skip
         (row,) = claims_table(reader, claim).itertuples()
-        assert (row.n, row.unit, row.verdict) == (6, "source and target", "does not")
+        assert (row.n, row.unit, row.verdict) == (6, "source and target image", "does not")
 
     def test_tickets_of_the_photo_itself_are_not_crossed(
         self, stored: Callable[..., Reader]

@@ -108,7 +108,10 @@ class TestVerdicts:
         found = difference_evidence(single(values), test=test, margin_db=0.1)  # type: ignore[arg-type]
         assert min(found.p_holds, found.p_fails) < 1e-3
         assert abs(found.mean) < found.rounding
-        assert verdicts_of([found])[0].word != ("holds" if test == "better" else "does not")
+        verdict = verdicts_of([found])[0]
+        assert verdict.word != ("holds" if test == "better" else "does not")
+        if verdict.word == "cannot be told":
+            assert verdict.why == "rounding alone could make it"
 
     def test_equality_may_be_shown_by_a_mean_of_zero(self) -> None:
         values = [0.01 * place for place in range(-7, 8)]
@@ -123,7 +126,11 @@ class TestVerdicts:
         assert verdicts_of([weak])[0].word == "holds"
         among = verdicts_of([weak, *[noise] * 20])[0]
         assert among.word == "cannot be told"
-        assert among.why == "decided by itself, not among so many claims"
+        assert among.why == "alone it would hold"
+        other = difference_evidence(
+            single([-0.6, -0.1, -0.5, -0.9, -0.05, -0.4]), test="better", margin_db=0.1
+        )
+        assert verdicts_of([other, *[noise] * 200])[0].why == "alone it would not hold"
 
     def test_how_many_images_would_tell(self) -> None:
         values = single([0.4, -0.5, 0.3, -0.1, 0.2])

@@ -73,10 +73,10 @@ def say(trial_row: Row, level_row: Row) -> Say:
     [
         ((0.0, 0.02, 0.8), "may match dense down to 0.25: 26.98 against 27.00 dB."),
         ((0.0, 0.02), "may match dense down to 0.25, the sparsest tried: 26.98 against 27.00 dB."),
-        ((0.8, 0.9), "looks worse than dense from 0.5 on: 26.20 against 27.00 dB."),
+        ((0.8, 0.9), "looks worse than dense at 0.5 and sparser: 26.20 against 27.00 dB."),
         ((0.8, 0.02), "looks worse than dense at 0.5: 26.20 against 27.00 dB."),
         ((0.8,), "looks worse than dense at 0.5: 26.20 against 27.00 dB."),
-        ((0.2,), "is below dense at 0.5 by no more than rounding could: 26.80 against 27.00 dB."),
+        ((0.2,), "at 0.5 is within rounding of dense: 26.80 against 27.00 dB."),
         ((-1.0, 2.0), "may match dense down to 0.5: 28.00 against 27.00 dB."),
         ((0.02, 0.8, 0.0), "may match dense down to 0.5: 26.98 against 27.00 dB."),
     ],
