@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "findings.md"
 STUDIES = ROOT / "studies"
 
-BEGIN = "<!-- {name}: python docs/findings_table.py writes it -->\n\n"
-END = "\n<!-- end -->"
+BEGIN = "<!-- {name}: python docs/findings_table.py writes it -->"
+END = "<!-- end -->"
 
 CLAIMS = ("Claim", "In words", "Source", "By", "Found", "Sample", "Verdict")
 DIFFERENCES = ("In words", "By", "Found", "Sample")
@@ -69,9 +69,10 @@ def page() -> str:
     text = PAGE.read_text(encoding="utf-8")
     for name, table in TABLES.items():
         begin = BEGIN.format(name=name)
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(END)
-        text = f"{before}{begin}{table()}{END}{after}"
+        before, rest = text.split(begin)
+        between, after = rest.split(END, maxsplit=1)
+        assert "<!--" not in between, f"the table of {name} has no end"
+        text = f"{before}{begin}\n\n{table()}\n{END}{after}"
     return text
 
 
