@@ -95,7 +95,7 @@ class Wishes:
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """A restored photo."""
+    """A photo that was restored, with the row of its fit."""
 
     image: Tensor
     """(C, H, W) in [0, 1]."""

@@ -72,7 +72,7 @@ class Stamp(NamedTuple):
 
 
 class Files(ABC):
-    """One store's files."""
+    """The files of one store, in a folder or a bucket."""
 
     where: str
     """An absolute path or a URI: for messages, and for opening the same store elsewhere."""

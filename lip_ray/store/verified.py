@@ -32,11 +32,11 @@ class VerifiedFile(RawIOBase):
         return VerifiedFile(self._outline, self._read, self._damage)
 
     def readable(self) -> bool:
-        """True."""
+        """Whether it can be read, which is always so."""
         return True
 
     def seekable(self) -> bool:
-        """True."""
+        """Whether one can go to any place in it, which is always so."""
         return True
 
     def tell(self) -> int:

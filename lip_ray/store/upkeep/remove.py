@@ -57,7 +57,7 @@ class Removal:
 
     @property
     def line(self) -> str:
-        """It in words."""
+        """What is removed, in one line."""
         parts = sum(map(len, self.parts.values()))
         inside = f", and their rows in {_count(parts, 'part')}" if parts else ""
         return f"{_count(len(self.trials), 'trial')}: {_count(len(self.files), 'file')}{inside}"

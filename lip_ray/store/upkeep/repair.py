@@ -116,7 +116,7 @@ def _known(files: Files) -> Manifest | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A readable part."""
+    """A compacted part that can be read, with what its metadata say."""
 
     name: str
     stems: frozenset[str]
