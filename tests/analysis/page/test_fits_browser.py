@@ -41,6 +41,10 @@ MARK = """(gd, name) => {
     fit: String(trace.customdata[3]),
   };
 }"""
+HOVERED = "(gd) => Boolean(gd._hoverdata?.length)"
+"""Whether Plotly has seen the mouse on a mark: it ignores clicks before that, and the panel may have
+shown the same fit already."""
+
 DATA = "() => JSON.parse(document.getElementById('data').textContent)"
 SETTLED = """() => new Promise((done) => {
   requestAnimationFrame(() => requestAnimationFrame(() => done(true)));
@@ -104,6 +108,7 @@ class Shown:
         mark = chart.evaluate(MARK, name)
         self.page.mouse.move(mark["x"] - 3, mark["y"] - 3)
         self.page.mouse.move(mark["x"], mark["y"])
+        self.page.wait_for_function(HOVERED, arg=chart.element_handle())
         self.panel.locator("h3", has_text=self.data["fits"][mark["fit"]]["title"]).wait_for()
         return str(mark["fit"])
 
