@@ -42,8 +42,8 @@ MARK = """(gd, name) => {
   };
 }"""
 HOVERED = "(gd) => Boolean(gd._hoverdata?.length)"
-"""Whether Plotly has seen the mouse on a mark: it ignores clicks before that, and the panel may have
-shown the same fit already."""
+"""Whether Plotly has seen the mouse on a mark: it ignores clicks before that, and the panel may
+have shown the same fit already."""
 
 DATA = "() => JSON.parse(document.getElementById('data').textContent)"
 SETTLED = """() => new Promise((done) => {
