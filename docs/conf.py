@@ -18,6 +18,8 @@ myst_heading_anchors = 4
 nitpicky = True
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 templates_path = ["_templates"]
 html_additional_pages = {"index": "first.html"}
 html_title = "lip-ray"
