@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -86,6 +87,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
+@lru_cache(maxsize=4096)  # a page asks for the same ones again and again
 def images_needed(deviation_db: float, distance_db: float, *, alpha: float = 0.05) -> int | None:
     """The number of images from which a one-sided t test at `alpha` decides with `POWER`.
 
