@@ -1,6 +1,6 @@
 """Transfers between images in general: sources and targets as two samples that are crossed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, product
 from operator import attrgetter
 from typing import Any
@@ -61,25 +61,31 @@ def crossed_of(
         *("mean_db", "low_db", "high_db", "freedom", "rounding_db", "confidence"),
         *("shown", "estimate", "refuted", "images", "verdict"),
     ]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).astype({"kept": "Int64", "total": "Int64"})
 
 
 def _means(fits: pd.DataFrame, which: str, against: str) -> Iterator[Means]:
     """The means of each ladder over its pairs that have a difference."""
     score = f"to_{against}"
     moved = fits[~fits["own"] & fits[score].notna()]
-    keys = [*LADDER, "kept", "total", "source", "target"]
-    pairs = moved.groupby(keys, observed=True)[score].mean().reset_index()
-    for key, ladder in groupby(tuples(pairs), attrgetter(*LADDER)):
+    keys = [*LADDER, "density", "source", "target"]
+    sizes = {"kept": ("kept", "first"), "total": ("total", "first")}
+    pairs = moved.groupby(keys, observed=True).agg(**{score: (score, "mean")}, **sizes)
+    for key, ladder in groupby(tuples(pairs.reset_index()), attrgetter(*LADDER)):
         start = dict(zip(LADDER, key, strict=True)) | {"which": which, "against": against}
-        means = [
-            (
-                start | {"kept": kept, "total": total, "density": kept / total},
-                crossed_mean(*zip(*map(attrgetter(score, "source", "target"), own), strict=True)),
-            )
-            for (kept, total), own in groupby(ladder, attrgetter("kept", "total"))
-        ]
+        means = []
+        for density, group in groupby(ladder, attrgetter("density")):
+            own = list(group)
+            values = zip(*map(attrgetter(score, "source", "target"), own), strict=True)
+            size = {name: _same(map(attrgetter(name), own)) for name in sizes}
+            means.append((start | size | {"density": density}, crossed_mean(*values)))
         yield means[::-1]
+
+
+def _same(numbers: Iterable[int]) -> Any:
+    """The one number of weights, missing where images of other channels have networks of others."""
+    found = set(numbers)
+    return found.pop() if len(found) == 1 else pd.NA
 
 
 def _tests(means: Means, margin_db: float) -> Ladder:
@@ -144,7 +150,7 @@ def _sentence(rows: pd.DataFrame) -> str:
 
 def _numbers(table: pd.DataFrame, ending: str) -> Table:
     """One row per density, with a mean for each PSNR and each comparison."""
-    keys = ["source_task", "target_task", "kept"]
+    keys = ["source_task", "target_task", "density"]
     groups = [list(tuples(rows)) for _, rows in table.groupby(keys, observed=True, sort=False)]
     scores = dict.fromkeys(zip(table["against"], table["which"], strict=True))
     cells = {

@@ -25,10 +25,13 @@ FITS = f"""
 select level.*, {", ".join(f"trial.{name}" for name in OF_TRIALS)},
        trial.source_images, array_to_string(trial.source_images, ' + ') as source_image,
        coalesce(trial.image_keys[list_position(trial.images, level.image)], level.image)
-           as image_key
+           as image_key,
+       coalesce(asked.sweeps, []) as sweeps
 from levels as level join trials as trial using (trial_id)
+left join (select trial_id, list(distinct sweep) as sweeps from sweeps group by trial_id) as asked
+    using (trial_id)
 """
-"""One row a fit: what `levels` has of it, and its trial."""
+"""One row a fit: what `levels` has of it, its trial, and the sweeps that asked for that."""
 
 ONE = ["image_key", "task_key", "seed"]
 """What both fits of a pair have in common."""

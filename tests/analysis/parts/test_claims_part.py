@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lip_ray.claims import Claims
 from lip_ray.cli import app
 from lip_ray.errors import UserError
 from lip_ray.mistakes import SweepError
-from lip_ray.records import LevelRecord, Outcome
+from lip_ray.records import LevelRecord, Outcome, SweepRecord
 from lip_ray.store import QueryError, Reader, Writer, publish
 from lip_ray.trials import AnyTrial, Trajectory, Transfer
 from tests import every_kind
@@ -272,6 +273,26 @@ class TestTable:
             }
         )
         pd.testing.assert_frame_equal(claims_table(reader, named), claims_table(reader, plain))
+
+    def test_a_condition_may_name_the_sweep_that_asked(
+        self, stored: Callable[..., Reader], tmp_path: Path
+    ) -> None:
+        reader = stored(both(), better_by(GAINS))
+        asked = [trial for trial in both() if trial.images[0].label != IMAGES[0]]
+        record = SweepRecord(
+            sweep="most",
+            sweep_id="0",
+            trial_ids=tuple(trial.id for trial in asked),
+            kinds=tuple(trial.kind for trial in asked),
+            specs=tuple(trial.model_dump_json() for trial in asked),
+            levels=tuple(trial.levels for trial in asked),
+            lip_ray_version="0",
+            requested_at=datetime(2026, 1, 1),
+        )
+        Writer.open(tmp_path / "store").write_sweep(record)
+        assert set(claims_table(reader, claims())["n"]) == {len(IMAGES)}
+        chosen = claims(where="list_contains(sweeps, 'most')")
+        assert set(claims_table(reader, chosen)["n"]) == {len(IMAGES) - 1}
 
     def test_a_wrong_condition_is_told(self, stored: Callable[..., Reader]) -> None:
         reader = stored(both(), better_by(GAINS))

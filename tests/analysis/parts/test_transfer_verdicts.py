@@ -75,6 +75,26 @@ def test_pairs_are_means_over_seeds_without_those_that_stayed(
     )
 
 
+def test_networks_for_grey_and_colour_images_are_at_one_density(
+    travelled_between: Callable[..., Any],
+) -> None:
+    """They differ in a few weights, and so do the shares that they keep."""
+    trials, levels = travelled_between(IMAGES, lambda i, j, seed: 1.0 + 0.01 * i - 0.01 * j)
+    sizes = {"astronaut": (20_000, 100_000), "camera": (20_013, 100_066)}
+    for row in levels:
+        kept, total = sizes.get(row["image"], sizes["astronaut"])
+        row["total"] = total
+        row["kept"] = total if row["level"] == 0 else kept
+        row["density"] = row["kept"] / total
+    table = crossed_table(pd.DataFrame(trials), pd.DataFrame(levels))
+    row = one(table)
+    assert len(table) == 4, "one density, by two PSNRs, against native and dense"
+    assert row["pairs"] == 12
+    assert row["density"] == pytest.approx(0.2, abs=1e-4)
+    assert pd.isna(row["kept"])
+    assert pd.isna(row["total"])
+
+
 def test_what_depends_on_the_source_is_not_decided_by_many_targets(
     travelled_between: Callable[..., Any],
 ) -> None:
