@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product, zip_longest
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -61,11 +61,16 @@ def listed_of(values: pd.Series) -> dict[str, str]:
 
 
 def density_choice(
-    table: pd.DataFrame, text: Callable[[float], str] = density_text, **more: Any
+    table: pd.DataFrame,
+    text: Callable[[float], str] = density_text,
+    *,
+    by: Literal["kept", "density"] = "kept",
+    **more: Any,
 ) -> Choice:
-    """The densities of a table, by how many weights are kept."""
-    sizes = table.drop_duplicates("kept").sort_values("kept", ascending=False)
-    labels = dict(zip(sizes["kept"], map(text, sizes["density"]), strict=True))
+    """The densities of a table, by how many weights are kept; or by themselves, where networks of
+    several sizes are at one density."""
+    sizes = table.drop_duplicates(by).sort_values(by, ascending=False)
+    labels = dict(zip(sizes[by], map(text, sizes["density"]), strict=True))
     return Choice(name="density", legend="Density", labels=labels, **more)
 
 

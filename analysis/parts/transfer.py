@@ -230,8 +230,8 @@ def transfer_figure(table: pd.DataFrame, counted: pd.DataFrame | None = None) ->
         names = ("z", "text", "customdata")
         return {name: [getattr(trace, name) for trace in traces] for name in names}, {}
 
-    def one_density(kept: int) -> Change:
-        return only(shown.index(kept), len(shown)), {}
+    def one_density(density: float) -> Change:
+        return only(shown.index(density), len(shown)), {}
 
     menus = [menu(_scores_shown(counted), score), menu([density], one_density, x=1)]
     drawn = _matrices(table, WHICH[0], density, every)
@@ -325,8 +325,9 @@ def _with_natives(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _density(table: pd.DataFrame) -> Choice:
-    """The densities that a matrix offers, by how many weights are kept; first the middle one."""
-    return density_choice(table, removed_text, chosen=table["kept"].nunique() // 2, menu=1)
+    """The densities that a matrix offers; first the middle one."""
+    middle = table["density"].nunique() // 2
+    return density_choice(table, removed_text, by="density", chosen=middle, menu=1)
 
 
 def _difference(row: Any, to: str) -> str:
@@ -419,8 +420,8 @@ def _matrices(
     limit = max(float(sizes.quantile(SCALE_QUANTILE)), LEAST_SCALE_DB)
     own = table[table["which"] == which]
     traces = []
-    for place, count in enumerate(density.labels):
-        cells = _cells(own[own["kept"] == count], sources, targets)
+    for place, one in enumerate(density.labels):
+        cells = _cells(own[own["density"] == one], sources, targets)
         trace = cell_map(
             [_label(name) for name in targets] if len(targets) <= MOST_IN_LINES else targets,
             [_label(name) for name in sources],

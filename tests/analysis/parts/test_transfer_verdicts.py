@@ -76,7 +76,7 @@ def test_pairs_are_means_over_seeds_without_those_that_stayed(
 
 
 def test_networks_for_grey_and_colour_images_are_at_one_density(
-    travelled_between: Callable[..., Any],
+    travelled_between: Callable[..., Any], store_of: Callable[..., Any]
 ) -> None:
     """They differ in a few weights, and so do the shares that they keep."""
     trials, levels = travelled_between(IMAGES, lambda i, j, seed: 1.0 + 0.01 * i - 0.01 * j)
@@ -93,6 +93,9 @@ def test_networks_for_grey_and_colour_images_are_at_one_density(
     assert row["density"] == pytest.approx(0.2, abs=1e-4)
     assert pd.isna(row["kept"])
     assert pd.isna(row["total"])
+    [matrix] = figure_of(store_of(trials, levels), "transfer").data
+    cells = [text for line in matrix.text for text in line]
+    assert sum(text.startswith("−") for text in cells) == 12, "all photos are in one matrix"
 
 
 def test_what_depends_on_the_source_is_not_decided_by_many_targets(
