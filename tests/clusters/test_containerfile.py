@@ -100,10 +100,7 @@ def as_here(folder: Path) -> list[str]:
         name.rpartition(".")[2]: ast.literal_eval(value)
         for name, _, value in (line.partition("=") for line in said.splitlines())
     }
-    lines = (
-        f"{name} = {' '.join(value.split())}" if name != "find-links" else f"{name} = {value}"
-        for name, value in settings.items()
-    )
+    lines = (f"{name} = {' '.join(value.split())}" for name, value in settings.items())
     (folder / "pip.conf").write_text("\n".join(["[global]", *lines, ""]))
     places = {Path(path) for path in re.findall(r"(?:file://|(?<![\w:/]))(/[^\s']+)", said)}
     seen = {path if path.is_file() else path.parent for path in places if path.exists()}
