@@ -151,9 +151,11 @@ def crossed_table(
     `mean_db` is the mean difference of transferred tickets, other than those that stayed where they
     come from, to native ones or dense fits, over `pairs` of a source and a target, seeds averaged
     first. `sources` and `targets` are crossed random effects: `low_db` to `high_db` is an interval
-    for other images on either side, NaN where these do not vary apart. `shown`, `estimate`,
-    `refuted`, `images` and `verdict` are as in `matching_table`, with p-values adjusted over all
-    rows of the same PSNR and comparison; `images` are as many sources and as many targets.
+    for other images on either side, NaN where these do not vary apart. `kept` and `total` are
+    missing where networks of several sizes are at one density, as for grey and colour images.
+    `shown`, `estimate`, `refuted`, `images` and `verdict` are as in `matching_table`, with p-values
+    adjusted over all rows of the same PSNR and comparison; `images` are as many sources and as many
+    targets.
 
     Raises ValueError when there is no fit at all, `confidence` is not within 0 and 1 or `margin_db`
     is not positive.
