@@ -152,7 +152,7 @@ class Found:
 
     def pace(self) -> str:
         """Trials a second of the first and of the last tenth."""
-        tenth = max(len(self._begins) // 10, 2)
+        tenth = len(self._begins) // 10
         first, last = (
             (tenth - 1) / (times[-1] - times[0])
             for times in (self._begins[:tenth], self._begins[-tenth:])
