@@ -4,7 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,13 +16,13 @@ from lip_ray import __version__
 from lip_ray.engine.failures import Failure, FailureLog, Watchdog
 from lip_ray.engine.guard import CLUSTER_PATIENCE_S, OWN_PATIENCE_S, end_process, guarded
 from lip_ray.engine.mps import lacks_mps, turns_remark
-from lip_ray.engine.plan import PlannedTrial, plan
+from lip_ray.engine.plan import PlannedTrial, as_stored, typical_plan
 from lip_ray.engine.preflight import refuse_unready
 from lip_ray.engine.progress import Progress, Tally
 from lip_ray.engine.ray_private import withhold_keys
 from lip_ray.engine.ray_session import Session, most, nodes, ray_at, this_machine
 from lip_ray.engine.resources import Allocation
-from lip_ray.engine.search_points import Points, kinds_of, shares_of, typical_plan
+from lip_ray.engine.search_points import Points, shares_of
 from lip_ray.engine.sources import copied, elsewhere, refuse_left_out
 from lip_ray.engine.stopper import RunStopper
 from lip_ray.engine.study import Study
@@ -100,13 +100,14 @@ def launch(
     once. Either way recorded levels stay, and the same call resumes. Raises LaunchError or
     StoreError before any trial begins.
     """
-    kinds, shares = kinds_of(sweep), shares_of(sweep)
+    planned = typical_plan(sweep)
+    kinds, shares = [one.trial.kind for one in planned], shares_of(sweep, planned)
     if address is None:
         Allocation.of(sweep.run, kinds, [this_machine()], shares=shares)
     patience_s = min(sweep.run.store_patience_s, DRIVER_PATIENCE_S)
     writer = Writer.open(store, patience_s=patience_s)
-    take_sources(sweep, store, console)
-    launched = _Launch(sweep, Reader(store), writer, console)
+    take_sources(sweep, planned, store, console)
+    launched = _Launch(sweep, planned, Reader(store), writer, console)
     if launched.nothing_left:
         launched.note_sweep()
         return launched.summary()
@@ -124,15 +125,17 @@ def launch(
     return launched.summary()
 
 
-def take_sources(sweep: Sweep, store: str, console: Console) -> None:
+def take_sources(
+    sweep: Sweep, planned: Sequence[PlannedTrial], store: str, console: Console
+) -> None:
     """Copy into the store those sources that another has complete, and say so.
 
     Raises UserError where the store was published without what is needed and nothing is copied in
     its place.
     """
-    levels_done = Reader(store).levels_done()
-    found = elsewhere(sweep, store, levels_done)
-    refuse_left_out(sweep, store, levels_done, found.levels if found else ())
+    stored = as_stored(planned, Reader(store).levels_done())
+    found = elsewhere(sweep, store, stored)
+    refuse_left_out(stored, store, found.levels if found else ())
     for line in copied(found, store) if found else ():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -140,13 +143,22 @@ def take_sources(sweep: Sweep, store: str, console: Console) -> None:
 class _Launch:
     """One Tuner for the whole plan; its own state is thrown away afterwards."""
 
-    def __init__(self, sweep: Sweep, reader: Reader, writer: Writer, console: Console) -> None:
+    def __init__(
+        self,
+        sweep: Sweep,
+        typical: Sequence[PlannedTrial],
+        reader: Reader,
+        writer: Writer,
+        console: Console,
+    ) -> None:
+        """`typical` are the trials of the sweep; of a search, those of a typical point."""
         self._sweep = sweep
+        self._typical = typical
         self._reader = reader
         self._writer = writer
         self._console = console
         self._study = Study(sweep, reader, writer) if sweep.search else None
-        self._planned = plan(sweep, reader.levels_done())
+        self._planned = () if sweep.search else as_stored(typical, reader.levels_done())
         self._tally = Tally(self._planned, self._told if self._study else None)
         self._failure_log = FailureLog(reader, writer, self._tally)
         self._problem = ""
@@ -166,7 +178,7 @@ class _Launch:
     def compile_kernels(self) -> None:
         """Compile the kernels of sparse execution where trials need them, or all workers would wait
         for the first of them to do so."""
-        planned = typical_plan(self._sweep) if self._study else self._planned
+        planned = self._typical if self._study else self._planned
         if any(one.trial.is_sparse for one in planned if one.levels_left):
             from lip_ray.fits.sparse.ahead import compile_ahead  # numba takes half a second
 
@@ -176,7 +188,7 @@ class _Launch:
         """The present state of the run."""
         done = self._reader.levels_done()
         return Summary(
-            planned=tuple(replace(one, levels_done=done.get(one.id, 0)) for one in self._planned),
+            planned=as_stored(self._planned, done),
             points=(self._study.told, self._study.total) if self._study else None,
             failures=tuple(self._failure_log.failures),
             problem=self._problem,

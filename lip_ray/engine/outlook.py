@@ -1,16 +1,16 @@
 """The forecast of a run: its trials and the time they will take."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import pandas as pd
 
 from lip_ray.engine.cost import Costs, estimate
-from lip_ray.engine.plan import PlannedTrial, graph_table, plan, plan_table
+from lip_ray.engine.plan import PlannedTrial, as_stored, graph_table, plan_table, typical_plan
 from lip_ray.engine.ray_session import most, nodes, ray_at, this_machine
 from lip_ray.engine.resources import Allocation, Capacity
-from lip_ray.engine.search_points import kinds_of, shares_of
+from lip_ray.engine.search_points import shares_of
 from lip_ray.engine.sources import elsewhere, refuse_left_out
 from lip_ray.engine.tensor_cards import exact_remark
 from lip_ray.store import Reader
@@ -41,12 +41,16 @@ def look_ahead(
     ever.
     """
     machines = _machines(address)
-    allocation = Allocation.of(sweep.run, kinds_of(sweep), *machines, shares=shares_of(sweep))
+    planned = typical_plan(sweep)
+    kinds, shares = [one.trial.kind for one in planned], shares_of(sweep, planned)
+    allocation = Allocation.of(sweep.run, kinds, *machines, shares=shares)
     reader = Reader(store) if Reader.exists(store) else None
     levels_done = reader.levels_done() if reader else {}
-    found = elsewhere(sweep, store, levels_done)
-    refuse_left_out(sweep, store, levels_done, found.levels if found else ())
-    planned = _planned(sweep, levels_done | dict(found.levels if found else {}))
+    stored = as_stored(planned, levels_done)
+    found = elsewhere(sweep, store, stored)
+    refuse_left_out(stored, store, found.levels if found else ())
+    if not sweep.search:  # a point to come has levels in no store
+        planned = as_stored(planned, levels_done | dict(found.levels if found else {}))
     estimated = estimate(
         planned,
         Costs(reader),
@@ -63,13 +67,6 @@ def look_ahead(
         said[0] = f"of one point like this, {estimated.line}"
         said.insert(0, f"{told} of {sweep.search.total} points have a score")
     return Outlook(trials=plan_table(planned), graph=graph_table(planned), lines=tuple(said))
-
-
-def _planned(sweep: Sweep, levels_done: Mapping[str, int]) -> tuple[PlannedTrial, ...]:
-    """All trials; for a search, those of one point."""
-    if sweep.search:
-        return plan(replace(sweep, trials=sweep.typical_trials()), {})
-    return plan(sweep, levels_done)
 
 
 def _exactness(planned: Sequence[PlannedTrial], allocation: Allocation, machines: Machines) -> str:

@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pandas as pd
@@ -60,6 +60,18 @@ def plan(sweep: Sweep, levels_done: Mapping[str, int]) -> tuple[PlannedTrial, ..
         )
         for label, (trial_id, (trial, source_ids)) in zip(labels, found.items(), strict=True)
     )
+
+
+def typical_plan(sweep: Sweep) -> tuple[PlannedTrial, ...]:
+    """The plan of a sweep as if its store were empty; for a search, that of a typical point."""
+    return plan(replace(sweep, trials=sweep.typical_trials()), {})
+
+
+def as_stored(
+    planned: Iterable[PlannedTrial], levels_done: Mapping[str, int]
+) -> tuple[PlannedTrial, ...]:
+    """The same plan, with the number of each trial's levels in the store."""
+    return tuple(replace(one, levels_done=levels_done.get(one.id, 0)) for one in planned)
 
 
 def _gather(

@@ -115,22 +115,12 @@ def planned_point(sweep: Sweep, point: Point, reader: Reader) -> tuple[PlannedTr
     )
 
 
-def kinds_of(sweep: Sweep) -> list[str]:
-    """The kinds of all trials that a sweep will have, sources included."""
-    return [planned.trial.kind for planned in typical_plan(sweep)]
-
-
-def typical_plan(sweep: Sweep) -> tuple[PlannedTrial, ...]:
-    """The trials of a sweep and their sources; for a search, those of a typical point."""
-    return plan(replace(sweep, trials=sweep.typical_trials()), {})
-
-
-def shares_of(sweep: Sweep) -> dict[str, set[float]]:
+def shares_of(sweep: Sweep, planned: Sequence[PlannedTrial]) -> dict[str, set[float]]:
     """The shares of a GPU that trials of each kind have by their size; empty for a search, whose
     points may have any, and where no trial asks for one."""
     if sweep.search or not sweep.run.asks_by_size:
         return {}
     found: dict[str, set[float]] = {}
-    for planned in plan(sweep, {}):
-        found.setdefault(planned.trial.kind, set()).add(gpu_share(planned.trial))
+    for one in planned:
+        found.setdefault(one.trial.kind, set()).add(gpu_share(one.trial))
     return found

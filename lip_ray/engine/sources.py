@@ -1,10 +1,10 @@
 """Sources that another sweep has run already: they are copied from its store, not run again."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from lip_ray.engine.plan import PlannedTrial, plan
+from lip_ray.engine.plan import PlannedTrial
 from lip_ray.errors import UserError
 from lip_ray.store import Reader, merge
 from lip_ray.sweep import Sweep
@@ -44,9 +44,11 @@ class Elsewhere:
         return f"sources: {_trials(found)} to copy from {self.store}{rest}"
 
 
-def elsewhere(sweep: Sweep, store: str, levels_done: Mapping[str, int]) -> Elsewhere | None:
+def elsewhere(sweep: Sweep, store: str, planned: Sequence[PlannedTrial]) -> Elsewhere | None:
     """The sources that the store lacks, and those of them that are complete in the store of the
     sweep that they come from, or in `run.sources`; None where there is nothing to look for.
+
+    `planned` are the trials of the sweep; of a search, those of a typical point.
 
     Sources whose masks, weights or networks the store was published without count as lacking.
     Raises UserError where `run.sources` is no store, or was published without them.
@@ -54,7 +56,7 @@ def elsewhere(sweep: Sweep, store: str, levels_done: Mapping[str, int]) -> Elsew
     place = sweep.run.sources or sweep.sources_store
     if place is None or _same(place, store):
         return None
-    wanted = _wanted(sweep, store, levels_done)
+    wanted = _wanted(planned, store)
     if sweep.run.sources and not Reader.exists(place):
         raise UserError(
             f"run.sources: there is no store in {place}: name that of the sweep which ran the "
@@ -78,14 +80,12 @@ def elsewhere(sweep: Sweep, store: str, levels_done: Mapping[str, int]) -> Elsew
     )
 
 
-def refuse_left_out(
-    sweep: Sweep, store: str, levels_done: Mapping[str, int], copied: Collection[str]
-) -> None:
+def refuse_left_out(planned: Sequence[PlannedTrial], store: str, copied: Collection[str]) -> None:
     """Raise UserError where a trial that is to run needs what the store was published without, of
     a source that is not copied from elsewhere or of its own levels."""
     if not Reader.exists(store):
         return
-    left = [one for one in _typical(sweep, levels_done) if one.levels_left]
+    left = [one for one in planned if one.levels_left]
     needed = {one.id for one in left}.union(*(one.source_ids for one in left))
     if not needed:
         return
@@ -126,15 +126,9 @@ def copied(found: Elsewhere, store: str) -> list[str]:
     return [found.line.replace(" to copy from ", " copied from "), *lost]
 
 
-def _typical(sweep: Sweep, levels_done: Mapping[str, int]) -> Sequence[PlannedTrial]:
-    """All trials; of a search, those of one point."""
-    return plan(replace(sweep, trials=sweep.typical_trials()), levels_done)
-
-
-def _wanted(sweep: Sweep, store: str, levels_done: Mapping[str, int]) -> dict[str, int]:
+def _wanted(planned: Sequence[PlannedTrial], store: str) -> dict[str, int]:
     """The sources that are not complete, or whose tickets were left out, with their number of
     levels."""
-    planned = _typical(sweep, levels_done)
     sources = {source for one in planned for source in one.source_ids}
     used = {source for one in planned if one.levels_left for source in one.source_ids}
     lacking = _left_out(store, used)

@@ -2,7 +2,9 @@
 
 import io
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -12,7 +14,8 @@ from typer.testing import CliRunner
 from lip_ray.cli import app
 from lip_ray.engine.launch import sweep_record, take_sources
 from lip_ray.engine.outlook import look_ahead
-from lip_ray.engine.sources import elsewhere
+from lip_ray.engine.plan import plan, typical_plan
+from lip_ray.engine.sources import Elsewhere, elsewhere
 from lip_ray.engine.trainable import trial_record
 from lip_ray.errors import UserError
 from lip_ray.store import Reader, Writer, compact, publish
@@ -70,8 +73,14 @@ def taken(sweep: Sweep, store: str = "results/moved") -> str:
     """What is said when the sources are copied into the store."""
     Writer.open(store)
     said = io.StringIO()
-    take_sources(sweep, store, Console(file=said, width=200))
+    take_sources(sweep, typical_plan(sweep), store, Console(file=said, width=200))
     return said.getvalue()
+
+
+def found_elsewhere(
+    sweep: Sweep, store: str, levels_done: Mapping[str, int] = MappingProxyType({})
+) -> Elsewhere | None:
+    return elsewhere(sweep, store, plan(sweep, levels_done))
 
 
 def test_the_store_of_their_sweep_is_known() -> None:
@@ -92,7 +101,7 @@ def test_they_are_copied_from_the_store_of_their_sweep(found: Path) -> None:
     assert taken(moved()) == "sources: 1 trial copied from results/found\n"
     assert Reader("results/moved").levels_done() == {source: 2}, "and not the other one"
     assert contents(Path("results/found")) == before
-    assert elsewhere(moved(), "results/moved", Reader("results/moved").levels_done()) is None
+    assert found_elsewhere(moved(), "results/moved", Reader("results/moved").levels_done()) is None
     assert taken(moved()) == ""
 
 
@@ -151,14 +160,14 @@ def test_damaged_ones_are_run_here_and_named(found: Path) -> None:
 
 def test_one_store_for_both_is_not_looked_into(found: Path) -> None:
     shutil.copytree(found, "results/found")
-    assert elsewhere(moved(), "results/found", {}) is None
-    assert elsewhere(moved(), str(Path("results/found").resolve()), {}) is None
+    assert found_elsewhere(moved(), "results/found") is None
+    assert found_elsewhere(moved(), str(Path("results/found").resolve())) is None
 
 
 def test_a_sweep_whose_source_is_its_own_looks_only_where_it_is_told(found: Path) -> None:
     [trial, *_] = moved().trials
     document = {"name": "own", "trial": trial.model_dump(mode="json")}
-    assert elsewhere(Sweep.build(document), "results/own", {}) is None
+    assert found_elsewhere(Sweep.build(document), "results/own") is None
     shutil.copytree(found, "elsewhere")
     told = Sweep.build(document, overrides=["run.sources=elsewhere"])
     assert taken(told, "results/own") == "sources: 1 trial copied from elsewhere\n"

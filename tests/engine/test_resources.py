@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lip_ray.engine.gpu_share import gpu_share
+from lip_ray.engine.plan import typical_plan
 from lip_ray.engine.resources import Allocation, Capacity, LaunchError
 from lip_ray.engine.search_points import shares_of
 from lip_ray.engine.trainable import CONTEXT_BYTES
@@ -141,7 +142,8 @@ class TestSharesBySize:
     def test_a_sweep_has_the_shares_of_its_trials(self) -> None:
         def shares(run: dict[str, Any]) -> dict[str, set[float]]:
             grid = {"images": [image(64), image(128)], "seed": [0, 1]}
-            return shares_of(Sweep.build({"name": "s", "trial": SMALL, "grid": grid, "run": run}))
+            sweep = Sweep.build({"name": "s", "trial": SMALL, "grid": grid, "run": run})
+            return shares_of(sweep, typical_plan(sweep))
 
         assert shares({}) == {}
         assert shares({"gpus": "auto"}) == {"trajectory": {1 / 8, 1 / 4}}

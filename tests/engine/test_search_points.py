@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lip_ray.engine.search_points import Points, kinds_of
+from lip_ray.engine.plan import typical_plan
+from lip_ray.engine.search_points import Points
 from lip_ray.engine.study import Point
 from lip_ray.store import Reader, Writer
 from lip_ray.sweep import Sweep
@@ -141,4 +142,4 @@ def test_a_point_without_a_worker_is_left_for_the_next_run_but_not_one_without_m
 
 
 def test_kinds_are_known_before_any_point_is(sweep: Sweep) -> None:
-    assert kinds_of(sweep) == ["trajectory", "trajectory"]
+    assert [one.trial.kind for one in typical_plan(sweep)] == ["trajectory", "trajectory"]
