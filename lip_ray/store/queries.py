@@ -8,7 +8,7 @@ nothing by itself, reads them through `VerifiedFiles`.
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lip_ray.store import legacy
+from lip_ray.store.database import database
 from lip_ray.store.decoded import Reading, rows_of
 from lip_ray.store.files import READ_ERRORS, Files, valid
-from lip_ray.store.limits import Limits, beyond_limits, database
+from lip_ray.store.limits import Limits, beyond_limits
 from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
@@ -115,9 +116,6 @@ class Queries:
             listing: dict[str, Listed] = {}
             with database(self._limits or Limits.of_environment()) as bounded:
                 connection = bounded.connection
-                connection.execute(
-                    "set parquet_metadata_cache = true; set enable_external_file_cache = false"
-                )
                 refuse_writing(connection, query)
                 try:
                     needed = needed_by(connection, query)
@@ -179,6 +177,7 @@ class Queries:
         with database(self._limits or Limits.of_environment()) as bounded:
             connection = bounded.connection
             connection.register("loose", pa.Table.from_pylist(pairs, LEVELS_SEEN))
+            self._open_to(connection, listed.parts)
             folded = self._source(connection, "levels", listed.parts)
             rows = f"(from loose union all select trial_id, level from {folded})"
             done = bounded.answer(DONE.format(rows=rows))
@@ -278,13 +277,10 @@ class Queries:
             rows_of_sweep = f"loose_{table}{_where_asked(table, sweep)}"
             connection.execute(f"create {made} files.{table} as from {rows_of_sweep}")
         define(connection, views)
+        self._open_to(connection, [part for listed in listing.values() for part in listed.parts])
         for table, listed in listing.items():
             if listed.parts:
                 self._add_parts(connection, table, listed.parts, trials)
-        paths = ", ".join(_path(part) for listed in listing.values() for part in listed.parts)
-        connection.execute(f"set allowed_paths = [{paths}]")
-        connection.execute("set enable_external_access = false")
-        connection.execute("set lock_configuration = true")
 
     def _loaded_rows(self, table: str, names: Sequence[str]) -> pa.Table:
         """All rows of loose files. Files never change: those read before are not read again."""
@@ -329,12 +325,12 @@ class Queries:
         """What SQL is to select the rows of parts from."""
         older = [rows for rows in map(self._completed, parts) if rows is not None]
         if table != "trials" or not older:
-            return self._read_by_duckdb(connection, parts)
+            return _read_by_duckdb(parts)
         connection.register("older_trials", pa.concat_tables(older))
         whole = [part for part in parts if self._older[part] is None]
         if not whole:
             return "older_trials"
-        source = self._read_by_duckdb(connection, whole)
+        source = _read_by_duckdb(whole)
         return f"(from older_trials union all by name from {source})"
 
     def _completed(self, part: str) -> pa.Table | None:
@@ -349,14 +345,12 @@ class Queries:
             self._older[part] = None if rows is None else legacy.completed("trials", rows)
         return self._older[part]
 
-    def _read_by_duckdb(self, connection: duckdb.DuckDBPyConnection, parts: Sequence[str]) -> str:
-        """Their rows, without a copy."""
-        from lip_ray.store.file_system import VerifiedFiles  # stores without parts need none
+    def _open_to(self, connection: duckdb.DuckDBPyConnection, parts: Collection[str]) -> None:
+        """Let a connection read these parts, and nothing else."""
+        if parts:
+            from lip_ray.store.file_system import VerifiedFiles  # stores without parts need none
 
-        if not connection.filesystem_is_registered(SCHEME):
-            connection.register_filesystem(VerifiedFiles(self._files.opened))
-            connection.execute("set enable_external_file_cache = false")
-        return f"read_parquet([{', '.join(map(_path, parts))}], union_by_name = true)"
+            connection.register_filesystem(VerifiedFiles(self._files.opened, parts))
 
     def _changed(self, listing: Mapping[str, Listed]) -> bool:
         """Whether files that are read as they are needed turn out damaged, or gone by now.
@@ -401,9 +395,10 @@ class Queries:
         return StoreError(f"{self._files.where} cannot be read: {error}")
 
 
-def _path(part: str) -> str:
-    """A part in SQL."""
-    return quoted(f"{SCHEME}://{part}")
+def _read_by_duckdb(parts: Iterable[str]) -> str:
+    """The rows of parts in SQL, without a copy."""
+    paths = ", ".join(quoted(f"{SCHEME}://{part}") for part in parts)
+    return f"read_parquet([{paths}], union_by_name = true)"
 
 
 def _table_of(name: str) -> str:

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from lip_ray.records import Outcome
+from lip_ray.store.database import database
 from lip_ray.store.decoded import Reading
 from lip_ray.store.files import READ_ERRORS, Files, valid
-from lip_ray.store.limits import Limits, database
+from lip_ray.store.limits import Limits
 from lip_ray.store.manifest import (
     COMPACTED,
     FILE,
