@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
 
 from lip_ray.pruning.flow import flow, linearised
 from lip_ray.pruning.mask import Mask
-
-Gradients = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -37,19 +35,7 @@ def paths(module: nn.Module, mask: Mask, input_shape: tuple[int, ...]) -> Paths:
     factor on it is. `input_shape` is (C, H, W), as small as the network takes, since paths are
     between channels whatever the size; (latent_size,) for a generator.
     """
-    linear = linearised(module, _UnitScale).cpu()
-    factors = _Factors(module, linear)
-    weights = {name: layer.double().cpu().requires_grad_() for name, layer in mask.layers.items()}
-    total = flow(linear, weights, input_shape)
-    leaves = weights | factors.by_layer
-    gradients = dict(zip(leaves, torch.autograd.grad(total, list(leaves.values())), strict=True))
-    kept = {name: (gradients[name] > 0) & (weight > 0) for name, weight in weights.items()}
-    others = {
-        name: factors.on_path(name, parameter, gradients)
-        for name, parameter in module.named_parameters()
-        if name not in kept
-    }
-    return Paths(kept | others, effective=sum(int(layer.sum()) for layer in kept.values()))
+    return _LinearNetwork(module).paths(mask, input_shape)
 
 
 def effective(module: nn.Module, mask: Mask, input_shape: tuple[int, ...]) -> int:
@@ -68,8 +54,12 @@ class PathFinder:
     def __call__(self, mask: Mask) -> Paths:
         """The paths of the network with this mask."""
         if self._last is None or not _same(self._last[0], mask):
-            self._last = mask, paths(self._module, mask, self._input_shape)
+            self._last = mask, self._linear.paths(mask, self._input_shape)
         return self._last[1]
+
+    @cached_property
+    def _linear(self) -> "_LinearNetwork":
+        return _LinearNetwork(self._module)
 
 
 def _same(mask: Mask, other: Mask) -> bool:
@@ -79,28 +69,53 @@ def _same(mask: Mask, other: Mask) -> bool:
     )
 
 
-class _Factors:
-    """A factor of 1 on every output channel of the layers that have parameters."""
+class _LinearNetwork:
+    """A module made linear, with a factor of 1 on every output channel of the layers that have
+    parameters."""
 
-    def __init__(self, module: nn.Module, linear: nn.Module) -> None:
-        self.by_layer: dict[str, Tensor] = {}
-        """Factors by the layer's name, in the order in which layers run."""
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._linear = linearised(module, _UnitScale).cpu()
+        self._factors: dict[str, Tensor] = {}
+        """Those of the last flow by the layer's name, in the order in which layers run."""
         for name, layer in module.named_modules():
             if any(True for _ in layer.parameters(recurse=False)):
-                linear.get_submodule(name).register_forward_hook(partial(self._multiply, name))
+                self._linear.get_submodule(name).register_forward_hook(
+                    partial(self._multiply, name)
+                )
 
     def _multiply(self, name: str, _layer: nn.Module, _inputs: object, made: Tensor) -> Tensor:
         factor = torch.ones(made.shape[1], dtype=made.dtype, requires_grad=True)
-        self.by_layer[name] = factor
+        self._factors[name] = factor
         return made * factor.view(-1, *[1] * (made.ndim - 2))
 
-    def on_path(self, name: str, parameter: Tensor, gradients: Gradients) -> Tensor:
+    def paths(self, mask: Mask, input_shape: tuple[int, ...]) -> Paths:
+        """The paths of the module with this mask."""
+        weights = {name: one.double().cpu().requires_grad_() for name, one in mask.layers.items()}
+        self._factors.clear()
+        total = flow(self._linear, weights, input_shape)
+        leaves = weights | self._factors
+        positive = {
+            name: gradient > 0
+            for name, gradient in zip(
+                leaves, torch.autograd.grad(total, list(leaves.values())), strict=True
+            )
+        }
+        kept = {name: positive[name] & (weight > 0) for name, weight in weights.items()}
+        others = {
+            name: self._on_path(name, parameter, positive)
+            for name, parameter in self._module.named_parameters()
+            if name not in kept
+        }
+        return Paths(kept | others, effective=sum(int(layer.sum()) for layer in kept.values()))
+
+    def _on_path(self, name: str, parameter: Tensor, positive: Mapping[str, Tensor]) -> Tensor:
         """Whether each entry of a parameter that is not pruned lies on a path."""
         layer, _, own = name.rpartition(".")
-        *_, last = self.by_layer
+        *_, last = self._factors
         if layer == last and own == "bias":
             return torch.ones_like(parameter, dtype=torch.bool, device="cpu")
-        return gradients[layer] > 0
+        return positive[layer]
 
 
 class _UnitScale(nn.Module):

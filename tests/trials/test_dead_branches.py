@@ -116,7 +116,7 @@ def test_effective_weights_are_counted_once_a_level(
     trial: AbstractTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = []
-    paths = density.paths
-    monkeypatch.setattr(density, "paths", lambda *given: counted.append(1) or paths(*given))
+    flow = density.flow
+    monkeypatch.setattr(density, "flow", lambda *given: counted.append(1) or flow(*given))
     records = records_of(trial)
     assert len(counted) == len(records) == 3
