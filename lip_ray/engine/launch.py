@@ -44,7 +44,7 @@ DRIVER_PATIENCE_S = 60.0
 """The seconds that the driver itself waits for a store that cannot be written to. It does nothing
 else meanwhile; its workers wait longer."""
 
-COMPILING = "compiling the kernels of sparse execution, once on this machine: some ten seconds"
+COMPILING = "compiling the kernels of sparse execution, once on this machine: ten to twenty seconds"
 
 PENDING = 200
 """The most trials that wait for a machine, from which an autoscaler sees the demand."""

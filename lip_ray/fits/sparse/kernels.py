@@ -1014,4 +1014,5 @@ def run(table, arena, weights, gradients, lists, threads):
     for first in range(0, len(table), together):
         for thread in prange(threads):
             for number in range(first, first + together):
-                operate(table[number], arena, weights, gradients, lists, thread, threads)
+                # Without the cast all is compiled twice: numba types a loop's index in two ways.
+                operate(table[number], arena, weights, gradients, lists, np.int64(thread), threads)

@@ -29,7 +29,7 @@ def missing() -> str:
 def loaded() -> Run:
     r"""The compiled pass.
 
-    The first time on a machine it is compiled, which takes some ten seconds, and cached. Processes
+    The first time on a machine it is compiled, which takes ten to twenty seconds, and cached. Processes
     that need it meanwhile wait for the one that compiles. A cache that a dying machine left half
     written makes numba fail: it is emptied, and filled anew.
     """
