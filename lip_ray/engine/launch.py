@@ -180,9 +180,9 @@ class _Launch:
         for the first of them to do so."""
         planned = self._typical if self._study else self._planned
         if any(one.trial.is_sparse for one in planned if one.levels_left):
-            from lip_ray.fits.sparse.ahead import compile_ahead  # numba takes half a second
+            from lip_ray.fits.sparse.loading import load  # numba takes half a second
 
-            compile_ahead(lambda: self._console.print(COMPILING, highlight=False))
+            load(lambda: self._console.print(COMPILING, highlight=False))
 
     def summary(self) -> Summary:
         """The present state of the run."""

@@ -12,7 +12,7 @@ from lip_ray.engine import launch as launching
 from lip_ray.engine.launch import COMPILING, launch
 from lip_ray.sweep import Sweep
 
-ahead = pytest.importorskip("lip_ray.fits.sparse.ahead")
+loading = pytest.importorskip("lip_ray.fits.sparse.loading")
 
 
 class StartedError(Exception):
@@ -24,7 +24,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happens before a Ray is started, in order."""
     seen: list[str] = []
 
-    def compile_ahead(begins: Callable[[], None]) -> None:
+    def load(begins: Callable[[], None]) -> None:
         begins()
         seen.append("compiled")
 
@@ -32,7 +32,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append("Ray")
         raise StartedError
 
-    monkeypatch.setattr(ahead, "compile_ahead", compile_ahead)
+    monkeypatch.setattr(loading, "load", load)
     monkeypatch.setattr(launching, "ray_at", ray_at)
     return seen
 

@@ -1,6 +1,8 @@
 """The compiled kernels survive what happens to their cache."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,42 +12,67 @@ import pytest
 LOAD = """
 import sys
 import torch
-from lip_ray.fits.sparse.loading import cache_files
-
-class Stopping:
-    # Stops at the first file of the cache with this ending, when its bytes are written beside it.
-    def __init__(self, ending):
-        self.ending = ending
-
-    def __call__(self, source, target):
-        if str(target).endswith(self.ending):
-            print("writing", flush=True)
-            sys.stdin.read()
-        replace(source, target)
-
-if len(sys.argv) > 1:
-    import os
-    replace, os.replace = os.replace, Stopping(sys.argv[1])
+from lip_ray.fits.sparse import loading
 
 torch.set_num_threads(1)
 begun = []
-from lip_ray.fits.sparse.ahead import compile_ahead
-compile_ahead(lambda: begun.append("compiled"))
+loading.load(lambda: begun.append("compiled"))
 from lip_ray.fits.sparse.kernels import run
 assert torch.get_num_threads() == 1, "numba has set PyTorch's threads"
 print(*begun or ["loaded"])
-print(*cache_files(run), sep="\\n")
+print(*loading.cache_files(run), sep="\\n")
+"""
+
+SMALL = f"""
+import sys
+from lip_ray.fits.sparse import loading
+sys.path.append({str(Path(__file__).parent)!r})
+import small.kernels
+sys.modules["lip_ray.fits.sparse.kernels"] = small.kernels
+loading.COMPILE = loading.COMPILE.replace("lip_ray.fits.sparse", "small")
+"""
+"""What has other kernels compiled, which takes a moment, and not half a minute."""
+
+STOPPING = """
+loading.COMPILE = '''
+import os, sys
+
+def stopping(source, target, replace=os.replace, ending={ending!r}):
+    # Stops at the first file of the cache with this ending, when its bytes are written beside it.
+    if str(target).endswith(ending):
+        print("writing", flush=True)
+        sys.stdin.read()
+    replace(source, target)
+
+os.replace = stopping
+''' + loading.COMPILE
+"""
+
+FIT = """
+import hashlib
+from lip_ray.trials import Context, Trajectory
+from lip_ray.trials import run as fitted
+trial = Trajectory.model_validate({
+    "images": {"kind": "builtin", "name": "astronaut", "size": [32, 32]},
+    "task": {"kind": "denoising", "sigma": 25},
+    "prior": {"kind": "skip", "width": 8, "scales": 2, "input_channels": 4},
+    "schedule": [1, 0.3],
+    "fit": {"steps": 10, "execution": "sparse"},
+})
+losses = [record.curve.loss for record in fitted(trial, Context(device=torch.device("cpu")))]
+print(hashlib.sha256(repr(losses).encode()).hexdigest())
 """
 
 
-def started(cache: Path, *arguments: str) -> "subprocess.Popen[str]":
+def started(cache: Path, program: str = SMALL + LOAD) -> "subprocess.Popen[str]":
     environment = {"NUMBA_CACHE_DIR": str(cache), "PATH": "", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", LOAD, *arguments],
+        [sys.executable, "-c", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
+        start_new_session=True,
     )
 
 
@@ -65,6 +92,15 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert how == "compiled"
     assert len(files) == 2
     return cache
+
+
+@pytest.mark.slow
+def test_the_process_that_compiles_computes_the_bits_of_those_that_load(tmp_path: Path) -> None:
+    """The kernels themselves, in a fit."""
+    first, second = (result(started(tmp_path, LOAD + FIT)) for _ in range(2))
+    assert (first[0], second[0]) == ("compiled", "loaded")
+    assert len(first[1]) == 3, "two files, and a line of bits"
+    assert first[1] == second[1]
 
 
 @pytest.mark.slow
@@ -106,11 +142,28 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_others_a_cache(
     tmp_path: Path, ending: str
 ) -> None:
     """Killed before the index is there, or with an index that names a file that is not."""
-    dying = started(tmp_path, ending)
+    dying = started(tmp_path, SMALL + STOPPING.format(ending=ending) + LOAD)
     assert dying.stdout
     assert dying.stdout.readline() == "writing\n"
     waiting = [started(tmp_path) for _ in range(3)]
-    dying.kill()
+    os.killpg(dying.pid, signal.SIGKILL)
     dying.communicate()
     assert sorted(result(process)[0] for process in waiting) == ["compiled", "loaded", "loaded"]
     assert result(started(tmp_path))[0] == "loaded"
+
+
+@pytest.mark.slow
+def test_what_keeps_it_from_compiling_is_said(tmp_path: Path) -> None:
+    refused = """loading.COMPILE = "raise OSError(28, 'the disk is full')"\n"""
+    found = subprocess.run(
+        [sys.executable, "-c", SMALL + refused + LOAD],
+        env={"NUMBA_CACHE_DIR": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    *_, last = found.stderr.strip().splitlines()
+    assert last == (
+        "RuntimeError: the kernels of sparse execution cannot be compiled, exit status 1: "
+        "OSError: [Errno 28] the disk is full"
+    )
