@@ -29,8 +29,8 @@ ALLOWED = {
     "epoch": {("lip_ray/fits/classifier.py", "_Training.run"): 1},
     "round": {
         ("lip_ray/pruning/mask.py", "require_finite"): 1,
-        ("lip_ray/pruning/density.py", "paths"): inf,
-        ("lip_ray/pruning/density.py", "paths.<locals>.<dictcomp>"): inf,
+        ("lip_ray/pruning/density.py", "_LinearNetwork.paths"): inf,
+        ("lip_ray/pruning/density.py", "_LinearNetwork.paths.<locals>.<dictcomp>"): inf,
         ("lip_ray/fits/numerics.py", "DeadScales.__init__.<locals>.<dictcomp>"): inf,
     },
 }
