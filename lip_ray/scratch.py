@@ -34,7 +34,24 @@ def private_folder(folder: Path, prefix: str = PREFIX) -> Iterator[Path]:
     made.
     """
     remove_abandoned(folder, prefix)
-    private = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+    with _removed_afterwards(Path(tempfile.mkdtemp(prefix=prefix, dir=folder))) as private:
+        yield private
+
+
+@contextmanager
+def named_folder(private: Path, prefix: str = PREFIX) -> Iterator[Path]:
+    """Like `private_folder`, with a name that begins with the prefix and that nothing has.
+
+    Raises FileExistsError where something has it.
+    """
+    remove_abandoned(private.parent, prefix)
+    private.mkdir(mode=0o700)
+    with _removed_afterwards(private):
+        yield private
+
+
+@contextmanager
+def _removed_afterwards(private: Path) -> Iterator[Path]:
     try:
         with _locked(private):
             yield private

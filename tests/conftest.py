@@ -2,7 +2,6 @@
 
 import gc
 import os
-import resource
 from collections.abc import Iterator
 from functools import cache
 from operator import itemgetter
@@ -27,6 +26,9 @@ FIRST = [RAY, *(TESTS / name for name in ("analysis", "trials", "fits", "conform
 """Folders in the order in which workers begin them: what takes long is not left for the end, and
 what waits for Ray leaves the processor to others meanwhile."""
 
+SHARING = ("tests/ray/", "tests/laws/test_wheel.py")
+"""How the paths begin of files whose slow tests share what takes long to make."""
+
 LONG_CPU_S = 20.0
 _begun: dict[str, float] = {}
 
@@ -34,10 +36,21 @@ _begun: dict[str, float] = {}
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let workers begin with what takes long, or waits, and leaves the processor to others.
 
-    Slow tests keep the order in which they are asked for.
+    Of slow tests those that wait for Ray, and all others, are spread evenly.
     """
-    if "PYTEST_XDIST_WORKER" in os.environ and not _slow_alone(config):
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    if not _slow_alone(config):
         items.sort(key=_place)
+        return
+    waiting = [item for item in items if item.path.is_relative_to(RAY)]
+    computing = [item for item in items if item not in waiting]
+    places = {
+        item.nodeid: place / len(own)
+        for own in (waiting, computing)
+        for place, item in enumerate(own)
+    }
+    items.sort(key=lambda item: places[item.nodeid])
 
 
 def pytest_collection_finish() -> None:
@@ -63,9 +76,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep the tests of a file together where tests run side by side: what they share is made once.
 
-    Tests that start a Ray take turns, unless they are slow and begin a Ray for a file anyway. Other
-    slow tests share little, and one of them may take as long as ten others: each goes where there
-    is room.
+    Tests that start a Ray take turns, unless they are slow and begin a Ray for a file anyway. Most
+    other slow tests share little, and one of them may take as long as ten others: each goes where
+    there is room.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -74,9 +87,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class BySharing(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = nodeid.partition("::")[0]
-            if path.startswith("tests/ray/"):
-                return path if slow else "ray"
-            return nodeid if slow else path
+            if slow:
+                return path if path.startswith(SHARING) else nodeid
+            return "ray" if path.startswith("tests/ray/") else path
 
     return BySharing(config, log)
 
@@ -122,8 +135,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 def _cpu_s() -> float:
     """Seconds that this process and those that it has waited for have computed."""
-    spent = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in spent)
+    return sum(os.times()[:4])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,8 +11,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from threading import Lock, Thread, current_thread, main_thread
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ import duckdb
 import pyarrow as pa
 
 from lip_ray.cores import available_cpus
-from lip_ray.scratch import private_folder
+from lip_ray.scratch import named_folder
 from lip_ray.store.limits import Limits
 from lip_ray.store.manifest import FOLDER
 from lip_ray.store.paths import QueryError
@@ -89,8 +90,8 @@ class Database:
 def database(limits: Limits) -> Iterator[Database]:
     """A database with nothing in it, for one user at a time.
 
-    What does not fit into memory is in a folder of this process's own, which is gone when it ends.
-    Where no such folder can be made it does without: a query that needs it says so.
+    What does not fit into memory is in a folder of its own, which is gone afterwards. Where no such
+    folder can be made it does without: a query that needs it says so.
     """
     try:
         engine = _taken(_Setting.of(limits))
@@ -117,37 +118,42 @@ class _Setting:
 
     limits: Limits
     threads: int
-    folder: str
-    """The folder in which its own temporary one is made."""
+    folder: Path
+    """The folder in which its temporary one is made."""
 
     @staticmethod
     def of(limits: Limits) -> "_Setting":
         """As things are now: tests move the temporary folder, and schedulers take cores."""
-        return _Setting(limits, limits.threads or available_cpus(), tempfile.gettempdir())
+        return _Setting(limits, limits.threads or available_cpus(), Path(tempfile.gettempdir()))
 
 
 @dataclass(kw_only=True)
 class _Engine:
-    """A DuckDB that is set up, and locked for good."""
+    """A DuckDB that is set up, and locked for good. While it is in use it has a temporary folder,
+    always with the same name."""
 
     setting: _Setting
     connection: duckdb.DuckDBPyConnection
     memory: int
-    temporary: str
-    """The folder for what does not fit into memory; empty where none could be made."""
-    _closing: ExitStack
-    uses: int = field(default=0)
+    temporary: Path | None
+    """The folder for what does not fit into memory; None where none could be made."""
+    uses: int = 1
+    _folder: ExitStack
 
     @classmethod
-    def set_up(cls, setting: _Setting) -> "_Engine":
-        """A new one."""
+    def begun(cls, setting: _Setting) -> "_Engine":
+        """A new one, in use."""
+        name = setting.folder / f"{PREFIX}{token_hex(8)}"
         with ExitStack() as stack:
-            temporary = stack.enter_context(_own_folder(Path(setting.folder)))
+            try:
+                temporary = stack.enter_context(named_folder(name, PREFIX))
+            except OSError:
+                temporary = None
             config: dict[str, str | bool | int | float | list[str]] = {
-                "temp_directory": temporary,
+                "temp_directory": str(temporary or ""),
                 "max_temp_directory_size": setting.limits.spill,
             }
-            connection = stack.enter_context(duckdb.connect(config=config))
+            connection = duckdb.connect(config=config)
             asked = connection.execute("select current_setting('memory_limit')")
             [(default,)] = asked.fetchall()
             memory = setting.limits.memory_bytes(default)
@@ -159,17 +165,27 @@ class _Engine:
                 connection=connection,
                 memory=memory,
                 temporary=temporary,
-                _closing=stack.pop_all(),
+                _folder=stack.pop_all(),
             )
 
     def is_fit_for(self, setting: _Setting) -> bool:
-        """Whether it may be used once more; others may have tidied up the temporary folder."""
-        there = not self.temporary or Path(self.temporary).is_dir()
-        return self.setting == setting and self.uses < MOST_USES and there
+        """Whether it may be used once more."""
+        return self.setting == setting and self.uses < MOST_USES
+
+    def begin(self) -> None:
+        """Begin to use it again. Raises OSError where its folder cannot be made any more."""
+        self.uses += 1
+        if self.temporary:
+            self._folder.enter_context(named_folder(self.temporary, PREFIX))
+
+    def end(self) -> None:
+        """End to use it: its folder is removed."""
+        self._folder.close()
 
     def close(self) -> None:
-        """End its threads, and remove its temporary folder."""
-        self._closing.close()
+        """End its threads, and remove its folder."""
+        self.connection.close()
+        self.end()
 
 
 _idle: list[_Engine] = []
@@ -181,13 +197,19 @@ def _taken(setting: _Setting) -> _Engine:
     """The idle DuckDB where it fits, else a new one."""
     with _changing:
         engine = _idle.pop() if _idle and _idle[-1].is_fit_for(setting) else None
-    engine = engine or _Engine.set_up(setting)
-    engine.uses += 1
-    return engine
+    if engine:
+        try:
+            engine.begin()
+        except OSError:
+            engine.close()
+        else:
+            return engine
+    return _Engine.begun(setting)
 
 
 def _give_back(engine: _Engine) -> None:
     """Keep it for the next query, in place of another."""
+    engine.end()
     with _changing:
         others = _idle[:]
         _idle[:] = [engine]
@@ -251,15 +273,3 @@ def _exportable(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
 
 def _name(column: str) -> str:
     return '"' + column.replace('"', '""') + '"'
-
-
-@contextmanager
-def _own_folder(within: Path) -> Iterator[str]:
-    """A temporary folder, after the removal of those that killed queries have left; no name where
-    none can be made."""
-    with ExitStack() as stack:
-        try:
-            made = stack.enter_context(private_folder(within, PREFIX))
-        except OSError:
-            made = None
-        yield str(made or "")
