@@ -8,6 +8,9 @@ Claims whose fits have not run yet are left out.
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pandas as pd
+
+from lip_ray.analysis import dense_differences
 from lip_ray.analysis.named import table_of_page
 from lip_ray.analysis.parts.claims.stated import StatedStore
 from lip_ray.claims import Claims
@@ -25,6 +28,20 @@ CLAIMS = ("Claim", "In words", "Source", "By", "Found", "Sample", "Verdict")
 DIFFERENCES = ("In words", "By", "Found", "Sample")
 RULES = ("Rule", "Fits", "Mean", "90 %", "Worst")
 
+SEEDS = (
+    "Method", "Task", "A fifth: photos", "A fifth: seeds", "A twentieth: photos",
+    "A twentieth: seeds",
+)  # fmt: skip
+
+SEEN_TWICE = {
+    "magnitude (at level)": "IMP",
+    "magnitude, layer densities": "random, at IMP's layer densities",
+    "random (scope erk)": "random, ERK",
+    "synflow": "SynFlow",
+    "oes": "OES",
+}
+"""The methods that hold out to a twentieth, and what the page calls them."""
+
 NO_PAIR = "0 images"
 
 
@@ -41,6 +58,31 @@ def differences() -> str:
 def rules() -> str:
     """What each stopping rule loses to the best step, in dB."""
     return as_markdown(Reader(STUDIES / "lottery"), "stopping", RULES)
+
+
+def seeds() -> str:
+    """How far the best step's difference from dense spreads over photos with one seed, and over two
+    seeds of one photo, as standard deviations in dB."""
+    store = Reader(STUDIES / "lottery")
+    gains = dense_differences(store.frame("trials"), store.frame("levels"), which="peak")
+    known = gains[gains["method"].isin(SEEN_TWICE) & ~gains["unfinished"]]
+    rows = [
+        [method, str(task), *(text for density in (0.2, 0.05) for text in _spread(own, density))]
+        for key, method in SEEN_TWICE.items()
+        for task, own in known[known["method"] == key].groupby("task_name")
+    ]
+    return rendered_texts(SEEDS, [row for row in rows if row[2]], "markdown").decode()
+
+
+def _spread(gains: pd.DataFrame, density: float) -> tuple[str, str]:
+    """The standard deviations at a density, over photos and over seeds, of the photos that have
+    both seeds; empty where there are too few."""
+    own = gains[gains["density"].round(2) == density]
+    both = own.pivot_table(index="image", columns="seed", values="difference_db").dropna()
+    if both.shape[0] < 2 or both.shape[1] < 2:
+        return "", ""
+    photos, seeds = both.var().mean() ** 0.5, both.var(axis=1).mean() ** 0.5
+    return f"{photos:.2f}", f"{seeds:.2f}"
 
 
 def stated(file: str, columns: tuple[str, ...]) -> str:
@@ -61,6 +103,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "claims": claims,
     "differences": differences,
     "rules": rules,
+    "seeds": seeds,
 }
 
 
