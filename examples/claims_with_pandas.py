@@ -21,7 +21,7 @@ trials, levels = (
 )
 of_trial = ["trial_id", "prior", "task_name", "seed", "kind", "method_name", "method_settings"]
 fits = levels.merge(trials[of_trial], on="trial_id")
-fits = fits.query("kind == 'trajectory' and prior == 'skip'")
+fits = fits.query("kind == 'trajectory' and prior == 'skip' and seed == 0")
 imp = fits[
     fits["method_settings"].str.contains('"at": "level"') & (fits["method_name"] == "magnitude")
 ]
