@@ -309,9 +309,9 @@ def paired_fits(points: pd.DataFrame, judged: Sequence[str] = JUDGED) -> pd.Data
     return _differences(study_fits(points[[*MATCHED, *psnrs]]), judged)
 
 
-def comparable_pairs(pairs: pd.DataFrame, *, unfinished: bool = False) -> pd.DataFrame:
-    """The `paired_fits` that can support a verdict; those with an unfinished fit if asked for."""
-    return pairs[_comparable(pairs, unfinished=unfinished)]
+def comparable_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The `paired_fits` that can support a verdict, which none with an unfinished fit can."""
+    return pairs[_comparable(pairs, unfinished=False)]
 
 
 def _comparable(pairs: pd.DataFrame, *, unfinished: bool) -> "pd.Series[bool]":
