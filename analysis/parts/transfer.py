@@ -17,7 +17,7 @@ from ..rows.naming import named, part_of, tuples
 from ..rows.points import CONFIDENCE, WHICH, described_points, distinct_fits
 from ..rows.texts import density_text, known_text, removed_text
 from ..statistics.aggregate import Groups, dense_first
-from ..statistics.intervals import check_confidence
+from ..statistics.intervals import check_confidence, check_margin
 from ..statistics.rounding import rounding_db
 from .crossed import crossed_blocks, crossed_of
 from .differences import ROUNDED, difference_cell, is_rounding
@@ -161,8 +161,7 @@ def crossed_table(
     is not positive.
     """
     check_confidence(confidence)
-    if not margin_db > 0:
-        raise ValueError(f"margin_db must be positive, got {margin_db}")
+    check_margin(margin_db)
     points = _finished(described_points(trials, levels), unfinished=unfinished)
     return crossed_of(_transfers(points), margin_db=margin_db, confidence=confidence)
 
