@@ -60,22 +60,17 @@ def first_figures(store: Frames) -> dict[str, go.Figure]:
     return {name: _chosen(_part(parts, 0), "selected") for name, parts in _figures(store).items()}
 
 
-def table_names(store: Frames) -> dict[str, list[str]]:
-    """The titles of the parts of each table of the page by its name, in the order of the page."""
-    return {name: [title for title, _ in parts] for name, parts in _tables(store).items()}
-
-
 def table_of_page(
     store: Frames, name: str, *, choose: Sequence[str] = (), part: int | str = 0
 ) -> Table:
     """A table of the store's page as its readers see it: texts with heads.
 
-    `part` is one of those that `table_names` lists, by its place or title. Only
-    rows are kept that have a cell with each of the words `choose`.
+    `part` is one of the parts that have such a table, by its place or title. Only rows are kept
+    that have a cell with each of the words `choose`.
 
     Raises TableError for what the page does not have, naming what it has.
     """
-    tables = _tables(store, name)
+    tables = _named(store, _tables_of, name)
     if name not in tables:
         raise TableError(_unknown("table", name, tables))
     found = _part(tables[name], part, "table")
@@ -83,11 +78,6 @@ def table_of_page(
     if choose and not rows:
         raise TableError(f"no row of table {name!r} has {', '.join(choose)}")
     return replace(found, rows=rows)
-
-
-def _tables(store: Frames, name: str = "") -> Mapping[str, Parts[Table]]:
-    """The tables of the page; with a name no more parts of it are made than up to that table's."""
-    return _named(store, _tables_of, name)
 
 
 def _tables_of(section: Section) -> Iterator[tuple[str, str, Table]]:
@@ -117,7 +107,7 @@ def _chosen(found: Figure, which: str, choose: Sequence[str] = ()) -> go.Figure:
 
 
 def _figures(store: Frames, name: str = "") -> Mapping[str, Parts[Figure]]:
-    """As `_tables`, of figures."""
+    """The figures of the page; with a name no more parts are made than up to that figure's."""
     return _named(store, _figures_of, name)
 
 

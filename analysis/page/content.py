@@ -69,11 +69,6 @@ class Content:
         """Whether there is anything that a part is about."""
         return not part.kinds or bool(part.kinds & self.compared_kinds)
 
-    def sections(self) -> Iterator[Section]:
-        """The sections of all parts."""
-        for _, own in self.outline():
-            yield from own
-
     def outline(self) -> Iterator[tuple[str, list[Section]]]:
         """By the label of each part its sections, of the parts that have any."""
         for part in filter(self.has, self.parts):

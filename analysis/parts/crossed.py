@@ -16,6 +16,7 @@ from ..statistics.intervals import Rung
 from ..statistics.ladders import Ladder, judged
 from ..statistics.rounding import rounding_db
 from .differences import ROUNDED, difference_cell
+from .verdicts import JUDGED
 
 AGAINST = ("native", "dense")
 """What a transferred ticket is compared with."""
@@ -48,8 +49,8 @@ def crossed_of(
 ) -> pd.DataFrame:
     """The `crossed_table` of transfers with their differences, by `which` PSNR."""
     rows: list[dict[str, Any]] = []
-    for (which, fits), against in product(paired.items(), AGAINST):
-        found = [*_means(fits, which, against)]
+    for which, against in product(JUDGED, AGAINST):
+        found = [*_means(paired[which], which, against)]
         ladders = [_tests(means, margin_db) for means in found]
         verdicts = judged(ladders, margin_db=margin_db, alpha=1 - confidence, reference=against)
         for means, verdict in zip(found, verdicts, strict=True):

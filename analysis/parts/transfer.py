@@ -17,11 +17,11 @@ from ..rows.naming import named, part_of, tuples
 from ..rows.points import CONFIDENCE, WHICH, described_points, distinct_fits
 from ..rows.texts import density_text, known_text, removed_text
 from ..statistics.aggregate import Groups, dense_first
-from ..statistics.intervals import check_confidence
+from ..statistics.intervals import check_confidence, check_margin
 from ..statistics.rounding import rounding_db
 from .crossed import crossed_blocks, crossed_of
 from .differences import ROUNDED, difference_cell, is_rounding
-from .verdicts import COUNTED, COUNTED_NOTE, COUNTING, JUDGED, MARGIN_DB
+from .verdicts import COUNTED, COUNTED_NOTE, COUNTING, MARGIN_DB
 
 MATRIX = ("network", "method", "travels")
 """The columns whose values a matrix of sources and targets has in common."""
@@ -134,8 +134,8 @@ def transfer_table(
 
     Raises ValueError when there is no fit at all, or `confidence` is not within 0 and 1.
     """
-    points = described_points(trials, levels)
-    return transfers_of(points, confidence=confidence, unfinished=unfinished)
+    points = _finished(described_points(trials, levels), unfinished=unfinished)
+    return _means(_transfers(points), confidence)
 
 
 def crossed_table(
@@ -161,17 +161,9 @@ def crossed_table(
     is not positive.
     """
     check_confidence(confidence)
-    if not margin_db > 0:
-        raise ValueError(f"margin_db must be positive, got {margin_db}")
+    check_margin(margin_db)
     points = _finished(described_points(trials, levels), unfinished=unfinished)
-    return _crossed(_transfers(points), margin_db=margin_db, confidence=confidence)
-
-
-def transfers_of(
-    points: pd.DataFrame, *, confidence: float = CONFIDENCE, unfinished: bool = False
-) -> pd.DataFrame:
-    """The `transfer_table` of `described_points`."""
-    return _means(_transfers(_finished(points, unfinished=unfinished)), confidence)
+    return crossed_of(_transfers(points), margin_db=margin_db, confidence=confidence)
 
 
 def _means(transfers: Mapping[str, pd.DataFrame], confidence: float) -> pd.DataFrame:
@@ -197,14 +189,6 @@ def _transfers(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
     natives = _natives(points)
     dense = points[points["kept"] == points["total"]]
     return {which: _paired(moved, natives, dense, f"psnr_{which}_db") for which in WHICH}
-
-
-def _crossed(
-    transfers: Mapping[str, pd.DataFrame], *, margin_db: float, confidence: float
-) -> pd.DataFrame:
-    """The `crossed_table` of transfers with their differences, by `which` PSNR."""
-    judged = {which: transfers[which] for which in JUDGED}
-    return crossed_of(judged, margin_db=margin_db, confidence=confidence)
 
 
 def transfer_figure(table: pd.DataFrame, counted: pd.DataFrame | None = None) -> go.Figure:
@@ -280,7 +264,7 @@ def sections(shown: Content) -> Iterator[Section]:
 def _both(points: pd.DataFrame, *, unfinished: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The `transfer_table` and the `crossed_table` of `described_points`."""
     transfers = _transfers(_finished(points, unfinished=unfinished))
-    crossed = _crossed(transfers, margin_db=MARGIN_DB, confidence=CONFIDENCE)
+    crossed = crossed_of(transfers, margin_db=MARGIN_DB, confidence=CONFIDENCE)
     return _means(transfers, CONFIDENCE), crossed
 
 

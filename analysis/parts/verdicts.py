@@ -25,7 +25,7 @@ from ..statistics.intervals import (
     Rung,
     check_confidence,
     mean_interval,
-    no_difference,
+    p_value,
     samples_of,
 )
 from ..statistics.ladders import Ladder, Verdict, judged, rung_of
@@ -309,9 +309,9 @@ def paired_fits(points: pd.DataFrame, judged: Sequence[str] = JUDGED) -> pd.Data
     return _differences(study_fits(points[[*MATCHED, *psnrs]]), judged)
 
 
-def comparable_pairs(pairs: pd.DataFrame, *, unfinished: bool = False) -> pd.DataFrame:
-    """The `paired_fits` that can support a verdict; those with an unfinished fit if asked for."""
-    return pairs[_comparable(pairs, unfinished=unfinished)]
+def comparable_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The `paired_fits` that can support a verdict, which none with an unfinished fit can."""
+    return pairs[_comparable(pairs, unfinished=False)]
 
 
 def _comparable(pairs: pd.DataFrame, *, unfinished: bool) -> "pd.Series[bool]":
@@ -447,7 +447,8 @@ def _compared(group: pd.DataFrame, confidence: float) -> dict[str, Any]:
     samples = samples_of(there["difference_db"].tolist(), there["image"].tolist())
     interval = mean_interval(samples, confidence=confidence)
     bounds = {"mean_db": interval.mean, "low_db": interval.low, "high_db": interval.high}
-    return sample | bounds | {"rounding_db": rounding_of(samples), "p": no_difference(samples)}
+    p_equal = p_value(samples, 0.0, "two-sided")
+    return sample | bounds | {"rounding_db": rounding_of(samples), "p": p_equal}
 
 
 PART = Part(label="Verdicts", sections=sections, kinds={*KINDS})

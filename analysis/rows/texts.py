@@ -1,6 +1,7 @@
 """Numbers in words, as tables, captions and figures write them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
@@ -20,19 +21,17 @@ def mean_text(mean: float, low: float, high: float, form: str = ".2f") -> str:
     return said.replace("-", "−")
 
 
-def interval_text(row: Any, *, end: str = "", form: str = ".2f") -> str:
-    """The `mean_text` of a table's row, whose columns mean, low and high have this ending."""
-    mean, low, high = (getattr(row, f"{name}{end}") for name in ("mean", "low", "high"))
-    return mean_text(mean, low, high, form)
-
-
 def mean_cells(
     heads: Iterable[str], first: int = 0, *, end: str = "", form: str = ".2f"
 ) -> dict[str, Callable[[Sequence[Any]], str]]:
-    """By head the cell with the `interval_text` of each of several rows, from the `first` on."""
+    """By head the cell with the `mean_text` of each of several rows, from the `first` on.
+
+    The columns mean, low and high of these rows have the ending `end`.
+    """
+    ends = attrgetter(f"mean{end}", f"low{end}", f"high{end}")
 
     def cell(place: int) -> Callable[[Sequence[Any]], str]:
-        return lambda rows: interval_text(rows[place], end=end, form=form)
+        return lambda rows: mean_text(*ends(rows[place]), form)
 
     return {head: cell(place) for place, head in enumerate(heads, first)}
 

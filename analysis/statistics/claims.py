@@ -13,7 +13,14 @@ import numpy as np
 from scipy import stats
 
 from .crossed import crossed_mean
-from .intervals import Samples, check_confidence, deviation, mean_interval, p_value
+from .intervals import (
+    Samples,
+    check_confidence,
+    check_margin,
+    deviation,
+    mean_interval,
+    p_value,
+)
 from .ladders import about, holm, images_needed
 from .rounding import rounding_db, rounding_of
 
@@ -76,11 +83,7 @@ def difference_evidence(
     shown, refuted = _bounds(test, margin_db)
     interval = mean_interval(samples, confidence=confidence)
     return Evidence(
-        mean=interval.mean,
-        low=interval.low,
-        high=interval.high,
-        n=interval.n,
-        unit=interval.unit,
+        **vars(interval),
         p_holds=p_value(samples, shown, "greater"),
         p_fails=p_value(samples, refuted, "less"),
         rounding=rounding_of(samples),
@@ -167,8 +170,7 @@ def _adjusted(p_values: Sequence[float]) -> list[float]:
 
 def _bounds(test: Test, margin_db: float) -> tuple[float, float]:
     """Above which mean a claim is true, and below which it is not."""
-    if not margin_db > 0:
-        raise ValueError(f"margin_db must be positive, got {margin_db}")
+    check_margin(margin_db)
     return (0.0, margin_db) if test == "better" else (-margin_db, -margin_db)
 
 

@@ -85,6 +85,12 @@ def check_confidence(confidence: float) -> None:
         raise ValueError(f"confidence must be within 0 and 1, got {confidence}")
 
 
+def check_margin(margin_db: float) -> None:
+    """Raises ValueError for a margin that is not positive."""
+    if not margin_db > 0:
+        raise ValueError(f"margin_db must be positive, got {margin_db}")
+
+
 def samples_of(values: Sequence[float], images: Sequence[str]) -> list[list[float]]:
     """Values by the image that each is of."""
     found: dict[str, list[float]] = {}
@@ -121,25 +127,6 @@ def mean_interval(samples: Samples, *, confidence: float = 0.95) -> Interval:
             rng=np.random.default_rng(0),
         ).confidence_interval
     return Interval(mean=mean, low=float(low), high=float(high), n=n, unit=unit)
-
-
-def non_inferiority(samples: Samples, margin_db: float) -> float:
-    """The p-value of "worse by the margin or more", for paired differences in dB.
-
-    Small where it is refuted: a one-sided t test of the mean against −margin. NaN for one value.
-    Raises ValueError for a margin that is not positive.
-    """
-    return p_value(samples, -_positive(margin_db), "greater")
-
-
-def inferiority(samples: Samples, margin_db: float) -> float:
-    """The p-value of "worse by no more than the margin"; otherwise as `non_inferiority`."""
-    return p_value(samples, -_positive(margin_db), "less")
-
-
-def no_difference(samples: Samples) -> float:
-    """The p-value of a mean difference of zero, two-sided; NaN for one value."""
-    return p_value(samples, 0.0, "two-sided")
 
 
 def deviation(samples: Samples) -> float:
@@ -230,12 +217,6 @@ def _independent(samples: Samples) -> tuple[Values, Literal["image", "seed"]]:
     if not np.isfinite(values).all():
         raise ValueError("values must be finite: leave out, and count, fits without a PSNR")
     return values, "seed" if single else "image"
-
-
-def _positive(margin_db: float) -> float:
-    if not margin_db > 0:
-        raise ValueError(f"margin_db must be positive, got {margin_db}")
-    return margin_db
 
 
 def p_value(

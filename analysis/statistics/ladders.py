@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special, stats
 
 from ..rows.texts import density_text
-from .intervals import Matching, Rung, Samples, deviation, inferiority, matching, non_inferiority
+from .intervals import Matching, Rung, Samples, check_margin, deviation, matching, p_value
 from .rounding import rounding_of
 
 MOST_IMAGES = 100_000
@@ -42,15 +42,19 @@ class Verdict:
 
 
 def rung_of(density: float, samples: Samples, margin_db: float) -> Rung:
-    """The tests of paired differences at one density."""
+    """The tests of paired differences in dB at one density, one-sided t tests of their mean.
+
+    Raises ValueError for a margin that is not positive.
+    """
+    check_margin(margin_db)
     values = np.concatenate(samples) if len(samples) == 1 else [np.mean(one) for one in samples]
     return Rung(
         density=density,
         mean=float(np.mean(values)),
         deviation=deviation(samples),
         n=len(values),
-        p_within=non_inferiority(samples, margin_db),
-        p_beyond=inferiority(samples, margin_db),
+        p_within=p_value(samples, -margin_db, "greater"),
+        p_beyond=p_value(samples, -margin_db, "less"),
         rounding_db=rounding_of(samples),
     )
 

@@ -33,17 +33,11 @@ targets are crossed random effects.
 """
 
 
-def claims_shown(shown: Content) -> pd.DataFrame:
-    """The `claims_table` of a page; empty where nobody claims anything."""
-    stated = shown.store
-    if not isinstance(stated, StatedStore):
-        return pd.DataFrame()
-    return claims_table(stated.reader, stated.claims)
-
-
 def sections(shown: Content) -> Iterator[Section]:
     """Every claim with its verdict; nothing where none is stated."""
-    found = shown.once(claims_shown)
+    if not isinstance(shown.store, StatedStore):
+        return
+    found = claims_table(shown.store.reader, shown.store.claims)
     if found.empty:
         return
     table = table_of(tuples(found), CELLS, label="Claims and verdicts", note=NOTE)

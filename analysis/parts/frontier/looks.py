@@ -125,7 +125,6 @@ class Series:
 
     network: str
     method: str
-    prior: str
     base: bool
     """Whether it is a dense network alone."""
     always: bool
@@ -223,7 +222,6 @@ def series_of(table: pd.DataFrame) -> list[Series]:
         Series(
             network=row.network,
             method=row.method,
-            prior=row.prior,
             base=is_base,
             always=is_base and row.prior == DEEP_DECODER and decoders.sum() == 1,
             name=name,

@@ -90,7 +90,7 @@ def sections(shown: Content) -> Iterator[Section]:
             ),
             cards=partial(cards, own, shown.pictures, partial(shown.once, _details)),
             neighbours=partial(neighbours, own, shown.pictures),
-            sweeps=partial(_sweeps, shown),
+            sweeps=lambda: shown.once(_details).sweeps,
         )
 
 
@@ -103,10 +103,6 @@ def _points(shown: Content) -> pd.DataFrame:
 def _details(shown: Content) -> Details:
     """Those of the fits that have pictures, where any picture is shown."""
     return details_of(shown, pictured(shown)) if shown.room else NO_DETAILS
-
-
-def _sweeps(shown: Content) -> Mapping[str, str]:
-    return shown.once(_details).sweeps
 
 
 def _grid(store: Frames, fits: pd.DataFrame, choice: Mapping[str, Any]) -> go.Figure:

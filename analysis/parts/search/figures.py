@@ -31,7 +31,7 @@ from .table import (
     value_text,
 )
 
-FRONT_COLOUR, START_COLOUR = OKABE_ITO[0], OKABE_ITO[1]
+FRONT_COLOUR = OKABE_ITO[0]
 
 FOOTED = "collapsed or below the measurement, at the foot"
 """Such a point restores nothing, and its PSNR would press all others together."""
@@ -47,22 +47,15 @@ MARKS: dict[str, dict[str, Any]] = {
     },
     UNENDED: {"symbol": FLAW_SYMBOLS[UNFINISHED], "size": 11, "color": PALETTE["muted"]},
     "best": {"symbol": "circle", "size": 10, "color": FRONT_COLOUR},
-    "given to start from": {
-        "symbol": "square-open",
-        "size": 16,
-        "color": START_COLOUR,
-        "line": {"width": 2.5},
-    },
 }
 
 
-def front_figure(points: pd.DataFrame, *, starts: int = 0) -> go.Figure:
+def front_figure(points: pd.DataFrame) -> go.Figure:
     """The points of a search with two objectives, or one, and what is best among them.
 
     Two: the first objective over the second, the front as a staircase of what is within reach. One:
-    the objective over the order of asking, and the best so far. The first `starts` points, which
-    somebody gave and no sampler drew, are marked. A point that collapsed or is below the
-    measurement is a cross at the foot.
+    the objective over the order of asking, and the best so far. A point that collapsed or is below
+    the measurement is a cross at the foot.
 
     Raises ValueError for more objectives, for more than one search, and when no point has values.
     """
@@ -82,7 +75,7 @@ def front_figure(points: pd.DataFrame, *, starts: int = 0) -> go.Figure:
         line = _line(fit[x], best_so_far(fit[y], goals[0]), name="best so far", shape="hv")
     look = layout(goals[0].title) | {"xaxis": axis, "yaxis2": FOOT}
     look["yaxis"]["range"] = spread(known.loc[~footed(known), y])
-    return go.Figure([line, *_marks(known, x, y, starts)], look)
+    return go.Figure([line, *_marks(known, x, y)], look)
 
 
 def best_so_far(values: pd.Series, goal: Goal) -> pd.Series:
@@ -90,7 +83,7 @@ def best_so_far(values: pd.Series, goal: Goal) -> pd.Series:
     return values.cummax() if goal.grows else values.cummin()
 
 
-def _marks(known: pd.DataFrame, x: str, y: str, starts: int) -> Iterator[go.Scatter]:
+def _marks(known: pd.DataFrame, x: str, y: str) -> Iterator[go.Scatter]:
     """Points by what became of them; no trace where there are none."""
     fit, front, low = able(known), known["pareto"], footed(known)
     chosen = {
@@ -98,7 +91,6 @@ def _marks(known: pd.DataFrame, x: str, y: str, starts: int) -> Iterator[go.Scat
         FOOTED: low,
         UNENDED: known["unfit"] == UNFINISHED,
         "best": fit & front,
-        "given to start from": ~low & (known["number"] < starts),
     }
     for name, rows in chosen.items():
         if rows.any():

@@ -253,11 +253,6 @@ class TestFigure:
         unfit = points["number"].map({2: UNFINISHED}).fillna("")
         assert list(front_figure(points.assign(unfit=unfit)).data[0].y) == [25.0, 25.0]
 
-    def test_given_points_are_marked(self, points: pd.DataFrame) -> None:
-        marks = {trace.name: trace for trace in front_figure(points, starts=2).data}
-        assert list(marks["given to start from"].x) == [1000.0, 4000.0]
-        assert marks["given to start from"].marker.symbol == "square-open"
-
     def test_a_point_says_its_settings(self, points: pd.DataFrame) -> None:
         best = next(trace for trace in front_figure(points).data if trace.name == "best")
         assert best.text[0] == (

@@ -1,7 +1,7 @@
 """Statistics against simulations whose truth is known, oracles, and brute force."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import moocore
 import numpy as np
@@ -16,11 +16,9 @@ from lip_ray.analysis.statistics.intervals import (
     Samples,
     area,
     hypervolume,
-    inferiority,
     matching,
     mean_interval,
-    no_difference,
-    non_inferiority,
+    p_value,
     pareto_front,
     samples_of,
 )
@@ -95,19 +93,20 @@ def test_bootstrapped_intervals_cover_the_truth() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("images", [3, 5, 14])
-@pytest.mark.parametrize("test", [non_inferiority, inferiority])
+@pytest.mark.parametrize("side", ["p_within", "p_beyond"])
 def test_what_is_just_at_the_margin_is_rarely_called_better_or_worse_than_it(
-    images: int, test: Callable[[Samples, float], float]
+    images: int, side: str
 ) -> None:
     rng = np.random.default_rng(images)
-    wrong = sum(test(simulated(rng, images, -0.1), 0.1) <= 0.05 for _ in range(SIMULATIONS))
+    rungs = (rung_of(0.5, simulated(rng, images, -0.1), 0.1) for _ in range(SIMULATIONS))
+    wrong = sum(getattr(rung, side) <= 0.05 for rung in rungs)
     assert wrong / SIMULATIONS <= 0.05 + noise_of(SIMULATIONS)
 
 
 def test_what_is_much_better_or_worse_than_the_margin_is_called_so() -> None:
     rng = np.random.default_rng(0)
-    assert non_inferiority(simulated(rng, 5, 2.0), 0.1) < 0.05
-    assert inferiority(simulated(rng, 5, -3.0), 0.1) < 0.05
+    assert rung_of(0.5, simulated(rng, 5, 2.0), 0.1).p_within < 0.05
+    assert rung_of(0.5, simulated(rng, 5, -3.0), 0.1).p_beyond < 0.05
 
 
 @pytest.mark.slow
@@ -201,17 +200,16 @@ class TestMeanInterval:
 
 def test_equal_values_decide_without_a_spread() -> None:
     equal = [[-0.2], [-0.2]]
-    assert non_inferiority(equal, 0.1) == 1.0
-    assert inferiority(equal, 0.1) == 0.0
-    assert no_difference(equal) == 0.0
-    assert no_difference([[0.0], [0.0]]) == 1.0
+    assert rung_of(0.5, equal, 0.1).p_within == 1.0
+    assert rung_of(0.5, equal, 0.1).p_beyond == 0.0
+    assert p_value(equal, 0.0, "two-sided") == 0.0
+    assert p_value([[0.0], [0.0]], 0.0, "two-sided") == 1.0
     assert mean_interval(equal).low == mean_interval(equal).high == -0.2
 
 
-@pytest.mark.parametrize("test", [non_inferiority, inferiority])
-def test_a_margin_must_be_positive(test: Callable[[Samples, float], float]) -> None:
+def test_a_margin_must_be_positive() -> None:
     with pytest.raises(ValueError, match=r"positive, got -0\.1"):
-        test([[0.0], [1.0]], -0.1)
+        rung_of(0.5, [[0.0], [1.0]], -0.1)
 
 
 def test_values_are_sorted_by_image() -> None:
