@@ -14,8 +14,13 @@ from ..rows.points import described_points
 from .gallery import NO_PICTURES, PICTURE_KEY, Pictures, pictures_within
 from .section import Section, Words
 
-NAMING = ("pruner", "method_name")
-"""Columns of `trials` with names of methods, which rows and queries have by their kinds."""
+NAMING = {
+    "pruner": "method_settings",
+    "method_name": "method_settings",
+    "finder_name": "finder_settings",
+}
+"""Columns of `trials` with names of methods, which rows and queries have by their kinds, and the
+columns with the settings of these methods."""
 
 NO_FITS = pd.DataFrame(columns=PICTURE_KEY)
 
@@ -170,13 +175,12 @@ class Content:
 def displayed_trials(trials: pd.DataFrame) -> pd.DataFrame:
     """The rows with their methods named as people read them."""
     shown = cache(displayed)  # there are far more trials than methods
-    settings = trials["method_settings"].fillna("{}")
     names = {
         column: [
             name if pd.isna(name) else shown(name, own)
-            for name, own in zip(trials[column], settings, strict=True)
+            for name, own in zip(trials[column], trials[settings].fillna("{}"), strict=True)
         ]
-        for column in NAMING
+        for column, settings in NAMING.items()
     }
     return trials.assign(**names)
 

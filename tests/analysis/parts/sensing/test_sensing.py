@@ -20,6 +20,7 @@ from lip_ray.analysis import (
     sensing_table,
     summary_table,
 )
+from lip_ray.analysis.named import table_of_page
 from lip_ray.analysis.parts.sensing.table import sensing_sample
 from lip_ray.store.schema import TABLES
 
@@ -377,6 +378,12 @@ class TestFigures:
 
 
 class TestPage:
+    def test_it_calls_pruners_as_all_parts_of_a_page_do(self, sensing: Any) -> None:
+        """A table of rows has the kinds of specs, to be selected by."""
+        shown = {row[0] for row in table_of_page(sensing, "sensing").rows}
+        assert shown >= {"erm, IMP (magnitude)", "erm, random", "lasso"}
+        assert table_of_page(sensing, "generators").rows[1][0] == "IMP (magnitude)"
+
     """Sections, numbers and the terminal's summary."""
 
     def test_each_problem_has_its_sections(self, sensing: Any) -> None:
