@@ -168,15 +168,16 @@ class _Engine:
                 _folder=stack.pop_all(),
             )
 
-    def is_fit_for(self, setting: _Setting) -> bool:
-        """Whether it may be used once more."""
-        return self.setting == setting and self.uses < MOST_USES
-
-    def begin(self) -> None:
-        """Begin to use it again. Raises OSError where its folder cannot be made any more."""
-        self.uses += 1
-        if self.temporary:
+    def taken_again(self, setting: _Setting) -> bool:
+        """Whether it is fit for that setting, and in use from now on."""
+        if self.setting != setting or self.uses == MOST_USES or self.temporary is None:
+            return False
+        try:
             self._folder.enter_context(named_folder(self.temporary, PREFIX))
+        except OSError:
+            return False
+        self.uses += 1
+        return True
 
     def end(self) -> None:
         """End to use it: its folder is removed."""
@@ -196,14 +197,11 @@ _changing = Lock()
 def _taken(setting: _Setting) -> _Engine:
     """The idle DuckDB where it fits, else a new one."""
     with _changing:
-        engine = _idle.pop() if _idle and _idle[-1].is_fit_for(setting) else None
+        engine = _idle.pop() if _idle else None
     if engine:
-        try:
-            engine.begin()
-        except OSError:
-            engine.close()
-        else:
+        if engine.taken_again(setting):
             return engine
+        engine.close()
     return _Engine.begun(setting)
 
 

@@ -296,6 +296,9 @@ class TestOneForManyQueries:
             assert found.answer("select 1").num_rows == 1
         assert len(set_up) == 2
         assert list(Path().iterdir()) == []
+        temporary.mkdir(exist_ok=True)
+        with database(Limits()):
+            assert [path for path in temporary.iterdir() if not path.is_symlink()]
 
     def test_queries_at_the_same_time_have_one_each(self, set_up: list[object]) -> None:
         with database(Limits()) as first, database(Limits()) as second:
