@@ -147,7 +147,8 @@ class Figure:
     note: Words
     lines: int
     """How many lines its legend has: on a narrow screen it grows by that."""
-    figure: go.Figure = field(repr=False)
+    figure: go.Figure = field(default_factory=go.Figure, repr=False)
+    """What is drawn, unless `draw` draws it."""
     controls: tuple[Choice, ...] = ()
     carded: bool = False
     """Whether the page's own card is shown at a mark, and not what Plotly says."""

@@ -96,7 +96,6 @@ def _drawn(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
         label="PSNR against what it costs",
         note=NOTE,
         lines=int(lines) + 1 + len(FLAWED),
-        figure=frontier_figure(table, fits=fits),
         controls=_controls(table),
         carded=True,
         spoken=True,

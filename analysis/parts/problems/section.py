@@ -132,7 +132,6 @@ def _blocks(shown: Content, fits: pd.DataFrame, rows: pd.DataFrame, place: int) 
             label="Restorations by method and density",
             note="",
             lines=0,
-            figure=go.Figure(),
             controls=(SHOWN,),
             draw=partial(_grid, shown.store, grid_fits(pictured)),
             paper=True,

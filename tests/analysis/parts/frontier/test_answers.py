@@ -185,7 +185,7 @@ class TestTheList:
     def test_each_has_the_colour_of_its_method_in_the_figure(self, study: Any) -> None:
         [section] = sections(Content(store=study))
         assert section.figure is not None
-        colours = {trace.name: trace.line.color for trace in section.figure.figure.data}
+        colours = {trace.name: trace.line.color for trace in section.figure.chosen([]).data}
         [own] = [block for block in section.blocks if isinstance(block, Answers)]
         assert {one.when["method"]: one.colour for one in own.rows} == {
             method: colours[method] for method in ("IMP (magnitude)", "random", "SNIP")
