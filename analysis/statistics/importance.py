@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -73,28 +73,26 @@ def _study(params: pd.DataFrame, values: pd.Series, *, grows: bool) -> "optuna.S
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize" if grows else "minimize")
-    distributions = {str(name): _distribution(params[name]) for name in params}
-    for row, value in zip(params.to_dict("records"), values, strict=True):
-        drawn = {str(name): _plain(one, distributions[str(name)]) for name, one in row.items()}
+    told = {str(name): _told(params[name]) for name in params}
+    distributions = {name: _distribution(own) for name, own in told.items()}
+    for row, value in zip(zip(*told.values(), strict=True), values, strict=True):
+        drawn = dict(zip(told, row, strict=True))
         study.add_trial(
             optuna.trial.create_trial(params=drawn, distributions=distributions, value=float(value))
         )
     return study
 
 
+def _told(values: pd.Series) -> pd.Series:
+    """The values of a field as Optuna takes them: numbers as they are, all else as text."""
+    return values if values.dtype.kind in "if" else values.map(str)
+
+
 def _distribution(values: pd.Series) -> "BaseDistribution":
     from optuna import distributions
 
-    if values.dtype.kind == "f":
-        low, high = float(values.min()), float(values.max())
-        return distributions.FloatDistribution(low, high, log=looks_log(values))
-    if values.dtype.kind == "i":
-        low, high = int(values.min()), int(values.max())
-        return distributions.IntDistribution(low, high, log=looks_log(values))
-    return distributions.CategoricalDistribution(sorted(set(map(str, values))))
-
-
-def _plain(value: Any, distribution: "BaseDistribution") -> Any:
-    from optuna.distributions import CategoricalDistribution
-
-    return str(value) if isinstance(distribution, CategoricalDistribution) else value
+    if values.dtype.kind not in "if":
+        return distributions.CategoricalDistribution(sorted(set(values)))
+    floats = values.dtype.kind == "f"
+    made = distributions.FloatDistribution if floats else distributions.IntDistribution
+    return made(values.min().item(), values.max().item(), log=looks_log(values))

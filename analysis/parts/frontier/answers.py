@@ -2,13 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from ...page.section import Answer, Emphasis, Words
-from ...rows.naming import tuples
+from ...rows.naming import grouped, tuples
 from ...rows.texts import counted_text, density_text
 from ...statistics.ladders import about
 from ...statistics.rounding import rounding_db
@@ -19,23 +18,6 @@ UNKNOWN = "cannot be compared yet"
 
 MOST_ANSWERS = 12
 """The sentences of one task and network; the table of verdicts has them all."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rung:
-    """Means over images, seeds averaged first, at one density."""
-
-    density: float
-    psnr_db: float
-    dense_db: float
-    rounding_db: float
-    """How far rounding alone may move the mean difference."""
-    left_out: int
-    """The pairs at this density that are not compared, as a fit of theirs is unfinished."""
-    images: int
-    seeds: int
-    fit: int
-    """The label of one of its fits."""
 
 
 def answers(
@@ -85,41 +67,39 @@ def _places(points: pd.DataFrame, fits: pd.DataFrame) -> dict[str, tuple[str, st
     return {row.study: (row.task, row.network) for row in tuples(known)}
 
 
-def _ladders(points: pd.DataFrame) -> dict[tuple[str, str], list[Rung]]:
-    """The rungs of each study and method, densest first, of the pairs that verdicts rest on."""
+def _ladders(points: pd.DataFrame) -> dict[tuple[str, str], list[Any]]:
+    """The rungs of each study and method, densest first, of the pairs that verdicts rest on.
+
+    Each is a row of one density with the means `psnr_db` and `dense_db` over images, seeds averaged
+    first, `rounding_db`, how far rounding alone may move their difference, the numbers of `images`,
+    `seeds` and `pairs`, the label `fit` of one of its fits, and `left_out`, the number of pairs at
+    this density that are not compared, as a fit of theirs is unfinished.
+    """
     every, keys = paired_fits(points), ["study", "method", "density"]
     pairs = comparable_pairs(every)
-    left_out = every.drop(index=pairs.index).groupby(keys).size().to_dict()
+    left_out = every.drop(index=pairs.index).groupby(keys).size().rename("left_out")
     psnrs = ["psnr_selected_db", "dense_psnr_selected_db"]
     lost = pairs["density"].where(pairs[psnrs].isna().any(axis=1))
     ends = lost.groupby([pairs["study"], pairs["method"]]).transform("max")
     pairs = pairs[~(pairs["density"] <= ends)]  # as in verdicts, a missing PSNR ends a ladder
     images = pairs.groupby([*keys, "image"])[psnrs].mean()
-    means = images.groupby(keys)[psnrs].mean().dropna()
+    means = images.groupby(keys)[psnrs].mean().dropna().set_axis(["psnr_db", "dense_db"], axis=1)
     sample = pairs.groupby(keys).agg(
         images=("image", "nunique"),
         seeds=("seed", "nunique"),
         pairs=("fit", "size"),
         fit=("fit", "first"),
     )
-    means = means.join(sample).reset_index()
-    found: dict[tuple[str, str], list[Rung]] = {}
-    for row in tuples(means.sort_values("density", ascending=False, kind="stable")):
-        rung = Rung(
-            density=row.density,
-            psnr_db=row.psnr_selected_db,
-            dense_db=row.dense_psnr_selected_db,
-            rounding_db=rounding_db(row.pairs),
-            left_out=left_out.get((row.study, row.method, row.density), 0),
-            images=row.images,
-            seeds=row.seeds,
-            fit=row.fit,
-        )
-        found.setdefault((row.study, row.method), []).append(rung)
-    return found
+    found = means.join(sample).join(left_out).reset_index()
+    found = found.assign(
+        rounding_db=rounding_db(found["pairs"]),
+        left_out=found["left_out"].fillna(0).astype(int),
+    )
+    falling = found.sort_values("density", ascending=False, kind="stable")
+    return {(own[0].study, own[0].method): own for own in grouped(falling, "study", "method")}
 
 
-def _depth(rungs: Sequence[Rung], margin_db: float) -> float | None:
+def _depth(rungs: Sequence[Any], margin_db: float) -> float | None:
     """The least density down to which all means are within the margin; None where none is."""
     depth = None
     for rung in rungs:
@@ -129,12 +109,12 @@ def _depth(rungs: Sequence[Rung], margin_db: float) -> float | None:
     return depth
 
 
-def _at(rungs: Sequence[Rung], depth: float | None) -> Rung:
+def _at(rungs: Sequence[Any], depth: float | None) -> Any:
     """The rung that a sentence is about: the last that matches, or the first that does not."""
     return next((rung for rung in rungs if rung.density == depth), rungs[0])
 
 
-def _words(method: str, rungs: Sequence[Rung], depth: float | None, row: Any) -> Words:
+def _words(method: str, rungs: Sequence[Any], depth: float | None, row: Any) -> Words:
     """How sparse the method gets, with both PSNRs there; it may do so where that is not proven."""
     name = Emphasis(method, strong=True)
     if not rungs:
@@ -154,14 +134,14 @@ def _words(method: str, rungs: Sequence[Rung], depth: float | None, row: Any) ->
     return (name, verb, said, f"{tried}: {numbers}")
 
 
-def _is_proven(row: Any, rungs: Sequence[Rung], depth: float | None) -> bool:
+def _is_proven(row: Any, rungs: Sequence[Any], depth: float | None) -> bool:
     """Whether the tests show what the means say."""
     if depth is None:
         return bool(pd.notna(row.refuted_selected) and row.refuted_selected >= rungs[0].density)
     return bool(pd.notna(row.shown_selected) and row.shown_selected <= depth)
 
 
-def _certainty(row: Any, rungs: Sequence[Rung], depth: float | None) -> str:
+def _certainty(row: Any, rungs: Sequence[Any], depth: float | None) -> str:
     """Whether that is shown, by what, what would decide it, and what else is shown."""
     verdict = row.verdict_selected
     if NO_VERDICT in verdict and verdict != ONE_RUN:
@@ -175,14 +155,14 @@ def _certainty(row: Any, rungs: Sequence[Rung], depth: float | None) -> str:
     return " ".join([f"{said}{needed}.", *_shown_besides(row, rung, proven)])
 
 
-def _left_out(rung: Rung) -> str:
+def _left_out(rung: Any) -> str:
     """The pairs that are not in the means of a sentence, but in those of the figure."""
     if not rung.left_out:
         return ""
     return f", without {rung.left_out} unfinished fit{'s' * (rung.left_out > 1)}"
 
 
-def _needed(row: Any, rungs: Sequence[Rung]) -> str:
+def _needed(row: Any, rungs: Sequence[Any]) -> str:
     """How many images would decide the densest test that is open; empty without a number."""
     if pd.isna(row.images_selected):
         return ""
@@ -193,7 +173,7 @@ def _needed(row: Any, rungs: Sequence[Rung]) -> str:
     return f"; it takes about {about(int(row.images_selected))} images to decide{at}"
 
 
-def _shown_besides(row: Any, rung: Rung, proven: bool) -> Iterator[str]:
+def _shown_besides(row: Any, rung: Any, proven: bool) -> Iterator[str]:
     """What the tests show beside what the sentence says."""
     if not proven and pd.notna(row.shown_selected):
         yield f"Shown to match down to {density_text(row.shown_selected)}."
@@ -201,7 +181,7 @@ def _shown_besides(row: Any, rung: Rung, proven: bool) -> Iterator[str]:
         yield f"Shown to be worse from {density_text(row.refuted_selected)} down."
 
 
-def _sample(rung: Rung) -> str:
+def _sample(rung: Any) -> str:
     """The sample that a verdict rests on."""
     if rung.images > 1:
         return f"{rung.images:,} images"

@@ -50,18 +50,18 @@ def drawings(
         rows={which: own.reset_index(drop=True) for which, own in rows.items()}, fits=fits
     )
     marks = None if fits is None else _Fits(fits=_in_order(fits, series), series=series)
-    published, measured = _Published(keys=means.keys), _Measured(rows=next(iter(rows.values())))
-    columns = {**means.columns, **(marks.columns if marks else {}), **published.columns}
-    columns |= measured.columns
+    published, published_marks = _published(means.keys)
+    measured, measured_lines = _measured(next(iter(rows.values())))
+    columns = {**means.columns, **(marks.columns if marks else {}), **published, **measured}
 
     def traces(scene: Scene) -> Iterator[Trace]:
-        yield from measured.traces(scene)
+        yield from measured_lines.get(scene, ())
         for one in series:
             yield from means.traces(scene, one)
         if marks:
             yield from marks.traces(scene)
         yield means.front(scene)
-        yield from published.traces(scene)
+        yield from published_marks.get(scene, ())
 
     return {
         scene: Drawing(traces=[*traces(scene)], columns=columns, most=MANY) for scene in means.keys
@@ -285,86 +285,61 @@ def _in_order(fits: pd.DataFrame, series: Sequence[Series]) -> pd.DataFrame:
     return found.sort_values(["task", "series", "flaw", "image"], kind="stable")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Measured:
-    """The PSNR of what was measured, a level line a scene, of the rows of one PSNR."""
+def _measured(rows: pd.DataFrame) -> tuple[Columns, dict[Scene, list[Trace]]]:
+    """The PSNR of what was measured, a level line a scene where it is known.
 
-    rows: pd.DataFrame
-
-    def traces(self, scene: Scene) -> Iterator[Trace]:
-        """One line, where the PSNR is known."""
-        if scene in self._firsts:
-            first = self._firsts[scene]
-            yield Trace(template=MEASURED, pieces=[Piece(when={}, places=[first, first + 1])])
-
-    @property
-    def columns(self) -> Columns:
-        """Both ends by axis, and the PSNR at both."""
-        ends = self._ends
-        costs = {
-            axis: Column(
-                values=ends[[f"{axis}_max", f"{axis}_min"]].to_numpy(float).ravel(),
-                decimals=COST_DECIMALS[axis],
-            )
-            for axis in AXES
-        }
-        psnr = np.repeat(ends["measured_db"].to_numpy(float), 2)
-        return {"measured cost": costs, "measured": Column(values=psnr, decimals=MEAN_DECIMALS)}
-
-    @cached_property
-    def _firsts(self) -> dict[Scene, int]:
-        return {scene: 2 * place for place, scene in enumerate(self._ends.index)}
-
-    @cached_property
-    def _ends(self) -> pd.DataFrame:
-        ends = {f"{axis}_{end}": (axis, end) for axis in AXES for end in ("max", "min")}
-        scenes = self.rows.groupby(SCENE, observed=True)
-        found = scenes.agg(**ends, measured_db=("measured_db", "mean"))
-        return found[found["measured_db"].notna()]
+    The `rows` are those of one PSNR. Columns are both ends by axis, and the PSNR at both.
+    """
+    ends = {f"{axis}_{end}": (axis, end) for axis in AXES for end in ("max", "min")}
+    found = rows.groupby(SCENE, observed=True).agg(**ends, measured_db=("measured_db", "mean"))
+    found = found[found["measured_db"].notna()]
+    costs = {
+        axis: Column(
+            values=found[[f"{axis}_max", f"{axis}_min"]].to_numpy(float).ravel(),
+            decimals=COST_DECIMALS[axis],
+        )
+        for axis in AXES
+    }
+    psnr = np.repeat(found["measured_db"].to_numpy(float), 2)
+    lines = {
+        scene: [Trace(template=MEASURED, pieces=[Piece(when={}, places=[2 * row, 2 * row + 1])])]
+        for row, scene in enumerate(found.index)
+    }
+    return {"measured cost": costs, "measured": Column(values=psnr, decimals=MEAN_DECIMALS)}, lines
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Published:
-    """Published PSNRs of scenes, each with a text that says whose it is."""
+def _published(keys: Mapping[Scene, str]) -> tuple[Columns, dict[Scene, list[Trace]]]:
+    """Published PSNRs of scenes, marks by density, each with a text that says whose it is."""
+    own = [
+        published_for(key).assign(task=task, image=image)
+        for (task, image), key in keys.items()
+        if key
+    ]
+    found = pd.concat([published_table().iloc[:0], *own], ignore_index=True)
+    texts = [
+        f"{plain(f'{row.network}, {row.method}')}<br>{plain(row.source)}" for row in tuples(found)
+    ]
+    columns = {
+        "published density": Column(values=found["density"].to_numpy(float), decimals=8),
+        "published psnr": Column(values=found["psnr_db"].to_numpy(float), decimals=8),
+        "published text": Column(values=np.array(texts, object)),
+    }
+    return columns, _published_marks(found)
 
-    keys: Mapping[Scene, str]
 
-    def traces(self, scene: Scene) -> Iterator[Trace]:
-        """Marks by density, where there are any."""
+def _published_marks(found: pd.DataFrame) -> dict[Scene, list[Trace]]:
+    """The marks of each scene that there are published PSNRs of, in pieces by `which` PSNR."""
+    marks: dict[Scene, list[Trace]] = {}
+    for (task, image), rows in found.groupby(SCENE):
+        places = rows.groupby("which").groups
         pieces = [
-            Piece(when=CONDITIONS[which, "density"], places=own)
+            Piece(when=CONDITIONS[which, "density"], places=places[which].to_numpy())
             for which in WHICH
-            if len(own := self._scenes.get((*scene, which), ()))
+            if which in places
         ]
         if pieces:
-            yield Trace(template=PUBLISHED, pieces=pieces)
-
-    @property
-    def columns(self) -> Columns:
-        """The columns that these marks refer to."""
-        found = self._marks
-        texts = [
-            f"{plain(f'{row.network}, {row.method}')}<br>{plain(row.source)}"
-            for row in tuples(found)
-        ]
-        return {
-            "published density": Column(values=found["density"].to_numpy(float), decimals=8),
-            "published psnr": Column(values=found["psnr_db"].to_numpy(float), decimals=8),
-            "published text": Column(values=np.array(texts, object)),
-        }
-
-    @cached_property
-    def _marks(self) -> pd.DataFrame:
-        found = [
-            published_for(key).assign(task=task, image=image)
-            for (task, image), key in self.keys.items()
-            if key
-        ]
-        return pd.concat([published_table().iloc[:0], *found], ignore_index=True)
-
-    @cached_property
-    def _scenes(self) -> Mapping[Any, Any]:
-        return self._marks.groupby([*SCENE, "which"]).indices
+            marks[str(task), str(image)] = [Trace(template=PUBLISHED, pieces=pieces)]
+    return marks
 
 
 def _trace(template: Mapping[str, Any], series: Series, places: Places) -> Trace:
