@@ -10,6 +10,7 @@ import pandas as pd
 
 from lip_ray.columns import LEVELS, OBJECTIVES
 
+from ...rows.naming import tuples
 from ...rows.points import UNFINISHED
 from ...rows.texts import known_text
 from ...statistics.importance import importance_table
@@ -116,8 +117,9 @@ def search_table(points: pd.DataFrame) -> pd.DataFrame:
     Raises ValueError when there is no point, or more than one search.
     """
     goals = goals_of(points)
-    rows = [_row(group, goals) for _, group in points.groupby("number", sort=True)]
-    return pd.DataFrame(rows)
+    trials = points.groupby("number")["trial_id"].count()
+    firsts = points.drop_duplicates("number").sort_values("number")
+    return pd.DataFrame([_row(one, goals, int(trials[one.number])) for one in tuples(firsts)])
 
 
 def front_table(points: pd.DataFrame) -> pd.DataFrame:
@@ -204,20 +206,19 @@ def footed(table: pd.DataFrame) -> "pd.Series[bool]":
     return (table["state"] == "collapsed") | (table["unfit"] == BELOW)
 
 
-def _row(group: pd.DataFrame, goals: Sequence[Goal]) -> dict[str, Any]:
-    """One point; the rows of its group are its trials."""
-    first = group.iloc[0]
-    told = isinstance(first["state"], str)
-    values = list(first["values"]) if told and len(first["values"]) else [float("nan")] * len(goals)
-    params = json.loads(first["params"])
-    reason = first["reason"] if told else ""
+def _row(point: Any, goals: Sequence[Goal], trials: int) -> dict[str, Any]:
+    """One point, from the row of any of its trials."""
+    told = isinstance(point.state, str)
+    values = list(point.values) if told and len(point.values) else [float("nan")] * len(goals)
+    params = json.loads(point.params)
+    reason = point.reason if told else ""
     return {
-        "number": int(first["number"]),
-        "state": first["state"] if told else OPEN,
-        "unfit": first["unfit"],
-        "pareto": bool(first["pareto"]),
+        "number": int(point.number),
+        "state": point.state if told else OPEN,
+        "unfit": point.unfit,
+        "pareto": bool(point.pareto),
         **{goal.name: float(value) for goal, value in zip(goals, values, strict=True)},
         **{path: v if type(v) in (int, float) else value_text(v) for path, v in params.items()},
-        "trials": int(group["trial_id"].count()),
-        "reason": reason or first["problem"] or "",
+        "trials": trials,
+        "reason": reason or point.problem or "",
     }
