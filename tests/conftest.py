@@ -36,7 +36,7 @@ _begun: dict[str, float] = {}
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let workers begin with what takes long, or waits, and leaves the processor to others.
 
-    Of slow tests those that wait for Ray, and all others, are spread evenly.
+    Slow tests that wait for Ray are spread evenly among the other slow ones.
     """
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return

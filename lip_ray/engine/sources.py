@@ -48,7 +48,8 @@ def elsewhere(sweep: Sweep, store: str, planned: Sequence[PlannedTrial]) -> Else
     """The sources that the store lacks, and those of them that are complete in the store of the
     sweep that they come from, or in `run.sources`; None where there is nothing to look for.
 
-    `planned` are the trials of the sweep; of a search, those of a typical point.
+    `planned` are the trials of the sweep, with their levels in the store; of a search, those of a
+    typical point.
 
     Sources whose masks, weights or networks the store was published without count as lacking.
     Raises UserError where `run.sources` is no store, or was published without them.
