@@ -46,6 +46,10 @@ ANSWER_S = 10.0
 ENDING_S, LOOK_S = 10.0, 0.05
 """How long processes that are killed may take to be gone, and how often one looks, in seconds."""
 
+EMPTY_LOOKS = 4
+"""How many looks in a row must find no process: one that just begins a program has no environment
+to be known by for a moment, or for longer where the machine is busy."""
+
 TRIES = 3
 """How often a head is asked for a driver's server, and one's own Ray is started: a busy machine may
 not do so in time."""
@@ -76,7 +80,10 @@ class Session:
 def _end_processes(token: str) -> None:
     """End those that this process's own Ray with this token has started; none without a token."""
     until = time.monotonic() + ENDING_S
-    while (processes := list(_processes(token))) and time.monotonic() < until:
+    empty = 0
+    while token and empty < EMPTY_LOOKS and time.monotonic() < until:
+        processes = list(_processes(token))
+        empty = 0 if processes else empty + 1
         for process in processes:
             with suppress(OSError):  # it is gone
                 os.kill(process, signal.SIGKILL)
@@ -85,7 +92,7 @@ def _end_processes(token: str) -> None:
 
 def _processes(token: str) -> Iterator[int]:
     own = f"\0RAY_AUTH_TOKEN={token}\0".encode()
-    for folder in Path("/proc").glob("[0-9]*") if token else ():
+    for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it is gone, or another user's
             started_with = b"\0" + (folder / "environ").read_bytes()
             if own in started_with and int(folder.name) != os.getpid():

@@ -145,3 +145,26 @@ def test_all_processes_with_our_token_are_ended(tmp_path: Path) -> None:
             process.kill()
             process.wait()
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_a_process_that_begins_a_program_is_ended_too(
+    looks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the kernel loads a program, the process's environment reads as empty."""
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    process = subprocess.Popen(sleep, env={"RAY_AUTH_TOKEN": "ours"})
+    environment = Path(f"/proc/{process.pid}/environ")
+    read_bytes, begins = Path.read_bytes, iter(range(looks))
+
+    def read(path: Path) -> bytes:
+        begun = path != environment or next(begins, None) is None
+        return read_bytes(path) if begun else b""
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    try:
+        Session(tmp_path / "run/tune", "ours").end()
+        assert process.wait(WAIT_S) < 0
+    finally:
+        process.kill()
+        process.wait()

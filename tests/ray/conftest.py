@@ -7,6 +7,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,15 @@ class Lip:
         if self.process.poll() is None:
             found.add(self.process.pid)  # where it was forked, its mark came later
         return sorted(found)
+
+    def commands(self) -> list[str]:
+        """The command lines of those processes, which say more than their numbers."""
+        lines = []
+        for process in self.processes():
+            with suppress(OSError):  # it is gone
+                line = Path(f"/proc/{process}/cmdline").read_bytes()
+                lines.append(line.replace(b"\0", b" ").decode(errors="replace"))
+        return lines
 
     def workers(self) -> list[int]:
         """The processes that have trials."""

@@ -64,7 +64,7 @@ def test_the_run_ends_with_what_happened(
     assert "Traceback" not in output
     assert "terminated" not in output, "Ray's own messages are printed too"
     assert not list((home / "tmp").glob("lip-*")), "files were left behind"
-    assert running.processes() == [], "processes were left behind"
+    assert running.commands() == [], "processes were left behind"
     done = sum(Reader(tmp_path / "store").levels_done().values())
     assert 1 <= done < 8
 

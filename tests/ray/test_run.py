@@ -115,7 +115,7 @@ def test_ctrl_c_ends_it_tidily_and_the_same_command_goes_on(
     assert "the same command goes on from here" in output
     assert "Traceback" not in output
     assert sum(Reader(tmp_path / "store").levels_done().values()) == 4, "those in flight"
-    assert first.processes() == [], "processes were left behind"
+    assert first.commands() == [], "processes were left behind"
     assert not list((home / "tmp").glob("lip-*")), "files were left behind"
 
     code, output = lip(*ONE_SEED, tiny, "--store", "store").finish()
@@ -136,7 +136,7 @@ def test_ctrl_c_twice_does_not_wait_for_levels(tiny: Path, lip: Start, tmp_path:
     assert code == 130, output
     assert time.monotonic() - started < 600, "a level would have taken hours"
     assert "0/8 levels of 0/2 trials" in output
-    assert running.processes() == [], "processes were left behind"
+    assert running.commands() == [], "processes were left behind"
 
 
 @pytest.mark.slow
