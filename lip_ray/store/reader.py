@@ -35,6 +35,7 @@ from lip_ray.store.paths import (
 )
 from lip_ray.store.queries import Queries, Request, among, quoted
 from lip_ray.store.schema import TABLES
+from lip_ray.store.views import in_order
 from lip_ray.store_names import MARKER
 
 if TYPE_CHECKING:
@@ -223,14 +224,17 @@ class Reader:
         return self._queries.answer(query, self._asked_for(), sweep=self._sweep)
 
     def frame(self, table: str, *, trials: Collection[str] | None = None) -> "pd.DataFrame":
-        """All rows of a table or view, or those of some trials, as pandas."""
+        """All rows of a table or view, or those of some trials, as pandas.
+
+        Rows of a table come in the same order each time.
+        """
         if trials is None:
-            rows = self.sql(f"from {table}")
+            rows = self.sql(f"from {table} {in_order(table)}")
         else:
             own = self._asked_for()
             chosen = trials if own is None else own & set(trials)
             alone = chosen if table in TABLES else own  # views may compare with other trials
-            query = f"from {table} where {among(chosen)}"
+            query = f"from {table} where {among(chosen)} {in_order(table)}"
             rows = self._queries.answer(query, alone, sweep=self._sweep)
         frame: pd.DataFrame = rows.combine_chunks().to_pandas()  # pandas picks rows faster then
         return frame

@@ -25,6 +25,20 @@ PER_LEVEL = (
 )
 """Tables whose rows count only once their level is committed."""
 
+JOINED = ("trials", *PER_LEVEL)
+"""Tables whose views join others, so threads decide in which order their rows come."""
+
+ROW_KEY = ("trial_id", "level", "image", "position", "role", "rule", "settings")
+"""The columns that tell the rows of such a table apart, as far as it has them."""
+
+
+def in_order(table: str) -> str:
+    """The clause that gives the rows of a table the same order each time; "" where they have it."""
+    if table not in JOINED:
+        return ""
+    return f"order by {', '.join(name for name in ROW_KEY if name in TABLES[table].names)}"
+
+
 LEVELS_VIEW = """
 create view levels as
 select *, effective / total as effective_density,
