@@ -28,6 +28,9 @@ SILENT = ("", "none", "–", "–, –")
 LONGEST_NUMBER = 30
 """The characters of a mean with its interval."""
 
+LONGEST_PHRASE = 60
+"""The characters that are read at a glance; a column of longer sentences is given more room."""
+
 
 class Faint(str):
     """The text of a cell that counts for little, which pages set in grey."""
@@ -352,10 +355,14 @@ def _text(value: object) -> str:
 
 def _kind(column: Sequence[str]) -> str:
     """Numbers are aligned to the right, on one line; words to the left, and long ones take several.
+    Sentences take fewer lines than other long words, since their column is wider.
 
     `none` stands for a number, `2 seeds` for words.
     """
     words = [text for text in column if _is_said(text)]
     if not words:
         return ""
-    return "said" if max(map(len, words)) > LONGEST_NUMBER else "word"
+    longest = max(map(len, words))
+    if longest <= LONGEST_NUMBER:
+        return "word"
+    return "said" if longest <= LONGEST_PHRASE else "said sentence"

@@ -39,12 +39,24 @@ def test_rows_that_are_folded_are_all_there(count: int) -> None:
         (["2 seeds", "4 images"], "word"),
         (["2", "0, 2 unfinished"], "word"),
         (["0 images, 10 below the measurement"], "said"),
+        (
+            ["undecided", "loses more from 0.5 down, shown; about 12 images would decide 1"],
+            "said sentence",
+        ),
     ],
 )
 def test_numbers_are_told_from_words(cells: list[str], kind: str) -> None:
     table = Table(label="", note="", heads=["Method", "Own"], rows=[["x", cell] for cell in cells])
     [(*_, kinds)] = table.parts
     assert kinds == ["word", kind]
+
+
+def test_a_long_first_column_takes_several_lines_too() -> None:
+    """On one line it would leave the sentences beside it no room."""
+    study = "denoising, σ = 25, skip (scales 4, width 32)"
+    page = number_table("", "", ["Study", "Method"], [[study, "magnitude"]])
+    assert f'<th scope="row" class="said">{study}</th>' in page
+    assert '<th scope="row" class="word">short</th>' in number_table("", "", ["a"], [["short"]])
 
 
 def test_faint_cells_are_marked_and_keep_their_words() -> None:
