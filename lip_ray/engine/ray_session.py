@@ -4,11 +4,9 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import socket
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from lip_ray import strict_yaml
 from lip_ray.cores import available_cpus
 from lip_ray.engine import ray_private
 from lip_ray.engine.node_report import bootstrap
+from lip_ray.engine.own_processes import end_processes
 from lip_ray.engine.resources import Capacity, LaunchError
 from lip_ray.engine.temporary import private_folder
 from lip_ray.engine.tensor_cards import tensor_card_here, tensor_card_of
@@ -43,13 +42,6 @@ NODE_DIED = "The node with node id"
 ANSWER_S = 10.0
 """How long a cluster's address may take to accept a connection."""
 
-ENDING_S, LOOK_S = 10.0, 0.05
-"""How long processes that are killed may take to be gone, and how often one looks, in seconds."""
-
-EMPTY_LOOKS = 4
-"""How many looks in a row must find no process: one that just begins a program has no environment
-to be known by for a moment, or for longer where the machine is busy."""
-
 TRIES = 3
 """How often a head is asked for a driver's server, and one's own Ray is started: a busy machine may
 not do so in time."""
@@ -68,35 +60,10 @@ class Session:
     """That of this process's own Ray, whose processes all have it; "" for a cluster's."""
 
     def end(self) -> None:
-        """Leave nothing behind where Ray itself no longer works: it would wait for itself.
-
-        Helpers of a raylet that was killed live on, and nothing ends them with this process. One
-        that is killed may have begun another meanwhile, so it looks again until none is left.
-        """
-        _end_processes(self.token)
+        """Leave nothing behind where Ray itself no longer works: it would wait for itself."""
+        if self.token:
+            end_processes(self.token, self.folder.parent)
         shutil.rmtree(self.folder.parent, ignore_errors=True)
-
-
-def _end_processes(token: str) -> None:
-    """End those that this process's own Ray with this token has started; none without a token."""
-    until = time.monotonic() + ENDING_S
-    empty = 0
-    while token and empty < EMPTY_LOOKS and time.monotonic() < until:
-        processes = list(_processes(token))
-        empty = 0 if processes else empty + 1
-        for process in processes:
-            with suppress(OSError):  # it is gone
-                os.kill(process, signal.SIGKILL)
-        time.sleep(LOOK_S)
-
-
-def _processes(token: str) -> Iterator[int]:
-    own = f"\0RAY_AUTH_TOKEN={token}\0".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it is gone, or another user's
-            started_with = b"\0" + (folder / "environ").read_bytes()
-            if own in started_with and int(folder.name) != os.getpid():
-                yield int(folder.name)
 
 
 @contextmanager
@@ -152,7 +119,7 @@ def _start(folder: Path, token: str) -> None:
             return
         except Exception as error:  # on a busy machine Ray raises no narrower one
             ray.shutdown()
-            _end_processes(token)
+            end_processes(token, folder)
             if attempt == TRIES or TOO_SLOW not in str(error):
                 said = first_line(error)
                 raise LaunchError(f"Ray cannot be started on this machine: {said}") from error

@@ -6,15 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from lip_ray.engine import guard
 from lip_ray.engine.guard import guarded, is_gone
-from lip_ray.engine.ray_session import Session
 
 WAIT_S = 20.0
 
@@ -124,47 +121,3 @@ def test_a_process_ends_though_its_end_hangs(last_words: str) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert ended.returncode == 7
     assert ended.stderr == ""
-
-
-def test_all_processes_with_our_token_are_ended(tmp_path: Path) -> None:
-    (tmp_path / "run/ray").mkdir(parents=True)
-    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
-
-    def start(token: str) -> Any:
-        return subprocess.Popen(sleep, env={"RAY_AUTH_TOKEN": token})
-
-    ours, others = start("ours"), start("ours-not")
-    try:
-        Session(tmp_path / "run/tune", "").end()
-        assert ours.poll() is None, "a cluster's own processes are not ours"
-        Session(tmp_path / "run/tune", "ours").end()
-        assert ours.wait(WAIT_S) < 0
-        assert others.poll() is None
-    finally:
-        for process in (ours, others):
-            process.kill()
-            process.wait()
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("looks", [1, 2])
-def test_a_process_that_begins_a_program_is_ended_too(
-    looks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While the kernel loads a program, the process's environment reads as empty."""
-    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
-    process = subprocess.Popen(sleep, env={"RAY_AUTH_TOKEN": "ours"})
-    environment = Path(f"/proc/{process.pid}/environ")
-    read_bytes, begins = Path.read_bytes, iter(range(looks))
-
-    def read(path: Path) -> bytes:
-        begun = path != environment or next(begins, None) is None
-        return read_bytes(path) if begun else b""
-
-    monkeypatch.setattr(Path, "read_bytes", read)
-    try:
-        Session(tmp_path / "run/tune", "ours").end()
-        assert process.wait(WAIT_S) < 0
-    finally:
-        process.kill()
-        process.wait()

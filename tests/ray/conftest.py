@@ -16,6 +16,8 @@ from faulty import FAULTS, WORKER, FaultyCluster
 from studies import TINY, assert_same
 from warm import WarmProcess
 
+from lip_ray.engine.own_processes import writes
+
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -37,6 +39,8 @@ class Lip:
 
     process: "subprocess.Popen[str] | WarmProcess"
     mark: str
+    scratch: Path
+    """Its temporary folder: titles that processes give themselves overwrite the mark."""
 
     def lines(self) -> Iterator[str]:
         """What it prints, as it does."""
@@ -92,7 +96,8 @@ class Lip:
 
     def _owns(self, process: Path) -> bool:
         try:
-            return self.mark.encode() in (process / "environ").read_bytes()
+            marked = self.mark.encode() in (process / "environ").read_bytes()
+            return marked or writes(process, self.scratch)
         except OSError:  # it is gone, or another's
             return False
 
@@ -135,7 +140,7 @@ def lip(home: Path, tmp_path: Path) -> Iterator[Callable[..., Lip]]:
             if cold
             else WarmProcess(words, folder=tmp_path, environment=environment)
         )
-        started.append(Lip(process, mark))
+        started.append(Lip(process, mark, home / "tmp"))
         return started[-1]
 
     yield start
