@@ -82,7 +82,7 @@ def table_of_page(
 
 def _tables_of(section: Section) -> Iterator[tuple[str, str, Table]]:
     for title, table in _inside(section.blocks, section.title):
-        yield table.name or _usual_name(section), title, table
+        yield table.name, title, table
 
 
 def _inside(blocks: Iterable[Block], title: str) -> Iterator[tuple[str, Table]]:
@@ -94,11 +94,6 @@ def _inside(blocks: Iterable[Block], title: str) -> Iterator[tuple[str, Table]]:
             yield from _inside(block.blocks, f"{title}: {block.title}")
 
 
-def _usual_name(section: Section) -> str:
-    """The name of a table that has none of its own: that of the figure that it is beside."""
-    return section.figure.name if section.figure else section.name
-
-
 def _chosen(found: Figure, which: str, choose: Sequence[str] = ()) -> go.Figure:
     if which not in BUTTONS:
         raise FigureError(_unknown("PSNR", which, BUTTONS))
@@ -107,7 +102,7 @@ def _chosen(found: Figure, which: str, choose: Sequence[str] = ()) -> go.Figure:
 
 
 def _figures(store: Frames, name: str = "") -> Mapping[str, Parts[Figure]]:
-    """The figures of the page; with a name no more parts are made than up to that figure's."""
+    """The figures of the page; with a name only those beside the figure of that name."""
     return _named(store, _figures_of, name)
 
 
@@ -121,15 +116,13 @@ def _named(
 ) -> Mapping[str, Parts[T]]:
     """By name what is inside the sections of the page, with titles.
 
-    All of one name are in one part, so what comes after that of the wanted name is not made.
+    No more parts are made than it takes to find the wanted name, but all where there is none.
     """
     found: dict[str, list[tuple[str, T]]] = {}
-    for sections in report_parts(store):
+    for sections in report_parts(store, wanted):
         for name, title, one in chain.from_iterable(map(inside, sections)):
             found.setdefault(name, []).append((title, one))
-        if wanted in found:
-            break
-    return found
+    return found if not wanted or wanted in found else _named(store, inside, "")
 
 
 def _part(parts: Parts[T], part: int | str, kind: str = "figure") -> T:

@@ -45,6 +45,8 @@ class Part:
     """The word for it in the bar that leads through the page."""
     sections: Callable[["Content"], Iterator[Section]]
     """Its sections, of a store that has what it is about."""
+    names: Set[str]
+    """The names that its figures and tables have."""
     pictured: Callable[["Content"], pd.DataFrame] = lambda _: NO_FITS
     """Trial, level and image of the fits that it shows pictures of."""
     kinds: Set[str] = frozenset()
@@ -74,10 +76,11 @@ class Content:
         """Whether there is anything that a part is about."""
         return not part.kinds or bool(part.kinds & self.compared_kinds)
 
-    def outline(self) -> Iterator[tuple[str, list[Section]]]:
-        """By the label of each part its sections, of the parts that have any."""
+    def outline(self, name: str = "") -> Iterator[tuple[str, list[Section]]]:
+        """By the label of each part its sections, of the parts that have any; with a `name` only of
+        those that have figures or tables of that name."""
         for part in filter(self.has, self.parts):
-            if own := list(part.sections(self)):
+            if (not name or name in part.names) and (own := list(part.sections(self))):
                 yield part.label, own
 
     @property

@@ -120,9 +120,9 @@ def report_sections(store: Frames) -> list[Section]:
     return list(chain.from_iterable(report_parts(store)))
 
 
-def report_parts(store: Frames) -> Iterator[list[Section]]:
-    """The `report_sections` part by part: who needs no more takes no more, and none is made."""
-    return (sections for _, sections in _content(store, None).outline())
+def report_parts(store: Frames, name: str = "") -> Iterator[list[Section]]:
+    """The `report_sections` by part; with the `name` of a figure or table no other part is made."""
+    return (sections for _, sections in _content(store, None).outline(name))
 
 
 def _content(store: Frames, room: int | None) -> Content:

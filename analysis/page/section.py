@@ -86,8 +86,8 @@ class Table:
     A row's first cell is its head. Rows beyond `MOST_ROWS` are in a second table, folded away.
     """
 
-    name: str = ""
-    """Its name for `lip table`; without one it has that of the figure in its section."""
+    name: str
+    """What `lip table` knows it by: that of the figure beside it, where it has its numbers."""
     title: str = "Numbers"
     label: str
     """What it shows, for those who cannot see it."""
@@ -116,10 +116,10 @@ def table_of(
     entries: Iterable[Any],
     cells: Cells,
     *,
+    name: str,
     label: str,
     note: Words,
     title: str = "Numbers",
-    name: str = "",
 ) -> Table:
     """A table that has a row for each entry, without the columns that say nothing in any row."""
     rows = [[_text(cell(entry)) for cell in cells.values()] for entry in entries]

@@ -149,6 +149,7 @@ def _blocks(rows: pd.DataFrame, number: int) -> Iterator[Block]:
     yield table_of(
         grouped(rows, "method", "density"),
         CELLS,
+        name="difference",
         label="Mean difference from dense by method and density",
         note=f"Mean difference in dB. {_sample_text(rows)}.",
     )
@@ -179,4 +180,4 @@ def _beside_each_other(table: pd.DataFrame) -> pd.Series:
     return table["density"] * apart ** (last / 2 - places)
 
 
-PART = Part(label="Against dense", sections=sections, kinds={*KINDS})
+PART = Part(label="Against dense", names={"difference"}, sections=sections, kinds={*KINDS})

@@ -88,4 +88,4 @@ def _with_dataset(network: str, images: Sequence[str]) -> str:
     return joined(network, dataset=images[0])
 
 
-PART = Part(label="Classification", sections=sections, kinds={KIND})
+PART = Part(label="Classification", names={"accuracy"}, sections=sections, kinds={KIND})

@@ -191,7 +191,7 @@ def sections(shown: Content) -> Iterator[Section]:
         figure=cost_figure(table),
     )
     label = "Cost by kind, prior, execution and device"
-    numbers = table_of(tuples(table), COST_CELLS, label=label, note=NUMBERS_NOTE)
+    numbers = table_of(tuples(table), COST_CELLS, name="cost", label=label, note=NUMBERS_NOTE)
     blocks = (figure, numbers, *_failures(reasons))
     yield Section(name="cost", title="Cost and failures", blocks=blocks)
 
@@ -214,4 +214,4 @@ def _failures(table: pd.DataFrame) -> Iterator[Block]:
     )
 
 
-PART = Part(label="Cost", sections=sections)
+PART = Part(label="Cost", names={"cost", "failures"}, sections=sections)

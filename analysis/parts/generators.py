@@ -128,6 +128,7 @@ def _tile(fit: Any, pictures: Pictures) -> Tile:
 
 PART = Part(
     label="Generators",
+    names={"generators"},
     sections=sections,
     pictured=pictured,
     kinds={KIND},

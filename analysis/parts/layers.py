@@ -149,4 +149,4 @@ def _title(rows: pd.DataFrame, choice: str) -> str:
     return f"Density of the ticket<br><sub>{plain(choice + seed)}</sub>"
 
 
-PART = Part(label="Layers", sections=sections, kinds={*KINDS})
+PART = Part(label="Layers", names={"layers"}, sections=sections, kinds={*KINDS})

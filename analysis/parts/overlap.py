@@ -211,4 +211,4 @@ def _said(row: Any) -> list[float]:
     return [float(f"{value:.3g}") for value in (row.iou, row.chance, row.lift, 100 * row.share)]
 
 
-PART = Part(label="Overlap", sections=sections, kinds={*KINDS})
+PART = Part(label="Overlap", names={"overlap"}, sections=sections, kinds={*KINDS})

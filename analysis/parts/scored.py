@@ -99,6 +99,7 @@ class ScoredNetworks:
         yield table_of(
             grouped(rows, "method", "kept"),
             self._cells,
+            name=self.name,
             label=self.numbers_label,
             note=f"{self.numbers_note} {sample_text(rows)}." if drawn else self.unscored,
         )

@@ -129,6 +129,7 @@ def _blocks(rows: pd.DataFrame, number: int) -> Iterator[Block]:
     yield table_of(
         grouped(rows, "series", "network", "kept_all"),
         CELLS,
+        name="size",
         label="Mean PSNR by network and size",
         note=f"Mean PSNR in dB over seeds. {sample_text(rows)}.",
     )
@@ -181,4 +182,4 @@ def _but_the_most_varied(settings: Iterable[str]) -> dict[str, str]:
     }
 
 
-PART = Part(label="Size", sections=sections, kinds={*KINDS})
+PART = Part(label="Size", names={"size"}, sections=sections, kinds={*KINDS})

@@ -196,7 +196,9 @@ def sections(shown: Content) -> Iterator[Section]:
         rows=len(table),
         figure=stopping_figure(gaps, table),
     )
-    numbers = table_of(tuples(table), CELLS, label="Gaps by stopping rule", note=NUMBERS_NOTE)
+    numbers = table_of(
+        tuples(table), CELLS, name="stopping", label="Gaps by stopping rule", note=NUMBERS_NOTE
+    )
     yield Section(name="stopping", title="Stopping rules", blocks=(figure, numbers))
 
 
@@ -204,4 +206,4 @@ def _gap_text(gap: float) -> str:
     return f"{gap:.2f}".replace("-", "−")
 
 
-PART = Part(label="Stopping", sections=sections, kinds={*KINDS})
+PART = Part(label="Stopping", names={"stopping"}, sections=sections, kinds={*KINDS})

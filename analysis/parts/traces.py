@@ -309,4 +309,4 @@ def _thinned(row: Any) -> tuple[list[Any], ...]:
     )
 
 
-PART = Part(label="Curves", sections=sections, kinds={*KINDS})
+PART = Part(label="Curves", names={"curves"}, sections=sections, kinds={*KINDS})

@@ -276,6 +276,7 @@ def _said(
     yield table_of(
         tuples(rows[rows["which"] == WHICH[0]]),
         CELLS,
+        name="transfer",
         label=f"Transfers by source, target, density{ending}",
         note=note,
     )
@@ -492,4 +493,4 @@ def _outlines(sources: list[str], targets: list[str]) -> Iterable[dict[str, Any]
             yield {"type": "rect", **ends, "line": line, "fillcolor": "rgba(0,0,0,0)"}
 
 
-PART = Part(label="Transfer", sections=sections, kinds={"transfer"})
+PART = Part(label="Transfer", names={"transfer", "crossed"}, sections=sections, kinds={"transfer"})

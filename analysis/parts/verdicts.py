@@ -257,7 +257,7 @@ def sections(shown: Content) -> Iterator[Section]:
 
 
 def _table(found: pd.DataFrame, label: str, note: Words) -> Table:
-    return table_of(tuples(found), CELLS, label=label, note=note)
+    return table_of(tuples(found), CELLS, name="verdicts", label=label, note=note)
 
 
 def _sample_text(row: Any) -> str:
@@ -451,4 +451,4 @@ def _compared(group: pd.DataFrame, confidence: float) -> dict[str, Any]:
     return sample | bounds | {"rounding_db": rounding_of(samples), "p": p_equal}
 
 
-PART = Part(label="Verdicts", sections=sections, kinds={*KINDS})
+PART = Part(label="Verdicts", names={"verdicts"}, sections=sections, kinds={*KINDS})

@@ -18,6 +18,9 @@ from browsers import Windows, chromium
 from PIL import Image
 from pydantic import ValidationError
 
+from lip_ray.analysis import named
+from lip_ray.analysis.page.content import Content
+from lip_ray.analysis.page.section import Section
 from lip_ray.data.labelled import Digits
 from lip_ray.records import Facets, LayerMask
 from lip_ray.store import Reader, legacy
@@ -235,6 +238,24 @@ def _fit(trial: dict[str, Any], level: int) -> dict[str, Any]:
         return make_level(trial, level, psnr=psnr)
     flat = {"psnr_peak_db": psnr, "psnr_final_db": psnr, "effective": 0, "outcome": "collapsed"}
     return make_level(trial, level, psnr=psnr, reason="no path from input to output", **flat)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _parts_name_what_they_have() -> Iterator[None]:
+    """Whatever is made of any store has only figures and tables that its part names: who asks for
+    one by its name gets all of that name, though no other part is made."""
+
+    def watched(content: Content, name: str = "") -> Iterator[tuple[str, list[Section]]]:
+        names = {part.label: part.names for part in content.parts}
+        for label, sections in outline(content, name):
+            for one, inside in product(sections, (named._figures_of, named._tables_of)):
+                assert {name for name, *_ in inside(one)} <= names[label]
+            yield label, sections
+
+    outline = Content.outline
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Content, "outline", watched)
+        yield
 
 
 @pytest.fixture(scope="session")

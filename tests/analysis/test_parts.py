@@ -1,6 +1,7 @@
 """Every part of the page, wherever it is shown; a new part is here by itself."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html import escape
 from itertools import chain
 from typing import Any
@@ -23,7 +24,7 @@ from lip_ray.analysis.page.static import section_html
 from lip_ray.analysis.parts import PARTS, layers, traces
 
 Row = dict[str, Any]
-STORES = ("study", "travelled", "classifiers", "sensing")
+STORES = ("study", "travelled", "classifiers", "sensing", "every_kind_store")
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -44,20 +45,22 @@ def sections(parts: list[list[Section]]) -> list[Section]:
     return list(chain.from_iterable(parts))
 
 
-def test_figures_and_tables_of_one_name_are_in_one_part(parts: list[list[Section]]) -> None:
-    """Who asks for one by its name gets all of that name, though no part after theirs is made."""
-    for inside in (named._figures_of, named._tables_of):
-        names = [{name for one in own for name, *_ in inside(one)} for own in parts]
-        assert sum(map(len, names)) == len(set().union(*names))
+def test_a_part_that_does_not_name_a_figure_is_found_out(study: Any, monkeypatch: Any) -> None:
+    """That is looked at whenever a test makes parts: see `conftest.py`."""
+    parts = [replace(part, names=part.names - {"cost"}) for part in PARTS]
+    monkeypatch.setattr(report, "PARTS", parts)
+    with pytest.raises(AssertionError, match="cost"):
+        report.report_sections(study)
 
 
-def test_no_part_is_made_after_that_of_a_figure(study: Any, monkeypatch: Any) -> None:
+def test_no_other_part_is_made_than_those_of_a_name(study: Any, monkeypatch: Any) -> None:
     def never(shown: Content) -> Iterator[Section]:
         raise AssertionError("made")
 
-    last = Part(label="Last", sections=never)
-    monkeypatch.setattr(report, "PARTS", (*report.PARTS, last))
+    others = Part(label="Others", names={"others"}, sections=never)
+    monkeypatch.setattr(report, "PARTS", (others, *report.PARTS))
     assert figure_of(study, "frontier").data
+    assert named.table_of_page(study, "cost").rows
     with pytest.raises(AssertionError, match="made"):
         figure_of(study, "fronteir")
 
@@ -73,7 +76,7 @@ def test_every_figure_is_drawn_for_a_page_and_as_a_file(
             offered = [list(one.labels.values()) for one in figure.controls]
             labels = [own[min(place, len(own) - 1)] for own in offered]
             assert not figure.chosen(labels).layout.updatemenus
-    monkeypatch.setattr("lip_ray.analysis.named.report_parts", lambda store: [sections])
+    monkeypatch.setattr("lip_ray.analysis.named.report_parts", lambda *_: [sections])
     assert first_figures(store) == {name: figure_of(store, name) for name in figure_names(store)}
     for name, titles in figure_names(store).items():
         assert isinstance(figure_of(store, name, part=len(titles) - 1), go.Figure)
@@ -154,7 +157,9 @@ def test_a_new_part_is_everywhere(study: Any, monkeypatch: pytest.MonkeyPatch) -
         )
         yield Section(name="of-seeds", title="Seeds of trials", blocks=(figure,))
 
-    monkeypatch.setattr(report, "PARTS", (*PARTS, Part(label="Seeds", sections=sections)))
+    monkeypatch.setattr(
+        report, "PARTS", (*PARTS, Part(label="Seeds", names={"seeds"}, sections=sections))
+    )
     assert figure_names(study)["seeds"] == ["Seeds of trials"]
     assert 'id="seeds-0"' in frontier_report(study)
     assert figure_of(study, "seeds").data[0].type == "bar"

@@ -39,7 +39,7 @@ def sections(shown: Content) -> Iterator[Section]:
     yield Section(name="of-seeds", title="Seeds of trials", blocks=(figure,))
 
 
-PART = Part(label="Seeds", sections=sections)
+PART = Part(label="Seeds", names={"seeds"}, sections=sections)
 '''
 
 IMPORT = "from .cost import PART as COST\n"

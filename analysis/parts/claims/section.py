@@ -40,7 +40,7 @@ def sections(shown: Content) -> Iterator[Section]:
     found = claims_table(shown.store.reader, shown.store.claims)
     if found.empty:
         return
-    table = table_of(tuples(found), CELLS, label="Claims and verdicts", note=NOTE)
+    table = table_of(tuples(found), CELLS, name="claims", label="Claims and verdicts", note=NOTE)
     yield Section(name="claims", title="Claims", blocks=(*_figures(found), table))
 
 
@@ -157,4 +157,4 @@ CELLS = {
     "Limits": lambda row: row.limits,
 }
 
-PART = Part(label="Claims", sections=sections)
+PART = Part(label="Claims", names={"claims"}, sections=sections)

@@ -180,4 +180,10 @@ def _offers(rows: pd.DataFrame) -> dict[str, list[str]]:
     }
 
 
-PART = Part(label="Frontier", sections=sections, kinds={*KINDS}, introduction=INTRODUCTION)
+PART = Part(
+    label="Frontier",
+    names={"frontier"},
+    sections=sections,
+    kinds={*KINDS},
+    introduction=INTRODUCTION,
+)

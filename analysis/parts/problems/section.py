@@ -174,4 +174,10 @@ def _settings(fits: pd.DataFrame) -> Iterator[Block]:
     yield Facts(title="All settings", rows=settings)
 
 
-PART = Part(label="Restorations", sections=sections, pictured=pictured, kinds={*KINDS})
+PART = Part(
+    label="Restorations",
+    names={"frontier", "grid"},
+    sections=sections,
+    pictured=pictured,
+    kinds={*KINDS},
+)

@@ -271,4 +271,9 @@ def _front_numbers(points: pd.DataFrame) -> Table:
     )
 
 
-PART = Part(label="Search", sections=sections, pictured=pictured)
+PART = Part(
+    label="Search",
+    names={"search", "front", "slices", "parallel", "history", "importance", "points"},
+    sections=sections,
+    pictured=pictured,
+)

@@ -179,6 +179,7 @@ def _numbers(table: pd.DataFrame) -> Block:
     found = table_of(
         [list(tuples(group)) for _, group in groups],
         CELLS,
+        name="sensing",
         label="Means by method, measurements and density",
         note=f"{NUMBERS_NOTE} {sensing_sample(table)}.",
     )
@@ -189,5 +190,10 @@ def _numbers(table: pd.DataFrame) -> Block:
 
 
 PART = Part(
-    label="Sensing", sections=sections, pictured=pictured, kinds={KIND}, introduction=INTRODUCTION
+    label="Sensing",
+    names={"sensing", "measurements", "outliers"},
+    sections=sections,
+    pictured=pictured,
+    kinds={KIND},
+    introduction=INTRODUCTION,
 )

@@ -8,6 +8,7 @@ is no bound: a reconstruction may by chance be a little better.
 
 import json
 from collections.abc import Set
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -227,6 +228,7 @@ def _named(points: pd.DataFrame) -> pd.DataFrame:
     return found.drop(columns=inner)
 
 
+@lru_cache(1024)
 def _problem(scene: str, network: str, split: str) -> str:
     return joined(scene, source=network, split=json.dumps(split))
 

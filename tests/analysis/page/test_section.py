@@ -12,7 +12,7 @@ from lip_ray.analysis.page.static import section_html
 
 def number_table(label: str, note: str, heads: list[str], rows: list[list[str]]) -> str:
     """A table as HTML."""
-    table = Table(label=label, note=note, heads=heads, rows=rows)
+    table = Table(name="numbers", label=label, note=note, heads=heads, rows=rows)
     return section_html(Section(name="numbers", title="Numbers", blocks=(table,)))
 
 
@@ -46,7 +46,13 @@ def test_rows_that_are_folded_are_all_there(count: int) -> None:
     ],
 )
 def test_numbers_are_told_from_words(cells: list[str], kind: str) -> None:
-    table = Table(label="", note="", heads=["Method", "Own"], rows=[["x", cell] for cell in cells])
+    table = Table(
+        name="numbers",
+        label="",
+        note="",
+        heads=["Method", "Own"],
+        rows=[["x", cell] for cell in cells],
+    )
     [(*_, kinds)] = table.parts
     assert kinds == ["word", kind]
 
@@ -75,7 +81,7 @@ def test_a_short_table_is_whole(count: int) -> None:
 def columns_of(*rows: tuple[str, ...]) -> list[str]:
     """The heads of a table of these rows, whose columns are called 0, 1, …"""
     cells = {str(place): lambda row, place=place: row[place] for place in range(4)}
-    table = table_of(rows, cells, label="", note="")
+    table = table_of(rows, cells, name="numbers", label="", note="")
     assert all(len(row) == len(table.heads) for row in table.rows)
     return list(table.heads)
 
