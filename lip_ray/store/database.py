@@ -21,10 +21,11 @@ import duckdb
 import pyarrow as pa
 
 from lip_ray.cores import available_cpus
+from lip_ray.errors import UserError
 from lip_ray.scratch import named_folder
 from lip_ray.store.limits import Limits
 from lip_ray.store.manifest import FOLDER
-from lip_ray.store.paths import QueryError
+from lip_ray.store.paths import QueryError, StoreError
 from lip_ray.store.verified import SCHEME
 from lip_ray.store_names import MEMORY
 
@@ -98,7 +99,13 @@ def database(limits: Limits) -> Iterator[Database]:
         try:
             with engine.connection.cursor() as connection:
                 connection.begin()
-                yield Database(connection=connection, memory=engine.memory)
+                refused: UserError | None = None
+                try:
+                    yield Database(connection=connection, memory=engine.memory)
+                except UserError as error:
+                    if not _is_sound_after(error):
+                        raise
+                    refused = error
                 connection.rollback()
                 if connection.filesystem_is_registered(SCHEME):
                     connection.unregister_filesystem(SCHEME)
@@ -106,10 +113,19 @@ def database(limits: Limits) -> Iterator[Database]:
             engine.close()
             raise
         _give_back(engine)
+        if refused:
+            raise refused
     except RuntimeError as error:
         if str(error) != INTERRUPTED:
             raise
         raise KeyboardInterrupt from error
+
+
+def _is_sound_after(error: UserError) -> bool:
+    """Whether DuckDB has only refused a query, or has nothing to do with what went wrong."""
+    if isinstance(error.__cause__, duckdb.Error):
+        return isinstance(error.__cause__, duckdb.ProgrammingError)
+    return isinstance(error, StoreError)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Queries keep within their limits, and end when somebody wants them to."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from lip_ray.store import Limits, QueryError, Reader
+from lip_ray.store import Limits, QueryError, Reader, StoreError
 from lip_ray.store import database as databases
 from lip_ray.store.database import MOST_USES, close_idle, database
 from lip_ray.store.files import Folder
@@ -263,12 +264,46 @@ class TestOneForManyQueries:
         assert len(set_up) == 2
         assert {"limits": 3, "cores": 7}.get(change, threads) == threads
 
-    def test_a_query_that_fails_takes_it_along(self, set_up: list[object]) -> None:
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "select spec::int from trials",
+            "select repeat('x', 1000) from range(100000)",
+            "delete from levels",
+        ],
+    )
+    def test_a_query_that_fails_takes_it_along(
+        self, query: str, set_up: list[object], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("LIP_RAY_MEMORY", "30MB")
         reader = Reader(FIRST)
         with pytest.raises(QueryError):
-            reader.sql("select error('wrong') from levels")
+            reader.sql(query)
         assert reader.sql("from levels").num_rows == 3
         assert len(set_up) == 2
+
+    @pytest.mark.parametrize("query", ["selct 1", "from nowhere", "select nothing from levels"])
+    def test_one_that_is_wrong_does_not(self, query: str, set_up: list[object]) -> None:
+        reader = Reader(FIRST)
+        for _ in range(3):
+            with pytest.raises(QueryError):
+                reader.sql(query)
+            assert reader.sql("from levels").num_rows == 3
+        assert len(set_up) == 1
+
+    def test_nor_does_a_store_that_cannot_be_read(
+        self, set_up: list[object], tmp_path: Path
+    ) -> None:
+        store = Path(shutil.copytree(FIRST, tmp_path / "store"))
+        (store / FOLDER).mkdir(exist_ok=True)
+        manifest = store / FOLDER / "manifest-999999.json"
+        for _ in range(3):
+            manifest.write_text("{}")
+            with pytest.raises(StoreError, match="manifest-999999"):
+                Reader(store).sql("from levels")
+            manifest.unlink()
+            assert Reader(store).sql("from levels").num_rows == 3
+        assert len(set_up) == 1
 
     def test_each_has_a_temporary_folder_while_it_runs(
         self, set_up: list[object], temporary: Path
