@@ -38,6 +38,15 @@ BATCH = 100_000
 NOT_IN_ARROW = ("UHUGEINT", "BIT", "BIGNUM", "TIME WITH TIME ZONE", "UNION", "VARIANT")
 """How the types begin that come out as other values, or not at all."""
 
+STREAMED = {
+    "Conversion Error": duckdb.ConversionException,
+    "Invalid Input Error": duckdb.InvalidInputException,
+    "Out of Memory Error": duckdb.OutOfMemoryException,
+    "Out of Range Error": duckdb.OutOfRangeException,
+}
+"""DuckDB's errors of queries by the words that they begin with: once the first rows have come,
+Arrow tells of them as if a file could not be read."""
+
 INTERRUPTED = "Query interrupted"
 """How DuckDB tells of a Ctrl-C that came while it worked in the main thread."""
 
@@ -76,7 +85,7 @@ class Database:
     def _collected(self, query: str) -> pa.Table:
         reader = _exportable(self.connection.sql(query)).to_arrow_reader(BATCH)
         kept, size = [], 0
-        for batch in reader:
+        for batch in _batches(reader):
             kept.append(batch)
             size += batch.nbytes
             if size > self.memory:
@@ -271,6 +280,15 @@ def _settle(found: "Future[Any]", act: Callable[[], object]) -> None:
         found.set_result(act())
     except BaseException as error:  # whoever waits raises it
         found.set_exception(error)
+
+
+def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Its batches. Raises DuckDB's own errors for those of DuckDB that come by way of Arrow."""
+    try:
+        yield from reader
+    except OSError as error:
+        kind, _, _ = str(error).partition(": ")
+        raise STREAMED.get(kind, OSError)(str(error)) from error
 
 
 def _exportable(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:

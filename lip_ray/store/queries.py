@@ -455,7 +455,7 @@ def refuse_writing(connection: duckdb.DuckDBPyConnection, query: str) -> None:
 
 def in_user_words(error: duckdb.Error) -> str:
     """DuckDB's message: it quotes the line, with a caret, and suggests near names."""
-    return re.sub(r"^\w+ Error: ", "", str(error)).strip()
+    return re.sub(r"^(\w+ )+Error: ", "", str(error)).strip()
 
 
 def _nearest(connection: duckdb.DuckDBPyConnection, error: duckdb.Error) -> str:

@@ -143,6 +143,24 @@ def test_wrong_sql_is_explained(store: Path, query: str, message: str) -> None:
     assert not str(raised.value).startswith(("Parser", "Binder", "Catalog"))
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("error('mine')", "mine"),
+        ("'x'::int", "Could not convert string 'x' to INT32"),
+        ("((range + 10) * 10 ** 18)::bigint", "out of range"),
+    ],
+)
+@pytest.mark.parametrize("row", [0, 850_000])
+def test_what_goes_wrong_after_the_first_rows_is_of_the_query_too(
+    store: Path, row: int, value: str, message: str
+) -> None:
+    query = f"select case when range = {row} then {value} end as found from range(1000000)"
+    with pytest.raises(QueryError, match=message) as raised:
+        Reader(store).sql(query)
+    assert "Error: " not in str(raised.value)
+
+
 REMAINS = [b"", b"PAR1 and then nothing", b"\x00" * 4096]
 
 
