@@ -39,7 +39,16 @@ JUDGED = ("selected", "peak")
 """The PSNRs that verdicts are about, side by side."""
 
 MATCHED = [
-    *("problem", "study_key", "study_settings", "task_name", "prior", "image", "method"),
+    *(
+        "problem",
+        "study_name",
+        "study_key",
+        "study_settings",
+        "task_name",
+        "prior",
+        "image",
+        "method",
+    ),
     *("reference", "seed", "kept", "total", "density", "unfinished", "below_measured"),
     "psnr_measured_db",
 ]
@@ -293,7 +302,8 @@ def study_fits(points: pd.DataFrame) -> pd.DataFrame:
     `fit` is the label of the row.
     """
     fits = distinct_fits(points)
-    names = fits["task_name"].astype(str) + ", " + fits["prior"].astype(str)
+    problem = fits["task_name"].astype(str) + ", " + fits["prior"].astype(str)
+    names = problem + fits["study_name"].astype(str)
     study = distinct_names(names, fits["study_key"], fits["study_settings"])
     named = fits.assign(study=study, fit=fits.index)
     return named.astype(dict.fromkeys(("study", "problem", "method", "reference"), str))

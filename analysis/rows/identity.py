@@ -43,14 +43,41 @@ def identities(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     Each row describes the problem (image, task, prior, fit), the study (the problem apart from its
     image), the scene (image and task; for transfers also `target`), the method, the dense fit that
     it begins with (`dense`), the `finder` (how tickets are found, wherever) and the `source` (where
-    they were found). All are categories, the same ones for all names, keys or settings.
+    they were found). All are categories, the same ones for all names, keys or settings. Several
+    images that one network is fitted to are a study of their own, and names of methods name them.
     """
     whole = [f"{part}_{end}" for part in (*SAME, "task") for end in ENDS]
     columns = ["trial_id", *IMAGES, *whole, "source_task", "target"]
     chosen = trials.loc[trials["kind"].isin(KINDS), columns].dropna(subset="images")
     pairs = levels[["trial_id", "image"]].drop_duplicates().merge(chosen, on="trial_id")
     clean = pairs.pop("target") == "clean"
-    return _categorical(_with_wholes(_with_own_image(pairs))).assign(clean=clean)
+    at_once = pairs["images"].map(len)
+    found = _with_wholes(_with_own_image(_with_named_images(pairs)))
+    return _categorical(_with_study_of(at_once, found)).assign(clean=clean)
+
+
+def _with_named_images(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a few images named where a method says how many its network is fitted to."""
+    named = {
+        f"{part}_name": [
+            name.replace(f"on {len(images)} images", f"on {together(images)}")
+            for name, images in zip(pairs[f"{part}_name"], pairs["images"], strict=True)
+        ]
+        for part in ("method", "dense", "finder")
+    }
+    return pairs.assign(**named)
+
+
+def _with_study_of(at_once: pd.Series, found: pd.DataFrame) -> pd.DataFrame:
+    """The rows with their study set apart where a network is fitted to several images."""
+    several = at_once > 1
+    found.loc[several, "study_name"] = at_once[several].map(", {} images at once".format)
+    for end in ENDS[1:]:
+        texts = zip(found.loc[several, f"study_{end}"], at_once[several], strict=True)
+        found.loc[several, f"study_{end}"] = [
+            joined(text, images_at_once=str(count)) for text, count in texts
+        ]
+    return found
 
 
 def _with_own_image(pairs: pd.DataFrame) -> pd.DataFrame:

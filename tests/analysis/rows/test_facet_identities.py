@@ -1,4 +1,7 @@
-"""Identities are what they were: names, and keys and settings by hash, of the present epoch."""
+"""Identities are what they were: names, and keys and settings by hash, of the present epoch.
+
+Only the names of networks that are fitted to several images have changed: they name the images.
+"""
 
 import hashlib
 import json
@@ -47,6 +50,18 @@ def test_images_without_a_name_of_their_own_are_told_apart_by_label(
     labels = trial.facets().images
     assert list(found["target_name"]) == list(labels)
     assert found["scene_key"].nunique() == len(labels)
+
+
+def test_several_images_at_once_are_a_study_of_their_own(reader: Reader) -> None:
+    """Their means do not mix with those of networks that are fitted to one image."""
+    studies = {}
+    for name in ("own", "two"):
+        own = [every.TRIALS[name].id]
+        found = identities(reader.frame("trials", trials=own), reader.frame("levels", trials=own))
+        [studies[name]] = set(zip(found["study_name"], found["study_key"], strict=True))
+    assert studies["own"][0] == ""
+    assert studies["two"][0] == ", 2 images at once"
+    assert studies["own"][1] != studies["two"][1]
 
 
 @pytest.mark.parametrize(
