@@ -29,8 +29,12 @@ class Picture:
 
 
 PICTURES = {
-    "findings-difference-25.png": Picture(figure="difference", part="σ = 25"),
-    "findings-difference-50.png": Picture(figure="difference", part="σ = 50"),
+    "findings-difference-25.png": Picture(
+        figure="difference", part="Against the dense network, denoising, σ = 25, skip"
+    ),
+    "findings-difference-50.png": Picture(
+        figure="difference", part="Against the dense network, denoising, σ = 50, skip"
+    ),
     "findings-generators.png": Picture(figure="sensing", which="selected", part=1),
     "findings-stopping.png": Picture(figure="stopping"),
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from scipy import stats
 
-TESTS = 107  # of studies/claims.yaml
+TESTS = 113  # of studies/claims.yaml
 trials, levels = (
     pd.concat(map(pd.read_parquet, Path(sys.argv[1]).glob(f"*/{table}-*.parquet")))
     for table in ("trials", "levels")
