@@ -13,6 +13,7 @@ import pandas as pd
 from lip_ray.analysis import dense_differences
 from lip_ray.analysis.named import table_of_page
 from lip_ray.analysis.parts.claims.stated import StatedStore
+from lip_ray.analysis.statistics.intervals import mean_interval
 from lip_ray.claims import Claims
 from lip_ray.outputs import write_whole
 from lip_ray.store import Reader, rendered_texts
@@ -41,6 +42,16 @@ SEEN_TWICE = {
     "oes": "OES",
 }
 """The methods that hold out to a twentieth, and what the page calls them."""
+
+SET14 = STUDIES / "set14.csv"
+
+BESIDE_SET14 = (
+    ("magnitude (at level)", "peak", "best step"),
+    ("random (scope erk)", "peak", "best step"),
+    ("magnitude (at level)", "selected", "selected step"),
+)
+
+DENSITIES = (0.5, 0.2, 0.1, 0.05, 0.02)
 
 NO_PAIR = "0 images"
 
@@ -85,6 +96,43 @@ def _spread(gains: pd.DataFrame, density: float) -> tuple[str, str]:
     return f"{photos:.2f}", f"{seeds:.2f}"
 
 
+def set14() -> str:
+    """What is gained over dense by density, on the photos of the study and on those of Set14."""
+    store = Reader(STUDIES / "lottery")
+    frames = store.frame("trials"), store.frame("levels")
+    others = pd.read_csv(SET14)
+    rows = []
+    for method, which, said in BESIDE_SET14:
+        own = dense_differences(*frames, which=which).query("method == @method and seed == 0")
+        for task, there in _gains(others, method, which).groupby("task_name"):
+            fits = f"{SEEN_TWICE[method]}, {str(task).removeprefix('denoising, ')}, {said}"
+            rows.append([fits, "the study's", *_means(own[own["task_name"] == task])])
+            rows.append([fits, "Set14", *_means(there)])
+    return rendered_texts(("Fits", "Photos", *map(str, DENSITIES)), rows, "markdown").decode()
+
+
+def _gains(fits: pd.DataFrame, method: str, which: str) -> pd.DataFrame:
+    """Each finished sparse fit with its difference from the dense one, where that restores."""
+    fits = fits[fits["method"] == method]
+    dense = fits[fits["density"] == 1].drop(columns="density")
+    pairs = fits[fits["density"] < 1].merge(dense, on=["image", "task_name"], suffixes=("", "_1"))
+    sound = ~pairs["unfinished"] & ~pairs["unfinished_1"]
+    sound &= pairs["psnr_peak_db_1"] >= pairs["psnr_measured_db_1"]
+    difference = pairs[f"psnr_{which}_db"] - pairs[f"psnr_{which}_db_1"]
+    return pairs.assign(difference_db=difference)[sound]
+
+
+def _means(gains: pd.DataFrame) -> list[str]:
+    """By density the mean difference over photos with its 95 % interval, and their number."""
+    cells = []
+    for density in DENSITIES:
+        own = gains[gains["density"].round(2) == density].groupby("image")["difference_db"].mean()
+        found = mean_interval([[value] for value in own])
+        half = (found.high - found.low) / 2
+        cells.append(f"{found.mean:+.2f} ± {half:.2f} ({len(own)})".replace("-", "−"))
+    return cells
+
+
 def stated(file: str, columns: tuple[str, ...]) -> str:
     """The rows of a file of claims that have fits."""
     store = StatedStore(reader=Reader(STUDIES / "lottery"), claims=Claims.load(STUDIES / file))
@@ -104,6 +152,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "differences": differences,
     "rules": rules,
     "seeds": seeds,
+    "set14": set14,
 }
 
 
