@@ -128,7 +128,7 @@ def _means(gains: pd.DataFrame) -> list[str]:
     for density in DENSITIES:
         own = gains[gains["density"].round(2) == density].groupby("image")["difference_db"].mean()
         found = mean_interval([[value] for value in own])
-        half = (found.high - found.low) / 2
+        half = round(found.high, 2) - round(found.mean, 2)  # as of the other tables
         cells.append(f"{found.mean:+.2f} ± {half:.2f} ({len(own)})".replace("-", "−"))
     return cells
 
