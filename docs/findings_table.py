@@ -128,8 +128,8 @@ def _means(gains: pd.DataFrame) -> list[str]:
     for density in DENSITIES:
         own = gains[gains["density"].round(2) == density].groupby("image")["difference_db"].mean()
         found = mean_interval([[value] for value in own])
-        half = round(found.high, 2) - round(found.mean, 2)  # as of the other tables
-        cells.append(f"{found.mean:+.2f} ± {half:.2f} ({len(own)})".replace("-", "−"))
+        ends = f"[{found.low:+.2f}, {found.high:+.2f}]"
+        cells.append(f"{found.mean:+.2f} {ends}, n = {len(own)}".replace("-", "−"))
     return cells
 
 
