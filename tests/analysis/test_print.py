@@ -23,7 +23,7 @@ def _pages_are_made_once() -> Iterator[None]:
     """The stores of these tests live as long as all of them, and never change."""
     made: dict[int, list[Section]] = {}
 
-    def parts(store: Any) -> list[list[Section]]:
+    def parts(store: Any, name: str) -> list[list[Section]]:
         if id(store) not in made:
             made[id(store)] = report_sections(store)
         return [made[id(store)]]

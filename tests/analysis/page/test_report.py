@@ -361,7 +361,7 @@ def test_verdicts_come_next_and_say_what_their_sample_is(study: Any) -> None:
     page = frontier_report(study)
     titles = re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
     assert titles[:2] == ["Frontier", "Verdicts"]
-    study = r'<tr><th scope="row">denoising, σ = 25, skip</th>'
+    study = r'<tr><th scope="row" class="word">denoising, σ = 25, skip</th>'
     row_of = study + r'<td class="{}">IMP \(magnitude\)</td>.*?</tr>'
     [row] = re.findall(row_of.format("word"), page)
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", row)

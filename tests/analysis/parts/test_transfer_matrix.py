@@ -104,7 +104,8 @@ class TestFrontier:
         levels += [level_row(both, level, image="camera") for level in (0, 1)]
         points = frontier_points(pd.DataFrame(trials), pd.DataFrame(levels))
         methods = points.groupby("problem", observed=True)["method"].agg(lambda m: set(map(str, m)))
-        shared = {"dense, on 2 images at once", "magnitude found on 2 images"}
+        names = "astronaut + camera"
+        shared = {f"dense, on {names} at once", f"magnitude found on {names}"}
         clean = {"dense, clean target", "magnitude, clean target"}
         measured = "(held out 0.03, stopping held_out)"
         oracle = "(held out 0, stopping wmv)"
