@@ -39,16 +39,8 @@ JUDGED = ("selected", "peak")
 """The PSNRs that verdicts are about, side by side."""
 
 MATCHED = [
-    *(
-        "problem",
-        "study_name",
-        "study_key",
-        "study_settings",
-        "task_name",
-        "prior",
-        "image",
-        "method",
-    ),
+    *("problem", "study_name", "study_key", "study_settings", "task_name", "prior"),
+    *("image", "method"),
     *("reference", "seed", "kept", "total", "density", "unfinished", "below_measured"),
     "psnr_measured_db",
 ]

@@ -288,7 +288,9 @@ def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         yield from reader
     except OSError as error:
         kind, _, _ = str(error).partition(": ")
-        raise STREAMED.get(kind, OSError)(str(error)) from error
+        if kind not in STREAMED:
+            raise
+        raise STREAMED[kind](str(error)) from error
 
 
 def _exportable(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
