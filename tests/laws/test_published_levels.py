@@ -32,12 +32,14 @@ SPREAD = 2.0
 
 @pytest.fixture(scope="module")
 def drawn() -> list[dict[str, Any]]:
-    """Levels that trials found by themselves; those of this kind of CPU if there are any."""
+    """Levels that trials found by themselves, of which the curve is published too; those of this
+    kind of CPU if there are any."""
     found = (
         Reader(STORE)
         .sql(
-            "select level.*, trial.spec from levels as level join trials as trial using (trial_id) "
-            "where trial.kind = 'trajectory' and level.cpu is not null order by trial_id, level"
+            "with own as (from levels semi join curves using (trial_id, level, image)) "
+            "select own.*, trial.spec from own join trials as trial using (trial_id) "
+            "where trial.kind = 'trajectory' and own.cpu is not null order by trial_id, level"
         )
         .to_pandas()
     )
@@ -60,11 +62,14 @@ def again(drawn: list[dict[str, Any]]) -> list[LevelRecord]:
 def found_again(row: dict[str, Any]) -> LevelRecord:
     torch.set_num_threads(row["threads"])
     records = run(from_json(row["spec"]), Context(device=torch.device("cpu")))
-    return next(record for record in records if record.level == row["level"])
+    own = (row["level"], row["image"])
+    return next(record for record in records if (record.level, record.image) == own)
 
 
 def curve_of(row: dict[str, Any]) -> dict[str, Any]:
-    asked = f"trial_id = '{row['trial_id']}' and level = {row['level']}"
+    asked = (
+        f"trial_id = '{row['trial_id']}' and level = {row['level']} and image = '{row['image']}'"
+    )
     return Reader(STORE).sql(f"select * from curves where {asked}").to_pandas().iloc[0].to_dict()
 
 
