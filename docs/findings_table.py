@@ -6,6 +6,7 @@ Claims whose fits have not run yet are left out.
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -71,11 +72,17 @@ def rules() -> str:
     return as_markdown(Reader(STUDIES / "lottery"), "stopping", RULES)
 
 
+@cache
+def differences_from_dense(which: str) -> pd.DataFrame:
+    """The fits of the study, each with its difference from the dense one."""
+    store = Reader(STUDIES / "lottery")
+    return dense_differences(store.frame("trials"), store.frame("levels"), which=which)
+
+
 def seeds() -> str:
     """How far the best step's difference from dense spreads over photos with one seed, and over two
     seeds of one photo, as standard deviations in dB."""
-    store = Reader(STUDIES / "lottery")
-    gains = dense_differences(store.frame("trials"), store.frame("levels"), which="peak")
+    gains = differences_from_dense("peak")
     known = gains[gains["method"].isin(SEEN_TWICE) & ~gains["unfinished"]]
     rows = [
         [method, str(task), *(text for density in (0.2, 0.05) for text in _spread(own, density))]
@@ -98,12 +105,10 @@ def _spread(gains: pd.DataFrame, density: float) -> tuple[str, str]:
 
 def set14() -> str:
     """What is gained over dense by density, on the photos of the study and on those of Set14."""
-    store = Reader(STUDIES / "lottery")
-    frames = store.frame("trials"), store.frame("levels")
     others = pd.read_csv(SET14)
     rows = []
     for method, which, said in BESIDE_SET14:
-        own = dense_differences(*frames, which=which).query("method == @method and seed == 0")
+        own = differences_from_dense(which).query("method == @method and seed == 0")
         for task, there in _gains(others, method, which).groupby("task_name"):
             fits = f"{SEEN_TWICE[method]}, {str(task).removeprefix('denoising, ')}, {said}"
             rows.append([fits, "the study's", *_means(own[own["task_name"] == task])])

@@ -52,20 +52,20 @@ def identities(trials: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     pairs = levels[["trial_id", "image"]].drop_duplicates().merge(chosen, on="trial_id")
     clean = pairs.pop("target") == "clean"
     at_once = pairs["images"].map(len)
-    found = _with_wholes(_with_own_image(_with_named_images(pairs)))
+    found = _with_wholes(_with_own_image(_with_named_images(at_once, pairs)))
     return _categorical(_with_study_of(at_once, found)).assign(clean=clean)
 
 
-def _with_named_images(pairs: pd.DataFrame) -> pd.DataFrame:
+def _with_named_images(at_once: pd.Series, pairs: pd.DataFrame) -> pd.DataFrame:
     """The rows with a few images named where a method says how many its network is fitted to."""
-    named = {
-        f"{part}_name": [
+    several = at_once > 1
+    own = pairs[several]
+    for part in ("method", "dense", "finder"):
+        pairs.loc[several, f"{part}_name"] = [
             name.replace(f"on {len(images)} images", f"on {together(images)}")
-            for name, images in zip(pairs[f"{part}_name"], pairs["images"], strict=True)
+            for name, images in zip(own[f"{part}_name"], own["images"], strict=True)
         ]
-        for part in ("method", "dense", "finder")
-    }
-    return pairs.assign(**named)
+    return pairs
 
 
 def _with_study_of(at_once: pd.Series, found: pd.DataFrame) -> pd.DataFrame:
